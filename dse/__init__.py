@@ -1,0 +1,1 @@
+"""Edge-AI chip design-space exploration."""

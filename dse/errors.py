@@ -1,0 +1,72 @@
+"""Errors a user can act on.
+
+Every error of the package derives from :class:`DseError`. An :class:`InputError` is the user's
+to mend (the command line leaves with exit code 2); a :class:`RunError` means that a valid request
+could not be carried out (exit code 1). A design that does not meet its requirements is *not* an
+error: it is a result with ``feasible = False``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DseError(Exception):
+    """Base of all errors: one message, and where it applies what and where to mend.
+
+    Args:
+        message: what is wrong, in one sentence, without a full stop.
+        file: the file that holds the fault, if there is one.
+        field: the path of the faulty field inside the file or request (``array.rows``).
+        mend: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        field: str | None = None,
+        mend: str | None = None,
+    ) -> None:
+        self.message = message
+        self.file = str(file) if file is not None else None
+        self.field = field
+        self.mend = mend
+        super().__init__(self.describe())
+
+    def describe(self) -> str:
+        """One line: ``file: field: message; mend``."""
+        head = ": ".join(part for part in (self.file, self.field, self.message) if part)
+        return f"{head}; {self.mend}" if self.mend else head
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep all parts when the error crosses a process boundary."""
+        return _rebuild, (type(self), self.message, self.file, self.field, self.mend)
+
+
+class InputError(DseError):
+    """The request or one of its files is wrong; exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(DseError):
+    """A valid request could not be carried out; exit code 1."""
+
+
+class UnmappableError(DseError):
+    """A layer that no unit of the chip can run, or that does not fit its memories.
+
+    Evaluation turns it into an infeasible result; calling the mapper directly raises it.
+    """
+
+    exit_code = 1
+
+
+def _rebuild(
+    kind: type[DseError], message: str, file: str | None, field: str | None, mend: str | None
+) -> DseError:
+    return kind(message, file=file, field=field, mend=mend)

@@ -1,0 +1,71 @@
+"""Finding what ships with the package, in a checkout and in an installed wheel alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dse.errors import InputError
+
+#: The top-level folders that travel inside the wheel.
+SHIPPED_FOLDERS = ("models", "hwconfigs", "experiments")
+
+
+def shipped_root() -> Path:
+    """The folder that holds ``models/``, ``hwconfigs/`` and ``experiments/``."""
+    package = Path(__file__).resolve().parent
+    installed = package / "shipped"
+    return installed if installed.is_dir() else package.parent
+
+
+def shipped_folder(name: str) -> Path:
+    """The shipped folder ``name`` (one of :data:`SHIPPED_FOLDERS`)."""
+    folder = shipped_root() / name
+    if name not in SHIPPED_FOLDERS or not folder.is_dir():
+        raise InputError(
+            f"the shipped folder {name!r} is missing",
+            file=folder,
+            mend="install the package again",
+        )
+    return folder
+
+
+def shipped_names(folder: str, suffix: str) -> dict[str, Path]:
+    """Names (file stems) of the shipped files of one folder and suffix, sorted by name."""
+    return {p.stem: p for p in sorted(shipped_folder(folder).glob(f"*{suffix}"))}
+
+
+def find_file(path_or_name: str, folder: str, suffix: str, what: str) -> Path:
+    """The file meant by a path, or by the name of something shipped.
+
+    Args:
+        path_or_name: a path to an existing file, or a shipped name without its suffix.
+        folder: shipped folder, possibly with a subfolder (``experiments/apps``).
+        suffix: of shipped files, such as ``.yaml``.
+        what: how errors call it (``chip``, ``model``, ``app``).
+
+    Raises:
+        InputError: if there is neither such a file nor such a shipped name.
+    """
+    direct = Path(path_or_name)
+    if direct.is_file():
+        return direct
+    top, _, rest = folder.partition("/")
+    known = shipped_folder(top) / rest
+    shipped = {p.name.removesuffix(suffix): p for p in sorted(known.glob(f"*{suffix}"))}
+    if path_or_name in shipped:
+        return shipped[path_or_name]
+    if direct.suffix or len(direct.parts) > 1:
+        raise InputError("there is no such file", file=path_or_name, mend="check the path")
+    raise InputError(
+        f"unknown {what} {path_or_name!r}",
+        mend=f"give a file or one of: {', '.join(shipped) or '(none shipped)'}"
+        + nearest(path_or_name, list(shipped)),
+    )
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`` (did you mean X?)`` when a known word is close, else nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,217 @@
+"""The one schedule behind all three fidelities, and what its numbers mean.
+
+A mapped layer is a short list of *phases*. A phase is ``count`` equal steps; one step works on one
+buffer tile. Within a step the engines (array, vector unit, buffer port, DMA, and each link) run side
+by side, so a step takes as long as its slowest engine:
+
+    step_s = max(array, vector, port, dma cycles / f,  link bytes / link bandwidth ...)
+
+Bytes listed in a step are those that move *while* it computes: the loads of the next tile and the
+stores of the one before (double buffering). What cannot overlap stands on its own:
+
+* ``launch_cycles`` before the layer (nothing else runs on the core),
+* ``fill`` bytes: the first tile, loaded before the first step; its weights (``fill_weight``) may
+  have been prefetched (below), its activations may not, since the layer before produces them,
+* ``drain`` bytes: the last store, after the last step.
+
+Without double buffering a step's load and store do not overlap its compute: the mapper then emits
+phases whose compute and transfer are separate steps.
+
+Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
+tile are fetched during the last step of the layer before it on the same core, beside that step's own
+traffic, if the chip is double-buffered. The first layer of an inference has no layer before it.
+
+Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dse.hardware.chip import LINKS, Chip
+
+Bytes = tuple[float, ...]
+#: No traffic on any link, in the order of :data:`dse.hardware.chip.LINKS`.
+NO_BYTES: Bytes = tuple(0.0 for _ in LINKS)
+#: Engines of a core that work in cycles, in the order used by :class:`Segment`.
+ENGINES = ("array", "vector", "port", "dma", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """``count`` equal steps; cycles and bytes are per step."""
+
+    count: int
+    array_cycles: float = 0.0
+    vector_cycles: float = 0.0
+    port_cycles: float = 0.0
+    dma_cycles: float = 0.0
+    host_cycles: float = 0.0
+    link_bytes: Bytes = NO_BYTES
+
+    @property
+    def cycles(self) -> tuple[float, ...]:
+        """Cycles by engine in the order of :data:`ENGINES`."""
+        return (
+            self.array_cycles,
+            self.vector_cycles,
+            self.port_cycles,
+            self.dma_cycles,
+            self.host_cycles,
+        )
+
+
+@dataclass(frozen=True)
+class LayerSchedule:
+    """A layer as it runs on one core (or split over ``cores`` equal ones).
+
+    ``link_bytes`` of phases, ``fill`` and ``drain`` are of all ``cores`` together, cycles are of
+    each. ``counts`` are whole-layer action counts (see ``Chip.prices``), over all cores.
+    ``loop_nest`` is the mapping as text, outermost loop first; ``tiles`` and ``spatial`` its
+    numbers. ``ideal_cycles`` = MACs / (peak MACs per cycle of the cores at the layer's formats).
+    """
+
+    layer: str
+    op: str
+    kind: str
+    unit: str
+    macs: int
+    cores: int
+    launch_cycles: float
+    fill_weight: Bytes
+    fill_other: Bytes
+    phases: tuple[Phase, ...]
+    drain: Bytes
+    counts: Mapping[str, float]
+    ideal_cycles: float
+    spatial: Mapping[str, int] = field(default_factory=dict)
+    tiles: Mapping[str, int] = field(default_factory=dict)
+    dataflow: str = ""
+    order: str = ""
+    loop_nest: tuple[str, ...] = ()
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+    def renamed(self, layer: str, op: str) -> LayerSchedule:
+        """The same schedule for another layer of the same shape."""
+        return replace(self, layer=layer, op=op)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a program that runs on a core without a break: ``count`` equal steps.
+
+    ``stage`` is ``launch``, ``fill``, ``steps`` or ``drain``; ``layer`` indexes the schedules of the
+    program. ``cycles`` by engine (:data:`ENGINES`) and ``link_bytes`` (:data:`LINKS`) are per step.
+    """
+
+    layer: int
+    stage: str
+    count: int
+    cycles: tuple[float, ...]
+    link_bytes: Bytes
+
+    def compute_s(self, f_hz: float) -> float:
+        """Time of one step if every link were infinitely fast, s."""
+        return max(self.cycles) / f_hz
+
+    def step_s(self, f_hz: float, link_bytes_per_s: Sequence[float]) -> float:
+        """Time of one step with the given bandwidths of :data:`LINKS`, s (inf if a needed link is 0)."""
+        slowest = self.compute_s(f_hz)
+        for amount, rate in zip(self.link_bytes, link_bytes_per_s, strict=True):
+            if amount > 0.0:
+                slowest = max(slowest, amount / rate if rate > 0.0 else math.inf)
+        return slowest
+
+    def bottleneck(self, f_hz: float, link_bytes_per_s: Sequence[float]) -> str:
+        """Which engine or link sets the step time."""
+        times = {name: c / f_hz for name, c in zip(ENGINES, self.cycles, strict=True)}
+        for name, amount, rate in zip(LINKS, self.link_bytes, link_bytes_per_s, strict=True):
+            if amount > 0.0:
+                times[name] = amount / rate if rate > 0.0 else math.inf
+        return max(times, key=lambda name: times[name])
+
+
+@dataclass(frozen=True)
+class Program:
+    """One inference of a network on a chip: its schedules and the segments they unroll to."""
+
+    name: str
+    schedules: tuple[LayerSchedule, ...]
+    segments: tuple[Segment, ...]
+    cores: int
+    invoke_s: float
+    resident_bytes: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def link_rates(chip: Chip) -> tuple[float, ...]:
+    """Effective bandwidths of the chip's links in the order of :data:`LINKS`, bytes/s."""
+    return tuple(chip.links[name].bytes_per_s if name in chip.links else 0.0 for name in LINKS)
+
+
+def add_bytes(left: Bytes, right: Bytes) -> Bytes:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segment, ...]:
+    """The segments of one inference, in order, with the prefetch rule of this module applied.
+
+    Args:
+        schedules: in execution order.
+        prefetch: whether the chip double-buffers, so that the next layer's first weights are
+            fetched during the last step of each layer.
+    """
+    idle = tuple(0.0 for _ in ENGINES)
+    out: list[Segment] = []
+    for index, schedule in enumerate(schedules):
+        if schedule.launch_cycles > 0.0:
+            launch = (0.0, 0.0, 0.0, 0.0, schedule.launch_cycles)
+            out.append(Segment(index, "launch", 1, launch, NO_BYTES))
+        fill = schedule.fill_other
+        if not (prefetch and index > 0):
+            fill = add_bytes(fill, schedule.fill_weight)
+        if any(fill):
+            out.append(Segment(index, "fill", 1, idle, fill))
+        following = NO_BYTES
+        if prefetch and index + 1 < len(schedules):
+            following = schedules[index + 1].fill_weight
+        out.extend(_steps(index, schedule.phases, following))
+        if any(schedule.drain):
+            out.append(Segment(index, "drain", 1, idle, schedule.drain))
+    return tuple(out)
+
+
+def _steps(index: int, phases: Sequence[Phase], following: Bytes) -> list[Segment]:
+    out: list[Segment] = []
+    for number, phase in enumerate(phases):
+        last = number + 1 == len(phases) and any(following)
+        count = phase.count - 1 if last else phase.count
+        if count > 0:
+            out.append(Segment(index, "steps", count, phase.cycles, phase.link_bytes))
+        if last:
+            bytes_ = add_bytes(phase.link_bytes, following)
+            out.append(Segment(index, "steps", 1, phase.cycles, bytes_))
+    return out
+
+
+def program_latency_s(program: Program, chip: Chip) -> float:
+    """Analytic latency of one inference alone on the chip, s."""
+    rates = link_rates(chip)
+    body = sum(seg.count * seg.step_s(chip.f_hz, rates) for seg in program.segments)
+    return program.invoke_s + body
+
+
+def layer_latencies_s(program: Program, chip: Chip) -> list[float]:
+    """Analytic latency of each layer (increment of completion time), s; they add up with invoke."""
+    rates = link_rates(chip)
+    out = [0.0] * len(program.schedules)
+    for seg in program.segments:
+        out[seg.layer] += seg.count * seg.step_s(chip.f_hz, rates)
+    return out
+
+
+def price(counts: Mapping[str, float], chip: Chip) -> dict[str, float]:
+    """Energy by action, J: counts times the chip's prices."""
+    return {action: amount * chip.prices[action] for action, amount in counts.items() if amount}

@@ -1,0 +1,213 @@
+"""Reading YAML files into validated models, with errors that point at the line.
+
+Every file that a user writes (chip, app, experiment, manifest) goes through :func:`read_yaml` and
+:func:`validate`: an unknown field, a wrong type or a value out of range becomes one
+:class:`~dse.errors.InputError` that names the file, the line, the field and the allowed values.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dse.errors import InputError
+from dse.files import nearest
+
+#: Version written into every file and JSON of this release.
+SCHEMA_VERSION = 1
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of all file models: frozen, and unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """One YAML mapping and the line of each of its fields.
+
+    Returns:
+        The plain mapping, and ``{"array.rows": 12}``: the 1-based line of every field path.
+
+    Raises:
+        InputError: missing or unreadable file, or not a YAML mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read ({error.strerror or error})", file=path, mend="check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError("the file is not text in UTF-8", file=path, mend="save it so") from None
+    data, lines = _parse(text, path)
+    return data, dict(lines)
+
+
+@functools.lru_cache(maxsize=256)
+def _load_text(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="rt").load(text)
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        loaded = _load_text(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}" if mark else None
+        problem = (error.problem or "malformed").replace("\n", " ")
+        raise InputError(
+            f"not valid YAML ({problem})", file=path, field=where, mend="mend that line"
+        ) from None
+    except YAMLError as error:
+        raise InputError(f"not valid YAML ({str(error).splitlines()[0]})", file=path) from None
+    if not isinstance(loaded, Mapping):
+        raise InputError("the file does not hold a YAML mapping", file=path, mend="write `key: value` lines")
+    lines: dict[str, int] = {}
+    return _plain(loaded, "", lines), lines
+
+
+def _plain(node: Any, prefix: str, lines: dict[str, int]) -> Any:
+    """Plain Python values of a round-trip node; field lines are collected on the way."""
+    if isinstance(node, Mapping):
+        out: dict[str, Any] = {}
+        for key, value in node.items():
+            field = f"{prefix}.{key}" if prefix else str(key)
+            try:
+                lines[field] = node.lc.key(key)[0] + 1  # type: ignore[attr-defined]
+            except (AttributeError, KeyError):
+                pass
+            out[str(key)] = _plain(value, field, lines)
+        return out
+    if isinstance(node, list):
+        return [_plain(item, f"{prefix}.{index}", lines) for index, item in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    if isinstance(node, int):
+        return int(node)
+    if isinstance(node, float):
+        return float(node)
+    if isinstance(node, str):
+        return _number(str(node))
+    return node
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.2 reads ``8e8`` as text; every number a person would call one is a number here."""
+    head = text[:1]
+    if not (head.isdigit() or head in "+-."):
+        return text
+    if "e" not in text.lower():
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def validate(
+    model: type[Model],
+    data: Mapping[str, Any],
+    *,
+    file: str | Path | None = None,
+    lines: Mapping[str, int] | None = None,
+) -> Model:
+    """``data`` as ``model``, or one error for the first fault.
+
+    Raises:
+        InputError: naming file, line, field, what is wrong and what is allowed.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        path = [str(part) for part in fault["loc"]]
+        field = ".".join(path)
+        line = _line(lines or {}, path)
+        label = f"line {line}: {field}" if line else field
+        message, mend = _explain(model, fault, path)
+        more = error.error_count() - 1
+        if more:
+            mend = f"{mend} ({more} more fault{'s' if more > 1 else ''} in this file)"
+        raise InputError(message, file=file, field=label or None, mend=mend) from None
+
+
+def _line(lines: Mapping[str, int], path: list[str]) -> int | None:
+    for end in range(len(path), 0, -1):
+        if (line := lines.get(".".join(path[:end]))) is not None:
+            return line
+    return None
+
+
+def _explain(model: type[BaseModel], fault: Any, path: list[str]) -> tuple[str, str]:
+    kind, text = fault["type"], fault["msg"]
+    if kind == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        hint = nearest(path[-1], known)
+        return "unknown field", f"remove it or use one of: {', '.join(known)}{hint}"
+    if kind == "missing":
+        return "the field is missing", "add it"
+    if kind == "value_error":
+        text = text.removeprefix("Value error, ")
+        message, _, mend = text.partition("; ")
+        return message, mend or "correct the value"
+    given = fault.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{text[:1].lower()}{text[1:]}{shown}", "correct the value"
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Known field names of the nested model at ``path`` (best effort through unions)."""
+    here: Any = model
+    for part in path:
+        field = getattr(here, "model_fields", {}).get(part)
+        if field is None:
+            continue
+        here = _model_in(field.annotation) or here
+    return sorted(getattr(here, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        if found := _model_in(part):
+            return found
+    return None
+
+
+def canonical_json(value: Any) -> str:
+    """The one text form of a JSON-like value: sorted keys, no blanks, finite numbers.
+
+    A whole float is written as an integer, so that ``1`` and ``1.0`` have the same identity.
+    """
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return value
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of :func:`canonical_json` of ``value``."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

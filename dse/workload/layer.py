@@ -1,0 +1,219 @@
+"""What a network is made of once lowered: tensors and layers, without any chip in sight.
+
+A *compute* layer is a loop nest over the dims of :data:`DIMS`; one nest form covers convolution
+(any kind), matrix products and attention. *Vector* layers are counted operations by function,
+*movement* layers are bytes that must really move, *host* layers are what no accelerator unit does.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from dse.workload.precision import Precision, bits_of
+
+#: Loop dims of a compute layer, in canonical order. ``G`` groups (depthwise channels, heads),
+#: ``B`` batch, ``K`` output and ``C`` input channels of a group, ``OY OX`` output rows and columns
+#: (``OX`` holds the rows of a matrix product), ``FY FX`` filter taps.
+DIMS = ("G", "B", "K", "C", "OY", "OX", "FY", "FX")
+
+#: Functions by which vector work is counted (operations = results of the function).
+FUNCTIONS = (
+    "relu",  # max/min/clip against constants; also hard-sigmoid pieces
+    "add",  # also subtract, and the accumulation of pooling
+    "mul",  # also scale, requantize
+    "compare",  # max-pool comparisons, where, top-k steps
+    "lut",  # any table function of one argument: sigmoid, SiLU, GELU, tanh, erf
+    "exp",
+    "div",  # also reciprocal, square root, reciprocal square root
+    "reduce",  # one element folded into a sum or maximum
+    "copy",  # an element passed through (casts, resize nearest)
+)
+
+Kind = Literal["compute", "vector", "movement", "host"]
+Role = Literal["input", "weight", "activation", "kv", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the network. ``format`` is its number format once a precision is applied."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    format: str = "int8"
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Stored size, rounded up to whole bytes."""
+        return -(-self.elements * bits_of(self.format) // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopNest:
+    """The loops of a compute layer: ``O[g,b,k,oy,ox] += W[g,k,c,fy,fx] * I[g,b,c,iy,ix]``.
+
+    ``iy = oy * stride_y + fy * dilation_y``. Padding is not represented: border taps count as
+    MACs, as every published count does. A transposed convolution is the nest of the equivalent
+    sub-pixel convolution.
+    """
+
+    G: int = 1
+    B: int = 1
+    K: int = 1
+    C: int = 1
+    OY: int = 1
+    OX: int = 1
+    FY: int = 1
+    FX: int = 1
+    stride_y: int = 1
+    stride_x: int = 1
+    dilation_y: int = 1
+    dilation_x: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes in the order of :data:`DIMS`."""
+        return (self.G, self.B, self.K, self.C, self.OY, self.OX, self.FY, self.FX)
+
+    @property
+    def macs(self) -> int:
+        return math.prod(self.sizes)
+
+    @property
+    def depthwise(self) -> bool:
+        return self.G > 1 and self.K == 1 and self.C == 1
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Everything that defines the nest, as integers (for keys and kernels)."""
+        strides = (self.stride_y, self.stride_x, self.dilation_y, self.dilation_x)
+        return self.sizes + strides
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One unit of scheduling: a compute nest with what is folded into it, or vector/movement/host.
+
+    Element counts are of whole tensors as the ONNX graph states them (no padding). ``w_elements``
+    are stored weights; for a product of two activations (attention) ``w_elements`` counts the
+    second activation operand, ``w_tensor`` is its name and ``w_is_activation`` is true.
+    ``side_elements`` are further activations read, such as a residual added at write-back.
+    ``vector_ops`` is work by function of :data:`FUNCTIONS`: done on the way out of the array for a
+    compute layer, the work itself for a vector layer; for a host layer, operations on the host.
+    ``acc_bits`` is the width of partial sums.
+    """
+
+    name: str
+    op: str
+    kind: Kind
+    nodes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nest: LoopNest | None = None
+    w_tensor: str | None = None
+    w_is_activation: bool = False
+    w_elements: int = 0
+    i_elements: int = 0
+    o_elements: int = 0
+    side_elements: int = 0
+    vector_ops: tuple[tuple[str, int], ...] = ()
+    w_format: str = "int8"
+    i_format: str = "int8"
+    o_format: str = "int8"
+    acc_bits: int = 32
+    note: str = ""
+
+    @property
+    def macs(self) -> int:
+        return self.nest.macs if self.nest else 0
+
+    @property
+    def w_bytes(self) -> float:
+        return self.w_elements * bits_of(self.w_format) / 8
+
+    @property
+    def i_bytes(self) -> float:
+        return self.i_elements * bits_of(self.i_format) / 8
+
+    @property
+    def o_bytes(self) -> float:
+        return self.o_elements * bits_of(self.o_format) / 8
+
+    @property
+    def side_bytes(self) -> float:
+        return self.side_elements * bits_of(self.i_format) / 8
+
+    @property
+    def shape_key(self) -> tuple[object, ...]:
+        """Everything the mapper depends on; equal keys give equal mappings."""
+        return (
+            self.kind,
+            self.nest.numbers if self.nest else None,
+            self.w_is_activation,
+            self.w_elements,
+            self.i_elements,
+            self.o_elements,
+            self.side_elements,
+            self.vector_ops,
+            self.w_format,
+            self.i_format,
+            self.o_format,
+            self.acc_bits,
+        )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network at given shapes and precision, ready to be mapped.
+
+    Attributes:
+        name: full name with settings, such as ``mobilenetv2@width=0.75,w=8,a=8``.
+        model: the bare model name (or file stem).
+        layers: in a topological order of execution.
+        tensors: every tensor named by a layer.
+        parameters: number of stored weights.
+        fates: what became of every ONNX node: node name to ``compute``, ``vector``, ``movement``,
+            ``host``, ``folded`` (into another layer) or ``view`` (free).
+        digest: identity of graph, bindings and precision.
+        family: key for published quality; ``settings`` are width, resolution and the like.
+    """
+
+    name: str
+    model: str
+    layers: tuple[Layer, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: int
+    precision: Precision
+    fates: Mapping[str, str]
+    digest: str
+    family: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @functools.cached_property
+    def weight_bytes(self) -> float:
+        """Stored weights, each tensor once however many layers read it."""
+        return float(sum(t.bytes for t in self.tensors.values() if t.role == "weight"))
+
+    def layer(self, name: str) -> Layer:
+        """The layer called ``name``; KeyError if there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    def with_layers(self, layers: tuple[Layer, ...]) -> Workload:
+        return replace(self, layers=layers)

@@ -1,0 +1,299 @@
+"""From a torch module to a small ONNX graph without weights.
+
+Weights become ``ConstantOfShape`` nodes: every reader sees their shapes, no file holds data.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from onnxscript import optimizer
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+#: Opset of the exported graphs: LayerNormalization (17), Gelu (20) exist.
+OPSET = 20
+#: Floating-point constants with more elements than this count as weights and lose their values.
+KEPT_ELEMENTS = 16
+#: Value of every element of a weight: not zero, so that no reader takes weights for sparse.
+FILL = 0.02
+#: Operators that only change the layout of a weight.
+LAYOUT_OPS = frozenset(
+    {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Cast", "Expand"}
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is built.
+
+    Attributes:
+        build: returns the network in evaluation mode.
+        inputs: input name -> shape (N, ...), in the order of ``forward``.
+        integers: names of the inputs that hold int64 indices.
+        fake: build without allocating weights; false where initialization needs values.
+    """
+
+    build: Callable[[], torch.nn.Module]
+    inputs: dict[str, tuple[int, ...]]
+    integers: frozenset[str] = frozenset()
+    fake: bool = True
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """One zero tensor per input."""
+        return tuple(
+            torch.zeros(shape, dtype=torch.int64 if name in self.integers else torch.float32)
+            for name, shape in self.inputs.items()
+        )
+
+
+def export_graph(name: str, recipe: Recipe) -> tuple[onnx.ModelProto, int]:
+    """The weightless graph of one network and its number of trainable parameters."""
+    if recipe.fake:
+        with FakeTensorMode():
+            model, params = _exported(recipe)
+    else:
+        torch.manual_seed(0)
+        model, params = _exported(recipe)
+    graph = model.graph
+    for value, input_name in zip(graph.inputs, recipe.inputs, strict=True):
+        value.name = input_name
+    weights = _weights_as_inputs(graph)
+    optimizer.optimize(model)
+    weights += _constants_as_weights(graph)
+    _fold_layouts(graph, weights)
+    _drop_zero_bias(graph)
+    _drop_nan_guards(graph)
+    _follow_sizes(graph)
+    _remove_unused(graph)
+    _rename(graph)
+    _weights_as_nodes(graph, weights)
+    return _cleaned(model, name), params
+
+
+def _exported(recipe: Recipe) -> tuple[ir.Model, int]:
+    network = recipe.build().eval()
+    params = sum(p.numel() for p in network.parameters())
+    with torch.no_grad():
+        program = torch.export.export(network, recipe.examples(), strict=False)
+        exported = torch.onnx.export(
+            program, dynamo=True, optimize=False, opset_version=OPSET, verbose=False
+        )
+    if exported is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return exported.model, params
+
+
+def _is_weight(value: ir.Value) -> bool:
+    tensor = value.const_value
+    floating = value.dtype is not None and value.dtype.is_floating_point()
+    return tensor is not None and floating and tensor.size > KEPT_ELEMENTS
+
+
+def _weights_as_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """Turns weights into graph inputs, so that the optimizer cannot ask for their values."""
+    weights = []
+    for value in list(graph.initializers.values()):
+        raw = getattr(value.const_value, "raw", None)
+        parameter = isinstance(raw, torch.Tensor) and raw.is_floating_point() and raw.dim() > 0
+        if parameter or isinstance(raw, FakeTensor):
+            weights.append(_without_data(graph, value))
+    graph.inputs.extend(weights)
+    return weights
+
+
+def _without_data(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    del graph.initializers[value.name]
+    value.const_value = None
+    return value
+
+
+def _constants_as_weights(graph: ir.Graph) -> list[ir.Value]:
+    """Large tensors that the optimizer computed (masks, position tables) become weights."""
+    found = []
+    for value in list(graph.initializers.values()):
+        if _is_weight(value) and not _is_zero(value):
+            found.append(_without_data(graph, value))
+    return found
+
+
+def _is_zero(value: ir.Value | None) -> bool:
+    return (
+        value is not None
+        and value.const_value is not None
+        and not np.any(value.const_value.numpy())
+    )
+
+
+def _fold_layouts(graph: ir.Graph, weights: list[ir.Value]) -> None:
+    """Replaces a layout change of a weight used once by a weight of the new shape."""
+    pending = list(weights)
+    while pending:
+        weight = pending.pop()
+        uses = list(weight.uses())
+        if len(uses) != 1 or uses[0].idx != 0 or uses[0].node.op_type not in LAYOUT_OPS:
+            continue
+        node = uses[0].node
+        output = node.outputs[0]
+        if _elements(output) is None or _elements(output) != _elements(weight):
+            continue
+        weight.shape, weight.dtype = output.shape, output.dtype
+        ir.convenience.replace_all_uses_with(output, weight)
+        graph.remove(node, safe=True)
+        pending.append(weight)
+
+
+def _elements(value: ir.Value) -> int | None:
+    """Number of elements, or None when the shape is not static."""
+    if value.shape is None or not value.shape.is_static():
+        return None
+    return math.prod(value.shape.numpy())
+
+
+def _drop_zero_bias(graph: ir.Graph) -> None:
+    """Removes the zero bias that the exporter adds to convolutions without one."""
+    for node in graph:
+        if node.op_type in {"Conv", "ConvTranspose"} and len(node.inputs) == 3:
+            if _is_zero(node.inputs[2]):
+                node.resize_inputs(2)
+
+
+def _drop_nan_guards(graph: ir.Graph) -> None:
+    """Removes ``Where(IsNaN(x), 0, x)``, which the exporter puts around a softmax."""
+    for node in list(graph):
+        if node.op_type != "Where" or node.inputs[0] is None:
+            continue
+        test = node.inputs[0].producer()
+        if test is None or test.op_type != "IsNaN" or test.inputs[0] is not node.inputs[2]:
+            continue
+        if test.inputs[0] is not None:
+            ir.convenience.replace_all_uses_with(node.outputs[0], test.inputs[0])
+            graph.remove(node, safe=True)
+
+
+def _follow_sizes(graph: ir.Graph) -> None:
+    """Lets a Resize with constant sizes take them from the tensor it is meant to match.
+
+    The sizes then follow the input resolution. The tensor is the input image for a final
+    upsampling, otherwise the last one before the Resize that has these sizes.
+    """
+    images: list[ir.Value] = []
+    for node in list(graph):
+        if node.op_type == "Resize" and len(node.inputs) == 4 and node.inputs[3] is not None:
+            sizes = node.inputs[3].const_value
+            if sizes is not None:
+                wanted = tuple(int(n) for n in sizes.numpy())
+                _follow(graph, node, wanted, [*images, *graph.inputs])
+        images += [v for v in node.outputs if v.shape is not None and v.shape.rank() == 4]
+
+
+def _follow(
+    graph: ir.Graph, node: ir.Node, sizes: tuple[int, ...], images: Sequence[ir.Value]
+) -> None:
+    same = (v for v in reversed(images) if v.shape is not None and v.shape[2:] == sizes[2:])
+    like = next(same, None)
+    if like is None:
+        return
+    shape = ir.node("Shape", [like], attributes={"start": 2, "end": 4})
+    fixed = ir.Value(name=f"sizes_{sizes[0]}_{sizes[1]}", type=ir.TensorType(ir.DataType.INT64))
+    fixed.const_value = ir.tensor(np.array(sizes[:2], dtype=np.int64), name=fixed.name)
+    fixed.shape = ir.Shape([2])
+    if fixed.name in graph.initializers:
+        fixed = graph.initializers[fixed.name]
+    else:
+        graph.initializers[fixed.name] = fixed
+    joined = ir.node("Concat", [fixed, shape.outputs[0]], attributes={"axis": 0})
+    for new in (shape, joined):
+        new.metadata_props.update(node.metadata_props)
+    graph.insert_before(node, [shape, joined])
+    node.replace_input_with(3, joined.outputs[0])
+
+
+def _remove_unused(graph: ir.Graph) -> None:
+    """Drops nodes and initializers whose results nobody reads."""
+    outputs = set(graph.outputs)
+    for node in reversed(list(graph)):
+        if all(not v.uses() and v not in outputs for v in node.outputs):
+            graph.remove(node, safe=True)
+    for key, value in list(graph.initializers.items()):
+        if not value.uses():
+            del graph.initializers[key]
+
+
+def _rename(graph: ir.Graph) -> None:
+    """Names nodes ``module.path/Op`` after the module they come from, and tensors after nodes."""
+    used: dict[str, int] = {}
+    for node in graph:
+        path = _module_path(node)
+        stem = f"{path}/{node.op_type}" if path else node.op_type
+        used[stem] = used.get(stem, 0) + 1
+        node.name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
+        for index, value in enumerate(node.outputs):
+            if value.name:
+                value.name = node.name if index == 0 else f"{node.name}:{index}"
+    for index, value in enumerate(graph.outputs):
+        value.name = "output" if len(graph.outputs) == 1 else f"output_{index}"
+
+
+def _module_path(node: ir.Node) -> str:
+    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]")
+    paths: list[str] = ast.literal_eval(scopes)
+    return paths[-2] if len(paths) > 1 else ""
+
+
+def _weights_as_nodes(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
+    """Puts one ConstantOfShape node at the front of the graph for every used weight."""
+    nodes: list[ir.Node] = []
+    kept = set(graph.inputs)
+    for weight in weights:
+        kept.discard(weight)
+        if not weight.uses() or weight.shape is None or weight.dtype is None:
+            continue
+        dims = [int(d) for d in weight.shape]
+        shape = _shape_constant(graph, dims)
+        fill = np.array([FILL]).astype(weight.dtype.numpy())
+        node = ir.node("ConstantOfShape", [shape], {"value": ir.tensor(fill)}, name=weight.name)
+        node.outputs[0].name = weight.name
+        ir.convenience.replace_all_uses_with(weight, node.outputs[0])
+        nodes.append(node)
+    inputs = [v for v in graph.inputs if v in kept]
+    graph.inputs.clear()
+    graph.inputs.extend(inputs)
+    if nodes:
+        graph.insert_before(graph[0], nodes)
+
+
+def _shape_constant(graph: ir.Graph, dims: Sequence[int]) -> ir.Value:
+    name = "shape_" + ("x".join(map(str, dims)) or "scalar")
+    if name not in graph.initializers:
+        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64))
+        value.const_value = ir.tensor(np.array(dims, dtype=np.int64), name=name)
+        value.shape = ir.Shape([len(dims)])
+        graph.initializers[name] = value
+    return graph.initializers[name]
+
+
+def _cleaned(model: ir.Model, name: str) -> onnx.ModelProto:
+    """The protobuf without metadata, doc strings and inferred shapes (readers infer them)."""
+    proto = ir.to_proto(model)
+    graph = proto.graph
+    del proto.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
+    del graph.quantization_annotation[:]
+    proto.doc_string = graph.doc_string = proto.producer_version = ""
+    proto.producer_name, graph.name = "models/export.py", name
+    for node in graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for item in (*graph.input, *graph.output, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for opset in list(proto.opset_import):
+        if opset.domain and not any(n.domain == opset.domain for n in graph.node):
+            proto.opset_import.remove(opset)
+    return proto

@@ -1,0 +1,117 @@
+"""Figures and checks of a graph: multiply-accumulates, inferred shapes, other resolutions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+
+#: Graphs above this many multiply-accumulates are loaded but not run by :func:`runs`.
+RUN_LIMIT_MACS = 5e9
+
+
+class GraphFault(Exception):
+    """A graph that does not do what the zoo promises."""
+
+
+def inferred_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Static shape of every tensor.
+
+    Raises:
+        GraphFault: if a shape stays unknown.
+    """
+    graph = onnx.shape_inference.infer_shapes(
+        model, check_type=True, strict_mode=True, data_prop=True
+    ).graph
+    shapes: dict[str, tuple[int, ...]] = {i.name: tuple(i.dims) for i in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            shapes[value.name] = tuple(d.dim_value for d in dims)
+    missing = [o for n in graph.node for o in n.output if o and o not in shapes]
+    if missing:
+        raise GraphFault(f"{len(missing)} tensors without a shape, such as {missing[0]!r}")
+    return shapes
+
+
+def count_macs(model: onnx.ModelProto) -> int:
+    """Multiply-accumulates of the convolutions and matrix products, for the static input.
+
+    Per output element a convolution takes (input channels / groups) x kernel, a product its
+    inner dimension; a transposed convolution takes (output channels / groups) x kernel per
+    input element. Biases, normalization, activations and pooling are not counted.
+    """
+    shapes = inferred_shapes(model)
+    total = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            total += math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
+        elif node.op_type == "ConvTranspose":
+            total += math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+        elif node.op_type == "MatMul":
+            total += math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+        elif node.op_type == "Gemm":
+            transposed = any(a.name == "transA" and a.i for a in node.attribute)
+            inner = shapes[node.input[0]][0 if transposed else 1]
+            total += math.prod(shapes[node.output[0]]) * inner
+    return total
+
+
+def op_counts(model: onnx.ModelProto) -> Counter[str]:
+    """Number of nodes by operator type."""
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def resized(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
+    """A copy whose image inputs (rank 4) are ``height`` x ``width``."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for value in copy.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) == 4:
+            dims[2].dim_value, dims[3].dim_value = height, width
+    for output in copy.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return copy
+
+
+def is_resizable(model: onnx.ModelProto, height: int, width: int) -> bool:
+    """Whether shape inference and execution agree at another resolution, with other MACs."""
+    try:
+        other = resized(model, height, width)
+        return runs(other) and count_macs(other) != count_macs(model)
+    except (
+        GraphFault,
+        onnx.shape_inference.InferenceError,
+        onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
+        onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
+        onnxruntime.capi.onnxruntime_pybind11_state.Fail,
+    ):
+        return False
+
+
+def runs(model: onnx.ModelProto) -> bool:
+    """Whether ONNX Runtime loads the graph and computes the inferred output shapes.
+
+    Graphs above :data:`RUN_LIMIT_MACS` are only loaded.
+    """
+    shapes = inferred_shapes(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    if count_macs(model) > RUN_LIMIT_MACS:
+        return True
+    feeds = {
+        i.name: np.zeros(i.shape, dtype=np.int64 if "int64" in i.type else np.float32)
+        for i in session.get_inputs()
+    }
+    names = [o.name for o in session.get_outputs()]
+    results = session.run(names, feeds)
+    return all(r.shape == shapes[n] for n, r in zip(names, results, strict=True))
