@@ -53,6 +53,13 @@ class InputError(DseError):
     exit_code = 2
 
 
+class ImpossibleChipError(InputError):
+    """A chip that cannot be built: a clock its node does not reach, a die over the reticle.
+
+    Asked for directly it is bad input; inside a search it is a result (infeasible, with the reason).
+    """
+
+
 class RunError(DseError):
     """A valid request could not be carried out; exit code 1."""
 

@@ -16,8 +16,16 @@ from typing import Any
 import onnx
 from ruamel.yaml import YAML
 from zoo_catalog import NETWORKS
-from zoo_graph import OPSET, Recipe, export_graph
-from zoo_measure import GraphFault, count_macs, is_resizable, op_counts, runs
+from zoo_graph import Recipe, export_graph
+from zoo_measure import (
+    GraphFault,
+    count_macs,
+    count_params,
+    input_shapes,
+    is_resizable,
+    op_counts,
+    runs,
+)
 
 FOLDER = Path(__file__).resolve().parent
 MANIFEST = FOLDER / "manifest.yaml"
@@ -35,50 +43,67 @@ def export(name: str, recipe: Recipe) -> dict[str, Any]:
         raise GraphFault(f"{name}: ONNX Runtime computes other shapes than those inferred")
     data = model.SerializeToString(deterministic=True)
     (FOLDER / f"{name}.onnx").write_bytes(data)
+    return {"params": params, **figures(model), "bytes": len(data)}
+
+
+def measure_shipped(file: str) -> dict[str, Any]:
+    """Figures of ``onnx:NAME``, a graph inside the onnx package."""
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    path = folder / file.removeprefix("onnx:")
+    model = onnx.load(path)
+    if not runs(model):
+        raise GraphFault(f"{file}: ONNX Runtime computes other shapes than those inferred")
+    return {"params": count_params(model), **figures(model), "bytes": path.stat().st_size}
+
+
+def figures(model: onnx.ModelProto) -> dict[str, Any]:
+    """What the manifest says about any graph."""
+    inputs = input_shapes(model)
     kinds = {k: n for k, n in sorted(op_counts(model).items()) if k != "ConstantOfShape"}
     return {
-        "params": params,
         "macs": count_macs(model),
-        "inputs": {n: list(s) for n, s in recipe.inputs.items()},
-        "resizable": resizes(model, recipe),
-        "opset": OPSET,
-        "bytes": len(data),
+        "inputs": {name: list(shape) for name, shape in inputs.items()},
+        "resizable": resizes(model, inputs),
+        "opset": max(o.version for o in model.opset_import if not o.domain),
         "operators": kinds,
     }
 
 
-def resizes(model: onnx.ModelProto, recipe: Recipe) -> bool:
+def resizes(model: onnx.ModelProto, inputs: dict[str, tuple[int, ...]]) -> bool:
     """Whether the one image input may take half and one and a half times its size."""
-    images = [s for s in recipe.inputs.values() if len(s) == 4 and s[1] in {1, 3}]
-    if len(recipe.inputs) != 1 or len(images) != 1:
+    shapes = list(inputs.values())
+    if len(shapes) != 1 or len(shapes[0]) != 4:
         return False
-    height, width = images[0][2:]
+    height, width = shapes[0][2:]
     smaller = is_resizable(model, height // 2, width // 2)
     return smaller and is_resizable(model, height + height // 2, width + width // 2)
 
 
 def main() -> int:
-    """Exports the networks named on the command line; 2 if a name is unknown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)}")
-    names: list[str] = parser.parse_args().names or list(NETWORKS)
-    unknown = [n for n in names if n not in NETWORKS]
-    if unknown:
-        print(f"unknown network {unknown[0]!r}; known: {', '.join(NETWORKS)}", file=sys.stderr)
-        return 2
+    """Exports or measures the networks named on the command line; 2 if a name is unknown."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of manifest.yaml (default: all)")
+    arguments = parser.parse_args()
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     yaml = YAML()
     yaml.width = 100
     manifest = yaml.load(MANIFEST)
     entries = {entry["name"]: entry for entry in manifest["models"]}
-    for name in names:
+    for name in arguments.names or entries:
         if name not in entries:
-            print(f"{MANIFEST.name} lacks an entry for {name!r}; add its facts", file=sys.stderr)
+            print(f"{MANIFEST.name} lacks {name!r}; it has {', '.join(entries)}", file=sys.stderr)
             return 2
-        figures = export(name, NETWORKS[name])
-        entries[name].update(figures)
-        print(f"{name}: {figures['macs'] / 1e6:.2f} MMAC, {figures['bytes']} bytes", flush=True)
+        file: str = entries[name]["file"]
+        if file.startswith("onnx:"):
+            measured = measure_shipped(file)
+        elif name in NETWORKS:
+            measured = export(name, NETWORKS[name])
+        else:
+            print(f"zoo_catalog.py has no recipe for {name!r}", file=sys.stderr)
+            return 2
+        entries[name].update(measured)
+        print(f"{name}: {measured['macs'] / 1e6:.3f} MMAC, {measured['bytes']} bytes", flush=True)
         with MANIFEST.open("w", encoding="utf-8") as stream:
             yaml.dump(manifest, stream)
     return 0

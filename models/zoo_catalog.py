@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import zoo_dense as dense
 import zoo_networks as own
 from torch import nn
 from zoo_graph import Recipe
+from zoo_language import Decoder, DecoderShape, decoder_inputs
 
 
 def declare_torchvision_operators() -> None:
@@ -39,6 +41,14 @@ declare_torchvision_operators()
 import timm  # noqa: E402
 from timm.layers import set_fused_attn  # noqa: E402
 from torchvision import models as vision  # noqa: E402
+from transformers import (  # noqa: E402
+    BertConfig,
+    BertModel,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    WhisperConfig,
+    WhisperModel,
+)
 
 set_fused_attn(False)
 
@@ -56,6 +66,93 @@ def deeplabv3_mobilenet() -> nn.Module:
     return own.OneOutput(network, "out")
 
 
+def ssdlite_mobilenet() -> nn.Module:
+    """SSDLite on MobileNetV3-Large, 91 classes, up to raw boxes and scores."""
+    detector = vision.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=91
+    )
+    return dense.WithoutSuppression(detector)
+
+
+def pose_mobilenetv2() -> nn.Module:
+    """Heat maps of 17 joints from MobileNetV2 features and three deconvolutions."""
+    return dense.heatmap_pose(vision.mobilenet_v2(weights=None).features, 1280)
+
+
+def segformer_b0() -> nn.Module:
+    """SegFormer-B0 (the default sizes of its configuration) with 150 classes."""
+    config = SegformerConfig(num_labels=150, attn_implementation="eager")
+    return FirstOutput(SegformerForSemanticSegmentation(config))
+
+
+def whisper_tiny_encoder() -> nn.Module:
+    """Audio encoder of Whisper tiny: 4 layers, width 384."""
+    config = WhisperConfig(
+        num_mel_bins=80,
+        d_model=384,
+        encoder_layers=4,
+        encoder_attention_heads=6,
+        encoder_ffn_dim=1536,
+        decoder_layers=1,
+        attn_implementation="eager",
+    )
+    return FirstOutput(WhisperModel(config).encoder)
+
+
+def bert_tiny() -> nn.Module:
+    """BERT tiny encoder: 2 layers, width 128, 2 heads."""
+    config = BertConfig(
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=512,
+        attn_implementation="eager",
+    )
+    return WholeSequence(BertModel(config, add_pooling_layer=False))
+
+
+class WholeSequence(nn.Module):
+    """A BERT over one unpadded sequence of one segment."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Features (1, tokens, width) of token numbers (1, tokens)."""
+        positions = torch.arange(tokens.shape[1])[None]
+        segments = torch.zeros_like(positions)
+        return self.network(
+            tokens, token_type_ids=segments, position_ids=positions, return_dict=False
+        )[0]
+
+
+class FirstOutput(nn.Module):
+    """A transformers network reduced to the first of its outputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The first output for the one input x."""
+        return self.network(x, return_dict=False)[0]
+
+
+LLAMA_1B = DecoderShape(16, 2048, 8192, 32, 8, 128256, tied=True)
+TINYLLAMA = DecoderShape(22, 2048, 5632, 32, 4, 32000, tied=False)
+QWEN2_05B = DecoderShape(24, 896, 4864, 14, 2, 151936, tied=True, qkv_bias=True)
+
+
+def decoder(shape: DecoderShape, tokens: int, cached: int) -> Recipe:
+    """Recipe of a language model step; see :class:`zoo_language.Decoder`."""
+    return Recipe(
+        partial(Decoder, shape, tokens, cached),
+        decoder_inputs(shape, tokens, cached),
+        integers=frozenset({"tokens"}),
+    )
+
+
 def scaled(stem: str, width: float) -> str:
     """File stem of a width variant: ``stem`` at width 1, else ``stem_w0.5``."""
     return stem if width == 1 else f"{stem}_w{width:g}"
@@ -66,7 +163,7 @@ NETWORKS: dict[str, Recipe] = {
         scaled("mobilenetv1", w): Recipe(partial(own.mobilenet_v1, w), image(224))
         for w in (1.0, 0.75, 0.5, 0.25)
     },
-    "mobilenetv1_vww": Recipe(partial(own.mobilenet_v1, 0.25, 2), image(96)),
+    "mobilenetv1_vww": Recipe(partial(own.mobilenet_v1, 0.25, 2, True), image(96)),
     **{
         scaled("mobilenetv2", w): Recipe(
             partial(vision.mobilenet_v2, weights=None, width_mult=w), image(224)
@@ -87,4 +184,17 @@ NETWORKS: dict[str, Recipe] = {
     "resnet8": Recipe(own.resnet8, image(32)),
     "dscnn_kws": Recipe(own.ds_cnn, {"features": (1, 1, 49, 10)}),
     "ad_autoencoder": Recipe(own.autoencoder, {"features": (1, 640)}),
+    "segformer_b0": Recipe(segformer_b0, image(512), fake=False),
+    "ssdlite_mobilenet": Recipe(ssdlite_mobilenet, image(320), fake=False),
+    "yolox_s": Recipe(dense.YoloX, image(640)),
+    "fastdepth": Recipe(dense.FastDepth, image(224)),
+    "pose_mobilenetv2": Recipe(pose_mobilenetv2, image(256, 192)),
+    "whisper_tiny_encoder": Recipe(whisper_tiny_encoder, {"features": (1, 80, 3000)}, fake=False),
+    "bert_tiny": Recipe(
+        bert_tiny, {"tokens": (1, 128)}, integers=frozenset({"tokens"}), fake=False
+    ),
+    "llama3.2_1b_decode": decoder(LLAMA_1B, 1, 512),
+    "llama3.2_1b_prefill": decoder(LLAMA_1B, 128, 0),
+    "tinyllama_1.1b_decode": decoder(TINYLLAMA, 1, 512),
+    "qwen2_0.5b_decode": decoder(QWEN2_05B, 1, 512),
 }

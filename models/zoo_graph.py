@@ -23,9 +23,13 @@ OPSET = 20
 KEPT_ELEMENTS = 16
 #: Value of every element of a weight: not zero, so that no reader takes weights for sparse.
 FILL = 0.02
+#: Metadata key of the modules that a node comes from.
+SCOPES = "pkg.torch.onnx.name_scopes"
+#: Prefix of the names inside the wrapping modules of the zoo, left out of the graphs.
+WRAPPER = "network."
 #: Operators that only change the layout of a weight.
 LAYOUT_OPS = frozenset(
-    {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Cast", "Expand"}
+    {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Cast", "Expand", "Gather"}
 )
 
 
@@ -68,8 +72,10 @@ def export_graph(name: str, recipe: Recipe) -> tuple[onnx.ModelProto, int]:
     optimizer.optimize(model)
     weights += _constants_as_weights(graph)
     _fold_layouts(graph, weights)
+    _join_tied_products(graph, weights)
     _drop_zero_bias(graph)
     _drop_nan_guards(graph)
+    _drop_neutral(graph)
     _follow_sizes(graph)
     _remove_unused(graph)
     _rename(graph)
@@ -116,11 +122,8 @@ def _without_data(graph: ir.Graph, value: ir.Value) -> ir.Value:
 
 def _constants_as_weights(graph: ir.Graph) -> list[ir.Value]:
     """Large tensors that the optimizer computed (masks, position tables) become weights."""
-    found = []
-    for value in list(graph.initializers.values()):
-        if _is_weight(value) and not _is_zero(value):
-            found.append(_without_data(graph, value))
-    return found
+    large = [v for v in graph.initializers.values() if _is_weight(v) and not _is_zero(v)]
+    return [_without_data(graph, value) for value in large]
 
 
 def _is_zero(value: ir.Value | None) -> bool:
@@ -141,12 +144,22 @@ def _fold_layouts(graph: ir.Graph, weights: list[ir.Value]) -> None:
             continue
         node = uses[0].node
         output = node.outputs[0]
+        if node.op_type == "Gather" and not _takes_all(node):
+            continue
         if _elements(output) is None or _elements(output) != _elements(weight):
             continue
         weight.shape, weight.dtype = output.shape, output.dtype
         ir.convenience.replace_all_uses_with(output, weight)
         graph.remove(node, safe=True)
         pending.append(weight)
+
+
+def _takes_all(gather: ir.Node) -> bool:
+    """Whether a Gather picks every row of a table in order (all the positions of a model)."""
+    picked = gather.inputs[1]
+    if picked is None or picked.const_value is None:
+        return False
+    return np.array_equal(picked.const_value.numpy().ravel(), np.arange(picked.const_value.size))
 
 
 def _elements(value: ir.Value) -> int | None:
@@ -159,9 +172,34 @@ def _elements(value: ir.Value) -> int | None:
 def _drop_zero_bias(graph: ir.Graph) -> None:
     """Removes the zero bias that the exporter adds to convolutions without one."""
     for node in graph:
-        if node.op_type in {"Conv", "ConvTranspose"} and len(node.inputs) == 3:
-            if _is_zero(node.inputs[2]):
-                node.resize_inputs(2)
+        biased = node.op_type in {"Conv", "ConvTranspose"} and len(node.inputs) == 3
+        if biased and _is_zero(node.inputs[2]):
+            node.resize_inputs(2)
+
+
+def _join_tied_products(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
+    """Turns ``MatMul(x, Transpose(w))`` with a matrix x and a shared w into one Gemm."""
+    for weight in weights:
+        for use in list(weight.uses()):
+            transposed = use.node.outputs[0]
+            products = list(transposed.uses())
+            if use.node.op_type != "Transpose" or len(products) != 1:
+                continue
+            product = products[0].node
+            left = product.inputs[0]
+            matrix = left is not None and left.shape is not None and left.shape.rank() == 2
+            if product.op_type != "MatMul" or products[0].idx != 1 or not matrix:
+                continue
+            gemm = ir.node("Gemm", [left, weight], {"transB": 1})
+            gemm.metadata_props.update(product.metadata_props)
+            gemm.outputs[0].shape = product.outputs[0].shape
+            gemm.outputs[0].type = product.outputs[0].type
+            graph.insert_before(product, gemm)
+            ir.convenience.replace_all_uses_with(
+                product.outputs[0], gemm.outputs[0], replace_graph_outputs=True
+            )
+            graph.remove([product], safe=True)
+            graph.remove([use.node], safe=True)
 
 
 def _drop_nan_guards(graph: ir.Graph) -> None:
@@ -177,6 +215,27 @@ def _drop_nan_guards(graph: ir.Graph) -> None:
             graph.remove(node, safe=True)
 
 
+def _drop_neutral(graph: ir.Graph) -> None:
+    """Removes masks that mask nothing: ``Where(true, x, y)`` and then ``x + 0``."""
+    for node in list(graph):
+        kept: ir.Value | None = None
+        if node.op_type == "Where" and _is_true(node.inputs[0]):
+            kept = node.inputs[1]
+        elif node.op_type == "Add" and _is_zero(node.inputs[1]):
+            kept = node.inputs[0]
+        if kept is not None and kept.shape == node.outputs[0].shape:
+            ir.convenience.replace_all_uses_with(node.outputs[0], kept)
+            graph.remove(node, safe=True)
+
+
+def _is_true(value: ir.Value | None) -> bool:
+    return (
+        value is not None
+        and value.const_value is not None
+        and bool(np.all(value.const_value.numpy()))
+    )
+
+
 def _follow_sizes(graph: ir.Graph) -> None:
     """Lets a Resize with constant sizes take them from the tensor it is meant to match.
 
@@ -187,8 +246,13 @@ def _follow_sizes(graph: ir.Graph) -> None:
     for node in list(graph):
         if node.op_type == "Resize" and len(node.inputs) == 4 and node.inputs[3] is not None:
             sizes = node.inputs[3].const_value
-            if sizes is not None:
-                wanted = tuple(int(n) for n in sizes.numpy())
+            wanted = () if sizes is None else tuple(int(n) for n in sizes.numpy())
+            source = node.inputs[0]
+            if source is not None and source.shape == wanted:
+                ir.convenience.replace_all_uses_with(node.outputs[0], source)
+                graph.remove(node, safe=True)
+                continue
+            if wanted:
                 _follow(graph, node, wanted, [*images, *graph.inputs])
         images += [v for v in node.outputs if v.shape is not None and v.shape.rank() == 4]
 
@@ -242,9 +306,14 @@ def _rename(graph: ir.Graph) -> None:
 
 
 def _module_path(node: ir.Node) -> str:
-    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]")
-    paths: list[str] = ast.literal_eval(scopes)
-    return paths[-2] if len(paths) > 1 else ""
+    """Path of the module a node comes from; nodes the optimizer made take their input's."""
+    while SCOPES not in node.metadata_props:
+        before = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
+        if before is None:
+            return ""
+        node = before
+    paths: list[str] = ast.literal_eval(node.metadata_props[SCOPES])
+    return paths[-2].removeprefix(WRAPPER) if len(paths) > 1 else ""
 
 
 def _weights_as_nodes(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
@@ -258,8 +327,9 @@ def _weights_as_nodes(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
         dims = [int(d) for d in weight.shape]
         shape = _shape_constant(graph, dims)
         fill = np.array([FILL]).astype(weight.dtype.numpy())
-        node = ir.node("ConstantOfShape", [shape], {"value": ir.tensor(fill)}, name=weight.name)
-        node.outputs[0].name = weight.name
+        name = (weight.name or "").removeprefix(WRAPPER)
+        node = ir.node("ConstantOfShape", [shape], {"value": ir.tensor(fill)}, name=name)
+        node.outputs[0].name = name
         ir.convenience.replace_all_uses_with(weight, node.outputs[0])
         nodes.append(node)
     inputs = [v for v in graph.inputs if v in kept]

@@ -63,19 +63,25 @@ MOBILENET_V1_BLOCKS = (
 )
 
 
-def mobilenet_v1(width: float, classes: int = 1000) -> nn.Module:
-    """MobileNetV1 (arXiv 1704.04861, table 1); at least 8 channels as in TF-slim."""
+def mobilenet_v1_features(width: float, bias: bool = False) -> nn.Sequential:
+    """Convolutions of MobileNetV1 (arXiv 1704.04861, table 1), at least 8 channels wide."""
 
     def scaled(channels: int) -> int:
         return max(int(channels * width), 8)
 
     channels = scaled(32)
-    blocks: list[nn.Module] = [conv_bn_relu(3, channels, 3, 2, 1)]
+    blocks: list[nn.Module] = [conv_bn_relu(3, channels, 3, 2, 1, bias=bias)]
     for outputs, stride in MOBILENET_V1_BLOCKS:
-        depthwise = conv_bn_relu(channels, channels, 3, stride, 1, groups=channels)
-        blocks.append(nn.Sequential(depthwise, conv_bn_relu(channels, scaled(outputs), 1)))
+        depthwise = conv_bn_relu(channels, channels, 3, stride, 1, groups=channels, bias=bias)
+        pointwise = conv_bn_relu(channels, scaled(outputs), 1, bias=bias)
+        blocks.append(nn.Sequential(depthwise, pointwise))
         channels = scaled(outputs)
-    return Classifier(nn.Sequential(*blocks), channels, classes)
+    return nn.Sequential(*blocks)
+
+
+def mobilenet_v1(width: float, classes: int = 1000, bias: bool = False) -> nn.Module:
+    """MobileNetV1; ``bias`` adds biases to the convolutions, as MLPerf Tiny's reference has."""
+    return Classifier(mobilenet_v1_features(width, bias), int(1024 * width), classes)
 
 
 def ds_cnn(classes: int = 12, channels: int = 64, blocks: int = 4) -> nn.Module:
@@ -93,9 +99,7 @@ class ResidualStack(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.first = conv_bn_relu(inputs, outputs, 3, stride, 1, bias=True)
-        self.second = nn.Sequential(
-            nn.Conv2d(outputs, outputs, 3, 1, 1), nn.BatchNorm2d(outputs)
-        )
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1), nn.BatchNorm2d(outputs))
         same = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
         self.relu = nn.ReLU()

@@ -1,0 +1,16 @@
+"""Sensitivity and bottlenecks: what binds, and what the next step buys."""
+
+from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
+from dse.explain.steps import Step, ladder_steps, natural_steps
+
+__all__ = [
+    "Effect",
+    "Slack",
+    "Step",
+    "describe",
+    "effects",
+    "ladder_steps",
+    "natural_steps",
+    "sentences",
+    "slacks",
+]

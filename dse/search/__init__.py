@@ -1,0 +1,21 @@
+"""Searching the joint space of apps, models and chips."""
+
+from dse.search.candidate import Outcome, evaluate_candidate
+from dse.search.experiment import Experiment, check_experiment, load_experiment
+from dse.search.explore import Progress, StudyResult, design_row, explore, front_of, sweep
+from dse.search.folder import StudyFolder
+
+__all__ = [
+    "Experiment",
+    "Outcome",
+    "Progress",
+    "StudyFolder",
+    "StudyResult",
+    "check_experiment",
+    "design_row",
+    "evaluate_candidate",
+    "explore",
+    "front_of",
+    "load_experiment",
+    "sweep",
+]

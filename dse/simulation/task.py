@@ -97,6 +97,38 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the load as given cannot meet its demands, found by arithmetic or during the run.
+
+    ``kind``: ``overload`` (a resource is offered more work than it has time: ``value`` > ``limit``
+    = 1), ``deadline`` (``value`` s alone on the chip against a deadline of ``limit`` s) or
+    ``backlog`` (``value`` jobs still waiting at the horizon, ``limit`` 0). ``subject`` is the
+    resource or the task.
+    """
+
+    kind: Literal["overload", "deadline", "backlog"]
+    subject: str
+    value: float
+    limit: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hotspot:
+    """The layer of a task on which its jobs spent the most time, waiting for a core left out.
+
+    ``share`` of the task's running time; ``stretch`` = time taken / time alone (1.0 if nobody else
+    used the links); ``bottleneck`` is the engine or link that sets its pace.
+    """
+
+    layer: str
+    bottleneck: str
+    seconds: float
+    share: float
+    stretch: float
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A core busy with one layer of one job (for traces)."""
 
@@ -116,6 +148,14 @@ class Timeline:
     ``power`` is piecewise constant: ``edges_s`` (n+1 times) and for each component n values in W at
     the scope ``die_dram``; ``module_w`` adds the conversion losses of the PMIC interval by interval.
     ``energy_j`` by component is exactly the integral. ``busy_s`` by resource (``core0``, ``dram`` ...).
+
+    Components are the action groups of ``Chip.prices`` (``mac``, ``dram`` ...) and
+    ``static.<component>`` of ``Chip.static``; ``scope_of`` gives the scope of each.
+    ``state_energy_j`` splits the static energy into ``active``, ``idle``, ``gated`` and ``wake``.
+    ``peak_power_w``, ``scope_energy_j`` and ``average_power_w`` are by scope (``npu``, ``die``,
+    ``die_dram``, ``module``), each containing the one before. ``offered_load`` is work asked for
+    per resource over time there is; ``backlog`` counts jobs waiting or running at the horizon;
+    ``reasons`` say what cannot work, ``hotspots`` where the time of each task goes.
     """
 
     horizon_s: float
@@ -131,3 +171,14 @@ class Timeline:
     link_bytes: dict[str, float]
     events: int
     completed: dict[str, int] = field(default_factory=dict)
+    scope_of: dict[str, str] = field(default_factory=dict)
+    state_energy_j: dict[str, float] = field(default_factory=dict)
+    offered_load: dict[str, float] = field(default_factory=dict)
+    backlog: dict[str, int] = field(default_factory=dict)
+    reasons: tuple[Reason, ...] = ()
+    hotspots: dict[str, Hotspot] = field(default_factory=dict)
+
+    @property
+    def average_power_w(self) -> dict[str, float]:
+        """Mean power over the horizon by scope, W."""
+        return {scope: joules / self.horizon_s for scope, joules in self.scope_energy_j.items()}

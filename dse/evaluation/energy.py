@@ -1,0 +1,72 @@
+"""Energy accounting shared by all fidelities: components, scopes and conversion losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dse.hardware.chip import SCOPES, Chip
+from dse.mapping.schedule import LayerSchedule, Program, price
+
+#: Component of an action: the part before the first dot (``buffer.read_bit`` -> ``buffer``).
+ON_MODULE = "pmic"
+
+
+def component(action: str) -> str:
+    """The component an action belongs to."""
+    return action.partition(".")[0]
+
+
+def layer_energy_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:
+    """Dynamic energy of one layer by component, J (scope ``die_dram``)."""
+    out: dict[str, float] = {}
+    for action, joules in price(schedule.counts, chip).items():
+        name = component(action)
+        out[name] = out.get(name, 0.0) + joules
+    return out
+
+
+def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:
+    """Dynamic energy of one inference in the scopes ``npu``, ``die`` and ``die_dram``, J."""
+    own = dict.fromkeys(SCOPES, 0.0)
+    for schedule in program.schedules:
+        for action, joules in price(schedule.counts, chip).items():
+            own[chip.action_scope[action]] += joules
+    return nested(own)
+
+
+def nested(own: Mapping[str, float]) -> dict[str, float]:
+    """Scopes that contain one another, from what each adds to the one before it."""
+    total, out = 0.0, {}
+    for scope in SCOPES[:-1]:
+        total += own.get(scope, 0.0)
+        out[scope] = total
+    return out
+
+
+def static_by_component_w(chip: Chip, active_cores: float) -> dict[str, float]:
+    """Static power by component, W, with ``active_cores`` of the cores at work on average.
+
+    Components of the chip as a whole count as active with the share of time in which any core
+    works, taken as ``min(1, active_cores)``.
+    """
+    out: dict[str, float] = {}
+    for part in chip.static:
+        if part.per_core:
+            watts = part.active_w * active_cores + part.idle_w * (chip.cores - active_cores)
+        else:
+            share = min(1.0, active_cores)
+            watts = part.active_w * share + part.idle_w * (1.0 - share)
+        out[part.component] = out.get(part.component, 0.0) + watts
+    return out
+
+
+def static_by_scope_w(chip: Chip, active_cores: float) -> dict[str, float]:
+    """The same by nested scope, W."""
+    own = dict.fromkeys(SCOPES, 0.0)
+    by_component = static_by_component_w(chip, active_cores)
+    seen: set[str] = set()
+    for part in chip.static:
+        if part.component not in seen:
+            seen.add(part.component)
+            own[part.scope] += by_component[part.component]
+    return nested(own)

@@ -1,0 +1,151 @@
+"""The one record of a design: every metric by its contract name, frozen, in SI units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dse.schema import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer, or one of the rows ``static`` and ``idle``.
+
+    ``latency_s`` is the increment of completion time, ``energy_j`` the energy at module scope, so
+    both columns add up to the totals of the record. ``energy_breakdown_j`` is by component.
+    """
+
+    name: str
+    op: str
+    macs: int
+    cycles: float
+    latency_s: float
+    energy_j: float
+    utilization: float
+    bottleneck: str
+    energy_breakdown_j: Mapping[str, float]
+    dims: Mapping[str, int] = field(default_factory=dict)
+    spatial: Mapping[str, int] = field(default_factory=dict)
+    tiles: Mapping[str, int] = field(default_factory=dict)
+    dataflow: str = ""
+    order: str = ""
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One stream instance of an app. Latencies in s; None where nothing completed."""
+
+    task: str
+    stream: str
+    model: str
+    precision: str
+    rate_hz: float
+    deadline_s: float | None
+    percentile: float
+    isolated_latency_s: float
+    energy_per_inference_j: float
+    released: int | None
+    completed: int | None
+    dropped: int | None
+    missed_fraction: float | None
+    latency_p50_s: float | None
+    latency_p90_s: float | None
+    latency_p99_s: float | None
+    latency_p999_s: float | None
+    latency_max_s: float | None
+    bottleneck: str
+    quality_metric: str | None
+    quality_value: float | None
+    quality_margin: float | None
+    meets_deadline: bool | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a design is worth. Keys are the metric names of the contract.
+
+    Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2`` is of
+    the die; ``by_scope`` holds all four scopes. For an app, energy is over ``horizon_s``, ``latency_s``
+    is the largest 99th percentile of its streams and ``quality`` the worst normalized margin; for a
+    model alone, ``quality`` is its published metric after the median drop. ``feasible`` is None where
+    the fidelity cannot say it. ``reasons`` say what an infeasible design breaks, and by how much.
+    """
+
+    kind: str
+    subject: str
+    chip: str
+    template: str
+    node: str
+    f_hz: float
+    voltage_v: float
+    precision: str
+    fidelity: str
+    feasible: bool | None
+    reasons: tuple[str, ...]
+    latency_s: float | None
+    energy_j: float | None
+    average_power_w: float | None
+    peak_power_w: float | None
+    throughput_per_s: float | None
+    macs: int
+    utilization: float | None
+    dram_bytes: float | None
+    area_mm2: float
+    die_cost_usd: float
+    unit_cost_usd: float
+    volume: float
+    unit_cost_by_volume_usd: Mapping[str, float]
+    cost_breakdown_usd: Mapping[str, float]
+    carbon_kg: float | None
+    quality: float | None
+    quality_detail: tuple[Mapping[str, Any], ...]
+    by_scope: Mapping[str, Mapping[str, float | None]]
+    energy_breakdown_j: Mapping[str, float]
+    resource_utilization: Mapping[str, float]
+    bottleneck: str
+    horizon_s: float | None = None
+    layers: tuple[LayerRow, ...] = ()
+    tasks: tuple[TaskRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    identity: str = ""
+
+    def metric(self, name: str) -> float | None:
+        """A number by its metric name; KeyError for a name that is not a metric."""
+        value = getattr(self, name) if name in METRICS else self.by_path(name)
+        return None if value is None else float(value)
+
+    def by_path(self, name: str) -> float | None:
+        """A metric of one scope, such as ``npu.average_power_w``."""
+        scope, _, key = name.partition(".")
+        return self.by_scope[scope][key]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``; ``layers`` for models, ``tasks`` for apps."""
+        out: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        out.pop("tasks" if self.kind == "model" else "layers")
+        return out
+
+    def table(self) -> list[dict[str, Any]]:
+        """The layer or task rows as plain mappings (for a data frame)."""
+        rows = self.layers if self.kind == "model" else self.tasks
+        return [asdict(row) for row in rows]
+
+
+#: Metrics that may be objectives or constraints, with the direction that is better.
+METRICS: dict[str, str] = {
+    "latency_s": "minimize",
+    "energy_j": "minimize",
+    "average_power_w": "minimize",
+    "peak_power_w": "minimize",
+    "throughput_per_s": "maximize",
+    "utilization": "maximize",
+    "dram_bytes": "minimize",
+    "area_mm2": "minimize",
+    "die_cost_usd": "minimize",
+    "unit_cost_usd": "minimize",
+    "carbon_kg": "minimize",
+    "quality": "maximize",
+}

@@ -1,0 +1,184 @@
+"""A study on disk: its configuration, an append-only log of every evaluation, and versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+from dse.errors import InputError, RunError
+from dse.schema import SCHEMA_VERSION, digest
+from dse.search.candidate import Outcome
+from dse.search.experiment import Experiment
+
+LOG = "evaluations.jsonl"
+CONFIG = "study.json"
+#: Experiment fields that may change between a run and its continuation.
+OPEN_FIELDS = ("trials", "title", "description")
+
+
+class StudyFolder:
+    """Read and append to the folder of one study.
+
+    The log is the truth: one JSON line per evaluated design. A line cut short by a kill is left
+    out when reading (and the design evaluated again).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._log: IO[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / CONFIG).is_file()
+
+    def open(self, experiment: Experiment, technology_digest: str) -> None:
+        """Create the folder, or check that it belongs to the same experiment.
+
+        Raises:
+            InputError: the folder holds another experiment or was made with other technology data.
+        """
+        identity = experiment_identity(experiment, technology_digest)
+        if self.exists:
+            config = self.config()
+            if config["identity"] != identity:
+                raise InputError(
+                    "the folder holds the study of another experiment, chip, app or data version",
+                    file=self.path,
+                    mend="give another --out folder, or remove this one",
+                )
+        else:
+            if self.path.exists() and not self.path.is_dir():
+                raise InputError("not a folder", file=self.path, mend="give a folder for --out")
+            config = {
+                "schema_version": SCHEMA_VERSION,
+                "identity": identity,
+                "technology": technology_digest,
+                "experiment": experiment.model_dump(mode="json"),
+                "environment": environment(),
+            }
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_json(self.path / CONFIG, config)
+            except OSError as error:
+                raise InputError(
+                    f"the folder cannot be written ({error.strerror})", file=self.path,
+                    mend="choose another --out folder",
+                ) from None
+        self._log = self._appendable()
+
+    def _appendable(self) -> IO[str]:
+        """The log opened for appending, a half-written last line cut off first."""
+        path = self.path / LOG
+        if path.is_file():
+            data = path.read_bytes()
+            end = data.rfind(b"\n") + 1
+            if end != len(data):
+                with path.open("r+b") as handle:
+                    handle.truncate(end)
+        return path.open("a", encoding="utf-8")
+
+    def append(self, outcome: Outcome, seconds: float) -> None:
+        """Write one evaluation through to the disk."""
+        if self._log is None:
+            raise RunError("the study folder is not open", file=self.path)
+        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), "seconds": round(seconds, 4)}
+        try:
+            self._log.write(json.dumps(row, allow_nan=False) + "\n")
+            self._log.flush()
+        except OSError as error:
+            raise RunError(
+                f"the log cannot be written ({error.strerror})", file=self.path / LOG,
+                mend="free the disk and run the command again: it goes on where it stopped",
+            ) from None
+
+    def close(self) -> None:
+        if self._log is not None:
+            os.fsync(self._log.fileno())
+            self._log.close()
+            self._log = None
+
+    def config(self) -> dict[str, Any]:
+        """What the study was made of.
+
+        Raises:
+            InputError: the folder is not a study, or its configuration is damaged.
+        """
+        path = self.path / CONFIG
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            raise InputError(
+                "no study in this folder", file=self.path,
+                mend="run `dse explore` or `dse sweep` with this --out first",
+            ) from None
+        except ValueError:
+            raise InputError("the file is damaged", file=path, mend="restore or remove it") from None
+        if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"not schema version {SCHEMA_VERSION}", file=path, field="schema_version",
+                mend="use the release that wrote it",
+            )
+        return loaded
+
+    def experiment(self) -> Experiment:
+        return Experiment.model_validate(self.config()["experiment"])
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Every evaluation of the log, in the order written; each design once."""
+        path = self.path / LOG
+        if not path.is_file():
+            return
+        seen: set[str] = set()
+        with path.open(encoding="utf-8") as handle:
+            for number, line in enumerate(handle, 1):
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    if line.endswith("\n"):
+                        raise InputError(
+                            "the line is damaged", file=path, field=f"line {number}",
+                            mend="remove the line: its design will be evaluated again",
+                        ) from None
+                    return
+                row.pop("schema_version")
+                row.pop("seconds")
+                objectives = row.pop("objectives")
+                reasons = tuple(row.pop("reasons"))
+                outcome = Outcome(
+                    **row,
+                    objectives=None if objectives is None else tuple(objectives),
+                    reasons=reasons,
+                )
+                if outcome.key not in seen:
+                    seen.add(outcome.key)
+                    yield outcome
+
+
+def experiment_identity(experiment: Experiment, technology_digest: str) -> str:
+    """Identity of a study: its experiment (how far it runs aside) and the technology data."""
+    content = experiment.model_dump(mode="json", exclude=set(OPEN_FIELDS))
+    return digest([content, technology_digest])
+
+
+def environment() -> dict[str, str]:
+    """Versions that a result was computed with."""
+    packages = ("dse", "numpy", "simpy", "optuna", "onnx", "numba")
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step: complete or not at all."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    temporary.replace(path)

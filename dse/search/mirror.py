@@ -1,0 +1,122 @@
+"""A study's outcomes in an Optuna storage, for the dashboard and for teams with a database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+
+from dse.errors import InputError, RunError
+from dse.search.candidate import Outcome
+from dse.search.experiment import Experiment
+
+_ATTRIBUTE = "dse"
+
+
+def open_storage(url: str) -> Any:
+    """An Optuna storage: a database URL, or the path of a journal file.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if "://" in url:
+            return optuna.storages.get_storage(url)
+        backend = optuna.storages.journal.JournalFileBackend(url)
+        return optuna.storages.JournalStorage(backend)
+    except Exception as error:
+        raise InputError(
+            f"the storage cannot be opened ({_first_line(error)})",
+            file=url,
+            field="--storage",
+            mend="give a database URL such as sqlite:///study.db, or a file for a journal",
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+class Mirror:
+    """Adds each new outcome of a study to the storage; one that is there already is not repeated."""
+
+    def __init__(self, url: str, experiment: Experiment) -> None:
+        self.url = url
+        self.experiment = experiment
+        storage = open_storage(url)
+        try:
+            self.study = optuna.create_study(
+                study_name=experiment.name,
+                storage=storage,
+                directions=[objective.sense for objective in experiment.objectives],
+                load_if_exists=True,
+            )
+            self.study.set_metric_names([o.metric for o in experiment.objectives])
+            self.study.set_user_attr("experiment", experiment.model_dump(mode="json"))
+            self.present = {trial.user_attrs.get("design") for trial in self.study.get_trials()}
+        except Exception as error:
+            raise InputError(
+                f"the storage cannot be used ({_first_line(error)})",
+                file=url,
+                field="--storage",
+                mend="check that it is reachable and holds no other study of this name",
+            ) from None
+
+    def add(self, outcome: Outcome) -> None:
+        """Mirror one outcome."""
+        if outcome.key in self.present:
+            return
+        self.present.add(outcome.key)
+        values = outcome.objectives
+        distributions: dict[str, Any] = {
+            name: CategoricalDistribution(parameter.values)
+            for name, parameter in self.experiment.parameters.items()
+        }
+        trial = create_trial(
+            state=TrialState.COMPLETE if values is not None else TrialState.FAIL,
+            values=list(values) if values is not None else None,
+            params=dict(outcome.values),
+            distributions=distributions,
+            constraints={"requirements": outcome.violation},
+            user_attrs={"design": outcome.key, _ATTRIBUTE: json.dumps(outcome.to_dict())},
+        )
+        try:
+            self.study.add_trial(trial)
+        except Exception as error:
+            raise RunError(
+                f"the storage was lost ({_first_line(error)})",
+                file=self.url,
+                mend="nothing is lost: the log in --out has every evaluation; run the command again",
+            ) from None
+
+
+def read_storage(url: str) -> tuple[Experiment, list[Outcome]]:
+    """Experiment and outcomes of a mirrored study (the first one of the storage).
+
+    Raises:
+        InputError: no storage, or none that this package wrote.
+    """
+    storage = open_storage(url)
+    try:
+        names = optuna.get_all_study_names(storage)
+        study = optuna.load_study(study_name=names[0], storage=storage) if names else None
+    except Exception as error:
+        raise InputError(
+            f"the storage cannot be read ({_first_line(error)})", file=url, mend="check the URL"
+        ) from None
+    if study is None or "experiment" not in study.user_attrs:
+        raise InputError(
+            "no study of this tool in the storage", file=url, mend="run `dse explore --storage` first"
+        )
+    experiment = Experiment.model_validate(study.user_attrs["experiment"])
+    outcomes = []
+    for trial in study.get_trials():
+        row = json.loads(trial.user_attrs[_ATTRIBUTE])
+        values = row.pop("objectives")
+        row["reasons"] = tuple(row["reasons"])
+        outcomes.append(Outcome(**row, objectives=None if values is None else tuple(values)))
+    return experiment, outcomes

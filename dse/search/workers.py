@@ -1,0 +1,85 @@
+"""Evaluating designs in parallel; a pool of processes, or this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+
+from dse.errors import InputError, RunError
+from dse.evaluation.design import Value
+from dse.search.candidate import Outcome, run_candidate
+from dse.search.experiment import Experiment
+
+
+class Workers:
+    """Evaluates lists of designs on ``count`` processes (1: in this process)."""
+
+    def __init__(self, experiment: Experiment, count: int | None) -> None:
+        if count is not None and count < 1:
+            raise InputError(f"{count} workers", field="--workers", mend="give 1 or more")
+        self.experiment = experiment
+        self.count = count or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+            if kind is not None:
+                for process in list((self._pool._processes or {}).values()):
+                    process.terminate()
+
+    def evaluate(self, designs: Sequence[dict[str, Value]]) -> Iterator[tuple[Outcome, float]]:
+        """Outcomes in the order they finish, each with its evaluation time, s.
+
+        Raises:
+            RunError: a worker process died.
+        """
+        jobs = [(self.experiment, design) for design in designs]
+        if self.count == 1:
+            yield from map(timed, jobs)
+            return
+        if not jobs:
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.count,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_ignore_interrupt,
+            )
+        futures: list[Future[tuple[Outcome, float]]] = [
+            self._pool.submit(timed, job) for job in jobs
+        ]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise RunError(
+                "a worker process died (out of memory?)",
+                mend="run the command again with fewer --workers: it goes on where it stopped",
+            ) from None
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C goes to the parent alone, which keeps what is finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def timed(job: tuple[Experiment, dict[str, Value]]) -> tuple[Outcome, float]:
+    """One evaluation and how long it took."""
+    started = time.perf_counter()
+    outcome = run_candidate(job)
+    return outcome, time.perf_counter() - started

@@ -1,0 +1,200 @@
+"""The reader's view of an ONNX graph: nodes in order, shapes, constants, who reads what."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from dse.errors import InputError
+from dse.workload.values import evaluate
+
+#: Constants with more elements than this are weights: their values are never looked at.
+VALUE_ELEMENTS = 4096
+#: Operators whose result differs from run to run, so that constants do not fold through them.
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
+    | {"Multinomial"}
+)
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. ``absorbed`` names further nodes that a composite stands for."""
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Any] = field(default_factory=dict, compare=False)
+    absorbed: tuple[str, ...] = ()
+
+    def input(self, index: int) -> str | None:
+        """Name of input ``index``; None if it is left out."""
+        return (self.inputs[index] or None) if index < len(self.inputs) else None
+
+    def ints(self, name: str, default: list[int]) -> list[int]:
+        return [int(v) for v in self.attrs.get(name, default)]
+
+
+@dataclass
+class Graph:
+    """A whole graph after binding and shape inference.
+
+    Attributes:
+        nodes: in an order of execution.
+        shapes: static shape of every tensor that a live node reads or writes.
+        types: ONNX element type of every tensor.
+        initializers: stored tensors; their data may be absent.
+        inputs, outputs: names; inputs leave out stored tensors.
+        opset: version of the standard operators.
+        file: for errors.
+    """
+
+    nodes: tuple[Node, ...]
+    shapes: dict[str, Shape]
+    types: dict[str, int]
+    initializers: dict[str, onnx.TensorProto | None]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    opset: int
+    file: str
+    _values: dict[str, np.ndarray | None] = field(default_factory=dict)
+
+    @functools.cached_property
+    def producers(self) -> dict[str, Node]:
+        return {name: node for node in self.nodes for name in node.outputs if name}
+
+    @functools.cached_property
+    def users(self) -> dict[str, list[Node]]:
+        """Live, non-constant readers of each tensor (a node that reads twice is listed once)."""
+        readers: dict[str, list[Node]] = defaultdict(list)
+        for node in self.nodes:
+            if node.name in self.live and not self.is_folded(node):
+                for name in dict.fromkeys(filter(None, node.inputs)):
+                    readers[name].append(node)
+        return readers
+
+    @functools.cached_property
+    def live(self) -> frozenset[str]:
+        """Names of the nodes on which some output of the graph depends."""
+        wanted, names = set(self.outputs), set()
+        for node in reversed(self.nodes):
+            if any(out in wanted for out in node.outputs):
+                names.add(node.name)
+                wanted.update(node.inputs)
+        return frozenset(names)
+
+    @functools.cached_property
+    def constants(self) -> frozenset[str]:
+        """Tensors known before the network runs: stored, computed from such, or mere shapes."""
+        known = set(self.initializers)
+        for node in self.nodes:
+            if node.op in RANDOM or (not node.inputs and node.op != "Constant"):
+                continue
+            reads = [name for name in node.inputs if name]
+            shape_only = node.op in ("Shape", "Size") and reads and reads[0] in self.shapes
+            if shape_only or all(name in known for name in reads):
+                known.update(filter(None, node.outputs))
+        return frozenset(known)
+
+    def is_folded(self, node: Node) -> bool:
+        """Whether all results of ``node`` are constants."""
+        return all(name in self.constants for name in node.outputs if name)
+
+    def is_const(self, name: str | None) -> bool:
+        return name is not None and name in self.constants
+
+    def shape(self, name: str, node: Node | None = None) -> Shape:
+        """Static shape of a tensor.
+
+        Raises:
+            InputError: if it is not known; names the node and its operator.
+        """
+        found = self.shapes.get(name)
+        if found is None:
+            where = f"node {node.name!r} ({node.op})" if node else "graph"
+            raise InputError(
+                f"the shape of tensor {name!r} is not known",
+                file=self.file,
+                field=where,
+                mend="bind its symbolic sizes (--bind name=value) or export with static shapes",
+            )
+        return found
+
+    def size(self, name: str, node: Node | None = None) -> int:
+        """Number of elements."""
+        return math.prod(self.shape(name, node))
+
+    def value(self, name: str | None) -> np.ndarray | None:
+        """The value of a small constant; None if it is large, absent or not a constant."""
+        if name is None or name not in self.constants:
+            return None
+        if name not in self._values:
+            self._values[name] = self._computed(name)
+        return self._values[name]
+
+    def scalar(self, name: str | None) -> float | None:
+        """The value of a constant with one element."""
+        value = self.value(name)
+        return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
+
+    def _computed(self, name: str) -> np.ndarray | None:
+        if name in self.initializers:
+            return stored_value(self.initializers[name])
+        node = self.producers.get(name)
+        if node is None:
+            return None
+        shape = self.shapes.get(name)
+        if shape is not None and math.prod(shape) > VALUE_ELEMENTS:
+            return None
+        if node.op in ("Shape", "Size"):
+            arrays: list[np.ndarray | None] = [np.broadcast_to(np.False_, self.shapes[node.inputs[0]])]
+        else:
+            arrays = [self.value(i) if i else None for i in node.inputs]
+            missing = [i for i, a in zip(node.inputs, arrays, strict=True) if i and a is None]
+            if missing:
+                return None
+        return evaluate(node.op, arrays, node.attrs, self.opset)
+
+    def with_nodes(self, nodes: tuple[Node, ...]) -> Graph:
+        """The same graph with other nodes (caches are rebuilt)."""
+        return replace(self, nodes=nodes, _values={})
+
+    def fault(self, node: Node, message: str, mend: str) -> InputError:
+        """An error about one node."""
+        return InputError(
+            message, file=self.file, field=f"node {node.name!r} ({node.op})", mend=mend
+        )
+
+
+def stored_value(tensor: onnx.TensorProto | None) -> np.ndarray | None:
+    """The value of a small stored tensor whose data are in the file."""
+    if tensor is None or math.prod(tensor.dims) > VALUE_ELEMENTS:
+        return None
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return None
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def attributes(proto: onnx.NodeProto) -> dict[str, Any]:
+    """Attributes of a node as Python values; tensors and graphs stay as they are."""
+    found: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        found[attribute.name] = value
+    return found

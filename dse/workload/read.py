@@ -1,0 +1,306 @@
+"""From an ONNX file to a :class:`~dse.workload.graph.Graph` with every shape known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import shape_inference
+
+from dse.errors import InputError
+from dse.workload.binding import bind_inputs
+from dse.workload.graph import Graph, Node, attributes
+from dse.workload.shapes import missing_shapes
+
+#: Stored tensors with more elements than this are dropped before shape inference.
+KEPT_ELEMENTS = 4096
+#: Domains in which operators are looked up; others are refused as unknown operators.
+STANDARD = ("", "ai.onnx")
+#: Rounds of shape inference, each helped by what the last one found.
+ROUNDS = 12
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """The model in a file, without external data.
+
+    Raises:
+        InputError: missing, unreadable, not ONNX, or cut short.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read ({error.strerror or error})", file=path, mend="check the path"
+        ) from None
+    return parse_proto(data, path)
+
+
+def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
+    """The model in ``data``; ``path`` is for errors.
+
+    Raises:
+        InputError: not ONNX, or cut short.
+    """
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        # A ModelProto written by any exporter starts with field 1, ir_version, a small integer.
+        starts_well = data[:1] == b"\x08" and len(data) > 1 and 0 < data[1] < 64
+        message = "the ONNX file is cut short or damaged" if starts_well else "not an ONNX file"
+        mend = "export or copy it again" if starts_well else "give a file written by an exporter"
+        raise InputError(message, file=path, mend=mend) from None
+    if not model.ir_version and not model.graph.node:
+        raise InputError("not an ONNX file", file=path, mend="give a file written by an exporter")
+    if not model.graph.node:
+        raise InputError("the graph has no nodes", file=path, mend="export the model again")
+    return model
+
+
+def read_graph(
+    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+) -> tuple[Graph, int, tuple[str, ...]]:
+    """The bound graph of a model.
+
+    Args:
+        model: changed in place.
+        file: for errors.
+        bindings: sizes of symbols; ``batch`` and ``res`` have a meaning of their own.
+
+    Returns:
+        The graph; the factor by which its fixed batch has to be multiplied after lowering (1 when
+        the batch is symbolic); remarks such as which symbol took its default.
+
+    Raises:
+        InputError: an invalid or cyclic graph, an unbound spatial symbol, an unknown shape.
+    """
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
+    if model.HasField("graph") and any(_has_graph(node) for node in model.graph.node):
+        _inline_constant_ifs(model)
+    factor, remarks = bind_inputs(model, file, bindings)
+    stored = _stored(model)
+    _drop_weights(model)
+    graph = _inferred(model, file, stored)
+    return graph, factor, remarks
+
+
+def _has_graph(node: onnx.NodeProto) -> bool:
+    return any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
+
+
+def _inline_constant_ifs(model: onnx.ModelProto) -> None:
+    """Replaces every ``If`` whose condition is stored by the branch that runs."""
+    stored = {t.name: t for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            stored.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        tensor = stored.get(node.input[0]) if node.op_type == "If" and node.input else None
+        if tensor is None:
+            nodes.append(node)
+            continue
+        wanted = "then_branch" if onnx.numpy_helper.to_array(tensor).any() else "else_branch"
+        branch = next(a.g for a in node.attribute if a.name == wanted)
+        model.graph.initializer.extend(branch.initializer)
+        nodes.extend(branch.node)
+        for inner, outer in zip(branch.output, node.output, strict=True):
+            nodes.append(onnx.helper.make_node("Identity", [inner.name], [outer]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:
+    """Stored tensors by name (small ones with their data)."""
+    found: dict[str, onnx.TensorProto | None] = {}
+    for tensor in model.graph.initializer:
+        small = math.prod(tensor.dims) <= KEPT_ELEMENTS
+        found[tensor.name] = tensor if small else None
+    for sparse in model.graph.sparse_initializer:
+        found[sparse.values.name] = None
+    return found
+
+
+def _drop_weights(model: onnx.ModelProto) -> None:
+    """Turns large stored tensors into inputs: shape inference needs their shapes, not their data."""
+    listed = {value.name for value in model.graph.input}
+    kept: list[onnx.TensorProto] = []
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= KEPT_ELEMENTS:
+            kept.append(tensor)
+        if tensor.name not in listed:
+            info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            model.graph.input.append(info)
+    for sparse in model.graph.sparse_initializer:
+        info = onnx.helper.make_tensor_value_info(
+            sparse.values.name, sparse.values.data_type, sparse.dims
+        )
+        model.graph.input.append(info)
+    if len(kept) < len(model.graph.initializer):
+        copies = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(copies)
+
+
+def _inferred(
+    model: onnx.ModelProto, file: str, stored: dict[str, onnx.TensorProto | None]
+) -> Graph:
+    """Shape inference by onnx, helped by our own rules until nothing new is found."""
+    nodes = _ordered(_nodes(model, file), stored, model, file)
+    reason = ""
+    for _ in range(ROUNDS):
+        try:
+            model = shape_inference.infer_shapes(model, data_prop=True)
+        except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+        graph = _assembled(model, file, nodes, stored)
+        found = missing_shapes(graph)
+        if not found:
+            break
+        _tell(model, found)
+    unknown = _first_unknown(graph)
+    if unknown is not None:
+        _refuse(unknown, graph, model, reason)
+    return graph
+
+
+def _assembled(
+    model: onnx.ModelProto,
+    file: str,
+    nodes: tuple[Node, ...],
+    stored: dict[str, onnx.TensorProto | None],
+) -> Graph:
+    shapes: dict[str, tuple[int, ...]] = {}
+    types: dict[str, int] = {}
+    proto = model.graph
+    for group in (proto.input, proto.value_info, proto.output):
+        for value in group:
+            tensor = value.type.tensor_type
+            if tensor.elem_type:
+                types[value.name] = tensor.elem_type
+            if tensor.HasField("shape"):
+                dims = tensor.shape.dim
+                if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+                    shapes[value.name] = tuple(d.dim_value for d in dims)
+    for tensor in proto.initializer:
+        shapes[tensor.name] = tuple(tensor.dims)
+        types[tensor.name] = tensor.data_type
+    versions = {o.domain: o.version for o in model.opset_import}
+    opset = max((versions[d] for d in STANDARD if d in versions), default=0)
+    names = tuple(v.name for v in proto.input if v.name not in stored)
+    outputs = tuple(v.name for v in proto.output)
+    return Graph(nodes, shapes, types, stored, names, outputs, opset, file)
+
+
+def _tell(model: onnx.ModelProto, found: Mapping[str, tuple[int, tuple[int, ...]]]) -> None:
+    """Writes shapes that onnx could not infer into the model."""
+    known = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
+    for name, (kind, shape) in found.items():
+        info = onnx.helper.make_tensor_value_info(name, kind, shape)
+        if name in known:
+            known[name].CopyFrom(info)
+        else:
+            model.graph.value_info.append(info)
+
+
+def _nodes(model: onnx.ModelProto, file: str) -> list[Node]:
+    used: set[str] = set()
+    nodes: list[Node] = []
+    for index, proto in enumerate(model.graph.node):
+        first = next((o for o in proto.output if o), "")
+        stem = proto.name or first or f"{proto.op_type}_{index}"
+        name, count = stem, 1
+        while name in used:
+            count += 1
+            name = f"{stem}#{count}"
+        used.add(name)
+        domain = "" if proto.domain in STANDARD else proto.domain
+        inputs, outputs = tuple(proto.input), tuple(proto.output)
+        nodes.append(Node(name, proto.op_type, domain, inputs, outputs, attributes(proto)))
+    return nodes
+
+
+def _ordered(
+    nodes: list[Node],
+    stored: Mapping[str, Any],
+    model: onnx.ModelProto,
+    file: str,
+) -> tuple[Node, ...]:
+    """``nodes`` in an order of execution.
+
+    Raises:
+        InputError: a tensor without producer or with two, or a cycle.
+    """
+    producers: dict[str, Node] = {}
+    for node in nodes:
+        for out in filter(None, node.outputs):
+            if out in producers:
+                raise _invalid(node, f"tensor {out!r} is written twice", file)
+            producers[out] = node
+    given = {value.name for value in model.graph.input} | set(stored)
+    for node in nodes:
+        for name in filter(None, node.inputs):
+            if name not in given and name not in producers:
+                raise _invalid(node, f"nothing writes its input {name!r}", file)
+    for value in model.graph.output:
+        if value.name not in producers and value.name not in given:
+            raise InputError(
+                f"nothing writes the output {value.name!r}", file=file, mend="export it again"
+            )
+    ready, done, waiting = [], set(given), list(nodes)
+    while waiting:
+        later: list[Node] = []
+        for node in waiting:
+            if all(not name or name in done for name in node.inputs):
+                ready.append(node)
+                done.update(node.outputs)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            raise _invalid(later[0], "the graph has a cycle through this node", file)
+        waiting = later
+    return tuple(ready)
+
+
+def _invalid(node: Node, message: str, file: str) -> InputError:
+    return InputError(
+        message,
+        file=file,
+        field=f"node {node.name!r} ({node.op})",
+        mend="the graph is invalid: export it again",
+    )
+
+
+def _first_unknown(graph: Graph) -> Node | None:
+    """The first live node whose result has no static shape though its inputs have one."""
+    for node in graph.nodes:
+        if node.name not in graph.live:
+            continue
+        used = [o for o in node.outputs if o and (o in graph.users or o in graph.outputs)]
+        if any(o not in graph.shapes for o in used):
+            return node
+    return None
+
+
+def _refuse(node: Node, graph: Graph, model: onnx.ModelProto, reason: str) -> None:
+    if not reason:
+        try:
+            shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+        except (shape_inference.InferenceError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+    from dse.workload.ops import is_known
+
+    if not is_known(node):
+        return  # lowering names the unknown operator, or sends it to the host
+    raise graph.fault(
+        node,
+        "the shape of its result cannot be inferred" + (f" ({reason})" if reason else ""),
+        "bind its symbolic sizes (--bind name=value) or export with static shapes",
+    )
