@@ -67,11 +67,11 @@ def deeplabv3_mobilenet() -> nn.Module:
 
 
 def ssdlite_mobilenet() -> nn.Module:
-    """SSDLite on MobileNetV3-Large, 91 classes, up to raw boxes and scores."""
+    """SSDLite on MobileNetV3-Large, 91 classes, up to its raw output maps."""
     detector = vision.detection.ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=91
     )
-    return dense.WithoutSuppression(detector)
+    return dense.RawMaps(detector)
 
 
 def pose_mobilenetv2() -> nn.Module:

@@ -177,15 +177,18 @@ def heatmap_pose(features: nn.Module, channels: int, joints: int = 17) -> nn.Seq
     return nn.Sequential(*layers, nn.Conv2d(256, joints, 1))
 
 
-class WithoutSuppression(nn.Module):
-    """A torchvision SSD up to its raw boxes and scores (no decoding, no suppression)."""
+class RawMaps(nn.Module):
+    """A torchvision SSD up to its output maps (no anchors, no suppression)."""
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
         self.backbone = detector.backbone
-        self.head = detector.head
+        self.classes = detector.head.classification_head.module_list
+        self.boxes = detector.head.regression_head.module_list
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Box offsets (N, anchors, 4) and class logits (N, anchors, classes)."""
-        outputs = self.head(list(self.backbone(image).values()))
-        return outputs["bbox_regression"], outputs["cls_logits"]
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Box offsets and class logits (N, anchors x 4 or classes, h, w) of every scale."""
+        features = list(self.backbone(image).values())
+        boxes = [head(x) for head, x in zip(self.boxes, features, strict=True)]
+        scores = [head(x) for head, x in zip(self.classes, features, strict=True)]
+        return (*boxes, *scores)

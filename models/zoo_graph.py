@@ -216,14 +216,15 @@ def _drop_nan_guards(graph: ir.Graph) -> None:
 
 
 def _drop_neutral(graph: ir.Graph) -> None:
-    """Removes masks that mask nothing: ``Where(true, x, y)`` and then ``x + 0``."""
+    """Removes masks that mask nothing: an addition of zero or of ``Where(true, 0, x)``."""
     for node in list(graph):
-        kept: ir.Value | None = None
-        if node.op_type == "Where" and _is_true(node.inputs[0]):
-            kept = node.inputs[1]
-        elif node.op_type == "Add" and _is_zero(node.inputs[1]):
-            kept = node.inputs[0]
-        if kept is not None and kept.shape == node.outputs[0].shape:
+        if node.op_type != "Add" or node.inputs[0] is None or node.inputs[1] is None:
+            continue
+        kept, added = node.inputs
+        mask = added.producer()
+        if mask is not None and mask.op_type == "Where" and _is_true(mask.inputs[0]):
+            added = mask.inputs[1]
+        if _is_zero(added) and kept.shape == node.outputs[0].shape:
             ir.convenience.replace_all_uses_with(node.outputs[0], kept)
             graph.remove(node, safe=True)
 
@@ -265,13 +266,7 @@ def _follow(
     if like is None:
         return
     shape = ir.node("Shape", [like], attributes={"start": 2, "end": 4})
-    fixed = ir.Value(name=f"sizes_{sizes[0]}_{sizes[1]}", type=ir.TensorType(ir.DataType.INT64))
-    fixed.const_value = ir.tensor(np.array(sizes[:2], dtype=np.int64), name=fixed.name)
-    fixed.shape = ir.Shape([2])
-    if fixed.name in graph.initializers:
-        fixed = graph.initializers[fixed.name]
-    else:
-        graph.initializers[fixed.name] = fixed
+    fixed = _integers(graph, f"sizes_{sizes[0]}_{sizes[1]}", sizes[:2])
     joined = ir.node("Concat", [fixed, shape.outputs[0]], attributes={"axis": 0})
     for new in (shape, joined):
         new.metadata_props.update(node.metadata_props)
@@ -324,8 +319,8 @@ def _weights_as_nodes(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
         kept.discard(weight)
         if not weight.uses() or weight.shape is None or weight.dtype is None:
             continue
-        dims = [int(d) for d in weight.shape]
-        shape = _shape_constant(graph, dims)
+        dims = weight.shape.numpy()
+        shape = _integers(graph, "shape_" + ("x".join(map(str, dims)) or "scalar"), dims)
         fill = np.array([FILL]).astype(weight.dtype.numpy())
         name = (weight.name or "").removeprefix(WRAPPER)
         node = ir.node("ConstantOfShape", [shape], {"value": ir.tensor(fill)}, name=name)
@@ -339,12 +334,12 @@ def _weights_as_nodes(graph: ir.Graph, weights: Iterable[ir.Value]) -> None:
         graph.insert_before(graph[0], nodes)
 
 
-def _shape_constant(graph: ir.Graph, dims: Sequence[int]) -> ir.Value:
-    name = "shape_" + ("x".join(map(str, dims)) or "scalar")
+def _integers(graph: ir.Graph, name: str, values: Sequence[int]) -> ir.Value:
+    """The int64 initializer of that name, made on first use."""
     if name not in graph.initializers:
-        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64))
-        value.const_value = ir.tensor(np.array(dims, dtype=np.int64), name=name)
-        value.shape = ir.Shape([len(dims)])
+        tensor = ir.tensor(np.array(values, dtype=np.int64), name=name)
+        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), const_value=tensor)
+        value.shape = ir.Shape([len(values)])
         graph.initializers[name] = value
     return graph.initializers[name]
 

@@ -8,9 +8,10 @@ from collections import Counter
 import numpy as np
 import onnx
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as refusal
 
-#: Graphs above this many multiply-accumulates are loaded but not run by :func:`runs`.
-RUN_LIMIT_MACS = 8e9
+#: Ways in which ONNX Runtime refuses a graph.
+REFUSALS = (refusal.Fail, refusal.InvalidArgument, refusal.InvalidGraph, refusal.RuntimeException)
 
 
 class GraphFault(Exception):
@@ -97,26 +98,17 @@ def resized(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
     return copy
 
 
-def is_resizable(model: onnx.ModelProto, height: int, width: int) -> bool:
-    """Whether shape inference and execution agree at another resolution, with other MACs."""
+def is_resizable(model: onnx.ModelProto, height: int, width: int, execute: bool) -> bool:
+    """Whether shape inference, and execution if asked for, work at another resolution."""
     try:
         other = resized(model, height, width)
-        return runs(other) and count_macs(other) != count_macs(model)
-    except (
-        GraphFault,
-        onnx.shape_inference.InferenceError,
-        onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
-        onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
-        onnxruntime.capi.onnxruntime_pybind11_state.Fail,
-    ):
+        return runs(other, execute) and count_macs(other) != count_macs(model)
+    except (GraphFault, onnx.shape_inference.InferenceError, *REFUSALS):
         return False
 
 
-def runs(model: onnx.ModelProto) -> bool:
-    """Whether ONNX Runtime loads the graph and computes the inferred output shapes.
-
-    Graphs above :data:`RUN_LIMIT_MACS` are only loaded.
-    """
+def runs(model: onnx.ModelProto, execute: bool) -> bool:
+    """Whether ONNX Runtime loads the graph and, if executed, computes the inferred shapes."""
     shapes = inferred_shapes(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -125,7 +117,7 @@ def runs(model: onnx.ModelProto) -> bool:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    if count_macs(model) > RUN_LIMIT_MACS:
+    if not execute:
         return True
     feeds = {
         i.name: np.zeros(i.shape, dtype=np.int64 if "int64" in i.type else np.float32)

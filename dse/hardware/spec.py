@@ -15,8 +15,8 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.hardware.formats import FORMATS, pair_key, serving_pair
-from dse.schema import SCHEMA_VERSION, Strict, validate
+from dse.hardware.formats import pair_key, serving_pair
+from dse.schema import Strict, validate
 from dse.technology import parse_node
 
 #: Functions of the vector unit (those by which networks count vector work).
@@ -151,13 +151,13 @@ class DmaSpec(Strict):
 
 
 class HostSpec(Strict):
-    """Control processors on the die; ``core: none`` if the host is another chip.
+    """Control processors on the die (a core of the technology's floor facts).
 
-    ``f_hz`` null: the typical clock of that core at the node's facts.
+    ``f_hz`` null: the clock that core reaches at the node's nominal voltage.
     """
 
     core: str
-    count: Annotated[int, Field(ge=0, le=64)] = 1
+    count: Annotated[int, Field(ge=1, le=64)] = 1
     f_hz: Positive | None = None
 
 
@@ -274,7 +274,13 @@ class Range(Strict):
 
 
 class ChipSpec(Strict):
-    """All parameters of a chip at one node. Immutable: :meth:`with_values` gives another one."""
+    """All parameters of a chip at one node. Immutable: :meth:`with_values` gives another one.
+
+    ``f_hz`` and ``voltage_v``: give the frequency (the voltage follows), or the voltage (the
+    frequency follows), or both for a part run below its reach. ``speed_factor``: datapath speed
+    against an ordinary NPU pipeline (1; deeper pipelines are faster). ``guard_band``: share of
+    the voltage kept for droop and ageing; null is the technology's default.
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -289,6 +295,8 @@ class ChipSpec(Strict):
     sram_rail: str = "shared"
     vt: str = "mixed"
     corner: str = "tt"
+    speed_factor: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    sram_assist: bool = False
     cores: Annotated[int, Field(ge=1, le=64)] = 1
     native_precision: str = "int8"
     array: ArraySpec
@@ -424,7 +432,3 @@ def _native_pair(precision: str) -> str:
         return pair_key(text)
     except InputError as error:
         raise ValueError(f"{error.message} in native_precision; {error.mend}") from None
-
-
-assert SCHEMA_VERSION == 1, "the chip schema names its version as a literal"
-assert len(FORMATS) > 0

@@ -1,354 +1,249 @@
-"""The closed-form cost of a mapping, and the search over the stated map space.
-
-The cost functions below are written once, with NumPy operations that mean the same on numbers and
-on arrays. Compiled by Numba they are called on numbers inside the search loop; uncompiled they
-are called on arrays holding every tile at once. Both ways do the same IEEE operations in the same
-order, so they return the same mapping bit for bit. ``docs/mapping.md`` derives the formulas.
-
-Everything lives in one file because Numba's disk cache watches only the file of the function it
-caches. A *row* is what is known of one dim at one tile size (fields ``R_*``); ``c`` holds the
-numbers of the layer and the chip (fields ``C_*``).
-"""
+"""The search over the map space: one compiled loop, and the same over arrays without Numba."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# Dataflows, order classes (named after the operand that stays) and objectives, as kernel codes.
-DATAFLOWS = ("ws", "os", "is")
-CLASSES = ("W", "I", "O")
-OBJECTIVES = ("edp", "latency", "energy")
-
-# Row fields: tile size, number of tiles, array steps over all tiles, steps of a full and of the
-# last ragged tile, how many full and ragged tiles, size of the last tile, input elements covered
-# by one full tile / over all tiles (OY, OX: halo included), tile size padded to the alignment.
-R_T, R_N, R_STEPS, R_FULL, R_RAG, R_NFULL, R_NRAG, R_LAST, R_SPAN, R_SPANS, R_PAD = range(11)
-ROW_FIELDS = 11
-
-# Constants of a problem.
-(
-    C_MACS,
-    C_F,
-    C_RATE,
-    C_UNITS,
-    C_PRELOAD,
-    C_HIDDEN,
-    C_FILL,
-    C_ACC_BYTES,
-    C_ON_VECTOR,
-    C_FY,
-    C_FX,
-    C_WB,
-    C_IB,
-    C_OB,
+from dse.mapping import costs
+from dse.mapping.costs import (
     C_AB,
-    C_SW,
-    C_SI,
-    C_SO,
-    C_SIDE,
-    C_ROOM,
-    C_DOUBLE,
-    C_READ,
-    C_WRITE,
-    C_HOME_W,
-    C_HOME_I,
-    C_HOME_O,
-    C_HOME_S,
-    C_DESC,
-    C_DESC_MAX,
-    C_VECTOR,
-    C_LAT0,
     C_E0,
-    C_STATIC,
-    C_P_IDLE,
-    C_P_ACC,
-    C_P_READ,
-    C_P_WRITE,
-    C_P_DESC,
-    C_P_W,
-    C_P_I,
-    C_P_O_LOAD,
-    C_P_O_STORE,
-    C_P_S,
+    C_F,
+    C_FX,
+    C_FY,
+    C_HOME_W,
+    C_IB,
+    C_LAT0,
+    C_MACS,
     C_MIN_LINK,
     C_MIN_LINK_E,
-) = range(45)
-#: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 45
-CONSTANTS = C_LINK + 12
+    C_OB,
+    C_P_ACC,
+    C_P_IDLE,
+    C_P_READ,
+    C_P_WRITE,
+    C_RATE,
+    C_ROOM,
+    C_STATIC,
+    C_UNITS,
+    C_WB,
+    Function,
+    ROW_FIELDS,
+    R_FULL,
+    R_LAST,
+    R_N,
+    R_NFULL,
+    R_NRAG,
+    R_PAD,
+    R_RAG,
+    R_SPAN,
+    R_SPANS,
+    R_STEPS,
+    R_T,
+    array_side,
+    class_side,
+    compiled,
+    footprint,
+    keys,
+    shared,
+    tile_side,
+)
 
 
-def stream_sum(c: Any, x: Any, y: Any, z: Any) -> Any:
-    """Cycles of the passes of one stationary step: streams of x*y*z steps behind hidden loads."""
-    rate, pre = c[C_RATE], c[C_PRELOAD]
-    n00, k00 = y[R_FULL] * z[R_FULL], y[R_NFULL] * z[R_NFULL]
-    n01, k01 = y[R_FULL] * z[R_RAG], y[R_NFULL] * z[R_NRAG]
-    n10, k10 = y[R_RAG] * z[R_FULL], y[R_NRAG] * z[R_NFULL]
-    n11, k11 = y[R_RAG] * z[R_RAG], y[R_NRAG] * z[R_NRAG]
-    full = x[R_NFULL] * (
-        k00 * np.maximum(x[R_FULL] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_FULL] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_FULL] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_FULL] * n11 / rate, pre)
-    )
-    ragged = x[R_NRAG] * (
-        k00 * np.maximum(x[R_RAG] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_RAG] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_RAG] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_RAG] * n11 / rate, pre)
-    )
-    return full + ragged
+@shared
+def span(t: float, f: float, stride: float, dilation: float) -> float:
+    """Distinct input rows that ``t`` outputs and ``f`` taps touch (stride, dilation coprime)."""
+    return t * f - max(0.0, t - dilation) * max(0.0, f - stride)
 
 
-def array_side(
-    c: Any, flow: int, s: Any, one: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any
-) -> Any:
-    """Array cycles and traffic between array and buffer, over all tiles.
+@shared
+def fill_rows(
+    rows: Any, sizes: Any, tiles: Any, lengths: Any, align: Any, s: Any, nest: Any
+) -> None:
+    """Fill ``rows[dim, candidate, field]`` for one spatial choice ``s``.
 
-    Args:
-        flow: index into :data:`DATAFLOWS`.
-        s: spatial factors of G B K C OY OX FY FX, then array steps of FY and FX.
-        one: a row of a dim of size one.
-        g, b, k, r, y, x: rows of G, B, K, C, OY, OX.
-
-    Returns:
-        cycles; W and I elements read; accumulator updates; partial sums read from (and written to)
-        the buffer at accumulator width; whether an output element in the buffer is a partial sum.
+    ``nest`` is FY, FX, then stride and dilation of y and x, reduced by their common divisor.
     """
-    taps = s[8] * s[9]
-    outs = g[R_STEPS] * b[R_STEPS] * k[R_STEPS] * y[R_STEPS] * x[R_STEPS]
-    steps = outs * r[R_STEPS] * taps
-    sizes = c[C_FY] * c[C_FX]
-    wv = g[R_T] * 0.0 + s[10]  # all weights
-    iv = s[11]  # MACs / K: input elements with every tap counted
-    z = s[12]  # outputs
-    w_steps = wv * (b[R_STEPS] * y[R_STEPS] * x[R_STEPS])
-    i_steps = iv * k[R_STEPS]
-    if flow == 0:
-        passes = g[R_STEPS] * k[R_STEPS] * r[R_STEPS] * taps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[2], k[R_T]) * b[R_T] * y[R_T] * x[R_T]
-        tiles = b[R_N] * y[R_N] * x[R_N]
-        w_reads = wv * tiles
-        i_reads = i_steps
-        hidden = passes * stream_sum(c, b, y, x)
-        pre = c[C_PRELOAD]
-    elif flow == 1:
-        passes = outs
-        live = g[R_T] * 0.0
-        tiles = r[R_N]
-        w_reads = w_steps
-        i_reads = i_steps
-        hidden = steps / c[C_RATE]
-        pre = 0.0
-    else:
-        passes = g[R_STEPS] * b[R_STEPS] * r[R_STEPS] * y[R_STEPS] * x[R_STEPS] * taps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[1], b[R_T]) * k[R_T]
-        live = live * np.minimum(s[4], y[R_T]) * np.minimum(s[5], x[R_T])
-        tiles = k[R_N]
-        w_reads = w_steps
-        i_reads = iv * tiles
-        hidden = passes * stream_sum(c, k, one, one)
-        pre = c[C_PRELOAD]
-    passes = passes * tiles
-    paid = steps / c[C_RATE] + passes * pre
-    cycles = np.where(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
-    reduction = r[R_STEPS] * taps
-    inside = (r[R_FULL] * taps > 1.0) & (live * c[C_AB] <= c[C_ACC_BYTES])
-    if flow == 1:
-        updates = g[R_T] * 0.0
-        kept = r[R_N]
-    else:
-        updates = np.where(inside, z * reduction, 0.0)
-        kept = np.where(inside, r[R_N], reduction)
-    partial = kept > 1.0
-    return cycles, w_reads, i_reads, updates, z * (kept - 1.0), partial, sizes
+    for d in range(6):
+        for j in range(lengths[d]):
+            t = tiles[d, j]
+            full = np.floor(sizes[d] / t)
+            rag = sizes[d] - full * t
+            row = rows[d, j]
+            row[R_T] = t
+            row[R_PAD] = np.ceil(t / align[d]) * align[d]
+            row[R_FULL] = np.ceil(row[R_PAD] / s[d])
+            row[R_RAG] = np.ceil(np.ceil(rag / align[d]) * align[d] / s[d])
+            row[R_NFULL] = full
+            row[R_NRAG] = 1.0 if rag > 0.0 else 0.0
+            row[R_N] = full + row[R_NRAG]
+            row[R_STEPS] = full * row[R_FULL] + row[R_RAG]
+            row[R_LAST] = rag if rag > 0.0 else t
+            row[R_SPAN] = 1.0
+            row[R_SPANS] = row[R_N]
+            if d >= 4:
+                f, stride, dilation = nest[d - 4], nest[2 * d - 6], nest[2 * d - 5]
+                row[R_SPAN] = span(t, f, stride, dilation)
+                row[R_SPANS] = full * row[R_SPAN] + span(rag, f, stride, dilation)
 
 
-def tile_side(c: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
-    """Elements of one full tile and DMA descriptors to move it, per operand.
-
-    Returns:
-        W, I, O elements of the first tile; the same padded to the alignment; O elements of the
-        last tile; descriptors of a W, I and O tile.
-    """
-    taps = c[C_FY] * c[C_FX]
-    w = g[R_T] * k[R_T] * r[R_T] * taps
-    i = g[R_T] * b[R_T] * r[R_T] * y[R_SPAN] * x[R_SPAN]
-    o = g[R_T] * b[R_T] * k[R_T] * y[R_T] * x[R_T]
-    wp = g[R_PAD] * k[R_PAD] * r[R_PAD] * taps
-    ip = g[R_PAD] * b[R_T] * r[R_PAD] * y[R_SPAN] * x[R_SPAN]
-    op = g[R_PAD] * b[R_T] * k[R_PAD] * y[R_T] * x[R_T]
-    last = g[R_LAST] * b[R_LAST] * k[R_LAST] * y[R_LAST] * x[R_LAST]
-    cols, rows = x[R_N] > 1.0, y[R_N] > 1.0
-    i_part, o_part = g[R_N] * r[R_N] > 1.0, g[R_N] * k[R_N] > 1.0
-    i_runs = np.where(i_part & cols, y[R_SPAN], 1.0)
-    i_runs = i_runs * np.where(cols | (i_part & rows), b[R_T], 1.0)
-    o_runs = np.where(o_part & cols, y[R_T], 1.0)
-    o_runs = o_runs * np.where(cols | (o_part & rows), b[R_T], 1.0)
-    limit = c[C_DESC_MAX]
-    w_desc = np.maximum(1.0, np.ceil(w * c[C_WB] * c[C_SW] / limit))
-    i_desc = np.maximum(i_runs, np.ceil(i * c[C_IB] / limit))
-    o_desc = np.maximum(o_runs, np.ceil(o * c[C_OB] / limit))
-    return w, i, o, wp, ip, op, last, w_desc, i_desc, o_desc
+@shared
+def tile_counts(g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
+    """Tiles of W, I and O, of the groups irrelevant to each, and of all dims together."""
+    a = b[R_N] * y[R_N] * x[R_N]
+    w, i, o = g[R_N] * k[R_N] * r[R_N], g[R_N] * a * r[R_N], g[R_N] * a * k[R_N]
+    return w, i, o, a, k[R_N], r[R_N], w * a
 
 
-def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
-    """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile."""
-    wt, it, ot = n[0], n[1], n[2]
-    twice = c[C_DOUBLE]
-    w = wp * c[C_WB] * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
-    i = ip * c[C_IB] * (1.0 + twice * (it > 1.0)) * c[C_HOME_I]
-    copies = 1.0 + twice * (ot > 1.0)
-    staged = np.where(partial, 1.0, c[C_HOME_O])
-    o = op * np.where(partial, c[C_AB], c[C_OB]) * copies * staged
-    side = op * c[C_SIDE] * copies * c[C_HOME_S]
-    return w, i, o, side
-
-
-def link_s(c: Any, w: Any, i: Any, o: Any, s: Any) -> Any:
-    """Time of the slowest link for the given bytes of W, I, O and side input, s."""
-    n = C_LINK
-    t0 = w * c[n] + i * c[n + 3] + o * c[n + 6] + s * c[n + 9]
-    t1 = w * c[n + 1] + i * c[n + 4] + o * c[n + 7] + s * c[n + 10]
-    t2 = w * c[n + 2] + i * c[n + 5] + o * c[n + 8] + s * c[n + 11]
-    return np.maximum(np.maximum(t0, t1), t2)
-
-
-def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any:
-    """Latency and energy of one order class, with the parts a schedule is built from.
-
-    Args:
-        order: index into :data:`CLASSES`.
-        arr: result of :func:`array_side`; tile: result of :func:`tile_side`.
-        n: tiles relevant to W, I, O, those of the groups irrelevant to W, I, O (B*OY*OX, K, C),
-            and of all dims.
-        vol: elements of W, of I with halo over all tiles, of O.
-    """
-    steps = n[6]
-    rest = np.maximum(steps - 1.0, 1.0)
-    w_mult, i_mult, visits = n[3], n[4], n[5]
-    if order == 0:
-        w_mult = n[3] * 0.0 + 1.0
-        outer = n[0]
-    elif order == 1:
-        i_mult = n[4] * 0.0 + 1.0
-        outer = n[1]
-    else:
-        visits = n[5] * 0.0 + 1.0
-        outer = n[2]
-    often = np.maximum(outer - 1.0, 1.0)
-    # Bytes over the whole layer, of the first load, and of the last store.
-    wb, ib = c[C_WB] * c[C_SW], c[C_IB] * c[C_SI]
-    spilled = vol[2] * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
-    w_later = (vol[0] * w_mult - tile[0]) * wb * c[C_HOME_W]
-    i_later = (vol[1] * i_mult - tile[1]) * ib * c[C_HOME_I]
-    w_first, i_first = tile[0] * wb * c[C_HOME_W], tile[1] * ib * c[C_HOME_I]
-    s_first = tile[2] * c[C_SIDE] * c[C_HOME_S]
-    s_later = (vol[2] - tile[2]) * c[C_SIDE] * c[C_HOME_S]
-    o_last = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    o_before = (vol[2] - tile[6]) * c[C_OB] * c[C_SO] * c[C_HOME_O] + spilled
-    # DMA descriptors of a load of W, I, and of an output tile's store, reload and side load.
-    w_desc, i_desc = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I]
-    o_desc = tile[9] * (c[C_HOME_O] * (2.0 - 1.0 / visits) + np.where(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0))
-    # Per step: what moves in every step, and what moves only when the stationary operand changes.
-    w_step, i_step = w_later / rest, i_later / rest
-    in_step, out_step, s_step = spilled / rest, o_before / rest, s_later / rest
-    if order == 0:
-        w_often, i_often, out_often, s_often = w_later / often, 0.0, 0.0, 0.0
-        w_step = w_step * 0.0
-        d_often, d_step = w_desc, i_desc + o_desc
-        vector_often, vector_step = 0.0, c[C_VECTOR] / steps
-    elif order == 1:
-        w_often, i_often, out_often, s_often = 0.0, i_later / often, 0.0, 0.0
-        i_step = i_step * 0.0
-        d_often, d_step = i_desc, w_desc + o_desc
-        vector_often, vector_step = 0.0, c[C_VECTOR] / steps
-    else:
-        w_often, i_often, out_often, s_often = 0.0, 0.0, o_before / often, s_later / often
-        out_step, s_step = out_step * 0.0, s_step * 0.0
-        d_often, d_step = o_desc, w_desc + i_desc
-        vector_often, vector_step = c[C_VECTOR] / outer, 0.0
-    cycles = arr[0] / steps
-    array_step = cycles * (1.0 - c[C_ON_VECTOR])
-    vector_step = vector_step + cycles * c[C_ON_VECTOR]
-    side_all = vol[2] * c[C_SIDE]
-    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB] + side_all
-    writes = arr[4] * c[C_AB] + vol[2] * c[C_OB]
-    read_step, write_step = reads / steps, writes / steps
-    loads2, stores2 = w_step + i_step + in_step + s_step, out_step
-    loads1 = loads2 + w_often + i_often + s_often
-    stores1 = stores2 + out_often
-    link1 = link_s(
-        c, w_step + w_often, i_step + i_often, in_step + out_step + out_often, s_step + s_often
-    )
-    link2 = link_s(c, w_step, i_step, in_step + out_step, s_step)
-    dma1, dma2 = (d_often + d_step) * c[C_DESC], d_step * c[C_DESC]
-    count1, count2 = outer - 1.0, steps - outer
-    port3 = np.maximum(read_step / c[C_READ], write_step / c[C_WRITE])
-    if c[C_DOUBLE] > 0.0:
-        port1 = np.maximum((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
-        port2 = np.maximum((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
-        with_vector = np.maximum(array_step, vector_step + vector_often)
-        step1 = np.maximum(np.maximum(with_vector, port1), dma1) / c[C_F]
-        step2 = np.maximum(np.maximum(np.maximum(array_step, vector_step), port2), dma2) / c[C_F]
-        step3 = np.maximum(with_vector, port3) / c[C_F]
-        body = count1 * np.maximum(step1, link1) + count2 * np.maximum(step2, link2) + step3
-    else:
-        port1 = np.maximum(stores1 / c[C_READ], loads1 / c[C_WRITE])
-        port2 = np.maximum(stores2 / c[C_READ], loads2 / c[C_WRITE])
-        step1 = np.maximum(np.maximum(port1, dma1) / c[C_F], link1)
-        step2 = np.maximum(np.maximum(port2, dma2) / c[C_F], link2)
-        vector_step = vector_step + vector_often * outer / steps
-        vector_often = 0.0
-        step3 = np.maximum(np.maximum(array_step, vector_step), port3) / c[C_F]
-        body = count1 * step1 + count2 * step2 + steps * step3
-    fill = link_s(c, w_first, i_first, 0.0, s_first)
-    drain = link_s(c, 0.0, 0.0, o_last, 0.0)
-    latency = c[C_LAT0] + fill + body + drain
-    w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
-    o_all = o_last + o_before
-    idle = np.maximum(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    descriptors = outer * d_often + steps * d_step
-    dynamic = (
+@shared
+def bound(c: Any, arr: Any, z: float) -> tuple[float, float]:
+    """Latency and energy that no order class can beat, from the array's side alone."""
+    latency = c[C_LAT0] + max(arr[0] / c[C_F], c[C_MIN_LINK])
+    idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
+    writes = arr[4] * c[C_AB] + z * c[C_OB]
+    energy = (
         c[C_E0]
+        + c[C_MIN_LINK_E]
         + idle * c[C_P_IDLE]
         + arr[3] * c[C_P_ACC]
-        + (reads + o_all) * c[C_P_READ]
-        + (writes + w_all + i_all + spilled + s_all) * c[C_P_WRITE]
-        + w_all * c[C_P_W]
-        + i_all * c[C_P_I]
-        + spilled * c[C_P_O_LOAD]
-        + o_all * c[C_P_O_STORE]
-        + s_all * c[C_P_S]
-        + descriptors * c[C_P_DESC]
+        + reads * c[C_P_READ]
+        + writes * c[C_P_WRITE]
+        + c[C_STATIC] * latency
     )
-    energy = dynamic + c[C_STATIC] * latency
-    allowed = (visits <= 1.0) | (c[C_HOME_O] > 0.0)
-    phases = (array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2)
-    bytes1 = (w_step + w_often, i_step + i_often, in_step + out_step + out_often, s_step + s_often)
-    bytes2 = (w_step, i_step, in_step + out_step, s_step)
-    ends = (w_first, i_first, s_first, o_last)
-    totals = (reads + o_all, writes + w_all + i_all + spilled + s_all, w_all, i_all, spilled)
-    rest_totals = (o_all, s_all, idle, descriptors, count1, count2)
-    return latency, energy, allowed, phases, bytes1, bytes2, ends, totals, rest_totals
+    return latency, energy
 
 
-def rounded(value: Any) -> Any:
-    """``value`` to 40 bits of mantissa (Veltkamp's split), so that rounding breaks no tie."""
-    wide = value * 8193.0
-    return wide - (wide - value)
+def _search_function(version: int) -> Function:
+    """The search, bound to the cost functions of ``version``.
+
+    Numba's disk cache watches only the file of the function it caches and the values in its
+    closure; the version, a checksum of the cost functions' file, makes it see that one too.
+    """
+
+    def search(
+        c: Any,
+        objective: int,
+        flows: Any,
+        spatial: Any,
+        sizes: Any,
+        tiles: Any,
+        lengths: Any,
+        align: Any,
+        nest: Any,
+    ) -> Any:
+        """The best mapping: indices (spatial, G, B, K, C, OY, OX tile, dataflow, class), or all -1."""
+        rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
+        one = rows[6, 0]
+        one[R_RAG] = 0.0
+        one[R_NRAG] = 0.0
+        best = np.full(9, -1, np.int64)
+        if version < 0:  # never: makes the version part of the cached function
+            return best
+        best1, best2 = np.inf, np.inf
+        margin = 1.0 + 1e-9
+        room = c[C_ROOM]
+        for si in range(spatial.shape[0]):
+            s = spatial[si]
+            fill_rows(rows, sizes, tiles, lengths, align, s, nest)
+            for jg in range(lengths[0]):
+                g = rows[0, jg]
+                for jb in range(lengths[1]):
+                    b = rows[1, jb]
+                    for jk in range(lengths[2]):
+                        k = rows[2, jk]
+                        for jr in range(lengths[3]):
+                            r = rows[3, jr]
+                            least = g[R_PAD] * k[R_PAD] * r[R_PAD] * c[C_FY] * c[C_FX]
+                            if least * c[C_WB] * c[C_HOME_W] > room:
+                                continue
+                            for jy in range(lengths[4]):
+                                y = rows[4, jy]
+                                for jx in range(lengths[5]):
+                                    x = rows[5, jx]
+                                    tile = tile_side(c, g, b, k, r, y, x)
+                                    n = tile_counts(g, b, k, r, y, x)
+                                    f = footprint(c, False, tile[3], tile[4], tile[5], n)
+                                    if f[0] + f[1] + f[2] + f[3] > room:
+                                        continue
+                                    vi = sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS]
+                                    vol = (s[10], vi, s[12])
+                                    for fi in range(flows.shape[0]):
+                                        arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
+                                        low = bound(c, arr, s[12])
+                                        key = keys(low[0], low[1], objective)[0]
+                                        if key > best1 * margin:
+                                            continue
+                                        f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
+                                        if f[0] + f[1] + f[2] + f[3] > room:
+                                            continue
+                                        for order in range(3):
+                                            out = class_side(c, order, arr, tile, n, vol)
+                                            if not out[2]:
+                                                continue
+                                            key1, key2 = keys(out[0], out[1], objective)
+                                            if key1 < best1 or (key1 == best1 and key2 < best2):
+                                                best1, best2 = key1, key2
+                                                best[0], best[1], best[2] = si, jg, jb
+                                                best[3], best[4], best[5] = jk, jr, jy
+                                                best[6], best[7], best[8] = jx, fi, order
+        return best
+
+    return search
 
 
-def keys(latency: Any, energy: Any, objective: int) -> Any:
-    """What is minimised, in lexicographic order: the objective, then its tie-break."""
-    if objective == 0:
-        return rounded(latency * energy), rounded(energy)
-    if objective == 1:
-        return rounded(latency), rounded(energy)
-    return rounded(energy), rounded(latency)
+search = compiled(_search_function(zlib.crc32(Path(costs.__file__).read_bytes())))
 
 
-Compiled = Callable[..., Any]
+def search_numpy(
+    c: Any,
+    objective: int,
+    flows: Any,
+    spatial: Any,
+    sizes: Any,
+    tiles: Any,
+    lengths: Any,
+    align: Any,
+    nest: Any,
+) -> Any:
+    """:func:`search` over arrays of all tiles at once, without Numba and without pruning."""
+    grid = np.indices(tuple(int(n) for n in lengths)).reshape(6, -1)
+    rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
+    one = rows[6, 0]
+    one[R_RAG] = one[R_NRAG] = 0.0
+    best = np.full(9, -1, np.int64)
+    best_keys = (np.inf, np.inf)
+    shape = (grid.shape[1], len(flows), 3)
+    for si, s in enumerate(spatial):
+        fill_rows(rows, sizes, tiles, lengths, align, s, nest)
+        dims = [rows[d][grid[d]].T for d in range(6)]
+        g, b, k, r, y, x = dims
+        tile = tile_side(c, g, b, k, r, y, x)
+        n = tile_counts(g, b, k, r, y, x)
+        vol = (s[10], sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS], s[12])
+        key1, key2 = np.full(shape, np.inf), np.full(shape, np.inf)
+        for fi, flow in enumerate(flows):
+            arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
+            f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
+            fits = f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]
+            for order in range(3):
+                out = class_side(c, order, arr, tile, n, vol)
+                first, second = keys(out[0], out[1], objective)
+                ok = fits & out[2]
+                key1[:, fi, order] = np.where(ok, first, np.inf)
+                key2[:, fi, order] = np.where(ok, second, np.inf)
+        low = key1.min()
+        if not np.isfinite(low):
+            continue
+        second = np.where(key1 == low, key2, np.inf)
+        where = int(second.argmin())
+        found = (float(low), float(second.flat[where]))
+        if found < best_keys:
+            best_keys = found
+            at, fi, order = (int(v) for v in np.unravel_index(where, shape))
+            best[:] = (si, *grid[:, at], fi, order)
+    return best

@@ -20,7 +20,7 @@ Play = Generator[Event, None, None]
 class Run:
     """A job on its cores, from dispatch to completion or preemption."""
 
-    __slots__ = ("cores", "flow", "job", "since_s", "wake_s")
+    __slots__ = ("cores", "flow", "job", "layer_since_s", "since_s", "wake_s")
 
     def __init__(
         self, job: LiveJob, cores: tuple[int, ...], flow: Flow, since_s: float, wake_s: float
@@ -28,7 +28,7 @@ class Run:
         self.job = job
         self.cores = cores
         self.flow = flow
-        self.since_s = since_s
+        self.since_s = self.layer_since_s = since_s
         self.wake_s = wake_s
 
 
@@ -69,7 +69,13 @@ class Engine:
         self._followers: dict[str, list[tuple[int, Task, Dice]]] = {}
         self._waiting = 0
         self._deciding = False
-        self._whole_jobs = not fine and self._undisturbed()
+        # Jobs of one task never preempt each other, nor do any under first in, first out.
+        self._by_layer = policy.preemption == "layer"
+        self._by_step = policy.preemption == "segment"
+        self._whole = policy.scheduler == "fifo" or len(tasks) < 2
+        self._whole = self._whole or policy.preemption == "none"
+        closed = self._one_at_a_time() and (self._whole or self._by_layer)
+        self._closed = closed and not fine
 
     def play(self) -> None:
         """Run to the horizon, events at the horizon itself included."""
@@ -93,12 +99,10 @@ class Engine:
 
     # Arrivals and decisions
 
-    def _undisturbed(self) -> bool:
-        """Whether a running job has the chip to itself and cannot be preempted."""
+    def _one_at_a_time(self) -> bool:
+        """Whether only one job can run at any time, so that nobody shares its links."""
         used = {core for task in self.tasks for core in task.cores}
-        together = len(used) == 1 or all(task.program.cores == len(used) for task in self.tasks)
-        policy = self.policy
-        return together and (policy.preemption == "none" or policy.scheduler == "fifo")
+        return len(used) == 1 or all(task.program.cores == len(used) for task in self.tasks)
 
     def _source(self, order: int, task: Task, times: list[float]) -> Play:
         for time in times:
@@ -126,32 +130,34 @@ class Engine:
             assert event.callbacks is not None
             event.callbacks.append(self._decide)
 
-    def _decide(self, _: Event) -> None:
+    def _decide(self, _event: Event) -> None:
         """Place waiting jobs, most urgent first; a group that must wait keeps its free cores."""
         self._deciding = False
         now = self.clock.now
+        queues = list(self._queues.values())
         free = [run is None for run in self._runs]
         blocked: set[int] = set()
         while any(free):
-            best: tuple[LiveJob, Queue] | None = None
-            for number, queue in enumerate(self._queues.values()):
-                job = None if number in blocked else queue.head(now)
-                if job is not None and (best is None or job.key < best[0].key):
-                    best, best_number = (job, queue), number
-            if best is None:
+            heads = [
+                (job.key, number, job)
+                for number, queue in enumerate(queues)
+                if number not in blocked and (job := queue.head(now)) is not None
+            ]
+            if not heads:
                 break
-            job, queue = best
+            _, number, job = min(heads)
+            queue = queues[number]
             cores = queue.place(free)
             if cores is None:
-                blocked.add(best_number)
+                blocked.add(number)
                 cores = queue.cores if queue.width > 1 else ()
             else:
                 queue.pop()
                 self._begin(job, cores)
             for core in cores:
                 free[core] = False
-        self._waiting = sum(len(queue) for queue in self._queues.values())
-        if self._waiting and self.policy.preemption == "segment":
+        self._waiting = sum(len(queue) for queue in queues)
+        if self._waiting and self._by_step:
             for core, run in enumerate(self._runs):
                 if run is not None and run.cores[0] == core and self._wanted(run):
                     self.fabric.cut(run.flow)
@@ -194,91 +200,90 @@ class Engine:
             assert run is not None
             if run.wake_s > 0.0:
                 yield clock.at(clock.now + run.wake_s)
-            if self._whole_jobs:
-                yield self._advance_whole(run)
-                ended = True
-            else:
-                ended = yield from self._run(run)
-            self._end(run, ended)
+            finished = yield from self._run(run)
+            self._end(run, finished)
 
     def _run(self, run: Run) -> Generator[Event, None, bool]:
         """Play the job segment by segment; False if it was preempted."""
-        fabric, flow, job = self.fabric, run.flow, run.job
-        clock, policy = self.clock, self.policy
+        clock, fabric, flow, job = self.clock, self.fabric, run.flow, run.job
         plan, segs = job.plan, job.plan.segs
-        by_layer, by_step = policy.preemption == "layer", policy.preemption == "segment"
-        held = self._held[run.cores[0]]
-        if (job.position or job.done) and held is not job:
-            refill = plan.refill(job.position if not job.done else job.position)
+        evicted = any(self._held[core] is not job for core in run.cores)
+        if evicted and (job.position or job.done):
+            refill = plan.refill(job.position)
             if refill is not None:
                 yield from self._stretch(run, refill)
         for core in run.cores:
             self._held[core] = job
-        begun = clock.now
+        run.layer_since_s = clock.now
         while True:
-            seg = segs[job.position]
-            start = clock.now
-            yield fabric.start(flow, seg, job.done)
-            done = flow.target
-            seg.steps += done - job.done
-            seg.elapsed_s += clock.now - start
-            if done < seg.count:
-                job.done = done
+            if self._closed:
+                yield self._advance(run)
+                seg = segs[job.position - 1]
             else:
-                job.done = 0.0
-                job.position += 1
+                seg, start = segs[job.position], clock.now
+                yield fabric.start(flow, seg, job.done)
+                done = flow.target
+                seg.steps += done - job.done
+                seg.elapsed_s += clock.now - start
+                if done < seg.count:
+                    job.done = done
+                else:
+                    job.done = 0.0
+                    job.position += 1
             if job.position == len(segs):
-                self._note(run, seg, begun)
+                self._note(run, seg, clock.now)
                 return True
             follower = segs[job.position]
             if follower.layer != seg.layer:
-                self._note(run, seg, begun)
-                begun = clock.now
-            elif by_layer:
-                continue
-            stops = by_layer or (by_step and follower.stage != "drain")
+                self._note(run, seg, clock.now)
+                stops = self._by_layer or self._by_step
+            else:
+                stops = self._by_step and follower.stage != "drain"
             if stops and self._waiting and self._wanted(run):
-                if begun < clock.now:
-                    self._note(run, seg, begun)
+                self._note(run, seg, clock.now)
                 return False
 
     def _stretch(self, run: Run, seg: Seg) -> Play:
+        run.layer_since_s = self.clock.now
         start = self.clock.now
         yield self.fabric.start(run.flow, seg)
         seg.steps += 1.0
         seg.elapsed_s += self.clock.now - start
-        self._note(run, seg, start)
+        if self._closed:  # what follows does not pass through the fabric
+            self.fabric.stop(run.flow)
+        self._note(run, seg, self.clock.now)
 
-    def _advance_whole(self, run: Run) -> Event:
-        """Play a whole job alone in closed form, exactly as segment by segment; its end."""
+    def _advance(self, run: Run) -> Event:
+        """Play alone to the end of the layer (or job) in closed form; the event of that end.
+
+        Adds up as :meth:`_run` does segment by segment, so that both agree to the last bit.
+        """
         job, log = run.job, run.flow.log
         segs, horizon = job.plan.segs, self.policy.horizon_s
-        time = begun = self.clock.now
-        last = len(segs) - 1
-        for index, seg in enumerate(segs):
+        time, position = self.clock.now, job.position
+        stop = len(segs) if self._whole else job.plan.layer_end[position]
+        while position < stop:
+            seg = segs[position]
             log.note(time, seg.row, 1.0)
             end = time + seg.count * seg.step_s
             if end > horizon:
-                job.position = index
-                job.done = (horizon - time) / seg.step_s
+                job.position, job.done = position, (horizon - time) / seg.step_s
                 seg.steps += job.done
                 seg.elapsed_s += horizon - time
-                self._note(run, seg, begun, horizon)
+                self._note(run, seg, horizon)
                 return self.clock.at(end)
             seg.steps += seg.count
             seg.elapsed_s += end - time
             time = end
-            if index == last or segs[index + 1].layer != seg.layer:
-                self._note(run, seg, begun, time)
-                begun = time
-        log.note(time, -1, 0.0)
-        job.position, job.done = len(segs), 0.0
+            position += 1
+            if position < stop and segs[position].layer != seg.layer:
+                self._note(run, seg, time)
+        job.position = position
         return self.clock.at(time)
 
     def _end(self, run: Run, finished: bool) -> None:
         now, job = self.clock.now, run.job
-        if not self._whole_jobs:
-            self.fabric.stop(run.flow)
+        self.fabric.stop(run.flow)
         for core in run.cores:
             self._runs[core] = None
             self.spans[core].append((run.since_s, now))
@@ -295,11 +300,11 @@ class Engine:
         if self._waiting:
             self._decide_soon()
 
-    def _note(self, run: Run, seg: Seg, start_s: float, end_s: float | None = None) -> None:
-        """Record an interval for the trace, one per core of the run."""
-        if self.intervals is None:
+    def _note(self, run: Run, seg: Seg, end_s: float) -> None:
+        """Record what ran since the last note, one interval per core of the run."""
+        start_s, run.layer_since_s = run.layer_since_s, end_s
+        if self.intervals is None or start_s == end_s:
             return
-        end_s = self.clock.now if end_s is None else end_s
         job, name = run.job, run.job.plan.layer_name(seg.layer)
         layer = f"{name} (refill)" if seg.stage == "refill" else name
         for core in run.cores:
@@ -310,15 +315,14 @@ class Engine:
     def _close(self, horizon: float) -> None:
         """Account for what is still running at the horizon."""
         self.clock.at(horizon)
-        while self.clock.now < horizon:
-            self.clock.step()
+        self.clock.step()
         self.fabric.settle()
         for core, run in enumerate(self._runs):
             if run is None:
                 continue
             self.spans[core].append((run.since_s, horizon))
-            seg = run.flow.seg
-            if seg is not None and run.cores[0] == core:
-                done = run.flow.done - run.flow.begun
-                seg.steps += done
-                self._note(run, seg, run.flow.started_s)
+            flow = run.flow
+            if flow.seg is not None and run.cores[0] == core:
+                flow.seg.steps += flow.done - flow.begun
+                flow.seg.elapsed_s += horizon - flow.started_s
+                self._note(run, flow.seg, horizon)

@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from heapq import heappush
 
 import simpy
-from simpy.events import Event
+from simpy.events import Event, EventPriority
 
 from dse.simulation.plan import SHARED, Seg
 
 #: Order of events at one instant: SimPy's urgent (0) and normal (1), then scheduling decisions.
-NORMAL, DECIDE = 1, 2
+NORMAL, DECIDE = EventPriority(1), EventPriority(2)
 #: A link counts as full only beyond this excess, which is rounding.
 _SLACK = 1e-12
 
@@ -30,12 +30,12 @@ _SLACK = 1e-12
 class Clock(simpy.Environment):
     """A SimPy environment that also takes absolute times, so that they are exact."""
 
-    def at(self, time_s: float, priority: int = NORMAL) -> Event:
+    def at(self, time_s: float, priority: EventPriority = NORMAL) -> Event:
         """An event that happens at ``time_s`` (not ``now + delay``, which may round)."""
         event = Event(self)
         event._ok = True
         event._value = None
-        heappush(self._queue, (time_s, priority, next(self._eid), event))  # type: ignore[arg-type]
+        heappush(self._queue, (time_s, priority, next(self._eid), event))
         return event
 
 
@@ -73,8 +73,8 @@ class Flow:
         "log",
         "seg",
         "since",
-        "slowed",
         "speed",
+        "started_s",
         "target",
     )
 
@@ -88,7 +88,7 @@ class Flow:
         self.since = 0.0
         self.speed = 1.0
         self.end = 0.0
-        self.slowed = False
+        self.started_s = 0.0
         self.alarm: Event | None = None
 
 
@@ -145,8 +145,7 @@ class Fabric:
         flow.seg = seg
         flow.begun = flow.done = done
         flow.target = seg.count
-        flow.since = now
-        flow.slowed = False
+        flow.since = flow.started_s = now
         flow.speed = 0.0
         self._share(flow)
         assert flow.alarm is not None
@@ -154,10 +153,12 @@ class Fabric:
 
     def stop(self, flow: Flow) -> None:
         """The core runs nothing; the others may speed up."""
+        flow.log.note(self.clock.now, -1, 0.0)
+        if flow.seg is None:
+            return
         flow.seg = None
         flow.alarm = None
         self.flows.remove(flow)
-        flow.log.note(self.clock.now, -1, 0.0)
         self._share(None)
 
     def cut(self, flow: Flow) -> None:
@@ -197,8 +198,6 @@ class Fabric:
                 flow.done += (now - flow.since) * flow.speed / flow.seg.step_s
                 flow.since = now
                 flow.speed = speed
-            if speed < 1.0:
-                flow.slowed = True
             self._aim(flow)
 
     def _aim(self, flow: Flow) -> None:

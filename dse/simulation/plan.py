@@ -121,10 +121,8 @@ class Plan:
                 field=f"tasks.{name}.program",
                 mend="give a program with at least one segment of work",
             )
-        self.starts_layer = [
-            index > 0 and seg.layer != self.segs[index - 1].layer
-            for index, seg in enumerate(self.segs)
-        ]
+        #: For each segment, where the segments of its layer end.
+        self.layer_end = self._layer_ends()
         self.own_fill = {seg.layer: seg.link_bytes for seg in self.segs if seg.stage == "fill"}
         self.refills: dict[tuple[int, bool], Seg | None] = {}
         self._price_layers()
@@ -189,6 +187,14 @@ class Plan:
                 segs.append(seg)
         return segs
 
+    def _layer_ends(self) -> list[int]:
+        ends = [0] * len(self.segs)
+        for index in reversed(range(len(self.segs))):
+            last = index + 1 == len(self.segs)
+            same = not last and self.segs[index + 1].layer == self.segs[index].layer
+            ends[index] = ends[index + 1] if same else index + 1
+        return ends
+
     def _seg(self, segment: Segment) -> Seg | None:
         step_s = segment.step_s(self._chip.f_hz, self._rates)
         if not math.isfinite(step_s):
@@ -237,8 +243,6 @@ class Plan:
             into = energies.setdefault(target, {})
             for action, joules in self._price(dict(schedule.counts)).items():
                 into[action] = into.get(action, 0.0) + joules
-        rows = {
-            layer: self._table.add(energies.get(layer, {}), seconds[layer]) for layer in timed
-        }
+        rows = {layer: self._table.add(energies.get(layer, {}), seconds[layer]) for layer in timed}
         for seg in self.segs:
             seg.row = rows.get(seg.layer, -1)

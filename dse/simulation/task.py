@@ -145,9 +145,10 @@ class Interval:
 class Timeline:
     """What happened, over ``horizon_s`` of simulated time.
 
-    ``power`` is piecewise constant: ``edges_s`` (n+1 times) and for each component n values in W at
-    the scope ``die_dram``; ``module_w`` adds the conversion losses of the PMIC interval by interval.
-    ``energy_j`` by component is exactly the integral. ``busy_s`` by resource (``core0``, ``dram`` ...).
+    Power is piecewise constant: ``edges_s`` (n+1 times) and for each component of the scope
+    ``die_dram`` n values in W (``power_w``); ``module_w`` adds the conversion losses of the PMIC
+    interval by interval. ``energy_j`` by component is exactly the integral. ``busy_s`` by resource
+    (``core0``, ``dram`` ...).
 
     Components are the action groups of ``Chip.prices`` (``mac``, ``dram`` ...) and
     ``static.<component>`` of ``Chip.static``; ``scope_of`` gives the scope of each.

@@ -85,12 +85,10 @@ class DatapathModel:
         number = self._facts.number
         claims = self._facts.series("nodes", "density_claim")
         share = number("datapath", "area_claim_exponent")
-        self.density = {node: gain**share for node, gain in claims.items()}
+        self.density = {node: math.pow(gain, share) for node, gain in claims.items()}
         gate28 = number("datapath", "nand2_um2_28") * 1e-6
         utilisation = min(number("datapath", "cell_utilisation"), 0.95)
-        self.gate_mm2 = {
-            node: gate28 / (utilisation * gain) for node, gain in self.density.items()
-        }
+        self.gate_mm2 = {node: gate28 / (utilisation * gain) for node, gain in self.density.items()}
         self._g_mult = number("datapath", "gates_mult_per_bit2")
         self._g_add = number("datapath", "gates_add_per_bit")
         self._g_flop = number("datapath", "gates_flop_per_bit")
@@ -99,7 +97,7 @@ class DatapathModel:
         self._g_control = number("datapath", "control_gate_share")
         self.rf_gates_per_bit = number("datapath", "register_area_gates_per_bit")
 
-    # energy coefficients -----------------------------------------------------------------
+    # energy coefficients
 
     def at_node(self, node: int, anchor: Anchor) -> float:
         """Coefficient (J/V^2) of an anchored operation at a node."""
@@ -107,7 +105,7 @@ class DatapathModel:
         if c <= c7:
             return anchor.fine * c / c7
         power = math.log(anchor.coarse / anchor.fine) / math.log(c45 / c7)
-        return anchor.fine * float((c / c7) ** power)
+        return anchor.fine * math.pow(c / c7, power)
 
     def int_multiply(self, w_bits: float, a_bits: float) -> Anchor:
         """Integer multiplier of any two widths: power law in the product of the widths."""
@@ -130,7 +128,10 @@ class DatapathModel:
         bits = FLOAT_FORMATS[name][1]
         whole = self._anchor(self._fp_mult[name]["45"], self._fp_mult[name]["7"])
         part = self.int_multiply(bits, bits)
-        return Anchor(whole.coarse - part.coarse, whole.fine - part.fine)
+        return Anchor(
+            max(whole.coarse - part.coarse, 0.1 * whole.coarse),
+            max(whole.fine - part.fine, 0.1 * whole.fine),
+        )
 
     def multiply(self, w_format: str, a_format: str) -> Anchor:
         """Multiplier of two formats; a float operand brings its exponent path."""
@@ -212,7 +213,7 @@ class DatapathModel:
             add = self.at_node(node, self.int_add(bits))
             mul = self.at_node(node, self.int_multiply(bits, bits))
         move = bits * self.register_file_c(node, 256.0)
-        work = steps["add"] * add + steps["mul"] * mul
+        work: float = steps["add"] * add + steps["mul"] * mul
         work += steps["lut"] * bits * table_c + steps["move"] * move
         found = self._op[key] = work * (1.0 + self.vector_overhead)
         return found
@@ -222,7 +223,7 @@ class DatapathModel:
         """Names of the vector functions."""
         return tuple(self._operations)
 
-    # area ----------------------------------------------------------------------------------
+    # area
 
     def mac_gates(self, w_format: str, a_format: str, acc_bits: int) -> float:
         """NAND2 equivalents of one MAC: multiplier, accumulation, registers, control."""
@@ -247,7 +248,7 @@ class DatapathModel:
         ends = []
         for node in ("45", "7"):
             low, high = float(table[node]["8"]), float(table[node]["32"])
-            ends.append(low * x ** (math.log(high / low) / math.log(span)))
+            ends.append(low * math.pow(x, math.log(high / low) / math.log(span)))
         return self._anchor(ends[0], ends[1])
 
 

@@ -73,9 +73,10 @@ class Rail:
         x = voltage * (1.0 - self.guard)
         if isinstance(x, float):
             soft = self.width * _log1pexp((x - self.vt) / self.width)
-            return self.scale * soft**self.alpha / x
+            return self.scale * math.pow(soft, self.alpha) / x
         soft_array = self.width * np.logaddexp(0.0, (x - self.vt) / self.width)
-        return self.scale * soft_array**self.alpha / x
+        many: FloatArray = self.scale * soft_array**self.alpha / x
+        return many
 
     def volts(self, hz: float, low: float, high: float) -> float:
         """Lowest voltage within [low, high] that reaches ``hz``; the caller checks ``high``."""
@@ -146,9 +147,9 @@ class DeviceModel:
         self.sram_flavour_share = facts.number("device", "sram_flavour_share")
         self.sram_assist = facts.number("device", "sram_assist_v")
         self.claims_exponent = claims_exponent(facts)
-        self.capacitance = {
-            node: gain**-self.claims_exponent for node, gain in self.chain.items()
-        }
+        share = self.claims_exponent
+        self.realised = {node: math.pow(gain, share) for node, gain in self.chain.items()}
+        self.capacitance = {node: 1.0 / gain for node, gain in self.realised.items()}
         self.anchors = [tuple(row) for row in facts.value("device", "frequency_anchors")]
         self._scale = 1.0
         implied = [
@@ -180,7 +181,7 @@ class DeviceModel:
         )
         kelvin = junction_c + 273.15
         drive = (kelvin / (_T_REFERENCE + 273.15)) ** -self.mobility
-        scale = self._scale * self.chain[node] ** self.claims_exponent * drive * speed_factor
+        scale = self._scale * self.realised[node] * drive * speed_factor
         if sram:
             threshold += self.sram_vt_offset
             scale *= self.sram_headroom
@@ -226,13 +227,13 @@ class DeviceModel:
         swing = self.n * _K_OVER_Q * (_T_LEAKAGE + 273.15)
         nominal = self.nominal_v[node]
         shift = self.flavours[vt] * share + self.corners[corner]
-        fixed = math.exp(-shift / swing) * 2.0 ** (
-            (junction_c - _T_LEAKAGE) / float(self.doubling[kind])
-        )
+        hotter = math.pow(2.0, (junction_c - _T_LEAKAGE) / float(self.doubling[kind]))
+        fixed = math.exp(-shift / swing) * hotter
         rate = float(self.dibl[kind]) / swing
         if isinstance(voltage, float):
             return fixed * voltage / nominal * math.exp(rate * (voltage - nominal))
-        return fixed * voltage / nominal * np.exp(rate * (voltage - nominal))
+        many: FloatArray = fixed * voltage / nominal * np.exp(rate * (voltage - nominal))
+        return many
 
     def retention_factor(self, node: int, junction_c: float, vt: str, corner: str) -> float:
         """Retention power against its 25 C mixed-threshold value."""

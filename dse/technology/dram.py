@@ -69,7 +69,9 @@ class DramKind:
         turns = 4.0 * write_share * (1.0 - write_share) * self.turnaround_bytes / self.batch
         granule = min(1.0, burst_bytes / self.granule_bytes)
         moved = max(burst_bytes, float(self.granule_bytes))
-        return self.stream_ceiling * granule * moved / (moved + self.activate_overhead_bytes + turns)
+        return (
+            self.stream_ceiling * granule * moved / (moved + self.activate_overhead_bytes + turns)
+        )
 
     def phy_area_mm2(self, node_nm: int) -> float:
         """PHY area (mm2) of one channel, with its IO and clocking."""
@@ -165,5 +167,7 @@ def _kind(
         carbon_kg_per_gib=float(row["carbon_kg_per_gib"]),
         on_die=bool(row["on_die"]),
         _phy_area=tuple((n, a * row["phy_area_factor"]) for n, a in phy.items()),
-        _controller_area=tuple((n, a * row["controller_area_factor"]) for n, a in controller.items()),
+        _controller_area=tuple(
+            (n, a * row["controller_area_factor"]) for n, a in controller.items()
+        ),
     )

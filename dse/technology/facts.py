@@ -214,7 +214,7 @@ def load_facts(draw: tuple[int, int] | None = None, folder: Path = DATA_FOLDER) 
 
 
 def _scale(value: Any, factor: float) -> Any:
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
         return value * factor

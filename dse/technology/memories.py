@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -24,13 +25,6 @@ class MemoryModel:
 
     def __init__(self, facts: FactBase, device: DeviceModel) -> None:
         number = facts.number
-        self._node_share = number("memory", "sram_node_exponent")
-        core = number("memory", "sram_core_fj_bit") * 1e-15
-        core /= number("memory", "sram_core_voltage_v") ** 2
-        c16 = device.capacitance[16]
-        self.core_c = {
-            node: core * (c / c16) ** self._node_share for node, c in device.capacitance.items()
-        }
         self._fixed = min(number("memory", "sram_fixed_share"), 0.95)
         self._small = number("memory", "sram_capacity_exponent_small")
         self.write_factor = number("memory", "sram_write_factor")
@@ -39,17 +33,34 @@ class MemoryModel:
         self.bitcell = facts.series("nodes", "sram_bitcell_um2")
         self._efficiency = min(number("memory", "sram_macro_efficiency"), 0.9)
         self._bank_bytes = number("memory", "sram_bank_overhead_bytes")
+        self._init_leakage(facts)
+        self.core_c = self._core(facts, device)
+        self._nvm_read = facts.table("memory", "nvm_read_pj_bit")
+        self._nvm_write = facts.table("memory", "nvm_write_pj_bit")
+        self._nvm_cell = facts.table("memory", "nvm_cell_um2")
+        self._nvm_nodes = facts.table("memory", "nvm_nodes")
+        self._nvm_efficiency = min(number("memory", "nvm_macro_efficiency"), 0.9)
+
+    def _init_leakage(self, facts: FactBase) -> None:
         leak = facts.series("nodes", "sram_leakage_uw_mb")
         keep = facts.series("nodes", "sram_retention_uw_mb")
         logic = facts.series("nodes", "logic_leakage_mw_mm2")
         self.sram_leakage = {node: value * 1e-6 / _MEGABIT for node, value in leak.items()}
         self.sram_retention = {node: value * 1e-6 / _MEGABIT for node, value in keep.items()}
         self.logic_leakage = {node: value * 1e-3 for node, value in logic.items()}
-        self._nvm_read = facts.table("memory", "nvm_read_pj_bit")
-        self._nvm_write = facts.table("memory", "nvm_write_pj_bit")
-        self._nvm_cell = facts.table("memory", "nvm_cell_um2")
-        self._nvm_nodes = facts.table("memory", "nvm_nodes")
-        self._nvm_efficiency = min(number("memory", "nvm_macro_efficiency"), 0.9)
+
+    def _core(self, facts: FactBase, device: DeviceModel) -> dict[int, float]:
+        """Core coefficient (J/V^2 per bit at a 64-bit word) by node.
+
+        The anchor is a whole 8 KB macro at 16 nm; its own way to the port is taken off.
+        """
+        volts = facts.number("memory", "sram_core_voltage_v")
+        whole = facts.number("memory", "sram_core_fj_bit") * 1e-15 / volts**2
+        way = self.wire_c * self._route * math.sqrt(self.sram_area_mm2(16, 8192.0))
+        core = max(whole - way, 0.2 * whole)
+        share = facts.number("memory", "sram_node_exponent")
+        c16 = device.capacitance[16]
+        return {node: core * math.pow(c / c16, share) for node, c in device.capacitance.items()}
 
     def sram_area_mm2(self, node: int, capacity_bytes: S, banks: int = 1) -> S:
         """Area (mm2): cells over the macro efficiency, plus a fixed part for each bank.
@@ -80,10 +91,10 @@ class MemoryModel:
         core = self.core_c[node] * width
         if isinstance(area, float):
             bank = min(max(float(capacity_bytes) / banks, 16.0) / 8192.0, 1.0)
-            total = core * bank**self._small + self.wire_c * self._route * area**0.5
+            total = core * math.pow(bank, self._small) + self.wire_c * self._route * math.sqrt(area)
             return total * self.write_factor if write else total
         banked = np.clip(np.asarray(capacity_bytes) / banks, 16.0, 8192.0) / 8192.0
-        many = core * banked**self._small + self.wire_c * self._route * np.sqrt(area)
+        many: FloatArray = core * banked**self._small + self.wire_c * self._route * np.sqrt(area)
         return many * self.write_factor if write else many
 
     def nvm_j_per_bit(self, node: int, kind: str, write: bool) -> float:

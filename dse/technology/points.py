@@ -175,9 +175,7 @@ def _check_reach(logic: Rail, sram: Rail | None, hz: float, high: float, node: i
         )
 
 
-def _lowest(
-    logic: Rail, sram: Rail | None, hz: float, low: float, high: float, node: int
-) -> float:
+def _lowest(logic: Rail, sram: Rail | None, hz: float, low: float, high: float, node: int) -> float:
     if hz <= 0.0:
         raise InputError(
             f"the frequency {hz:g} Hz is not positive", field="f_hz", mend="above 0 Hz"

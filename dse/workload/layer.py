@@ -34,12 +34,16 @@ FUNCTIONS = (
 )
 
 Kind = Literal["compute", "vector", "movement", "host"]
-Role = Literal["input", "weight", "activation", "kv", "output"]
+Role = Literal["input", "weight", "activation", "kv", "output", "bias", "table"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of the network. ``format`` is its number format once a precision is applied."""
+    """A tensor of the network. ``format`` is its number format once a precision is applied.
+
+    Roles: ``weight`` is stored and read in full by every inference; ``bias`` is what is stored per
+    output channel beside it; of a ``table`` (an embedding) an inference reads a few rows only.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -106,6 +110,8 @@ class Layer:
     are stored weights; for a product of two activations (attention) ``w_elements`` counts the
     second activation operand, ``w_tensor`` is its name and ``w_is_activation`` is true.
     ``side_elements`` are further activations read, such as a residual added at write-back.
+    ``b_elements`` are numbers stored per output channel (bias, slopes), of ``acc_bits`` each; they
+    are not part of ``w_elements``. Loading a bias into the accumulators is no operation.
     ``vector_ops`` is work by function of :data:`FUNCTIONS`: done on the way out of the array for a
     compute layer, the work itself for a vector layer; for a host layer, operations on the host.
     ``acc_bits`` is the width of partial sums.
@@ -124,6 +130,7 @@ class Layer:
     i_elements: int = 0
     o_elements: int = 0
     side_elements: int = 0
+    b_elements: int = 0
     vector_ops: tuple[tuple[str, int], ...] = ()
     w_format: str = "int8"
     i_format: str = "int8"
@@ -152,6 +159,10 @@ class Layer:
         return self.side_elements * bits_of(self.i_format) / 8
 
     @property
+    def b_bytes(self) -> float:
+        return self.b_elements * self.acc_bits / 8
+
+    @property
     def shape_key(self) -> tuple[object, ...]:
         """Everything the mapper depends on; equal keys give equal mappings."""
         return (
@@ -167,6 +178,7 @@ class Layer:
             self.i_format,
             self.o_format,
             self.acc_bits,
+            self.b_elements,
         )
 
 
@@ -179,7 +191,7 @@ class Workload:
         model: the bare model name (or file stem).
         layers: in a topological order of execution.
         tensors: every tensor named by a layer.
-        parameters: number of stored weights.
+        parameters: number of stored weights, biases and table entries (normalizations folded).
         fates: what became of every ONNX node: node name to ``compute``, ``vector``, ``movement``,
             ``host``, ``folded`` (into another layer) or ``view`` (free).
         digest: identity of graph, bindings and precision.
@@ -205,8 +217,14 @@ class Workload:
 
     @functools.cached_property
     def weight_bytes(self) -> float:
-        """Stored weights, each tensor once however many layers read it."""
+        """Weights that an inference reads, each tensor once however many layers read it."""
         return float(sum(t.bytes for t in self.tensors.values() if t.role == "weight"))
+
+    @functools.cached_property
+    def stored_bytes(self) -> float:
+        """Everything stored with the network: weights, biases and whole tables."""
+        stored = ("weight", "bias", "table")
+        return float(sum(t.bytes for t in self.tensors.values() if t.role in stored))
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""

@@ -1,0 +1,163 @@
+"""``dse models|chips|nodes|apps|templates|show``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dse.cli.output import print_json, print_table, print_tree
+from dse.errors import InputError
+from dse.schema import SCHEMA_VERSION
+
+
+def models(as_json: bool) -> None:
+    from dse.workload import list_models
+
+    _emit("models", [_row(model) for model in list_models()], as_json,
+          ["name", "task", "params", "macs", "description"])
+
+
+def chips(as_json: bool) -> None:
+    from dse.hardware import list_chips
+
+    _emit("chips", [_row(chip) for chip in list_chips()], as_json)
+
+
+def templates(as_json: bool) -> None:
+    from dse.hardware import list_templates
+
+    _emit("templates", [_row(template) for template in list_templates()], as_json)
+
+
+def nodes(as_json: bool) -> None:
+    from dse.technology import load_technology
+
+    _emit("nodes", [dict(row) for row in load_technology().node_table()], as_json)
+
+
+def apps(as_json: bool) -> None:
+    from dse.apps import list_apps
+
+    rows = [
+        {
+            "name": app.name,
+            "title": app.title,
+            "domain": app.domain,
+            "streams": len(app.streams),
+            "module_power_w": app.budgets.module_power_w,
+            "unit_cost_usd": app.budgets.unit_cost_usd,
+            "volume": app.budgets.volume,
+        }
+        for app in list_apps()
+    ]
+    _emit("apps", rows, as_json)
+
+
+def _row(record: Any) -> dict[str, Any]:
+    """A catalogue entry as a plain mapping."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return dataclasses.asdict(record)
+    return dict(record.model_dump(mode="json")) if hasattr(record, "model_dump") else dict(record)
+
+
+def _emit(
+    key: str, rows: list[dict[str, Any]], as_json: bool, columns: list[str] | None = None
+) -> None:
+    if as_json:
+        print_json({"schema_version": SCHEMA_VERSION, key: rows})
+        return
+    known = [name for name in columns or [] if rows and name in rows[0]]
+    print_table(rows, known or None)
+
+
+def show(name: str, as_json: bool) -> None:
+    """The first kind of thing that ``name`` is: app, chip, template, node, model."""
+    content = _app(name) or _chip(name) or _template(name) or _node(name) or _model(name)
+    content = {"schema_version": SCHEMA_VERSION, **content}
+    if as_json:
+        print_json(content)
+        return
+    layers = content.pop("layers", None)
+    facts = content.pop("facts", None)
+    print_tree(content)
+    for rows in (layers, facts):
+        if rows:
+            print()
+            print_table(rows)
+
+
+def _app(name: str) -> dict[str, Any] | None:
+    from dse.apps import load_app
+    from dse.cli.parse import is_app
+    from dse.files import shipped_folder
+
+    shipped = (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
+    if not shipped and not (is_app(name) and _mentions(name, "streams:")):
+        return None
+    return {"kind": "app", **load_app(name).model_dump(mode="json")}
+
+
+def _mentions(path: str, text: str) -> bool:
+    from pathlib import Path
+
+    try:
+        return text in Path(path).read_text(encoding="utf-8")
+    except OSError:
+        raise InputError("there is no such file", file=path, mend="check the path") from None
+
+
+def _chip(name: str) -> dict[str, Any] | None:
+    from dse.hardware import chip_table, list_chips, load_chip
+
+    if name not in {chip.name for chip in list_chips()} and not name.endswith((".yaml", ".yml")):
+        return None
+    return {"kind": "chip", **chip_table(load_chip(name))}
+
+
+def _template(name: str) -> dict[str, Any] | None:
+    from dse.hardware import list_templates, load_template
+
+    if name not in {template.name for template in list_templates()}:
+        return None
+    return {"kind": "template", **load_template(name)}
+
+
+def _node(name: str) -> dict[str, Any] | None:
+    from dse.technology import load_technology, parse_node
+
+    if not name.lower().removesuffix("nm").replace(".", "", 1).isdigit():
+        return None
+    node = parse_node(name)
+    technology = load_technology()
+    rows = [row for row in technology.node_table() if _same_node(row["node"], node)]
+    facts = [
+        fact for fact in (_row(f) for f in technology.facts()) if fact.get("node_nm") in (None, node)
+    ]
+    return {"kind": "node", **(dict(rows[0]) if rows else {"node": f"{node}nm"}), "facts": facts}
+
+
+def _same_node(label: object, node: int) -> bool:
+    return str(label).removesuffix("nm") == str(node)
+
+
+def _model(name: str) -> dict[str, Any]:
+    from dse.workload import layer_table, load_model
+
+    model = load_model(name)
+    workload = model.at(None)
+    fates: dict[str, int] = {}
+    for fate in workload.fates.values():
+        fates[fate] = fates.get(fate, 0) + 1
+    return {
+        "kind": "model",
+        "name": workload.name,
+        "family": workload.family,
+        "precision": workload.precision.name,
+        "macs": workload.macs,
+        "parameters": workload.parameters,
+        "weight_bytes": workload.weight_bytes,
+        "inputs": {n: list(workload.tensors[n].shape) for n in workload.inputs},
+        "outputs": {n: list(workload.tensors[n].shape) for n in workload.outputs},
+        "nodes_by_fate": fates,
+        "layers": layer_table(workload),
+    }

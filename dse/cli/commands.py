@@ -1,0 +1,203 @@
+"""The commands; each imports what it needs when it runs, so that ``dse --help`` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from dse.cli import catalogue, runs, studies
+
+app = typer.Typer(
+    name="dse",
+    help="Edge-AI chip design-space exploration: which model on which chip, in which node, for "
+    "which application.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Chip = Annotated[str, typer.Option("--chip", "-c", help="A shipped chip or a YAML file.")]
+Node = Annotated[Optional[str], typer.Option("--node", "-n", help="Process node, such as 7nm.")]  # noqa: UP045
+Precision = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--precision", "-p", help="int8, w4a8, w8a16, fp16 ..., -qat behind it."),
+]
+Settings = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", "-s", metavar="PATH=VALUE", help="Override, such as chip.array.rows=32."),
+]
+Bind = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--bind", metavar="SYM=VALUE", help="Bind dynamic axes, such as batch=1,seq=256."),
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")]
+Workers = Annotated[Optional[int], typer.Option("--workers", help="Processes (default: all cores).")]  # noqa: UP045
+Target = Annotated[Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")]
+Volume = Annotated[float, typer.Option("--volume", help="Units over the product's life, for cost.")]
+UnknownOps = Annotated[
+    Literal["error", "host"], typer.Option("--unknown-ops", help="Refuse them, or run them on the host.")
+]
+
+
+@app.command("models")
+def models(json: Json = False) -> None:
+    """List the shipped models."""
+    catalogue.models(json)
+
+
+@app.command("chips")
+def chips(json: Json = False) -> None:
+    """List the shipped chips."""
+    catalogue.chips(json)
+
+
+@app.command("nodes")
+def nodes(json: Json = False) -> None:
+    """List the process nodes with energy, speed, area, leakage and cost."""
+    catalogue.nodes(json)
+
+
+@app.command("apps")
+def apps(json: Json = False) -> None:
+    """List the shipped applications."""
+    catalogue.apps(json)
+
+
+@app.command("templates")
+def templates(json: Json = False) -> None:
+    """List the chip template families."""
+    catalogue.templates(json)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A model, chip, node, app or template.")],
+    json: Json = False,
+) -> None:
+    """Show one model, chip, node, app or template in full."""
+    catalogue.show(name, json)
+
+
+@app.command("map")
+def map_(
+    model: Annotated[str, typer.Argument(help="A shipped model or an .onnx file.")],
+    chip: Chip,
+    node: Node = None,
+    precision: Precision = None,
+    objective: Target = "edp",
+    explain: Annotated[Optional[str], typer.Option(help="Show one layer's loop nest.")] = None,  # noqa: UP045
+    set_: Settings = None,
+    bind: Bind = None,
+    unknown_ops: UnknownOps = "error",
+    json: Json = False,
+) -> None:
+    """Map every layer of a model onto a chip."""
+    request = runs.ModelRequest(model, chip, node, precision, set_ or [], bind or [], unknown_ops)
+    runs.map_model(request, objective, explain, json)
+
+
+@app.command("simulate")
+def simulate(
+    subject: Annotated[str, typer.Argument(metavar="MODEL_OR_APP", help="A model or an app.")],
+    chip: Chip,
+    node: Node = None,
+    precision: Precision = None,
+    fidelity: Annotated[
+        Literal["roofline", "analytic", "simulate"], typer.Option(help="Bound, sum, or play.")
+    ] = "simulate",
+    set_: Settings = None,
+    bind: Bind = None,
+    trace: Annotated[Optional[str], typer.Option(help="Write a Chrome trace to this file.")] = None,  # noqa: UP045
+    objective: Target = "edp",
+    volume: Volume = 1e6,
+    seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
+    unknown_ops: UnknownOps = "error",
+    json: Json = False,
+) -> None:
+    """Run a model or a whole app on a chip: latency, energy, power, deadlines, cost."""
+    request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], unknown_ops)
+    runs.simulate(request, fidelity, objective, volume, seed, trace, json)
+
+
+@app.command("sweep")
+def sweep(
+    file: Annotated[str, typer.Argument(help="Experiment YAML, or a shipped experiment.")],
+    out: Out,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Evaluate the whole grid of an experiment; goes on where it stopped."""
+    studies.sweep(file, out, workers, json)
+
+
+@app.command("explore")
+def explore(
+    file: Annotated[str, typer.Argument(help="Experiment YAML, or a shipped experiment.")],
+    out: Out,
+    trials: Annotated[Optional[int], typer.Option(help="Distinct designs wanted.")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the search.")] = None,  # noqa: UP045
+    workers: Workers = None,
+    storage: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Mirror into an Optuna storage: a database URL or a journal file."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search an experiment's space with Optuna; goes on where it stopped."""
+    studies.explore(file, out, trials, seed, workers, storage, json)
+
+
+@app.command("report")
+def report(
+    source: Annotated[str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")],
+    out: Out,
+    feedback: Annotated[
+        bool, typer.Option(help="Simulate one step around the best designs.")
+    ] = True,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
+    studies.report(source, out, feedback, workers, json)
+
+
+@app.command("explain")
+def explain(
+    subject: Annotated[str, typer.Argument(metavar="APP_OR_MODEL", help="An app or a model.")],
+    chip: Chip,
+    node: Node = None,
+    precision: Precision = None,
+    set_: Settings = None,
+    bind: Bind = None,
+    json: Json = False,
+) -> None:
+    """Say what binds, and what one step in app, model or chip would buy."""
+    request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], "error")
+    runs.explain(request, json)
+
+
+@app.command("profile")
+def profile(
+    file: Annotated[str, typer.Argument(help="An .onnx file or a shipped model.")],
+    chip: Annotated[Optional[str], typer.Option("--chip", "-c", help="Chip to compare with.")] = None,  # noqa: UP045
+    runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
+    bind: Bind = None,
+    json: Json = False,
+) -> None:
+    """Run a model in onnxruntime on this CPU, beside a simulated chip."""
+    from dse.cli.profiling import profile as run_profile
+
+    run_profile(file, chip, runs_, bind or [], json)
+
+
+@app.command("validate")
+def validate(
+    section: Annotated[Optional[str], typer.Option(help="One section only.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Compare with published figures, section by section."""
+    studies.validate(section, json)

@@ -1,0 +1,89 @@
+"""Printing: JSON on stdout and nothing else, or tables for a person."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"),
+             (1e-12, "p"))
+
+
+def print_json(content: Any) -> None:
+    """One JSON object; numbers that are not finite become null."""
+    print(json.dumps(_finite(content), indent=1, allow_nan=False, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def si(value: float | None, unit: str) -> str:
+    """A number with an SI prefix and three significant digits: ``12.3 mW``."""
+    if value is None:
+        return "-"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, title: str = ""
+) -> None:
+    """Rows as a table; the columns of the first row by default."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print("(nothing)")
+        return
+    names = list(columns or rows[0])
+    table = Table(title=title or None, box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(text(row.get(name)) for name in names))
+    width = None if Console().is_terminal else 200
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def text(value: Any) -> str:
+    """One cell: three significant digits, short mappings as ``key=value``."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.3e}"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(text(item) for item in value)
+    return str(value)
+
+
+def print_tree(content: Any, indent: int = 0) -> None:
+    """Nested mappings as indented lines."""
+    pad = "  " * indent
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            print(f"{pad}{key}:")
+            print_tree(value, indent + 1)
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+            print(f"{pad}{key}:")
+            for item in value:
+                print(f"{pad}  - {text(item)}")
+        else:
+            print(f"{pad}{key}: {text(value)}")

@@ -1,0 +1,269 @@
+"""``dse map``, ``dse simulate`` and ``dse explain``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dse.cli.output import print_json, print_table, si
+from dse.cli.parse import bindings, is_app, settings
+from dse.errors import InputError
+from dse.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from dse.evaluation import Evaluation, Fidelity, Value
+    from dse.hardware.chip import Chip
+    from dse.mapping import Objective
+    from dse.workload import Workload
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What the user asked about: a model or an app, the chip, and every override."""
+
+    subject: str
+    chip: str
+    node: str | None
+    precision: str | None
+    set_: list[str]
+    bind: list[str]
+    unknown_ops: str
+
+    @property
+    def groups(self) -> dict[str, dict[str, Value]]:
+        from dse.evaluation import split_settings
+
+        return split_settings(settings(self.set_))
+
+    def load_chip(self) -> Chip:
+        from dse.hardware import load_chip
+
+        overrides = dict(self.groups["chip"])
+        node = self.node or overrides.pop("node", None)
+        return load_chip(
+            self.chip, node=None if node is None else str(node), overrides=overrides or None
+        )
+
+    def load_model(self, chip: Chip) -> Workload:
+        from dse.evaluation import model_at
+
+        groups = self.groups
+        if groups["app"]:
+            path = next(iter(groups["app"]))
+            raise InputError(
+                "a model alone has no app settings", field=f"app.{path}", mend="simulate an app instead"
+            )
+        return model_at(
+            self.subject,
+            self.precision,
+            chip,
+            bindings=bindings(self.bind),
+            unknown_ops=self.unknown_ops,
+        )
+
+
+def map_model(request: ModelRequest, objective: Objective, explain: str | None, as_json: bool) -> None:
+    """Layer table of a model on a chip, or the loop nest of one layer."""
+    from dse.evaluation import Terms, evaluate_model
+    from dse.mapping import explain as loop_nest
+    from dse.mapping import map_network
+
+    chip = request.load_chip()
+    workload = request.load_model(chip)
+    program = map_network(workload, chip, objective)
+    if explain is not None:
+        names = [schedule.layer for schedule in program.schedules]
+        if explain not in names:
+            from dse.files import nearest
+
+            raise InputError(
+                f"no layer {explain!r} in {workload.name}", field="--explain",
+                mend="see `dse map` without --explain for the names" + nearest(explain, names),
+            )
+        schedule = program.schedules[names.index(explain)]
+        if as_json:
+            print_json({"schema_version": SCHEMA_VERSION, "layer": asdict(schedule)})
+        else:
+            print(loop_nest(schedule))
+        return
+    record = evaluate_model(workload, chip, "analytic", Terms(objective=objective))
+    if as_json:
+        print_json({**record.to_dict(), "objective": objective})
+        return
+    _headline(record)
+    _layers(record)
+
+
+def simulate(
+    request: ModelRequest,
+    fidelity: Fidelity,
+    objective: Objective,
+    volume: float,
+    seed: int,
+    trace: str | None,
+    as_json: bool,
+) -> None:
+    """Evaluate a model or an app at one fidelity."""
+    if volume <= 0:
+        raise InputError(f"a volume of {volume:g}", field="--volume", mend="give units above 0")
+    if trace is not None and fidelity != "simulate":
+        raise InputError(
+            "only a simulation has a trace", field="--trace", mend="use --fidelity simulate"
+        )
+    if is_app(request.subject):
+        record = _simulate_app(request, fidelity, objective, seed, trace)
+    else:
+        from dse.evaluation import Terms, evaluate_model
+
+        chip = request.load_chip()
+        workload = request.load_model(chip)
+        terms = Terms(volume=volume, objective=objective, seed=seed)
+        record = evaluate_model(workload, chip, fidelity, terms, trace=trace)
+    if as_json:
+        print_json(record.to_dict())
+        return
+    _headline(record)
+    if record.kind == "model":
+        _layers(record)
+    else:
+        _tasks(record)
+
+
+def _simulate_app(
+    request: ModelRequest, fidelity: Fidelity, objective: Objective, seed: int, trace: str | None
+) -> Evaluation:
+    from dse.evaluation import app_design, evaluate_app, resolve_design
+    from dse.simulation import write_trace
+
+    _no_bindings(request)
+    design = app_design(request.subject, request.chip, _app_settings(request), seed)
+    found = resolve_design(design)
+    record, timeline = evaluate_app(
+        found.app, found.workloads, found.chip, fidelity, objective=objective, seed=seed,
+        trace=trace is not None,
+    )
+    if trace is not None and timeline is not None:
+        write_trace(timeline, trace)
+        print(f"trace written to {trace}", file=sys.stderr)
+    return replace(record, identity=found.identity)
+
+
+def _app_settings(request: ModelRequest) -> dict[str, Value]:
+    """The overrides of a request about an app, ``--node`` and ``--precision`` among them."""
+    from dse.apps import load_app
+
+    chosen = settings(request.set_)
+    if request.node is not None:
+        chosen["chip.node"] = request.node
+    if request.precision is not None:
+        for stream in load_app(request.subject).streams:
+            chosen.setdefault(f"model.{stream.id}.precision", request.precision)
+    return chosen
+
+
+def _no_bindings(request: ModelRequest) -> None:
+    if request.bind:
+        raise InputError(
+            "an app's models are bound by its file", field="--bind",
+            mend="use --set model.<stream>.batch=... instead",
+        )
+
+
+def explain(request: ModelRequest, as_json: bool) -> None:
+    """What binds and what the next step buys."""
+    from dse.evaluation import explain_app, explain_model
+
+    if is_app(request.subject):
+        _no_bindings(request)
+        answer = explain_app(request.subject, request.chip, _app_settings(request), _step_note)
+    else:
+        chip = request.load_chip()
+        answer = explain_model(request.load_model(chip), chip, _step_note)
+    if as_json:
+        print_json({"schema_version": SCHEMA_VERSION, **answer})
+
+
+def _step_note(done: int, wanted: int) -> None:
+    print(f"\rstep {done} of {wanted}", end="" if done < wanted else "\n", file=sys.stderr)
+
+
+def _headline(record: Evaluation) -> None:
+    """The figures of a record, for a person."""
+    state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+    print(
+        f"{record.subject} on {record.chip}, {record.node} at {si(record.f_hz, 'Hz')} and "
+        f"{record.voltage_v:.2f} V, {record.precision}, {record.fidelity}: {state[record.feasible]}"
+    )
+    for reason in record.reasons:
+        print(f"  - {reason}")
+    figures: Mapping[str, Any] = {
+        "latency": si(record.latency_s, "s") + (" (worst p99)" if record.kind == "app" else ""),
+        "throughput": si(record.throughput_per_s, "/s"),
+        "energy": si(record.energy_j, "J")
+        + (f" over {record.horizon_s:g} s" if record.horizon_s else " per inference"),
+        "power": si(record.average_power_w, "W") + f", peak {si(record.peak_power_w, 'W')}",
+        "MACs": si(float(record.macs), "") + f", utilization {record.utilization or 0:.1%}",
+        "DRAM traffic": si(record.dram_bytes, "B"),
+        "die": f"{record.area_mm2:.3g} mm2, {record.die_cost_usd:.3g} USD",
+        "unit cost": f"{record.unit_cost_usd:.3g} USD at {record.volume:,.0f} units",
+        "carbon": f"{record.carbon_kg:.3g} kg CO2e" if record.carbon_kg else "-",
+        "quality": "unknown" if record.quality is None else f"{record.quality:.3g}",
+        "bottleneck": record.bottleneck,
+    }
+    for name, figure in figures.items():
+        print(f"  {name:<13}{figure}")
+    print("  power by scope: " + ", ".join(
+        f"{scope} {si(values['average_power_w'], 'W')}" for scope, values in record.by_scope.items()
+    ))
+    for note in record.notes:
+        print(f"  note: {note}")
+
+
+def _layers(record: Evaluation) -> None:
+    rows = [
+        {
+            "layer": row.name,
+            "op": row.op,
+            "MACs": row.macs,
+            "cycles": row.cycles,
+            "latency": si(row.latency_s, "s"),
+            "energy": si(row.energy_j, "J"),
+            "util": f"{row.utilization:.0%}",
+            "bottleneck": row.bottleneck,
+            "spatial": row.spatial,
+            "tiles": row.tiles,
+            "flow": row.dataflow,
+            "order": row.order,
+        }
+        for row in record.layers
+    ]
+    print()
+    print_table(rows)
+
+
+def _tasks(record: Evaluation) -> None:
+    rows = [
+        {
+            "task": row.task,
+            "model": row.model,
+            "rate": si(row.rate_hz, "/s"),
+            "deadline": si(row.deadline_s, "s"),
+            "alone": si(row.isolated_latency_s, "s"),
+            "p50": si(row.latency_p50_s, "s"),
+            "p99": si(row.latency_p99_s, "s"),
+            "max": si(row.latency_max_s, "s"),
+            "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
+            "energy": si(row.energy_per_inference_j, "J"),
+            "bottleneck": row.bottleneck,
+            "quality": "-" if row.quality_value is None
+            else f"{row.quality_metric} {row.quality_value:.3g}",
+            "margin": "-" if row.quality_margin is None else f"{row.quality_margin:.2f}",
+        }
+        for row in record.tasks
+    ]
+    print()
+    print_table(rows)
+    busy = ", ".join(f"{k} {v:.0%}" for k, v in record.resource_utilization.items())
+    print(f"\nbusy: {busy}")

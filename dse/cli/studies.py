@@ -1,0 +1,128 @@
+"""``dse sweep|explore|report|validate``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dse.cli.output import print_json, print_table
+from dse.errors import RunError
+from dse.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from dse.search import Experiment, Progress, StudyResult
+
+
+def _load(file: str, seed: int | None = None) -> Experiment:
+    from dse.search import check_experiment, load_experiment
+
+    experiment = load_experiment(file)
+    if seed is not None:
+        experiment = experiment.model_copy(update={"seed": seed})
+    check_experiment(experiment, file)
+    return experiment
+
+
+def sweep(file: str, out: str, workers: int | None, as_json: bool) -> None:
+    from dse.search import sweep as run
+
+    experiment = _load(file)
+    print(f"{experiment.name}: {experiment.size} designs", file=sys.stderr)
+    _finish(run(experiment, out, workers=workers, on_progress=_note), out, as_json)
+
+
+def explore(
+    file: str,
+    out: str,
+    trials: int | None,
+    seed: int | None,
+    workers: int | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    from dse.search import explore as run
+
+    experiment = _load(file, seed)
+    wanted = trials or experiment.trials
+    print(
+        f"{experiment.name}: {wanted} of {experiment.size:,} designs, {experiment.sampler}, "
+        f"seed {experiment.seed}",
+        file=sys.stderr,
+    )
+    result = run(
+        experiment, out, trials=trials, workers=workers, storage=storage, on_progress=_note
+    )
+    _finish(result, out, as_json)
+
+
+def _note(state: Progress) -> None:
+    """One progress line on stderr, rewritten in place on a terminal."""
+    rate = state.distinct / state.elapsed_s if state.elapsed_s else 0.0
+    left = (state.wanted - state.distinct) / rate if rate else 0.0
+    line = (
+        f"{state.distinct}/{state.wanted} designs, {state.feasible} feasible, front {state.front}, "
+        f"hypervolume {state.hypervolume:.4g}, {rate:.1f}/s, {left:.0f} s left"
+    )
+    end = "\r" if sys.stderr.isatty() and state.distinct < state.wanted else "\n"
+    print(f"{line:<100}", end=end, file=sys.stderr, flush=True)
+
+
+def _finish(result: StudyResult, out: str, as_json: bool) -> None:
+    if as_json:
+        print_json({**result.to_dict(), "out": out})
+    else:
+        feasible = sum(outcome.feasible for outcome in result.outcomes)
+        print(
+            f"{len(result.outcomes)} distinct designs ({feasible} feasible) from {result.proposals} "
+            f"proposals in {result.elapsed_s:.1f} s; {len(result.front)} on the front, in {out}"
+        )
+        metrics = [objective.metric for objective in result.experiment.objectives]
+        rows: list[dict[str, Any]] = [
+            {**dict(zip(metrics, outcome.objectives or (), strict=True)), **outcome.values}
+            for outcome in result.front
+        ]
+        print_table(sorted(rows, key=lambda row: row[metrics[0]]))
+        if result.exhausted:
+            print("the sampler found no further new designs in this space")
+        if not result.interrupted:
+            print(f"next: dse report {out} --out {out}/report")
+    if result.interrupted:
+        raise RunError(
+            f"interrupted after {len(result.outcomes)} designs",
+            mend="run the same command again: it goes on where it stopped",
+        )
+
+
+def report(source: str, out: str, feedback: bool, workers: int | None, as_json: bool) -> None:
+    from dse.report import write_report
+
+    def on_step(done: int, wanted: int) -> None:
+        end = "\n" if done == wanted else "\r"
+        print(f"feedback: step {done} of {wanted}", end=end, file=sys.stderr, flush=True)
+
+    written = write_report(source, out, feedback=feedback, workers=workers, on_step=on_step)
+    if as_json:
+        print_json({"schema_version": SCHEMA_VERSION, **written})
+        return
+    print(f"{written['designs']} designs, {written['pareto']} on the front; written:")
+    for name in written["files"]:
+        print(f"  {name}")
+
+
+def validate(section: str | None, as_json: bool) -> None:
+    from dse.validation import run_sections
+
+    sections = run_sections(section)
+    if as_json:
+        content = [found.to_dict() for found in sections]
+        print_json({"schema_version": SCHEMA_VERSION, "sections": content})
+        return
+    for found in sections:
+        print_table([row.to_dict() for row in found.rows], title=found.name)
+        print("  " + ", ".join(
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in found.summary.items()
+        ))
+        for line in found.notes:
+            print(f"  {line}")
+        print()

@@ -1,0 +1,127 @@
+"""Where each square millimetre goes: the area tree of a chip at a node."""
+
+from __future__ import annotations
+
+import functools
+
+from dse.errors import InputError
+from dse.hardware.area import AreaNode
+from dse.hardware.blocks import number
+from dse.hardware.formats import is_float
+from dse.hardware.spec import ArraySpec, ChipSpec
+from dse.technology import FloorFacts, Technology, parse_node
+
+#: Packages whose die is wire-bonded: pads in a ring on all four sides.
+WIRE_BONDED = ("qfn", "bga")
+
+
+def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
+    """One MAC unit with all its formats.
+
+    Composable multipliers share silicon within a family (integer, float), so a family costs its
+    most expensive member at its rate; the families add up; every further format adds multiplexing.
+    """
+    families: dict[bool, float] = {}
+    for pair, rate in array.formats.items():
+        weights, _, activations = pair.partition("x")
+        floating = is_float(weights) or is_float(activations)
+        acc = 32 if floating else array.accumulator_bits
+        area = rate * tech.mac_area_mm2(node, weights, activations, acc)
+        families[floating] = max(families.get(floating, 0.0), area)
+    modes = 1.0 + number("mode_area_share") * (len(array.formats) - 1)
+    return sum(families.values()) * modes
+
+
+def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
+    """Width of one bank's port if all banks serve an access together, within 32 to 256 bits."""
+    return int(min(max(8.0 * bytes_per_cycle / banks, 32.0), 256.0))
+
+
+def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
+    """The blocks of one core."""
+    array, buffer = spec.array, spec.buffer
+    units = array.rows * array.cols * array.depth
+    macs = units * mac_unit_mm2(tech, node, array)
+    registers = 0.0
+    if array.register_bytes:
+        registers = units * tech.register_area_mm2(node, 8.0 * array.register_bytes)
+    array_mm2 = (macs + registers) * (1.0 + number("array_distribution_share"))
+    accumulators = 0.0
+    if array.accumulator_bytes:
+        accumulators = tech.sram_area_mm2(node, array.accumulator_bytes, banks=array.cols)
+        accumulators *= 1.0 + number("buffer_logic_share")
+    macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
+    gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
+    port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
+    return (
+        AreaNode("array", array_mm2, "npu"),
+        AreaNode("accumulators", accumulators, "npu"),
+        AreaNode("buffer", macro * (1.0 + number("buffer_logic_share")), "npu"),
+        AreaNode("vector", tech.logic_area_mm2(node, spec.vector.lanes * number("lane_gates")), "npu"),
+        AreaNode("control", tech.logic_area_mm2(node, gates), "npu"),
+        AreaNode("noc", tech.logic_area_mm2(node, port_bits * number("noc_gates_per_bit")), "npu"),
+    )
+
+
+def npu_area(tech: Technology, node: int, spec: ChipSpec) -> AreaNode:
+    """The accelerator: its cores and the shared L2."""
+    parts = [
+        AreaNode(part.name, part.own_mm2 * spec.cores, "npu")
+        for part in core_parts(tech, node, spec)
+    ]
+    if spec.l2.bytes:
+        l2 = tech.sram_area_mm2(node, spec.l2.bytes, banks=spec.l2.banks)
+        parts.append(AreaNode("l2", l2 * (1.0 + number("buffer_logic_share")), "npu"))
+    return AreaNode("npu", 0.0, "npu", tuple(parts))
+
+
+@functools.lru_cache(maxsize=256)
+def nvm_node(tech: Technology, node: int, kind: str) -> int:
+    """Node of the non-volatile memory: the chip's own, or the finest coarser one that offers it.
+
+    A node that offers no such memory gets it as a second die in the same package.
+
+    Raises:
+        InputError: unknown kind of memory, or none at this node or a coarser one.
+    """
+    coarser = sorted(n for n in tech.nodes if n >= node)
+    for candidate in coarser:
+        try:
+            tech.nvm_area_mm2(candidate, kind, 1.0)
+        except InputError as error:
+            fault = error
+        else:
+            return candidate
+    raise fault
+
+
+def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) -> AreaNode:
+    """The whole die: NPU, host, interfaces, pads, the rest, and the space that stays empty."""
+    die = spec.die
+    parts = [npu_area(tech, node, spec)]
+    host = floor.host(spec.host.core).area_mm2 * spec.host.count
+    parts.append(AreaNode("host", host))
+    if spec.dram.channels:
+        dram = tech.dram(spec.dram.kind)
+        channels = spec.dram.channels
+        parts.append(AreaNode("dram_phy", dram.phy_area_mm2(node) * channels))
+        parts.append(AreaNode("dram_controller", dram.controller_area_mm2(node) * channels))
+    if spec.nvm.bytes and nvm_node(tech, node, spec.nvm.kind) == node:
+        parts.append(AreaNode("nvm", tech.nvm_area_mm2(node, spec.nvm.kind, spec.nvm.bytes)))
+    parts.append(AreaNode("pll", floor.pll_area_mm2 * die.pll_count))
+    parts.append(AreaNode("always_on", floor.always_on_area_mm2))
+    if die.other_area_mm2:
+        parts.append(AreaNode("other_logic", other_logic_mm2(tech, node, spec)))
+    inside = sum(part.total_mm2 for part in parts)
+    white = inside * die.white_space / (1.0 - die.white_space)
+    pads = die.io_pads * floor.io_cell_area_mm2
+    ring = floor.ring_area_mm2(inside + white, flip_chip=die.package not in WIRE_BONDED)
+    parts.append(AreaNode("io_ring", max(pads, ring)))
+    return AreaNode("die", white, "die", tuple(parts))
+
+
+def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
+    """Other logic moved from the node where its area was stated, as plain logic scales."""
+    home = parse_node(spec.die.other_area_node) if spec.die.other_area_node else spec.node_nm
+    ratio = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
+    return spec.die.other_area_mm2 * ratio

@@ -1,0 +1,180 @@
+"""Finding, reading and combining chip files: template < YAML < node < overrides."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dse.errors import InputError
+from dse.files import find_file, nearest, shipped_names
+from dse.hardware.spec import ChipSpec, set_path
+from dse.schema import read_yaml, validate
+
+_FOLDER = "hwconfigs"
+_TEMPLATES = "hwconfigs/templates"
+#: Name that stands for a file which brings every field itself.
+CUSTOM = "custom"
+
+
+def load_spec(path_or_name: str | Path) -> ChipSpec:
+    """The spec in a file, or of a shipped chip or template.
+
+    Args:
+        path_or_name: a YAML file, the name of a shipped chip, or of a template.
+
+    Raises:
+        InputError: no such chip, or a fault in its file (with file, line, field and mend).
+    """
+    path = find_chip_file(path_or_name)
+    template = template_file_of(path)
+    return _load(str(path), _stamp(path), _stamp(template) if template else None)
+
+
+def find_chip_file(path_or_name: str | Path) -> Path:
+    """The file of a chip or template; a chip goes before a template of the same name."""
+    text = str(path_or_name)
+    templates = _template_files()
+    if text in templates and not Path(text).is_file() and text not in _chip_files():
+        return templates[text]
+    return find_file(text, _FOLDER, ".yaml", "chip")
+
+
+def template_file_of(path: Path) -> Path | None:
+    """The file of the template that a chip file is based on; None if on none (or on itself)."""
+    data, lines = read_yaml(path)
+    name = data.get("template", CUSTOM)
+    if name == CUSTOM:
+        return None
+    templates = _template_files()
+    if name not in templates:
+        line = lines.get("template")
+        raise InputError(
+            f"unknown template {name!r}",
+            file=path,
+            field=f"line {line}: template" if line else "template",
+            mend=f"use one of: {', '.join([*templates, CUSTOM])}"
+            + nearest(str(name), list(templates)),
+        )
+    found = templates[name]
+    return None if found.resolve() == path.resolve() else found
+
+
+def combine(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged, the second one winning; formats and lists are replaced whole."""
+    out: dict[str, Any] = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        if key in ("formats", "align", "energy_j", "energy_ratio"):
+            out[key] = value
+        elif isinstance(old, Mapping) and isinstance(value, Mapping):
+            out[key] = combine(old, value)
+        else:
+            out[key] = value
+    return out
+
+
+def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, object]) -> ChipSpec:
+    """A spec at another node and with overrides, validated once.
+
+    A voltage that the file pins holds for the file's own node only: at another node it is dropped
+    (and follows from the frequency), unless the overrides give one.
+    """
+    if node is None and not values:
+        return spec
+    data = spec.model_dump()
+    before = spec.node_nm
+    if node is not None:
+        data["node"] = node
+    for path, value in values.items():
+        set_path(data, path, value)
+    made = validate(ChipSpec, data, file=spec.origin)
+    made._origin = spec.origin
+    if made.node_nm != before:
+        drop = {
+            field: None
+            for field in ("voltage_v", "sram_voltage_v")
+            if field not in values and getattr(made, field) is not None and made.f_hz is not None
+        }
+        made = made.with_values(drop)
+    return made
+
+
+@functools.lru_cache(maxsize=256)
+def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -> ChipSpec:
+    data, lines = read_yaml(path)
+    base = template_file_of(Path(path))
+    whole: Mapping[str, Any] = data
+    if base is not None:
+        below, _ = read_yaml(base)
+        whole = combine({k: v for k, v in below.items() if k != "ranges"}, data)
+        whole = {**whole, "ranges": {**below.get("ranges", {}), **data.get("ranges", {})}}
+        for required in ("name",):
+            if required not in data:
+                raise InputError("the field is missing", file=path, field=required, mend="add it")
+    spec = validate(ChipSpec, whole, file=path, lines=lines)
+    spec._origin = path
+    _check_documented(spec, path)
+    return spec
+
+
+def _check_documented(spec: ChipSpec, path: str) -> None:
+    """Sources and ranges must speak of fields that exist."""
+    data = spec.model_dump()
+    for block in ("sources", "ranges"):
+        for field in getattr(spec, block):
+            here: Any = data
+            for part in field.split("."):
+                if not isinstance(here, Mapping) or part not in here:
+                    raise InputError(
+                        f"{block} speaks of a field that no chip has",
+                        file=path,
+                        field=f"{block}.{field}",
+                        mend="name a field path such as array.rows",
+                    )
+                here = here[part]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _chip_files() -> dict[str, Path]:
+    return shipped_names(_FOLDER, ".yaml")
+
+
+def _template_files() -> dict[str, Path]:
+    from dse.files import shipped_folder
+
+    folder = shipped_folder(_FOLDER) / "templates"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def list_chips() -> list[dict[str, object]]:
+    """Shipped chips: name, template, node, peak and memory in a row each."""
+    return [_row(name) for name in _chip_files()]
+
+
+def list_templates() -> list[dict[str, object]]:
+    """Shipped templates, in the same form, with the paths a search may turn."""
+    return [{**_row(name), "ranges": sorted(load_spec(name).ranges)} for name in _template_files()]
+
+
+def _row(name: str) -> dict[str, object]:
+    spec = load_spec(name)
+    array = spec.array
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "template": spec.template,
+        "node": spec.node,
+        "f_hz": spec.f_hz,
+        "cores": spec.cores,
+        "macs_per_cycle": spec.cores * array.rows * array.cols * array.depth,
+        "formats": list(array.formats),
+        "buffer_bytes": spec.buffer.bytes,
+        "l2_bytes": spec.l2.bytes,
+        "dram": spec.dram.kind,
+    }

@@ -1,0 +1,250 @@
+"""From a chip spec and a technology to the priced chip that is mapped and simulated."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from dse.errors import InputError
+from dse.hardware.area import AreaNode
+from dse.hardware.chip import Array, Axis, Buffer, Chip, Host, Link, Overheads, Pmic, VectorUnit
+from dse.hardware.floorplan import chip_area
+from dse.hardware.formats import served_pairs
+from dse.hardware.library import apply_values, load_spec
+from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
+from dse.hardware.spec import ArraySpec, ChipSpec
+from dse.hardware.static import static_power
+from dse.schema import digest
+from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
+
+#: Load of the converter, as shares of its rating, at which its curve is kept.
+_PMIC_SHARES = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.2)
+#: External memories that can only be read in operation.
+_READ_ONLY = ("nor",)
+
+
+def load_chip(
+    path_or_name: str | Path,
+    node: str | int | None = None,
+    *,
+    technology: Technology | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Chip:
+    """A chip ready for use.
+
+    Args:
+        path_or_name: a YAML file, or the name of a shipped chip or template.
+        node: another node than the file's, such as ``"7nm"``.
+        technology: defaults to the nominal one.
+        overrides: field path (``buffer.bytes``; a leading ``chip.`` is allowed) to value.
+
+    Raises:
+        InputError: unknown chip, a fault in the file or the overrides, or a frequency that the
+            node cannot reach (the error gives the reachable one).
+    """
+    values = {path.removeprefix("chip."): value for path, value in (overrides or {}).items()}
+    return resolve(apply_values(load_spec(path_or_name), node, values), technology)
+
+
+def resolve(spec: ChipSpec, technology: Technology | None = None) -> Chip:
+    """``spec`` priced against ``technology`` (the nominal one by default)."""
+    tech = technology if technology is not None else load_technology()
+    try:
+        return _resolve(spec, tech)
+    except InputError as error:
+        if error.file is None and spec.origin is not None:
+            raise InputError(
+                error.message, file=spec.origin, field=error.field, mend=error.mend
+            ) from None
+        raise
+
+
+def operating_point(spec: ChipSpec, tech: Technology) -> OperatingPoint[float]:
+    """Frequency, rails and leakage factors of the spec at its node."""
+    return tech.operating_point(
+        spec.node_nm,
+        f_hz=spec.f_hz,
+        voltage_v=spec.voltage_v,
+        sram_voltage_v=spec.sram_voltage_v,
+        guard_band=spec.guard_band,
+        junction_c=spec.junction_c,
+        vt=spec.vt,
+        corner=spec.corner,
+        sram_rail=spec.sram_rail,
+        speed_factor=spec.speed_factor,
+        sram_assist=spec.sram_assist,
+    )
+
+
+def _resolve(spec: ChipSpec, tech: Technology) -> Chip:
+    node = spec.node_nm
+    point = operating_point(spec, tech)
+    floor = tech.floor(node)
+    host = host_clock(spec, tech, floor)
+    area = chip_area(tech, node, spec, floor)
+    prices = action_prices(tech, point, spec, area, host)
+    for group, ratio in measured_ratios(spec, tech).items():
+        for action in prices:
+            if action.partition(".")[0] == group:
+                prices[action] *= ratio
+    rates = array_rates(spec.array)
+    return Chip(
+        name=spec.name,
+        template=spec.template,
+        node_nm=node,
+        f_hz=point.f_hz,
+        voltage_v=point.voltage_v,
+        sram_voltage_v=point.sram_voltage_v,
+        junction_c=spec.junction_c,
+        native_precision=spec.native_precision,
+        cores=spec.cores,
+        array=_array(spec.array, rates),
+        buffer=Buffer(
+            spec.buffer.bytes,
+            spec.buffer.read_bytes_per_cycle,
+            spec.buffer.write_bytes_per_cycle,
+            spec.buffer.double_buffered,
+        ),
+        vector=VectorUnit(
+            {name: r * spec.vector.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
+            spec.vector.wide_factor,
+            spec.vector.fused,
+        ),
+        links=_links(spec, tech, point.f_hz),
+        overheads=Overheads(
+            spec.overhead.launch_cycles,
+            spec.dma.descriptor_cycles,
+            spec.dma.channels,
+            spec.overhead.invoke_s,
+            float(spec.dma.max_descriptor_bytes),
+        ),
+        host=Host(spec.host.core, host.ops_per_s),
+        prices=prices,
+        action_scope=scopes(prices),
+        static=static_power(tech, point, spec, area, floor, host, prices),
+        pmic=_pmic(floor, spec.power.pmic_rated_w),
+        area=area,
+        dram_capacity_bytes=float(spec.dram.capacity_bytes),
+        power_gating=spec.power.gating,
+        digest=spec_digest(spec, tech),
+        spec=spec,
+        technology=tech,
+    )
+
+
+def array_rates(array: ArraySpec) -> dict[str, float]:
+    """MACs per unit and cycle of every pair the array can run, implemented or served by another."""
+    served = served_pairs(array.formats)
+    return {f"{w}x{a}": array.formats[pair] for (w, a), pair in served.items()}
+
+
+def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
+    sides = ((spec.rows, spec.row_dims), (spec.cols, spec.col_dims), (spec.depth, spec.depth_dims))
+    axes = tuple(Axis(size, dims) for size, dims in sides if size > 1 or dims)
+    preload = spec.rows if spec.preload_cycles is None else spec.preload_cycles
+    skew = spec.rows + spec.cols - 2 if spec.fill_drain_cycles is None else spec.fill_drain_cycles
+    return Array(
+        axes=axes,
+        dataflows=spec.dataflows,
+        rates=rates,
+        preload=spec.preload,
+        preload_cycles=preload,
+        fill_drain=spec.fill_drain,
+        fill_drain_cycles=skew,
+        depthwise=spec.depthwise,
+        align=dict(spec.align),
+        accumulator_bytes=spec.accumulator_bytes,
+    )
+
+
+def host_clock(spec: ChipSpec, tech: Technology, floor: FloorFacts) -> HostClock:
+    """The host at its clock: the spec's, or what the core reaches at nominal voltage.
+
+    Raises:
+        InputError: unknown core, or a clock beyond its reach at the node's nominal voltage.
+    """
+    try:
+        core = floor.host(spec.host.core)
+    except InputError as error:
+        raise InputError(error.message, field="host.core", mend=error.mend) from None
+    reach = tech.operating_point(floor.node_nm, corner=spec.corner).f_hz * core.f_max_ratio
+    clock = reach if spec.host.f_hz is None else spec.host.f_hz
+    if clock > reach * (1.0 + 1e-9):
+        raise InputError(
+            f"the host clock of {clock / 1e6:.0f} MHz is out of reach on {floor.node_nm} nm",
+            field="host.f_hz",
+            mend=f"at most {reach / 1e6:.0f} MHz, or null for that clock",
+        )
+    return HostClock(core, clock, spec.host.count)
+
+
+def _links(spec: ChipSpec, tech: Technology, f_hz: float) -> dict[str, Link]:
+    dram_peak = dram_rate = 0.0
+    if spec.dram.channels:
+        kind = tech.dram(spec.dram.kind)
+        dram_peak = kind.peak_bytes_per_s_per_channel * spec.dram.channels
+        dram_rate = dram_peak * kind.efficiency(spec.dram.burst_bytes)
+        dram_rate *= 1.0 - spec.dram.reserved_fraction
+    l2 = spec.l2.bytes_per_cycle * f_hz if spec.l2.bytes else 0.0
+    nvm = spec.nvm.bytes_per_cycle * f_hz if spec.nvm.bytes else 0.0
+    writable = spec.dram.kind not in _READ_ONLY
+    return {
+        "dram": Link("dram", dram_rate, dram_peak, float(spec.dram.capacity_bytes), writable),
+        "l2": Link("l2", l2, l2, float(spec.l2.bytes)),
+        "nvm": Link("nvm", nvm, nvm, float(spec.nvm.bytes), writable=False),
+    }
+
+
+def _pmic(floor: FloorFacts, rated_w: float) -> Pmic:
+    loads = tuple(share * rated_w for share in _PMIC_SHARES)
+    return Pmic(loads, _pmic_curve(floor, rated_w))
+
+
+@functools.lru_cache(maxsize=1024)
+def _pmic_curve_of(key: tuple[float, ...]) -> tuple[float, ...]:
+    return key
+
+
+def _pmic_curve(floor: FloorFacts, rated_w: float) -> tuple[float, ...]:
+    return tuple(floor.pmic_efficiency(share * rated_w, rated_w) for share in _PMIC_SHARES)
+
+
+def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
+    """Measured over modelled energy by action group, at the chip's own measured point."""
+    measured = spec.measured
+    if measured is None:
+        return {}
+    ratios = dict(measured.energy_ratio)
+    if measured.energy_j:
+        here = spec.model_dump() | {"measured": None}
+        here["node"] = measured.node or spec.node
+        here["f_hz"], here["voltage_v"] = measured.f_hz, measured.voltage_v
+        reference = ChipSpec.model_validate(here)
+        point = operating_point(reference, tech)
+        floor = tech.floor(reference.node_nm)
+        host = host_clock(reference, tech, floor)
+        area: AreaNode = chip_area(tech, reference.node_nm, reference, floor)
+        model = action_prices(tech, point, reference, area, host)
+        for action, joules in measured.energy_j.items():
+            if not model.get(action):
+                raise InputError(
+                    f"the chip has no action {action!r}",
+                    field=f"measured.energy_j.{action}",
+                    mend=f"use one of: {', '.join(sorted(model))}",
+                )
+            ratios[action.partition(".")[0]] = joules / model[action]
+    for group in ratios:
+        if group not in GROUP_SCOPE:
+            raise InputError(
+                f"{group!r} is no group of actions",
+                field="measured.energy_ratio",
+                mend=f"use one of: {', '.join(GROUP_SCOPE)}",
+            )
+    return ratios
+
+
+def spec_digest(spec: ChipSpec, tech: Technology) -> str:
+    """Identity of a chip: its values (not its words) and the technology."""
+    data = spec.model_dump(exclude={"description", "sources", "ranges", "schema_version"})
+    return digest({"chip": data, "technology": tech.digest})

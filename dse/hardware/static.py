@@ -1,0 +1,129 @@
+"""Power that flows without work, component by component and scope by scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dse.hardware.area import AreaNode
+from dse.hardware.blocks import number
+from dse.hardware.chip import StaticPower
+from dse.hardware.prices import HostClock
+from dse.hardware.spec import ChipSpec
+from dse.technology import FloorFacts, OperatingPoint, Technology
+
+_GIB = float(1 << 30)
+
+
+def block_mm2(area: AreaNode) -> dict[str, float]:
+    """Area by block name, mm2 (names are unique in a chip's tree)."""
+    return {node.name: node.own_mm2 for _, node in area.walk()}
+
+
+def static_power(
+    tech: Technology,
+    point: OperatingPoint[float],
+    spec: ChipSpec,
+    area: AreaNode,
+    floor: FloorFacts,
+    host: HostClock,
+    prices: Mapping[str, float],
+) -> tuple[StaticPower, ...]:
+    """All static components of a chip, W."""
+    blocks = block_mm2(area)
+    parts = _npu_static(tech, point, spec, blocks, floor, prices)
+    parts += _die_static(tech, point, spec, blocks, floor, host)
+    parts += _dram_static(tech, spec)
+    return tuple(parts)
+
+
+def _npu_static(
+    tech: Technology,
+    point: OperatingPoint[float],
+    spec: ChipSpec,
+    blocks: Mapping[str, float],
+    floor: FloorFacts,
+    prices: Mapping[str, float],
+) -> list[StaticPower]:
+    density = tech.logic_leakage_w_per_mm2(point)
+    logic = ("array", "vector", "control", "noc")
+    mm2 = sum(blocks[name] for name in logic) / spec.cores
+    leak = mm2 * density
+    units = spec.array.rows * spec.array.cols * spec.array.depth
+    root = units * point.f_hz * prices["array.idle_mac"] * number("root_clock_share")
+    off = number("gated_leak_share") if spec.power.gating else 1.0
+    charge = number("domain_nf_per_mm2") * 1e-9 * mm2 * point.voltage_v**2
+    wake = floor.wake_s if spec.power.gating else 0.0
+    bits = 8.0 * (spec.buffer.bytes + spec.array.accumulator_bytes)
+    sram = bits * tech.sram_leakage_w_per_bit(point)
+    keep = _retention(tech, point, bits, spec.power.gating)
+    parts = [
+        StaticPower(
+            "logic_leakage", "npu", leak, leak, leak * off, True, wake, charge if wake else 0.0
+        ),
+        StaticPower("clock_root", "npu", root, root, 0.0 if spec.power.gating else root, True),
+        StaticPower("buffer_leakage", "npu", sram, sram, keep, True),
+    ]
+    if spec.l2.bytes:
+        l2_bits = 8.0 * spec.l2.bytes
+        l2 = l2_bits * tech.sram_leakage_w_per_bit(point)
+        held = _retention(tech, point, l2_bits, spec.power.gating)
+        parts.append(StaticPower("l2_leakage", "npu", l2, l2, held))
+    return parts
+
+
+def _retention(
+    tech: Technology, point: OperatingPoint[float], bits: float, gating: bool
+) -> float:
+    """Power of a memory that sleeps but keeps its contents, W; never above its leakage."""
+    leak = bits * tech.sram_leakage_w_per_bit(point)
+    return min(leak, bits * tech.sram_retention_w_per_bit(point)) if gating else leak
+
+
+def _die_static(
+    tech: Technology,
+    point: OperatingPoint[float],
+    spec: ChipSpec,
+    blocks: Mapping[str, float],
+    floor: FloorFacts,
+    host: HostClock,
+) -> list[StaticPower]:
+    nominal = tech.operating_point(
+        point.node_nm, junction_c=spec.junction_c, vt=spec.vt, corner=spec.corner
+    )
+    density = tech.logic_leakage_w_per_mm2(nominal)
+    host_leak = blocks["host"] * density
+    full = host.count * host.f_hz * host.core.j_per_cycle
+    background = full * number("host_background_share")
+    parts = [
+        StaticPower("host", "die", host_leak + background, host_leak + background, host_leak),
+    ]
+    others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
+    if others:
+        leak = others * density
+        parts.append(StaticPower("other_leakage", "die", leak, leak, leak))
+    if spec.power.other_w:
+        watts = spec.power.other_w
+        parts.append(StaticPower("other_active", "die", watts, watts, watts))
+    pll = floor.pll_power_w * spec.die.pll_count
+    if pll:
+        parts.append(StaticPower("pll", "die", pll, pll, pll))
+    io = floor.io_static_w_per_pad * spec.die.io_pads
+    if io:
+        parts.append(StaticPower("io", "die", io, io, io))
+    given = spec.power.always_on_w
+    on = floor.always_on_w + floor.analog_power_w if given is None else given
+    parts.append(StaticPower("always_on", "die", on, on, on))
+    if spec.dram.channels:
+        phy = tech.dram(spec.dram.kind).phy_idle_w_per_channel * spec.dram.channels
+        parts.append(StaticPower("phy_idle", "die", phy, phy, phy * number("phy_gated_share")))
+    return parts
+
+
+def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
+    if not spec.dram.channels:
+        return []
+    dram = tech.dram(spec.dram.kind)
+    active = dram.background_w_per_channel * spec.dram.channels
+    refresh = dram.self_refresh_w_per_gib * spec.dram.capacity_bytes / _GIB
+    idle = max(active * number("dram_idle_share"), refresh)
+    return [StaticPower("dram_background", "die_dram", active, idle, min(refresh, idle))]

@@ -1,0 +1,304 @@
+"""A compute layer on a chip as the numbers the kernels work on."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dse.errors import UnmappableError
+from dse.hardware.chip import LINKS, Axis, Chip
+from dse.mapping import costs as k
+from dse.mapping.homes import Homes, byte_price, price_of
+from dse.mapping.schedule import Bytes, Phase, link_rates
+from dse.mapping.space import (
+    TILE_LIMITS,
+    TILED,
+    Factors,
+    rate_of,
+    spatial_choices,
+    tile_sizes,
+)
+from dse.mapping.streaming import Counts, pass_over, vector_counts, vector_cycles
+from dse.workload.layer import DIMS, Layer
+from dse.workload.precision import bits_of
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One core's part of a compute layer, packed.
+
+    ``c``, ``flows``, ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are the
+    arguments of the kernels; the rest is what a schedule needs besides.
+    """
+
+    layer: Layer
+    chip: Chip
+    homes: Homes
+    cores: int
+    sizes: Factors
+    c: FloatArray
+    flows: Any
+    spatial: FloatArray
+    dims: FloatArray
+    tiles: FloatArray
+    lengths: Any
+    align: FloatArray
+    nest: FloatArray
+    pair: str
+    rate: float
+    on_vector: bool
+    fixed_counts: Counts
+    tail: tuple[Phase, ...]
+    tail_ends: tuple[Bytes, Bytes]
+    room: float
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """Arguments of ``search`` after ``c`` and the objective."""
+        return (
+            self.flows,
+            self.spatial,
+            self.dims,
+            self.tiles,
+            self.lengths,
+            self.align,
+            self.nest,
+        )
+
+
+def pack(
+    layer: Layer, chip: Chip, homes: Homes, room: float, sizes: Factors, cores: int
+) -> Problem:
+    """The problem of one core that works on ``sizes`` of the layer beside ``cores - 1`` others.
+
+    Raises:
+        UnmappableError: no unit runs the layer's formats or vector functions.
+    """
+    assert layer.nest is not None
+    nest, array = layer.nest, chip.array
+    bits_w, bits_i, bits_o = (
+        bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format)
+    )
+    on_vector = nest.depthwise and array.depthwise == "vector"
+    try:
+        pair, rate = ("", 1.0) if on_vector else rate_of(
+            array.rates, layer.w_format, layer.i_format
+        )
+    except UnmappableError as error:
+        raise UnmappableError(
+            f"layer {layer.name}: {error.message}", field="array.rates", mend=error.mend
+        ) from None
+    axes, flows, align = array.axes, array.dataflows, tuple(array.align.get(d, 1) for d in DIMS)
+    if on_vector:
+        axes, flows = (_lanes(chip),), ("os",)
+        align = (1,) * len(DIMS)
+        rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
+    # What a core's part weighs against the whole layer.
+    whole_w, whole_i, whole_o = _volumes(nest.sizes, nest.numbers[8:])
+    part_w, part_i, part_o = _volumes(sizes, nest.numbers[8:])
+    share = part_o / whole_o
+    c = np.zeros(k.CONSTANTS)
+    macs = float(math.prod(sizes))
+    lanes = math.prod(axis.size for axis in axes)
+    _set(
+        c,
+        {
+            k.C_MACS: macs,
+            k.C_F: chip.f_hz,
+            k.C_RATE: rate,
+            k.C_UNITS: 0.0 if on_vector else float(lanes),
+            k.C_PRELOAD: 0.0 if on_vector else float(array.preload_cycles),
+            k.C_HIDDEN: float(array.preload == "hidden"),
+            k.C_FILL: (
+                float(array.fill_drain_cycles)
+                if array.fill_drain == "paid" and not on_vector
+                else 0.0
+            ),
+            k.C_ACC_BYTES: float(array.accumulator_bytes),
+            k.C_ON_VECTOR: float(on_vector),
+            k.C_FY: float(nest.FY),
+            k.C_FX: float(nest.FX),
+            k.C_WB: bits_w / 8,
+            k.C_IB: bits_i / 8,
+            k.C_OB: bits_o / 8,
+            k.C_AB: layer.acc_bits / 8,
+            k.C_SW: layer.w_elements / whole_w if layer.w_elements else 1.0,
+            k.C_SI: min(1.0, layer.i_elements / whole_i) if layer.i_elements else 1.0,
+            k.C_SO: layer.o_elements / whole_o if layer.o_elements else 1.0,
+            k.C_SIDE: layer.side_bytes / whole_o,
+            k.C_ROOM: room,
+            k.C_DOUBLE: float(chip.buffer.double_buffered),
+            k.C_READ: chip.buffer.read_bytes_per_cycle,
+            k.C_WRITE: chip.buffer.write_bytes_per_cycle,
+            k.C_HOME_W: float(homes.W != "buffer"),
+            k.C_HOME_I: float(homes.I != "buffer"),
+            k.C_HOME_O: float(homes.O != "buffer"),
+            k.C_HOME_S: float(homes.side != "buffer"),
+            k.C_DESC: chip.overheads.descriptor_cycles / chip.overheads.dma_channels,
+            k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
+            k.C_STATIC: chip.mapping_static_w / cores,
+        },
+    )
+    fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
+    apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
+    counts: Counts = {"launch": 1.0}
+    if on_vector:
+        wide = ".wide" if max(bits_w, bits_i) > 8 else ""
+        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
+    else:
+        counts[f"mac.{pair.replace('x', '.')}"] = macs
+    for action, amount in vector_counts((*fused, *apart), bits_o).items():
+        counts[action] = counts.get(action, 0.0) + amount
+    c[k.C_VECTOR] = vector_cycles(chip, fused, bits_o)
+    tail: tuple[Phase, ...] = ()
+    ends: tuple[Bytes, Bytes] = ((0.0,) * len(LINKS), (0.0,) * len(LINKS))
+    if apart:
+        out = layer.o_bytes * share
+        tail, load, store, more = pass_over(
+            chip, ((homes.O, out),), (homes.O, out), vector_cycles(chip, apart, bits_o), room
+        )
+        ends = (load, store)
+        for action, amount in more.items():
+            counts[action] = counts.get(action, 0.0) + amount
+    _price(c, layer, chip, homes, cores, counts)
+    c[k.C_LAT0] = chip.overheads.launch_cycles / chip.f_hz + _tail_s(chip, tail, ends, cores)
+    least = (
+        part_w * c[k.C_WB] * c[k.C_SW] * c[k.C_HOME_W],
+        part_i * c[k.C_IB] * c[k.C_SI] * c[k.C_HOME_I],
+        part_o * c[k.C_OB] * c[k.C_SO] * c[k.C_HOME_O],
+        part_o * c[k.C_SIDE] * c[k.C_HOME_S],
+    )
+    # A hair less, so that rounding never lifts the bound above the cost it bounds.
+    c[k.C_MIN_LINK] = float(k.link_s(c, *least)) * (1.0 - 1e-9)
+    c[k.C_MIN_LINK_E] = float(
+        sum(b * c[p] for b, p in zip(least, (k.C_P_W, k.C_P_I, k.C_P_O_STORE, k.C_P_S)))
+        * (1.0 - 1e-9)
+    )
+    choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
+    spatial = _spatial(choices, sizes, align, (part_w, macs / sizes[2], part_o))
+    tiles, lengths = _tiles(sizes, choices[0])
+    return Problem(
+        layer=layer,
+        chip=chip,
+        homes=homes,
+        cores=cores,
+        sizes=sizes,
+        c=c,
+        flows=np.array([k.DATAFLOWS.index(f) for f in flows], np.int64),
+        spatial=spatial,
+        dims=np.array(sizes[:6], np.float64),
+        tiles=tiles,
+        lengths=lengths,
+        align=np.array(align[:6], np.float64),
+        nest=np.array((nest.FY, nest.FX, *_reduced(nest.numbers[8:])), np.float64),
+        pair=pair,
+        rate=rate,
+        on_vector=on_vector,
+        fixed_counts=counts,
+        tail=tail,
+        tail_ends=ends,
+        room=room,
+    )
+
+
+def _set(c: FloatArray, values: dict[int, float]) -> None:
+    for index, value in values.items():
+        c[index] = value
+
+
+def _price(
+    c: FloatArray, layer: Layer, chip: Chip, homes: Homes, cores: int, counts: Counts
+) -> None:
+    """Prices of the actions of the kernels, and seconds per byte of the links."""
+    accumulators = chip.array.accumulator_bytes > 0
+    _set(
+        c,
+        {
+            k.C_P_IDLE: price_of(chip, "array.idle_mac"),
+            k.C_P_READ: 8.0 * price_of(chip, "buffer.read_bit"),
+            k.C_P_WRITE: 8.0 * price_of(chip, "buffer.write_bit"),
+            k.C_P_DESC: price_of(chip, "descriptor"),
+            k.C_P_W: byte_price(chip, homes.W, write=False),
+            k.C_P_I: byte_price(chip, homes.I, write=False),
+            k.C_P_O_LOAD: byte_price(chip, homes.O, write=False),
+            k.C_P_O_STORE: byte_price(chip, homes.O, write=True),
+            k.C_P_S: byte_price(chip, homes.side, write=False) if layer.side_elements else 0.0,
+        },
+    )
+    if accumulators:
+        c[k.C_P_ACC] = layer.acc_bits * (
+            price_of(chip, "accumulator.read_bit") + price_of(chip, "accumulator.write_bit")
+        )
+    c[k.C_E0] = sum(amount * price_of(chip, action) for action, amount in counts.items())
+    rates = dict(zip(LINKS, link_rates(chip), strict=True))
+    for number, home in enumerate((homes.W, homes.I, homes.O, homes.side)):
+        if home in LINKS and rates[home] > 0.0:
+            c[k.C_LINK + 3 * number + LINKS.index(home)] = cores / rates[home]
+
+
+def _tail_s(
+    chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], cores: int
+) -> float:
+    """Time of the pass after the layer, s."""
+    rates = link_rates(chip)
+
+    def seconds(amounts: Bytes) -> float:
+        return max(b * cores / r if b else 0.0 for b, r in zip(amounts, rates, strict=True))
+
+    body = sum(
+        p.count * max(max(p.cycles) / chip.f_hz, seconds(p.link_bytes)) for p in tail
+    )
+    return body + seconds(ends[0]) + seconds(ends[1])
+
+
+def _lanes(chip: Chip) -> Axis:
+    lanes = int(min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add")))
+    if lanes < 1:
+        raise UnmappableError(
+            f"the vector unit of {chip.name} cannot multiply and add",
+            field="vector.ops_per_cycle",
+            mend="give it mul and add, or run depthwise layers on the array",
+        )
+    return Axis(lanes, ("G", "OX", "OY", "B"))
+
+
+def _reduced(strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Stride and dilation of y, then of x, without their common divisor."""
+    sy, sx, dy, dx = strides
+    gy, gx = math.gcd(sy, dy), math.gcd(sx, dx)
+    return (sy // gy, dy // gy, sx // gx, dx // gx)
+
+
+def _volumes(sizes: Factors, strides: tuple[int, ...]) -> tuple[float, float, float]:
+    """Elements of W, of I (only what is touched) and of O of a nest."""
+    g, b, ko, ci, oy, ox, fy, fx = sizes
+    sy, dy, sx, dx = _reduced(strides)
+    rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
+    cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
+    return float(g * ko * ci * fy * fx), float(g * b * ci * rows * cols), float(g * b * ko * oy * ox)
+
+
+@functools.lru_cache(maxsize=16384)
+def _tiles(sizes: Factors, best: Factors) -> tuple[FloatArray, Any]:
+    lists = [tile_sizes(sizes[d], best[d], TILE_LIMITS[d]) for d in range(len(TILED))]
+    lengths = np.array([len(values) for values in lists], np.int64)
+    tiles = np.ones((len(lists), int(lengths.max())))
+    for d, values in enumerate(lists):
+        tiles[d, : len(values)] = values
+    return tiles, lengths
+
+
+@functools.lru_cache(maxsize=16384)
+def _spatial(
+    choices: tuple[Factors, ...], sizes: Factors, align: Factors, volumes: tuple[float, ...]
+) -> FloatArray:
+    taps = (-(-sizes[6] // align[6]) * align[6], -(-sizes[7] // align[7]) * align[7])
+    return np.array(
+        [(*f, -(-taps[0] // f[6]), -(-taps[1] // f[7]), *volumes) for f in choices], np.float64
+    )

@@ -1,0 +1,178 @@
+"""The map space: spatial unrollings, tile sizes and number formats that the mapper chooses from."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+
+from dse.errors import UnmappableError
+from dse.hardware.chip import Axis
+from dse.workload.layer import DIMS
+from dse.workload.precision import bits_of
+
+#: Dims that are cut into buffer tiles; filter taps (FY, FX) stay whole in a tile.
+TILED = DIMS[:6]
+#: Most tile sizes tried per dim (G, B, K, C, OY, OX).
+TILE_LIMITS = (8, 6, 12, 10, 8, 8)
+#: Most mixes of dims kept per axis, and most spatial unrollings kept per layer.
+MIX_LIMIT = 12
+SPATIAL_LIMIT = 12
+
+Factors = tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def ceil_quotients(size: int) -> tuple[int, ...]:
+    """All values of ``ceil(size / q)``, descending: the sizes worth cutting ``size`` into.
+
+    Any other tile size needs as many tiles as the next smaller one of these.
+    """
+    out: list[int] = []
+    parts = 1
+    while True:
+        value = -(-size // parts)
+        out.append(value)
+        if value == 1:
+            return tuple(out)
+        parts = -(-size // (value - 1))
+
+
+def thinned(values: tuple[int, ...], limit: int) -> tuple[int, ...]:
+    """At most ``limit`` of the descending ``values``, first and last kept, even in logarithm."""
+    if len(values) <= limit:
+        return values
+    high, low = math.log(values[0]), math.log(values[-1])
+    targets = [high + (low - high) * i / (limit - 1) for i in range(limit)]
+    kept = {min(values, key=lambda v: (abs(math.log(v) - t), -v)) for t in targets}
+    return tuple(sorted(kept, reverse=True))
+
+
+@functools.lru_cache(maxsize=16384)
+def tile_sizes(size: int, unit: int, limit: int) -> tuple[int, ...]:
+    """Tile sizes tried for a dim of ``size``, descending.
+
+    They are the ceil-quotients of the number of array steps times ``unit`` (the spatial factor of
+    the best unrolling), so that no full tile wastes array lanes, and the ceil-quotients of a unit
+    below it; both lists are thinned for big dims to ``limit`` sizes together.
+    """
+    unit = max(1, min(unit, size))
+    steps = ceil_quotients(-(-size // unit))
+    coarse = tuple(min(size, unit * step) for step in steps)
+    fine = tuple(v for v in ceil_quotients(unit) if v < unit)
+    few = thinned(fine, max(2, limit // 3))
+    return thinned(coarse, limit - len(few)) + few
+
+
+@functools.lru_cache(maxsize=16384)
+def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
+    """Maximal unrollings of one axis: no dim can take its next useful factor without overflow."""
+    dims = [d for d in dict.fromkeys(axis.dims) if sizes[DIMS.index(d)] > 1]
+    choices = [tuple(sorted(ceil_quotients(sizes[DIMS.index(d)]))) for d in dims]
+    found: list[Factors] = []
+
+    def walk(position: int, room: int, taken: list[int]) -> None:
+        if position == len(dims):
+            product = math.prod(taken)
+            for factor, options in zip(taken, choices):
+                larger = next((v for v in options if v > factor), None)
+                if larger is not None and product // factor * larger <= axis.size:
+                    return
+            factors = [1] * len(DIMS)
+            for dim, factor in zip(dims, taken):
+                factors[DIMS.index(dim)] = factor
+            found.append(tuple(factors))
+            return
+        for factor in choices[position]:
+            if factor > room:
+                break
+            walk(position + 1, room // factor, [*taken, factor])
+
+    walk(0, axis.size, [])
+    found.sort(key=lambda f: (_steps(sizes, f), [-v for v in f]))
+    return tuple(found[:MIX_LIMIT])
+
+
+def _steps(sizes: Factors, factors: Factors) -> int:
+    return math.prod(-(-size // factor) for size, factor in zip(sizes, factors))
+
+
+def _join(sizes: Factors, axes: tuple[Axis, ...], done: tuple[Factors, ...]) -> Iterator[tuple[Factors, ...]]:
+    if not axes:
+        yield done
+        return
+    for mix in _mixes(sizes, axes[0]):
+        rest = tuple(-(-size // factor) for size, factor in zip(sizes, mix))
+        yield from _join(rest, axes[1:], (*done, mix))
+
+
+@functools.lru_cache(maxsize=16384)
+def spatial_choices(
+    sizes: Factors, axes: tuple[Axis, ...], align: Factors, diagonal: bool
+) -> tuple[Factors, ...]:
+    """Spatial factors per dim of the unrollings tried, those with the fewest array steps first.
+
+    Args:
+        sizes: dims in the order of ``DIMS``; ``align`` multiples they are padded to.
+        axes: each may unroll any mix of its dims (several at once: replication).
+        diagonal: groups may lie along the diagonal of the first two axes.
+
+    Ties go to the unrolling with less traffic between buffer and array.
+    """
+    padded = tuple(-(-size // a) * a for size, a in zip(sizes, align))
+    found: dict[Factors, None] = {}
+    for mixes in _join(padded, axes, ()):
+        factors = tuple(math.prod(column) for column in zip(*mixes))
+        found[factors] = None
+        if diagonal and len(axes) > 1 and sizes[0] > 1 and factors[0] == 1:
+            places = min(axis.size // math.prod(mix) for axis, mix in zip(axes[:2], mixes))
+            groups = min(places, sizes[0])
+            found[(-(-sizes[0] // -(-sizes[0] // groups)), *factors[1:])] = None
+
+    def rank(factors: Factors) -> tuple[object, ...]:
+        g, b, k, c, y, x, fy, fx = (-(-n // f) for n, f in zip(padded, factors))
+        macs = math.prod(sizes)
+        reads = macs // sizes[2] * k + macs // math.prod((sizes[1], sizes[4], sizes[5])) * b * y * x
+        sums = macs // math.prod((sizes[3], sizes[6], sizes[7])) * c * fy * fx
+        return (_steps(padded, factors), reads + 4 * sums, factors)
+
+    return tuple(sorted(found, key=rank)[:SPATIAL_LIMIT])
+
+
+def rate_of(rates: Mapping[str, float], w_format: str, a_format: str) -> tuple[str, float]:
+    """The format pair ``"int8xint8"`` a layer runs at, and its rate.
+
+    The layer's own pair if the array has it, else the narrowest pair that can hold both operands:
+    integers in wider integers, floats in wider floats, integer weights also in float arrays.
+
+    Raises:
+        UnmappableError: no pair of the array can hold them.
+    """
+    own = f"{w_format}x{a_format}"
+    if own in rates:
+        return own, rates[own]
+    fitting = []
+    for pair, rate in rates.items():
+        weights, _, activations = pair.partition("x")
+        if _holds(activations, a_format) and (
+            _holds(weights, w_format) or (_integer(w_format) and not _integer(activations))
+            and bits_of(weights) >= bits_of(w_format)
+        ):
+            fitting.append((bits_of(weights) + bits_of(activations), -rate, pair))
+    if not fitting:
+        raise UnmappableError(
+            f"no MAC unit runs {w_format} weights with {a_format} activations",
+            mend=f"the array has {', '.join(rates)}: change precision or formats",
+        )
+    _, negative, pair = min(fitting)
+    return pair, -negative
+
+
+def _integer(number_format: str) -> bool:
+    return number_format.startswith("int")
+
+
+def _holds(wide: str, narrow: str) -> bool:
+    if wide == narrow:
+        return True
+    return _integer(wide) == _integer(narrow) and bits_of(wide) > bits_of(narrow)

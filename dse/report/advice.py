@@ -1,0 +1,101 @@
+"""The feedback section: steps around the picked designs, evaluated like any design of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dse.errors import ImpossibleChipError
+from dse.evaluation.design import Value
+from dse.evaluation.record import Evaluation, LayerRow, TaskRow
+from dse.explain import Step, effects, ladder_steps, sentences, slacks
+from dse.report.choice import Pick
+from dse.report.tables import Study
+from dse.search import Outcome
+from dse.search.candidate import values_key
+from dse.search.experiment import Choices
+from dse.search.workers import Workers
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """For one picked design: what binds, and the steps tried around it."""
+
+    title: str
+    sentences: list[str]
+    slacks: list[dict[str, Any]]
+    effects: list[dict[str, Any]]
+
+
+def advise(
+    study: Study,
+    chosen: Sequence[Pick],
+    workers: int | None,
+    on_step: Callable[[int, int], None] | None,
+) -> list[Feedback]:
+    """What binds each pick and what its neighbours on the experiment's ladders would change."""
+    experiment = study.experiment
+    ladders = {path: parameter.values for path, parameter in experiment.parameters.items()}
+    ordered = {p for p, parameter in experiment.parameters.items() if not isinstance(parameter, Choices)}
+    known = {outcome.key: outcome for outcome in study.outcomes}
+    steps = {pick.outcome.key: ladder_steps(pick.outcome.values, ladders, ordered) for pick in chosen}
+    wanted: dict[str, dict[str, Value]] = {}
+    for pick in chosen:
+        for step in steps[pick.outcome.key]:
+            values = changed(pick.outcome, step)
+            if values_key(values) not in known:
+                wanted[values_key(values)] = values
+    with Workers(experiment, workers) as pool:
+        for done, (outcome, _) in enumerate(pool.evaluate(list(wanted.values())), 1):
+            known[outcome.key] = outcome
+            if on_step is not None:
+                on_step(done, len(wanted))
+    return [_feedback(study, pick, steps[pick.outcome.key], known) for pick in chosen]
+
+
+def changed(outcome: Outcome, step: Step) -> dict[str, Value]:
+    """The values of ``outcome`` with one step taken."""
+    return {**outcome.values, step.path: step.after}
+
+
+def _feedback(
+    study: Study, pick: Pick, steps: Sequence[Step], known: dict[str, Outcome]
+) -> Feedback:
+    from dse.apps import load_app
+
+    budgets = load_app(study.experiment.app).budgets
+    base = as_record(pick.outcome)
+    room = slacks(
+        base,
+        {
+            "average_power_w": budgets.module_power_w,
+            "peak_power_w": budgets.peak_power_w,
+            "unit_cost_usd": budgets.unit_cost_usd,
+            "area_mm2": budgets.area_mm2,
+        },
+    )
+    found = effects(base, steps, lambda step: as_record(known[values_key(changed(pick.outcome, step))]))
+    return Feedback(
+        pick.title,
+        sentences(room, found),
+        [asdict(item) for item in room[:6]],
+        [effect.to_dict() for effect in found],
+    )
+
+
+def as_record(outcome: Outcome) -> Evaluation:
+    """The evaluation record of a logged outcome.
+
+    Raises:
+        ImpossibleChipError: the design could not be built, so there is none.
+    """
+    if outcome.evaluation is None:
+        raise ImpossibleChipError(outcome.reasons[0] if outcome.reasons else "cannot be built")
+    data: dict[str, Any] = dict(outcome.evaluation)
+    data.pop("schema_version")
+    data["tasks"] = tuple(TaskRow(**row) for row in data.get("tasks", ()))
+    data["layers"] = tuple(LayerRow(**row) for row in data.get("layers", ()))
+    for key in ("reasons", "notes", "quality_detail"):
+        data[key] = tuple(data[key])
+    return Evaluation(**data)

@@ -1,0 +1,137 @@
+"""The Pareto report: one HTML file that says which design, why, and what to change next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dse.report.advice import Feedback, advise
+from dse.report.choice import Pick, picks
+from dse.report.plots import front_plot, label, quality_plot, stack_plot, volume_plot
+from dse.report.tables import Study, cheapest_by_volume, read_study, volumes_of, write_tables
+from dse.search import Experiment, Outcome
+from dse.search.folder import write_json
+
+
+def write_report(
+    source: str | Path,
+    out: str | Path,
+    *,
+    feedback: bool = True,
+    workers: int | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write report.html, pareto.csv, pareto.json and designs.csv of a study into ``out``.
+
+    Args:
+        source: a study folder or an Optuna storage URL.
+        out: folder, made if missing.
+        feedback: try one step around the picked designs (simulations) and say what it buys.
+        workers: processes for that.
+        on_step: called with (done, all) while the steps are tried.
+
+    Returns:
+        What was written: file paths, number of designs and of front members.
+    """
+    study = read_study(source)
+    folder = Path(out)
+    write_tables(study, folder)
+    chosen = picks(study)
+    replies: list[Feedback] = []
+    if feedback and chosen:
+        replies = advise(study, chosen, workers, on_step)
+        write_json(folder / "feedback.json", [vars(reply) for reply in replies])
+    html = render(study, chosen, replies)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    names = ["report.html", "pareto.csv", "pareto.json", "designs.csv"]
+    return {
+        "files": [str(folder / name) for name in names],
+        "designs": len(study.outcomes),
+        "feasible": len(study.feasible),
+        "pareto": len(study.front),
+    }
+
+
+def render(study: Study, chosen: Sequence[Pick], replies: Sequence[Feedback]) -> str:
+    """The page as HTML, complete in itself (no network needed to read it)."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dse.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["three"] = three
+    members = [(pick.title, pick.outcome) for pick in chosen]
+    plots: dict[str, str] = {}
+    if study.outcomes:
+        plots["front"] = _html(front_plot(study), first=True)
+    if study.feasible:
+        plots["quality"] = _html(quality_plot(study))
+        plots["volume"] = _html(volume_plot(study))
+    if members:
+        plots["energy"] = _html(stack_plot(members, "energy_breakdown_j", "module energy (J)"))
+        plots["cost"] = _html(stack_plot(members, "cost_breakdown_usd", "unit cost (USD)"))
+    return environment.get_template("report.html.j2").render(
+        study=study,
+        experiment=study.experiment,
+        picks=chosen,
+        replies=replies,
+        plots=plots,
+        volumes=volumes_of(study.outcomes),
+        cheapest=cheapest_by_volume(study),
+        front=[front_line(outcome, study.experiment) for outcome in study.front],
+        columns=front_columns(study.experiment),
+        failures=failure_counts(study.outcomes),
+        label=label,
+    )
+
+
+def _html(figure: Any, first: bool = False) -> str:
+    from markupsafe import Markup
+
+    text = figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False})
+    return Markup(text)
+
+
+def three(value: Any) -> str:
+    """A number with three significant digits, as much as these models can claim."""
+    if isinstance(value, bool) or value is None:
+        return "-" if value is None else str(value)
+    if isinstance(value, (int, float)):
+        if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
+            return f"{value:.2e}"
+        text = f"{float(f'{value:.3g}'):g}"
+        return text
+    return str(value)
+
+
+def front_columns(experiment: Experiment) -> list[str]:
+    """Columns of the front table: objectives, then the parameters that vary."""
+    return [o.metric for o in experiment.objectives] + list(experiment.parameters)
+
+
+def front_line(outcome: Outcome, experiment: Experiment) -> list[Any]:
+    return [*(outcome.objectives or ()), *(outcome.values[path] for path in experiment.parameters)]
+
+
+def failure_counts(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+    """How many designs break each kind of requirement, most frequent first."""
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        for kind in {_kind(reason) for reason in outcome.reasons}:
+            counts[kind] = counts.get(kind, 0) + 1
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def _kind(reason: str) -> str:
+    if "deadline" in reason or "busy" in reason:
+        return "deadline or load"
+    for word in ("module power", "peak power", "unit cost", "die area", "constraint"):
+        if reason.startswith(word):
+            return word
+    if " drop " in reason or "quality" in reason or "floor" in reason:
+        return "quality floor"
+    return "cannot be built or mapped"

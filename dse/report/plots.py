@@ -1,0 +1,174 @@
+"""The plots of a report, as Plotly figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dse.report.tables import Study, cheapest_by_volume, volumes_of
+from dse.search import Outcome
+
+#: Labels with units of the metrics that plots show.
+LABELS = {
+    "average_power_w": "module power (W)",
+    "peak_power_w": "peak module power (W)",
+    "unit_cost_usd": "unit cost (USD)",
+    "quality": "quality margin (0 = at the floor)",
+    "area_mm2": "die area (mm²)",
+    "energy_j": "module energy (J)",
+    "latency_s": "worst p99 latency (s)",
+    "throughput_per_s": "inferences per second",
+    "carbon_kg": "carbon (kg CO₂e)",
+    "die_cost_usd": "die cost (USD)",
+    "dram_bytes": "DRAM traffic (bytes)",
+    "utilization": "array utilization",
+}
+_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#dd8452",
+            "#8172b3", "#937860", "#64b5cd")
+
+
+def label(metric: str) -> str:
+    """Axis label of a metric."""
+    scope, dot, name = metric.rpartition(".")
+    text = LABELS.get(name, name)
+    return f"{text}, {scope}" if dot else text
+
+
+def nodes_of(study: Study) -> list[str]:
+    """Process nodes tried, coarsest first."""
+    found = {str(o.evaluation["node"]) for o in study.outcomes if o.evaluation}
+    return sorted(found, key=lambda node: -float(node.removesuffix("nm")))
+
+
+def front_plot(study: Study) -> Any:
+    """All designs in the first two objectives, coloured by node; the front outlined."""
+    import plotly.graph_objects as go
+
+    x, y = (list(study.experiment.objectives) * 2)[:2]
+    figure = go.Figure()
+    front = {outcome.key for outcome in study.front}
+    for number, node in enumerate(nodes_of(study)):
+        colour = _COLOURS[number % len(_COLOURS)]
+        for feasible in (False, True):
+            chosen = [
+                o
+                for o in study.outcomes
+                if o.objectives and o.evaluation and o.evaluation["node"] == node
+                and o.feasible == feasible
+            ]
+            if not chosen:
+                continue
+            on_front = [o.key in front for o in chosen]
+            figure.add_scatter(
+                x=[_objective(study, o, 0) for o in chosen],
+                y=[_objective(study, o, 1) for o in chosen],
+                mode="markers",
+                name=node if feasible else f"{node}, infeasible",
+                legendgroup=node,
+                text=[hover(o) for o in chosen],
+                hovertemplate="%{text}<extra></extra>",
+                marker={
+                    "color": colour,
+                    "size": [13 if f else 8 for f in on_front] if feasible else 6,
+                    "opacity": 1.0 if feasible else 0.3,
+                    "symbol": "circle" if feasible else "x-thin-open",
+                    "line": {"width": [2 if f else 0 for f in on_front] if feasible else 1,
+                             "color": "#222"},
+                },
+            )
+    return _style(figure, label(x.metric), label(y.metric))
+
+
+def quality_plot(study: Study) -> Any:
+    """Front members in the first and last objective, sized by die area."""
+    import plotly.graph_objects as go
+
+    x, y = study.experiment.objectives[0], study.experiment.objectives[-1]
+    last = len(study.experiment.objectives) - 1
+    figure = go.Figure()
+    for number, node in enumerate(nodes_of(study)):
+        chosen = [o for o in study.feasible if (o.evaluation or {})["node"] == node]
+        if chosen:
+            figure.add_scatter(
+                x=[_objective(study, o, 0) for o in chosen],
+                y=[_objective(study, o, last) for o in chosen],
+                mode="markers",
+                name=node,
+                text=[hover(o) for o in chosen],
+                hovertemplate="%{text}<extra></extra>",
+                marker={"color": _COLOURS[number % len(_COLOURS)], "size": 9},
+            )
+    return _style(figure, label(x.metric), label(y.metric))
+
+
+def volume_plot(study: Study) -> Any:
+    """Unit cost of the cheapest feasible design of each node, at each volume."""
+    import plotly.graph_objects as go
+
+    rows = cheapest_by_volume(study)
+    figure = go.Figure()
+    for number, volume in enumerate(volumes_of(study.outcomes)):
+        chosen = [row for row in rows if row["volume"] == float(volume)]
+        figure.add_bar(
+            x=[row["node"] for row in chosen],
+            y=[row["unit_cost_usd"] for row in chosen],
+            name=f"{float(volume):,.0f} units",
+            marker_color=_COLOURS[number % len(_COLOURS)],
+            text=["cheapest" if row["cheapest"] else "" for row in chosen],
+            textposition="outside",
+        )
+    figure.update_layout(barmode="group")
+    return _style(figure, "process node", "unit cost (USD)")
+
+
+def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> Any:
+    """Stacked bars of a breakdown of the record (``energy_breakdown_j`` ...) for some designs."""
+    import plotly.graph_objects as go
+
+    names = list(dict.fromkeys(k for _, o in members for k in (o.evaluation or {})[part]))
+    totals = {
+        name: sum((o.evaluation or {})[part].get(name, 0.0) for _, o in members) for name in names
+    }
+    figure = go.Figure()
+    for number, name in enumerate(sorted(names, key=lambda key: -totals[key])):
+        figure.add_bar(
+            y=[title for title, _ in members],
+            x=[(o.evaluation or {})[part].get(name, 0.0) for _, o in members],
+            name=name,
+            orientation="h",
+            marker_color=_COLOURS[number % len(_COLOURS)],
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_yaxes(autorange="reversed")
+    return _style(figure, unit, "")
+
+
+def hover(outcome: Outcome) -> str:
+    """What a point says of its design."""
+    record = outcome.evaluation or {}
+    lines = [f"<b>{outcome.fidelity}, {'feasible' if outcome.feasible else 'infeasible'}</b>"]
+    for key in ("average_power_w", "unit_cost_usd", "quality", "area_mm2"):
+        value = record.get(key)
+        if isinstance(value, (int, float)):
+            lines.append(f"{label(key)}: {value:.3g}")
+    lines.extend(f"{path}: {value}" for path, value in outcome.values.items())
+    lines.extend(reason[:110] for reason in outcome.reasons[:3])
+    return "<br>".join(lines)
+
+
+def _objective(study: Study, outcome: Outcome, index: int) -> float:
+    values = outcome.objectives or ()
+    return values[min(index, len(values) - 1)]
+
+
+def _style(figure: Any, x: str, y: str) -> Any:
+    figure.update_layout(
+        template="plotly_white",
+        height=430,
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "v"},
+    )
+    figure.update_xaxes(title=x)
+    figure.update_yaxes(title=y)
+    return figure

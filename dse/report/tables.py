@@ -1,0 +1,153 @@
+"""The exported files of a study: designs.csv, pareto.csv, pareto.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dse.errors import InputError
+from dse.schema import SCHEMA_VERSION
+from dse.search import Experiment, Outcome, StudyFolder, design_row, front_of
+from dse.search.folder import write_json
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished or running study as the report sees it: designs in a stable order."""
+
+    experiment: Experiment
+    outcomes: tuple[Outcome, ...]
+    front_indices: tuple[int, ...]
+    environment: dict[str, str]
+    source: str
+
+    @property
+    def front(self) -> list[Outcome]:
+        """Front members, best first in the first objective."""
+        first = self.experiment.objectives[0]
+        members = [self.outcomes[index] for index in self.front_indices]
+        return sorted(members, key=lambda o: (first.loss((o.objectives or (0.0,))[0]), o.key))
+
+    @property
+    def feasible(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.feasible]
+
+
+def read_study(source: str | Path) -> Study:
+    """The study of a folder, or of an Optuna storage.
+
+    Raises:
+        InputError: neither, or a study without a single design.
+    """
+    folder = StudyFolder(source)
+    text = str(source)
+    environment: dict[str, str] = {}
+    if "://" in text or Path(text).is_file():
+        from dse.search.mirror import read_storage
+
+        experiment, found = read_storage(text)
+    else:
+        config = folder.config()
+        environment = config["environment"]
+        experiment, found = folder.experiment(), list(folder.outcomes())
+    if not found:
+        raise InputError("the study holds no design yet", file=text, mend="run the search first")
+    outcomes = tuple(sorted(found, key=lambda outcome: outcome.key))
+    return Study(experiment, outcomes, front_of(outcomes, experiment), environment, text)
+
+
+def write_tables(study: Study, out: Path) -> None:
+    """designs.csv (all), pareto.csv and pareto.json (the front) in ``out``."""
+    import pandas as pd
+
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [design_row(outcome, study.experiment) for outcome in study.outcomes]
+    front = {study.outcomes[index].key for index in study.front_indices}
+    for row, outcome in zip(rows, study.outcomes, strict=True):
+        row["on_front"] = outcome.key in front
+    pd.DataFrame(rows).to_csv(out / "designs.csv", index=False)
+    members = [design_row(outcome, study.experiment) for outcome in study.front]
+    pd.DataFrame(members, columns=list(rows[0]) if not members else None).to_csv(
+        out / "pareto.csv", index=False
+    )
+    write_json(out / "pareto.json", pareto_json(study))
+
+
+def pareto_json(study: Study) -> dict[str, Any]:
+    """The front with its objectives, parameters and full records."""
+    objectives = study.experiment.objectives
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": study.experiment.name,
+        "app": study.experiment.app,
+        "chip": study.experiment.chip,
+        "fidelity": study.experiment.fidelity,
+        "objectives": [{"metric": o.metric, "direction": o.sense} for o in objectives],
+        "designs_evaluated": len(study.outcomes),
+        "designs_feasible": len(study.feasible),
+        "pareto": [
+            {
+                "parameters": outcome.values,
+                "objectives": dict(
+                    zip((o.metric for o in objectives), outcome.objectives or (), strict=True)
+                ),
+                "feasible": outcome.feasible,
+                "fidelity": outcome.fidelity,
+                "identity": outcome.identity,
+                "evaluation": outcome.evaluation,
+            }
+            for outcome in study.front
+        ],
+    }
+
+
+def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
+    """For each volume the cheapest feasible design of each node, and the parts of its unit cost."""
+    from dse.report.economics import parts_at
+
+    volumes = volumes_of(study.outcomes)
+    rows: list[dict[str, Any]] = []
+    for volume in volumes:
+        by_node: dict[str, Outcome] = {}
+        for outcome in study.feasible:
+            node = str((outcome.evaluation or {})["node"])
+            best = by_node.get(node)
+            if best is None or _cost(outcome, volume) < _cost(best, volume):
+                by_node[node] = outcome
+        cheapest = min((_cost(o, volume) for o in by_node.values()), default=0.0)
+        for node, outcome in sorted(by_node.items(), key=lambda item: -_nm(item[0])):
+            cost = _cost(outcome, volume)
+            record = outcome.evaluation or {}
+            rows.append(
+                {
+                    "volume": float(volume),
+                    "node": node,
+                    "unit_cost_usd": cost,
+                    "cheapest": cost == cheapest,
+                    "average_power_w": record["average_power_w"],
+                    "area_mm2": record["area_mm2"],
+                    "parts_usd": parts_at(record, float(volume)),
+                    "parameters": outcome.values,
+                }
+            )
+    return rows
+
+
+def volumes_of(outcomes: Sequence[Outcome]) -> list[str]:
+    """Volumes at which unit cost was recorded, ascending, as written in the records."""
+    found = {
+        volume
+        for outcome in outcomes
+        for volume in ((outcome.evaluation or {}).get("unit_cost_by_volume_usd") or {})
+    }
+    return sorted(found, key=float)
+
+
+def _cost(outcome: Outcome, volume: str) -> float:
+    return float((outcome.evaluation or {})["unit_cost_by_volume_usd"][volume])
+
+
+def _nm(node: str) -> float:
+    return float(node.removesuffix("nm"))

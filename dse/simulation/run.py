@@ -1,0 +1,149 @@
+"""``simulate``: check, play, and put what happened into a :class:`Timeline`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dse.hardware.chip import LINKS, Chip
+from dse.mapping.schedule import Program
+from dse.simulation.checks import check
+from dse.simulation.engine import Engine
+from dse.simulation.load import loads, reasons
+from dse.simulation.plan import Plan, PowerTable
+from dse.simulation.power import assemble
+from dse.simulation.scheduler import LiveJob
+from dse.simulation.task import Hotspot, Job, Policy, Task, Timeline, Trace
+
+#: A job misses its deadline only beyond this relative excess, which is rounding.
+DEADLINE_SLACK = 1e-9
+
+
+def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool = False) -> Timeline:
+    """Play ``tasks`` on ``chip`` from 0 to ``policy.horizon_s``.
+
+    Jobs are released before the horizon and the play ends there, whatever is left; an over-full
+    chip ends as fast as any other and says so in ``Timeline.reasons``.
+
+    Args:
+        trace: also record which layer ran where and when (``Timeline.intervals``).
+
+    Raises:
+        InputError: a rate that is not positive, duplicate names, an unknown stream in a trigger, a
+            ring of triggers, cores the chip lacks, a program for another chip.
+    """
+    check(chip, tasks, policy)
+    engine = Engine(chip, tasks, policy, trace=trace)
+    engine.play()
+    return timeline(engine)
+
+
+def simulate_alone(chip: Chip, program: Program, *, trace: bool = False) -> Timeline:
+    """One inference alone on the chip; the horizon is its end.
+
+    The task is called as the program. The window of the peak power is 1 ms, or the whole inference
+    if that is shorter.
+    """
+    plan = Plan(program.name, program, chip, PowerTable(chip))
+    task = Task(program.name, program, Trace((0.0,)), cores=tuple(range(program.cores)))
+    policy = Policy(scheduler="fifo", preemption="none", horizon_s=plan.service_s)
+    return simulate(chip, [task], policy, trace=trace)
+
+
+def timeline(engine: Engine) -> Timeline:
+    """The record of a finished play."""
+    chip, policy, horizon = engine.chip, engine.policy, engine.policy.horizon_s
+    jobs = [
+        _job(job, horizon) for job in sorted(engine.jobs, key=lambda job: (job.order, job.index))
+    ]
+    completed = {task.name: 0 for task in engine.tasks}
+    backlog = {task.name: 0 for task in engine.tasks}
+    for job in jobs:
+        if job.finish_s is not None:
+            completed[job.task] += 1
+        elif not job.dropped:
+            backlog[job.task] += 1
+    link_bytes, host_s = _moved(engine)
+    busy = {f"core{core}": _length(spans) for core, spans in enumerate(engine.spans)}
+    for name in LINKS:
+        rate = chip.links[name].bytes_per_s if name in chip.links else 0.0
+        busy[name] = link_bytes[name] / rate if rate > 0.0 else 0.0
+    busy["host"] = host_s
+    power = assemble(chip, engine.table, engine.logs, engine.spans, horizon, policy.window_s)
+    load = loads(chip, engine.tasks, engine.plans, horizon)
+    return Timeline(
+        horizon_s=horizon,
+        jobs=tuple(jobs),
+        intervals=tuple(engine.intervals or ()),
+        edges_s=tuple(power.edges.tolist()),
+        power_w={name: tuple(values.tolist()) for name, values in power.power.items()},
+        module_w=tuple(power.module.tolist()),
+        energy_j=power.energy_j,
+        scope_energy_j=power.scope_energy_j,
+        peak_power_w=power.peak_power_w,
+        busy_s=busy,
+        link_bytes=link_bytes,
+        events=engine.events,
+        completed=completed,
+        scope_of=power.scope_of,
+        state_energy_j=power.state_energy_j,
+        offered_load=load,
+        backlog=backlog,
+        reasons=reasons(chip, engine.tasks, engine.plans, load, backlog, horizon),
+        hotspots=_hotspots(engine),
+    )
+
+
+def _job(job: LiveJob, horizon_s: float) -> Job:
+    limit = job.release_s + (job.deadline_s - job.release_s) * (1.0 + DEADLINE_SLACK)
+    finish = job.finish_s
+    late = limit < horizon_s if finish is None else finish > limit
+    waiting = finish is None and job.start_s is None
+    dropped = job.dropped or (waiting and late and job.task.late == "drop")
+    return Job(
+        task=job.task.name,
+        index=job.index,
+        release_s=job.release_s,
+        start_s=job.start_s,
+        finish_s=finish,
+        dropped=dropped,
+        missed=dropped or late,
+    )
+
+
+def _moved(engine: Engine) -> tuple[dict[str, float], float]:
+    """Bytes by link and seconds of the host, of all that was played."""
+    moved, host_s = [0.0 for _ in LINKS], 0.0
+    for plan in engine.plans.values():
+        for seg in plan.all_segs():
+            for k, amount in enumerate(seg.link_bytes):
+                moved[k] += seg.steps * amount
+            host_s += seg.steps * seg.host_s
+    return dict(zip(LINKS, moved, strict=True)), host_s
+
+
+def _hotspots(engine: Engine) -> dict[str, Hotspot]:
+    out: dict[str, Hotspot] = {}
+    for name, plan in engine.plans.items():
+        taken: dict[int, float] = {}
+        alone: dict[int, float] = {}
+        longest: dict[int, tuple[float, str]] = {}
+        for seg in plan.all_segs():
+            taken[seg.layer] = taken.get(seg.layer, 0.0) + seg.elapsed_s
+            alone[seg.layer] = alone.get(seg.layer, 0.0) + seg.steps * seg.step_s
+            if seg.elapsed_s > longest.get(seg.layer, (0.0, ""))[0]:
+                longest[seg.layer] = (seg.elapsed_s, seg.bottleneck)
+        total = sum(taken.values())
+        if total > 0.0:
+            layer = max(taken, key=lambda index: taken[index])
+            out[name] = Hotspot(
+                layer=plan.layer_name(layer),
+                bottleneck=longest[layer][1],
+                seconds=taken[layer],
+                share=taken[layer] / total,
+                stretch=taken[layer] / alone[layer] if alone[layer] > 0.0 else 1.0,
+            )
+    return out
+
+
+def _length(spans: Sequence[tuple[float, float]]) -> float:
+    return sum((end - start for start, end in spans), 0.0)

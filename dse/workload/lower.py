@@ -1,0 +1,172 @@
+"""From a graph to layers: every node gets one fate, and what can be folded into a layer is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dse.workload.composites import fuse_composites
+from dse.workload.fold import absorb
+from dse.workload.graph import Graph, Node
+from dse.workload.layer import Layer, Role, Tensor
+from dse.workload.ops import RULES, is_known
+from dse.workload.ops.draft import Context, Draft, View
+from dse.workload.ops.host import unknown
+
+UnknownOps = Literal["error", "host"]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Layers of a graph without formats.
+
+    Attributes:
+        layers: in an order of execution, in the default formats of :class:`Layer`.
+        shapes: tensors named by a layer, with their role.
+        inputs, outputs: names of tensors.
+        fates: of every node in the file.
+        prescribed: layers whose operator fixes the format of its weights.
+    """
+
+    layers: tuple[Layer, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fates: Mapping[str, str]
+    prescribed: Mapping[str, str] = field(default_factory=dict)
+
+
+def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
+    """The layers of ``graph``.
+
+    Raises:
+        InputError: an operator without a rule (unless ``unknown_ops`` is ``host``), or one in a
+            form that its rule does not cover; names node and operator.
+    """
+    names = [node.name for node in graph.nodes]
+    graph = fuse_composites(graph)
+    ctx = Context(graph)
+    fates: dict[str, str] = {}
+    drafts: list[Draft] = []
+    for node in graph.nodes:
+        if node.name in fates:
+            continue
+        fates.update(dict.fromkeys(node.absorbed, "folded"))
+        if node.name not in graph.live or graph.is_folded(node):
+            fates[node.name] = "folded"
+            continue
+        outcome = _ruled(node, ctx, unknown_ops)
+        if isinstance(outcome, View):
+            _alias(node, outcome, ctx)
+            fates[node.name] = "folded" if outcome.folded else "view"
+            continue
+        kinds = [draft.kind for draft in outcome]
+        fates[node.name] = "compute" if "compute" in kinds else kinds[-1]
+        absorb(outcome[-1], ctx, fates)
+        for draft in outcome:
+            _emit(draft, ctx)
+            drafts.append(draft)
+    return _finished(drafts, ctx, {name: fates[name] for name in names})
+
+
+def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | View:
+    if is_known(node):
+        return RULES[node.op](node, ctx)
+    if unknown_ops == "host":
+        return unknown(node, ctx)
+    operator = f"{node.domain}.{node.op}" if node.domain else node.op
+    raise ctx.graph.fault(
+        node,
+        f"the operator {operator} is not known",
+        "use --unknown-ops host to run it on the host core, or export without it",
+    )
+
+
+def _alias(node: Node, view: View, ctx: Context) -> None:
+    roots = dict.fromkeys(
+        root for name in view.sources if not ctx.graph.is_const(name) for root in ctx.roots(name)
+    )
+    for name in filter(None, node.outputs):
+        ctx.sources[name] = tuple(roots)
+
+
+def _emit(draft: Draft, ctx: Context) -> None:
+    """Resolves the inputs of a finished draft to stored tensors and marks what it writes."""
+    names: dict[str, None] = {}
+    for name in draft.inputs:
+        for root in (name,) if ctx.graph.is_const(name) else ctx.roots(name):
+            names[root] = None
+    draft.inputs = list(names)
+    if draft.w_tensor is not None and draft.w_is_activation:
+        draft.w_tensor = ctx.roots(draft.w_tensor)[0]
+    ctx.written.update(draft.outputs)
+
+
+def _finished(drafts: list[Draft], ctx: Context, fates: dict[str, str]) -> Lowered:
+    graph = ctx.graph
+    outputs = tuple(dict.fromkeys(r for name in graph.outputs for r in ctx.roots(name)))
+    roles = _roles(drafts, graph, outputs)
+    tensors: dict[str, Tensor] = {}
+    for draft in drafts:
+        for name in (*draft.inputs, *draft.outputs):
+            if name not in tensors:
+                shape = graph.shapes.get(name) or _inner_shape(name, draft)
+                tensors[name] = Tensor(name, shape, roles.get(name, "activation"))
+    read = {name for draft in drafts for name in draft.inputs}
+    inputs = tuple(name for name in graph.inputs if name in read)
+    layers = tuple(_layer(draft) for draft in drafts)
+    prescribed = {d.name: d.w_format for d in drafts if d.w_format is not None}
+    kept = tuple(name for name in outputs if name in tensors)
+    return Lowered(layers, tensors, inputs, kept, fates, prescribed)
+
+
+def _inner_shape(name: str, draft: Draft) -> tuple[int, ...]:
+    """Shape of a tensor that only exists between layers of one operator."""
+    if name in draft.outputs and len(draft.outputs) == 1:
+        return (draft.o_elements,)
+    return (0,) if name in draft.outputs else (draft.i_elements,)
+
+
+def _roles(drafts: list[Draft], graph: Graph, outputs: tuple[str, ...]) -> dict[str, Role]:
+    roles: dict[str, Role] = {}
+    for draft in drafts:
+        for name in draft.inputs:
+            if graph.is_const(name):
+                roles.setdefault(name, "weight")
+        roles.update(dict.fromkeys(draft.biases, "bias"))
+        roles.update(dict.fromkeys(draft.tables, "table"))
+    for name in graph.inputs:
+        roles[name] = "kv" if _is_cache(name) else "input"
+    for name in outputs:
+        if name not in roles:
+            roles[name] = "kv" if _is_cache(name) else "output"
+    return roles
+
+
+def _is_cache(name: str) -> bool:
+    """Whether exporters' naming says that a tensor is the cache of keys or values."""
+    lower_name = name.lower()
+    cached = any(word in lower_name for word in ("past", "present", "cache"))
+    return cached and any(word in lower_name for word in ("key", "value", ".k", ".v", "kv"))
+
+
+def _layer(draft: Draft) -> Layer:
+    return Layer(
+        name=draft.name,
+        op=draft.op,
+        kind=draft.kind,
+        nodes=tuple(draft.nodes),
+        inputs=tuple(draft.inputs),
+        outputs=tuple(draft.outputs),
+        nest=draft.nest,
+        w_tensor=draft.w_tensor,
+        w_is_activation=draft.w_is_activation,
+        w_elements=draft.w_elements,
+        i_elements=draft.i_elements,
+        o_elements=draft.o_elements,
+        side_elements=draft.side_elements,
+        b_elements=draft.b_elements,
+        vector_ops=tuple(sorted((f, n) for f, n in draft.ops.items() if n)),
+        note=draft.note,
+    )

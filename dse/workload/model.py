@@ -1,0 +1,214 @@
+"""A network at fixed shapes, ready to take any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import onnx
+
+from dse.errors import InputError
+from dse.files import nearest
+from dse.schema import digest
+from dse.workload.layer import Layer, Tensor, Workload
+from dse.workload.precision import FORMAT_BITS, Precision, bits_of, parse_precision
+
+#: Number format of each ONNX element type that quantized graphs use.
+FORMATS = {
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT8: "int8",
+    onnx.TensorProto.INT16: "int16",
+    onnx.TensorProto.UINT16: "int16",
+    onnx.TensorProto.INT4: "int4",
+    onnx.TensorProto.UINT4: "int4",
+    onnx.TensorProto.FLOAT8E4M3FN: "fp8",
+    onnx.TensorProto.FLOAT8E5M2: "fp8",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network whose layers are known; only number formats are open.
+
+    Attributes:
+        name: canonical, with the settings that were given.
+        model: bare name or file stem.
+        family, settings: key for published quality, and what belongs to it (width, res).
+        layers: at the default precision.
+        tensors: every tensor named by a layer, at the default precision.
+        inputs, outputs: names of tensors.
+        parameters: stored weights, biases and table entries, with normalizations folded.
+        trainable: parameters as published counts have them: scale and shift of normalizations
+            counted, running statistics not.
+        macs: multiply-accumulates of one inference.
+        fates: of every node of the file; see :class:`~dse.workload.layer.Workload`.
+        digest: identity of graph and bindings.
+        explicit: precision given with the name, if any.
+        native: precision of a quantized file, if it is one; ``formats`` are its tensors'.
+        remarks: defaults that were taken, such as a symbol bound to 1.
+    """
+
+    name: str
+    model: str
+    family: str
+    settings: Mapping[str, str]
+    layers: tuple[Layer, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: int
+    trainable: int
+    fates: Mapping[str, str]
+    digest: str
+    explicit: Precision | None = None
+    native: Precision | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
+    prescribed: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    _cache: dict[object, Workload] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    def precision(self, default: Precision | str | None = None) -> Precision:
+        """The precision in force: of the name, else of the file, else ``default``, else w8a8."""
+        return self.explicit or self.native or _parsed(default) or Precision()
+
+    def at(
+        self,
+        precision: Precision | str | None = None,
+        per_layer: Mapping[str, Precision | str] | None = None,
+    ) -> Workload:
+        """The workload at ``precision``; with None at :meth:`precision`.
+
+        Args:
+            precision: of all layers; given here it also overrides formats stored in the file.
+            per_layer: other precisions of single layers, by layer name (first and last at
+                ``w8a8``, say). A layer's input keeps the format its producer writes.
+
+        Raises:
+            InputError: unknown precision or layer.
+        """
+        chosen = _parsed(precision) or self.precision()
+        from_file = precision is None and self.explicit is None and self.native is not None
+        single = {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}
+        key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])))
+        if key not in self._cache:
+            self._cache[key] = self._applied(chosen, from_file, single)
+        return self._cache[key]
+
+    def _applied(
+        self, precision: Precision, from_file: bool, single: Mapping[str, Precision]
+    ) -> Workload:
+        known = {layer.name for layer in self.layers}
+        for name in single:
+            if name not in known:
+                raise InputError(
+                    f"no layer of {self.name!r} is called {name!r}",
+                    field="per_layer",
+                    mend=f"see `dse show {self.model}`{nearest(name, sorted(known))}",
+                )
+        formats = self._tensor_formats(precision, from_file, single)
+        tensors = {n: replace(t, format=formats[n]) for n, t in self.tensors.items()}
+        layers = tuple(
+            _formatted(layer, formats, single.get(layer.name, precision)) for layer in self.layers
+        )
+        extra = ",".join(f"{n}={p.name}" for n, p in sorted(single.items()))
+        shown = precision.name if not extra else f"{precision.name}[{extra}]"
+        identity = {
+            "graph": self.digest,
+            "precision": [precision.weights, precision.activations, precision.accumulator_bits]
+            + [precision.kv_format, precision.method, from_file],
+            "per_layer": {n: [p.weights, p.activations, p.method] for n, p in single.items()},
+        }
+        return Workload(
+            name=_with_precision(self.name, precision, shown),
+            model=self.model,
+            layers=layers,
+            tensors=MappingProxyType(tensors),
+            inputs=self.inputs,
+            outputs=self.outputs,
+            parameters=self.parameters,
+            precision=precision,
+            fates=self.fates,
+            digest=digest(identity),
+            family=self.family,
+            settings=self.settings,
+        )
+
+    def _tensor_formats(
+        self, precision: Precision, from_file: bool, single: Mapping[str, Precision]
+    ) -> dict[str, str]:
+        """Format of every tensor: of the file, else by its role and the layers that touch it."""
+        formats: dict[str, str] = {}
+        for name, tensor in self.tensors.items():
+            if tensor.role in ("weight", "table"):
+                formats[name] = precision.weights
+            elif tensor.role == "bias":
+                formats[name] = "int32" if precision.activations.startswith("int") else "fp32"
+            elif tensor.role == "kv":
+                formats[name] = precision.kv_format
+            else:
+                formats[name] = precision.activations
+        for layer in self.layers:
+            own = single.get(layer.name, precision)
+            if layer.kind == "vector" and layer.w_tensor is not None:
+                for name in layer.inputs:
+                    if self.tensors[name].role == "weight":
+                        formats[name] = own.activations
+            if layer.name in single:
+                if layer.w_tensor is not None and not layer.w_is_activation:
+                    formats[layer.w_tensor] = own.weights
+                formats.update({o: own.activations for o in layer.outputs})
+            if layer.w_tensor is not None and layer.name in self.prescribed:
+                formats[layer.w_tensor] = self.prescribed[layer.name]
+        if from_file:
+            formats.update({n: f for n, f in self.formats.items() if n in formats})
+        return formats
+
+
+def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -> Layer:
+    """``layer`` with its formats, and the scaling to integers of its results counted."""
+    moving = [n for n in layer.inputs if n != layer.w_tensor] or list(layer.inputs)
+    i_format = formats[moving[0]] if moving else precision.activations
+    w_format = formats[layer.w_tensor] if layer.w_tensor else precision.weights
+    o_format = formats[layer.outputs[0]] if layer.outputs else precision.activations
+    work = dict(layer.vector_ops)
+    if layer.kind == "compute" and o_format.startswith("int"):
+        work["mul"] = work.get("mul", 0) + layer.o_elements
+    bits = precision.accumulator_bits
+    if layer.kind == "compute" and max(bits_of(i_format), bits_of(w_format)) > 8 and bits < 48:
+        bits = 48 if i_format.startswith("int") else bits
+    return replace(
+        layer,
+        i_format=i_format,
+        w_format=w_format,
+        o_format=o_format,
+        acc_bits=bits,
+        vector_ops=tuple(sorted(work.items())),
+    )
+
+
+def _parsed(precision: Precision | str | None) -> Precision | None:
+    if isinstance(precision, str):
+        return parse_precision(precision)
+    if precision is not None:
+        for number_format in (precision.weights, precision.activations, precision.kv_format):
+            bits_of(number_format)
+    return precision
+
+
+def _with_precision(name: str, precision: Precision, shown: str) -> str:
+    stem, _, tail = name.partition("@")
+    short = {f: f.removeprefix("int") for f in FORMAT_BITS}
+    parts = [p for p in tail.split(",") if p and p.split("=")[0] not in ("w", "a", "kv", "method")]
+    parts += [f"w={short[precision.weights]}", f"a={short[precision.activations]}"]
+    if precision.kv is not None:
+        parts.append(f"kv={short[precision.kv]}")
+    if precision.method == "qat":
+        parts.append("method=qat")
+    if "[" in shown:
+        parts.append(f"layers={shown.partition('[')[2].rstrip(']')}")
+    return f"{stem}@{','.join(parts)}"

@@ -1,0 +1,138 @@
+"""What a lowering rule gives back: layers in the making, or the remark that nothing is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dse.workload.graph import Graph, Node
+from dse.workload.layer import Kind, LoopNest
+
+
+@dataclass
+class Draft:
+    """A layer while others are still being folded into it; fields as in ``Layer``.
+
+    Attributes:
+        channel_axis: axis of the result that a weight's output channels lie along; constants that
+            vary along it only can be folded into the weights.
+        linear: nothing nonlinear has been applied on the way out yet.
+        w_format: number format that the operator itself prescribes for its weights.
+        biases, tables: names of stored tensors that are no weights of the nest.
+    """
+
+    name: str
+    op: str
+    kind: Kind
+    nodes: list[str]
+    inputs: list[str]
+    outputs: list[str]
+    nest: LoopNest | None = None
+    w_tensor: str | None = None
+    w_is_activation: bool = False
+    w_elements: int = 0
+    i_elements: int = 0
+    o_elements: int = 0
+    side_elements: int = 0
+    b_elements: int = 0
+    ops: dict[str, int] = field(default_factory=dict)
+    channel_axis: int | None = None
+    linear: bool = False
+    w_format: str | None = None
+    biases: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    note: str = ""
+
+    def work(self, functions: Iterable[str], count: int) -> None:
+        """Adds ``count`` operations of each of ``functions``."""
+        for function in functions:
+            self.ops[function] = self.ops.get(function, 0) + count
+
+
+@dataclass(frozen=True)
+class View:
+    """The node does nothing: its results are (parts of) the tensors ``sources``."""
+
+    sources: tuple[str, ...]
+    folded: bool = False
+
+
+@dataclass
+class Context:
+    """State of lowering that rules may look at.
+
+    Attributes:
+        graph: the graph.
+        sources: for each activation known so far, the stored tensors that hold it.
+        placed: tensors that already lie inside a larger, concatenated tensor.
+        written: tensors written by a layer.
+    """
+
+    graph: Graph
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+
+    def roots(self, name: str) -> tuple[str, ...]:
+        """The stored tensors that hold activation ``name``."""
+        return self.sources.get(name, (name,))
+
+
+Outcome = list[Draft] | View
+Rule = Callable[[Node, Context], Outcome]
+
+
+def live_outputs(node: Node, graph: Graph) -> list[str]:
+    """Results of ``node`` that something reads."""
+    used = [o for o in node.outputs if o and (o in graph.users or o in graph.outputs)]
+    return used or [o for o in node.outputs[:1] if o]
+
+
+def activations(node: Node, graph: Graph) -> list[str]:
+    """Inputs of ``node`` that are not constants."""
+    return [name for name in node.inputs if name and name not in graph.constants]
+
+
+def stored_operands(node: Node, graph: Graph) -> list[str]:
+    """Constant inputs with more than one element whose numbers must be read when it runs."""
+    found = []
+    for name in dict.fromkeys(filter(None, node.inputs)):
+        if name in graph.constants and name in graph.shapes and math.prod(graph.shapes[name]) > 1:
+            found.append(name)
+    return found
+
+
+def vector(
+    node: Node,
+    ctx: Context,
+    work: Mapping[str, int],
+    *,
+    weights: Iterable[str] | None = None,
+    kind: Kind = "vector",
+    note: str = "",
+) -> Draft:
+    """A vector (or movement, host) layer over the whole tensors that ``node`` reads and writes.
+
+    ``weights`` are its stored operands; all of them when left out.
+    """
+    graph = ctx.graph
+    reads, writes = activations(node, graph), live_outputs(node, graph)
+    stored = list(stored_operands(node, graph) if weights is None else weights)
+    draft = Draft(
+        name=node.name,
+        op=node.op,
+        kind=kind,
+        nodes=[node.name],
+        inputs=reads + stored,
+        outputs=writes,
+        w_tensor=stored[0] if stored else None,
+        w_elements=sum(graph.size(name, node) for name in stored),
+        i_elements=sum(graph.size(name, node) for name in reads),
+        o_elements=sum(graph.size(name, node) for name in writes),
+        note=note,
+    )
+    for function, count in work.items():
+        if count:
+            draft.work([function], count)
+    return draft

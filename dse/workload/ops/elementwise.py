@@ -1,0 +1,220 @@
+"""Operators that treat every element alike: activations, arithmetic, comparisons, casts."""
+
+from __future__ import annotations
+
+import onnx
+
+from dse.workload.graph import Node
+from dse.workload.ops.draft import Context, Outcome, Rule, View, vector
+
+#: Functions per result of operators of one tensor. A gated activation x·f(x) is a table and a
+#: product: the table holds f, whose range is bounded. ``HardSwish`` is x·clip(x/6 + 1/2).
+UNARY: dict[str, tuple[str, ...]] = {
+    "Relu": ("relu",),
+    "Clip": ("relu",),
+    "ThresholdedRelu": ("relu",),
+    "HardSigmoid": ("mul", "relu"),
+    "HardSwish": ("mul", "relu", "mul"),
+    "LeakyRelu": ("relu", "mul"),
+    "PRelu": ("relu", "mul"),
+    "Abs": ("relu",),
+    "Sign": ("compare",),
+    "Neg": ("mul",),
+    "Sigmoid": ("lut",),
+    "Tanh": ("lut",),
+    "Erf": ("lut",),
+    "Softplus": ("lut",),
+    "Softsign": ("lut",),
+    "Elu": ("lut",),
+    "Selu": ("lut",),
+    "Celu": ("lut",),
+    "Log": ("lut",),
+    "Silu": ("lut", "mul"),
+    "Swish": ("lut", "mul"),
+    "Gelu": ("lut", "mul"),
+    "FastGelu": ("lut", "mul"),
+    "QuickGelu": ("lut", "mul"),
+    "Mish": ("lut", "mul"),
+    "TableFunction": ("lut", "mul"),
+    "Exp": ("exp",),
+    "Sqrt": ("div",),
+    "Reciprocal": ("div",),
+    "Floor": ("copy",),
+    "Ceil": ("copy",),
+    "Round": ("copy",),
+    "Not": ("compare",),
+    "IsNaN": ("compare",),
+    "IsInf": ("compare",),
+    "Shrink": ("compare", "add"),
+    "BitwiseNot": ("copy",),
+    **{
+        name: ("lut",)
+        for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")
+        + ("Asinh", "Acosh", "Atanh")
+    },
+    "QLinearSigmoid": ("lut",),
+    "QLinearLeakyRelu": ("lut",),
+}
+#: Activations that fused operators name by attribute.
+ACTIVATIONS = {
+    **{name: UNARY[name] for name in ("Relu", "Clip", "LeakyRelu", "Tanh", "Sigmoid")},
+    "HardSigmoid": UNARY["HardSigmoid"],
+}
+#: Functions per result of operators of two tensors or more (per further operand).
+BINARY: dict[str, tuple[str, ...]] = {
+    "Add": ("add",),
+    "Sub": ("add",),
+    "Sum": ("add",),
+    "Mean": ("add",),
+    "Mul": ("mul",),
+    "Div": ("div",),
+    "Mod": ("div", "mul", "add"),
+    "Max": ("compare",),
+    "Min": ("compare",),
+    "Equal": ("compare",),
+    "Less": ("compare",),
+    "LessOrEqual": ("compare",),
+    "Greater": ("compare",),
+    "GreaterOrEqual": ("compare",),
+    "And": ("compare",),
+    "Or": ("compare",),
+    "Xor": ("compare",),
+    "BitShift": ("mul",),
+    "BitwiseAnd": ("compare",),
+    "BitwiseOr": ("compare",),
+    "BitwiseXor": ("compare",),
+}
+#: com.microsoft pairs with scales and zero points; operands stand at inputs 0 and 3.
+QLINEAR_PAIRS = {"QLinearAdd": ("add",), "QLinearMul": ("mul",)}
+
+_REAL = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+    | {onnx.TensorProto.BFLOAT16}
+)
+
+
+def unary(node: Node, ctx: Context) -> Outcome:
+    n = ctx.graph.size(node.outputs[0], node)
+    work: dict[str, int] = {}
+    for function in UNARY[node.op]:
+        work[function] = work.get(function, 0) + n
+    weights = [node.inputs[1]] if node.op == "PRelu" and ctx.graph.is_const(node.input(1)) else []
+    return [vector(node, ctx, work, weights=weights)]
+
+
+def binary_functions(node: Node, ctx: Context) -> tuple[str, ...]:
+    """Functions per result; division by a constant is a multiplication."""
+    if node.op == "Div" and ctx.graph.is_const(node.input(1)):
+        return ("mul",)
+    return BINARY[node.op]
+
+
+def binary(node: Node, ctx: Context) -> Outcome:
+    """Arithmetic and comparisons with broadcasting; one operation for each operand past the first.
+
+    One operand alone (``Sum`` of one) is a view.
+    """
+    n = ctx.graph.size(node.outputs[0], node)
+    operands = len([name for name in node.inputs if name])
+    if operands == 1:
+        return View((node.inputs[0],))
+    work = {f: n * (operands - 1) for f in binary_functions(node, ctx)}
+    if node.op == "Mean":
+        work["mul"] = n
+    return [vector(node, ctx, work)]
+
+
+def qlinear_pair(node: Node, ctx: Context) -> Outcome:
+    n = ctx.graph.size(node.outputs[0], node)
+    stored = [name for name in (node.inputs[0], node.inputs[3]) if ctx.graph.is_const(name)]
+    work = {f: n for f in QLINEAR_PAIRS[node.op]}
+    work["mul"] = work.get("mul", 0) + 2 * n  # both operands to a common scale
+    return [vector(node, ctx, work, weights=stored)]
+
+
+def power(node: Node, ctx: Context) -> Outcome:
+    """Pow: square is a product, exponents 0.5, -0.5 and -1 the root and reciprocal, else a table."""
+    n = ctx.graph.size(node.outputs[0], node)
+    exponent = ctx.graph.scalar(node.input(1))
+    known = {2.0: {"mul": n}, 3.0: {"mul": 2 * n}, 0.5: {"div": n}, -0.5: {"div": n}, -1.0: {"div": n}}
+    work = known.get(exponent, {"lut": n}) if exponent is not None else {"lut": n}
+    return [vector(node, ctx, work, weights=[])]
+
+
+def is_guard(node: Node, ctx: Context) -> bool:
+    """Whether ``node`` is ``Where(IsNaN(x), constant, x)``, put around a softmax by exporters."""
+    test = ctx.graph.producers.get(node.inputs[0])
+    return (
+        node.op == "Where"
+        and test is not None
+        and test.op == "IsNaN"
+        and test.inputs[0] == node.inputs[2]
+        and ctx.graph.is_const(node.inputs[1])
+    )
+
+
+def where(node: Node, ctx: Context) -> Outcome:
+    """Where: one selection per result; the guard against NaN is dropped."""
+    if is_guard(node, ctx):
+        return View((node.inputs[2],), folded=True)
+    return [vector(node, ctx, {"compare": ctx.graph.size(node.outputs[0], node)})]
+
+
+def is_nan(node: Node, ctx: Context) -> Outcome:
+    users = ctx.graph.users.get(node.outputs[0], [])
+    if users and node.outputs[0] not in ctx.graph.outputs and all(is_guard(u, ctx) for u in users):
+        return View((node.inputs[0],), folded=True)
+    return unary(node, ctx)
+
+
+def cast(node: Node, ctx: Context) -> Outcome:
+    """Cast, CastLike: free between real formats (the precision decides them), else a copy."""
+    before, after = (ctx.graph.types.get(n) for n in (node.inputs[0], node.outputs[0]))
+    if before == after or (before in _REAL and after in _REAL):
+        return View((node.inputs[0],))
+    return [vector(node, ctx, {"copy": ctx.graph.size(node.outputs[0], node)}, weights=[])]
+
+
+def identity(node: Node, ctx: Context) -> Outcome:
+    return View((node.inputs[0],))
+
+
+def quantize(node: Node, ctx: Context) -> Outcome:
+    """Quantize and DequantizeLinear tell formats; the scaling is part of each layer's write-back."""
+    return View((node.inputs[0],), folded=True)
+
+
+def dynamic_quantize(node: Node, ctx: Context) -> Outcome:
+    """DynamicQuantizeLinear: range of the tensor (two reductions), then scale each element."""
+    n = ctx.graph.size(node.inputs[0], node)
+    return [vector(node, ctx, {"reduce": 2 * n, "mul": n, "div": 1}, weights=[])]
+
+
+def bias_gelu(node: Node, ctx: Context) -> Outcome:
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"add": n, "lut": n, "mul": n})]
+
+
+def cumulative(node: Node, ctx: Context) -> Outcome:
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"mul" if node.op == "CumProd" else "add": n}, weights=[])]
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(UNARY, unary),
+    **dict.fromkeys(BINARY, binary),
+    **dict.fromkeys(QLINEAR_PAIRS, qlinear_pair),
+    "Pow": power,
+    "Where": where,
+    "IsNaN": is_nan,
+    "Cast": cast,
+    "CastLike": cast,
+    "Identity": identity,
+    "Dropout": identity,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": quantize,
+    "DynamicQuantizeLinear": dynamic_quantize,
+    "BiasGelu": bias_gelu,
+    "CumSum": cumulative,
+    "CumProd": cumulative,
+}

@@ -1,0 +1,216 @@
+"""Matrix products: MatMul of any rank, Gemm, Einsum, and their quantized forms."""
+
+from __future__ import annotations
+
+import math
+
+from dse.workload.graph import Node, Shape
+from dse.workload.layer import LoopNest
+from dse.workload.ops.draft import Context, Draft, Outcome, Rule
+from dse.workload.ops.elementwise import ACTIVATIONS
+
+
+def product_layer(
+    node: Node,
+    ctx: Context,
+    nest: LoopNest,
+    i: str,
+    w: str,
+    *,
+    out: str | None = None,
+    channel_axis: int | None = -1,
+    bias: str | None = None,
+) -> Draft:
+    """A compute layer with moving operand ``i`` and weight (or second activation) ``w``."""
+    graph = ctx.graph
+    result = out or node.outputs[0]
+    draft = Draft(
+        name=node.name,
+        op=node.op,
+        kind="compute",
+        nodes=[node.name],
+        inputs=[i, w],
+        outputs=[result],
+        nest=nest,
+        w_tensor=w,
+        w_is_activation=not graph.is_const(w),
+        w_elements=graph.size(w, node),
+        i_elements=graph.size(i, node),
+        o_elements=graph.size(result, node),
+        channel_axis=channel_axis,
+        linear=True,
+    )
+    if bias is not None:
+        if graph.is_const(bias):
+            draft.b_elements = graph.size(bias, node)
+            draft.biases.append(bias)
+        else:
+            draft.side_elements = graph.size(bias, node)
+            draft.work(["add"], draft.o_elements)
+        draft.inputs.append(bias)
+    return draft
+
+
+def matmul_nest(a: Shape, b: Shape) -> LoopNest:
+    """The nest of ``A (..., M, C) @ B (..., C, K)`` with B as the weight.
+
+    Leading axes along which both vary, or B alone, are groups ``G``; along which A alone varies,
+    batch ``B`` (they share the weights). M is ``OX``.
+    """
+    rank = max(len(a), len(b)) - 2
+    lead_a = (1,) * (rank + 2 - len(a)) + a[:-2]
+    lead_b = (1,) * (rank + 2 - len(b)) + b[:-2]
+    groups = math.prod(n for n in lead_b)
+    batch = math.prod(n for n, m in zip(lead_a, lead_b, strict=True) if m == 1)
+    return LoopNest(G=groups, B=batch, K=b[-1], C=a[-1], OX=a[-2])
+
+
+def matmul(
+    node: Node, ctx: Context, a: str, b: str, *, flip_a: bool = False, flip_b: bool = False
+) -> Draft:
+    """``A @ B`` with numpy broadcasting; a stored A with a moving B is computed as its transpose.
+
+    Raises:
+        InputError: the inner sizes differ.
+    """
+    graph = ctx.graph
+    sa, sb = graph.shape(a, node), graph.shape(b, node)
+    if flip_a:
+        sa = (*sa[:-2], sa[-1], sa[-2])
+    if flip_b:
+        sb = (*sb[:-2], sb[-1], sb[-2])
+    sa = (1, *sa) if len(sa) == 1 else sa
+    sb = (*sb, 1) if len(sb) == 1 else sb
+    if not sa or not sb or sa[-1] != sb[-2]:
+        raise graph.fault(
+            node, f"shapes {sa} and {sb} do not multiply", "the graph is invalid: export it again"
+        )
+    if graph.is_const(a) and not graph.is_const(b):
+        nest = matmul_nest((*sb[:-2], sb[-1], sb[-2]), (*sa[:-2], sa[-1], sa[-2]))
+        return product_layer(node, ctx, nest, b, a, channel_axis=-2)
+    return product_layer(node, ctx, matmul_nest(sa, sb), a, b)
+
+
+def plain(node: Node, ctx: Context) -> Outcome:
+    return [matmul(node, ctx, node.inputs[0], node.inputs[1])]
+
+
+def fused(node: Node, ctx: Context) -> Outcome:
+    """com.microsoft FusedMatMul: transposed operands and a scale folded into the weights."""
+    flip_a, flip_b = bool(node.attrs.get("transA")), bool(node.attrs.get("transB"))
+    return [matmul(node, ctx, node.inputs[0], node.inputs[1], flip_a=flip_a, flip_b=flip_b)]
+
+
+def qlinear_matmul(node: Node, ctx: Context) -> Outcome:
+    return [matmul(node, ctx, node.inputs[0], node.inputs[3])]
+
+
+def qgemm(node: Node, ctx: Context) -> Outcome:
+    """com.microsoft QGemm: a, its scale and zero point, b, its two, c."""
+    draft = matmul(
+        node,
+        ctx,
+        node.inputs[0],
+        node.inputs[3],
+        flip_a=bool(node.attrs.get("transA")),
+        flip_b=bool(node.attrs.get("transB")),
+    )
+    return [_with_bias(draft, node, ctx, node.input(6))]
+
+
+def gemm(node: Node, ctx: Context) -> Outcome:
+    """Gemm, and com.microsoft FusedGemm with its activation. alpha and beta fold into weights."""
+    draft = matmul(
+        node,
+        ctx,
+        node.inputs[0],
+        node.inputs[1],
+        flip_a=bool(node.attrs.get("transA")),
+        flip_b=bool(node.attrs.get("transB")),
+    )
+    draft = _with_bias(draft, node, ctx, node.input(2))
+    activation = str(node.attrs.get("activation", ""))
+    if activation:
+        functions = ACTIVATIONS.get(activation)
+        if functions is None:
+            raise ctx.graph.fault(node, f"unknown activation {activation!r}", "use Gemm and Relu")
+        draft.work(functions, draft.o_elements)
+        draft.linear = False
+    return [draft]
+
+
+def _with_bias(draft: Draft, node: Node, ctx: Context, bias: str | None) -> Draft:
+    if bias is None:
+        return draft
+    draft.inputs.append(bias)
+    if ctx.graph.is_const(bias):
+        draft.biases.append(bias)
+        draft.b_elements = ctx.graph.size(bias, node)
+    else:
+        draft.side_elements = ctx.graph.size(bias, node)
+        draft.work(["add"], draft.o_elements)
+    return draft
+
+
+def packed(node: Node, ctx: Context) -> Outcome:
+    """com.microsoft MatMulNBits: weights of ``bits`` bits, packed, with a scale per block."""
+    graph = ctx.graph
+    x, width, depth = node.inputs[0], int(node.attrs["N"]), int(node.attrs["K"])
+    rows = graph.size(x, node) // depth
+    draft = product_layer(
+        node, ctx, LoopNest(K=width, C=depth, OX=rows), x, node.inputs[1], bias=node.input(5)
+    )
+    draft.w_elements = width * depth
+    bits = int(node.attrs.get("bits", 4))
+    draft.w_format = f"int{bits}" if bits in (2, 4, 8) else "int8"
+    return [draft]
+
+
+def einsum(node: Node, ctx: Context) -> Outcome:
+    """Einsum of two operands: letters in both and the result are groups, lost ones are summed.
+
+    Letters of the first operand alone are rows, of the second alone output channels. A letter that
+    is summed although only one operand has it belongs to the sum as well.
+    """
+    graph = ctx.graph
+    equation = str(node.attrs["equation"]).replace(" ", "")
+    terms, arrow, result = equation.partition("->")
+    operands = terms.split(",")
+    repeated = any(len(set(t)) != len(t) for t in operands)
+    if len(operands) != 2 or not arrow or "." in equation or repeated:
+        raise graph.fault(
+            node,
+            f"an Einsum {equation!r} of other than two plain operands",
+            "split it into MatMul and Transpose, or --unknown-ops host",
+        )
+    i, w = node.inputs[0], node.inputs[1]
+    if graph.is_const(i) and not graph.is_const(w):
+        (i, w), operands = (w, i), operands[::-1]
+    sizes: dict[str, int] = {}
+    for name, term in zip((i, w), operands, strict=True):
+        sizes.update(zip(term, graph.shape(name, node), strict=True))
+
+    def product(letters: set[str]) -> int:
+        return math.prod(sizes[letter] for letter in letters)
+
+    first, second, kept = set(operands[0]), set(operands[1]), set(result)
+    nest = LoopNest(
+        G=product(first & second & kept),
+        K=product((second - first) & kept),
+        C=product((first | second) - kept),
+        OX=product((first - second) & kept),
+    )
+    return [product_layer(node, ctx, nest, i, w, channel_axis=None)]
+
+
+RULES: dict[str, Rule] = {
+    "MatMul": plain,
+    "MatMulInteger": plain,
+    "FusedMatMul": fused,
+    "QLinearMatMul": qlinear_matmul,
+    "Gemm": gemm,
+    "FusedGemm": gemm,
+    "QGemm": qgemm,
+    "MatMulNBits": packed,
+    "Einsum": einsum,
+}

@@ -1,0 +1,123 @@
+"""Normalizations and softmax, counted by their usual two-pass algorithms."""
+
+from __future__ import annotations
+
+import math
+
+from dse.workload.graph import Node
+from dse.workload.ops.draft import Context, Draft, Outcome, Rule, vector
+
+
+def softmax(node: Node, ctx: Context) -> Outcome:
+    """Maximum, subtract, exponential, sum; then one reciprocal a row and a product.
+
+    LogSoftmax takes a logarithm a row and subtracts instead. Softmax over an axis of one element
+    is a constant and still counted.
+    """
+    graph = ctx.graph
+    shape = graph.shape(node.inputs[0], node)
+    n = math.prod(shape)
+    older = graph.opset < 13 and not node.domain
+    axis = int(node.attrs.get("axis", 1 if older else -1)) % max(1, len(shape))
+    row = math.prod(shape[axis:]) if older else (shape[axis] if shape else 1)
+    rows = n // row if row else 0
+    work = {"reduce": 2 * n, "add": n, "exp": n}
+    if node.op == "LogSoftmax":
+        work |= {"lut": rows, "add": 2 * n}
+    elif node.op == "Hardmax":
+        work = {"compare": 2 * n}
+    else:
+        work |= {"div": rows, "mul": n}
+    return [vector(node, ctx, work, weights=[])]
+
+
+def _normalized(
+    node: Node, ctx: Context, n: int, rows: int, *, centred: bool, scale: bool, shift: bool
+) -> Draft:
+    """Mean (if ``centred``), variance, one reciprocal root a row, scale and shift."""
+    work = {"mul": 2 * n + (n if scale else 0), "reduce": n, "div": rows}
+    work["add"] = rows + (n if shift else 0)
+    if centred:
+        work["reduce"] += n
+        work["add"] += n
+        work["mul"] += rows
+    return vector(node, ctx, work)
+
+
+def layer_norm(node: Node, ctx: Context) -> Outcome:
+    """LayerNormalization, and the root-mean-square forms without mean."""
+    graph = ctx.graph
+    shape = graph.shape(node.inputs[0], node)
+    axis = int(node.attrs.get("axis", -1)) % max(1, len(shape))
+    centred = node.op in ("LayerNormalization", "SkipLayerNormalization")
+    n, rows = math.prod(shape), math.prod(shape[:axis])
+    skip = node.op.startswith("Skip")
+    if skip:
+        rows = math.prod(shape[:-1])
+    draft = _normalized(
+        node, ctx, n, rows, centred=centred, scale=True, shift=centred and len(node.inputs) > 2
+    )
+    if skip:
+        draft.work(["add"], n)
+    return [draft]
+
+
+def group_norm(node: Node, ctx: Context) -> Outcome:
+    """GroupNormalization (groups), InstanceNormalization (a row per channel)."""
+    shape = ctx.graph.shape(node.inputs[0], node)
+    groups = int(node.attrs.get("num_groups", node.attrs.get("groups", shape[1])))
+    draft = _normalized(
+        node, ctx, math.prod(shape), shape[0] * groups, centred=True, scale=True, shift=True
+    )
+    if int(node.attrs.get("activation", 0)):
+        draft.work(["lut", "mul"], math.prod(shape))
+    return [draft]
+
+
+def batch_norm(node: Node, ctx: Context) -> Outcome:
+    """BatchNormalization that no convolution took in: one scale and shift per element."""
+    n = ctx.graph.size(node.inputs[0], node)
+    draft = vector(node, ctx, {"mul": n, "add": n}, weights=node.inputs[1:3])
+    draft.outputs = [node.outputs[0]]
+    draft.o_elements = n
+    return [draft]
+
+
+def lrn(node: Node, ctx: Context) -> Outcome:
+    """LRN: square, add over ``size`` channels, scale and offset, power by table, divide."""
+    n, size = ctx.graph.size(node.inputs[0], node), int(node.attrs["size"])
+    return [vector(node, ctx, {"mul": 2 * n, "add": size * n, "lut": n, "div": n})]
+
+
+def lp_norm(node: Node, ctx: Context) -> Outcome:
+    shape = ctx.graph.shape(node.inputs[0], node)
+    n, row = math.prod(shape), shape[int(node.attrs.get("axis", -1))]
+    return [vector(node, ctx, {"mul": 2 * n, "reduce": n, "div": n // row})]
+
+
+def mean_variance(node: Node, ctx: Context) -> Outcome:
+    shape = ctx.graph.shape(node.inputs[0], node)
+    axes = [a % len(shape) for a in node.ints("axes", [0, 2, 3])]
+    n = math.prod(shape)
+    row = math.prod(shape[a] for a in axes)
+    return [_normalized(node, ctx, n, n // row, centred=True, scale=False, shift=False)]
+
+
+RULES: dict[str, Rule] = {
+    "Softmax": softmax,
+    "LogSoftmax": softmax,
+    "Hardmax": softmax,
+    "QLinearSoftmax": softmax,
+    **dict.fromkeys(
+        ("LayerNormalization", "SkipLayerNormalization", "RMSNormalization")
+        + ("SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization"),
+        layer_norm,
+    ),
+    "GroupNormalization": group_norm,
+    "GroupNorm": group_norm,
+    "InstanceNormalization": group_norm,
+    "BatchNormalization": batch_norm,
+    "LRN": lrn,
+    "LpNormalization": lp_norm,
+    "MeanVarianceNormalization": mean_variance,
+}
