@@ -54,7 +54,7 @@ def find_file(path_or_name: str, folder: str, suffix: str, what: str) -> Path:
     shipped = {p.name.removesuffix(suffix): p for p in sorted(known.glob(f"*{suffix}"))}
     if path_or_name in shipped:
         return shipped[path_or_name]
-    if direct.suffix or len(direct.parts) > 1:
+    if direct.suffix in (".onnx", ".yaml", ".yml") or len(direct.parts) > 1:
         raise InputError("there is no such file", file=path_or_name, mend="check the path")
     raise InputError(
         f"unknown {what} {path_or_name!r}",

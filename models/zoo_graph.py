@@ -115,7 +115,7 @@ def _weights_as_inputs(graph: ir.Graph) -> list[ir.Value]:
 
 
 def _without_data(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    del graph.initializers[value.name]
+    del graph.initializers[value.name or ""]
     value.const_value = None
     return value
 
@@ -148,7 +148,7 @@ def _fold_layouts(graph: ir.Graph, weights: list[ir.Value]) -> None:
             continue
         if _elements(output) is None or _elements(output) != _elements(weight):
             continue
-        weight.shape, weight.dtype = output.shape, output.dtype
+        weight.shape, weight.type = output.shape, output.type
         ir.convenience.replace_all_uses_with(output, weight)
         graph.remove(node, safe=True)
         pending.append(weight)
@@ -218,9 +218,9 @@ def _drop_nan_guards(graph: ir.Graph) -> None:
 def _drop_neutral(graph: ir.Graph) -> None:
     """Removes masks that mask nothing: an addition of zero or of ``Where(true, 0, x)``."""
     for node in list(graph):
-        if node.op_type != "Add" or node.inputs[0] is None or node.inputs[1] is None:
+        kept, added = node.inputs[:2] if node.op_type == "Add" else (None, None)
+        if kept is None or added is None:
             continue
-        kept, added = node.inputs
         mask = added.producer()
         if mask is not None and mask.op_type == "Where" and _is_true(mask.inputs[0]):
             added = mask.inputs[1]

@@ -1,0 +1,45 @@
+"""From a design and a fidelity to one record of every metric."""
+
+from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.cpu_baseline import CpuProfile, profile_cpu
+from dse.evaluation.design import (
+    Design,
+    Resolved,
+    Value,
+    app_design,
+    evaluate,
+    identity_at,
+    model_at,
+    resolve_design,
+    split_settings,
+    stream_workloads,
+    workload_on,
+)
+from dse.evaluation.model_run import evaluate_model
+from dse.evaluation.record import METRICS, Evaluation, LayerRow, TaskRow
+from dse.evaluation.terms import FIDELITIES, Fidelity, Terms
+
+__all__ = [
+    "FIDELITIES",
+    "METRICS",
+    "CpuProfile",
+    "Design",
+    "Evaluation",
+    "Fidelity",
+    "LayerRow",
+    "Resolved",
+    "TaskRow",
+    "Terms",
+    "Value",
+    "app_design",
+    "evaluate",
+    "evaluate_app",
+    "evaluate_model",
+    "identity_at",
+    "model_at",
+    "profile_cpu",
+    "resolve_design",
+    "split_settings",
+    "stream_workloads",
+    "workload_on",
+]

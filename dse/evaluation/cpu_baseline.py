@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dse.errors import InputError, RunError
-from dse.workload import model_file
+from dse.workload.zoo import resolve
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def profile_cpu(name: str, runs: int, bindings: Mapping[str, int]) -> CpuProfile
 
     if runs < 1:
         raise InputError(f"{runs} runs", field="--runs", mend="give 1 or more")
-    path = model_file(name)
+    path = resolve(name).file
     with tempfile.TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.enable_profiling = True

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import dse
 from dse.apps import App, Stream, load_app
-from dse.errors import DseError, InputError
+from dse.errors import InputError
 from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.model_run import Fidelity
 from dse.evaluation.record import Evaluation
@@ -17,7 +16,8 @@ from dse.files import nearest
 from dse.hardware import load_chip
 from dse.hardware.chip import Chip
 from dse.schema import digest
-from dse.workload import Workload, load_model, parse_precision
+from dse.workload import Model, Workload, load_model, parse_precision
+from dse.workload.lower import UnknownOps
 
 Value = str | int | float | bool | None
 
@@ -96,8 +96,9 @@ def resolve_design(design: Design) -> Resolved:
 def evaluate(design: Design, fidelity: Fidelity = "simulate") -> Evaluation:
     """The one function from a design to its record.
 
-    A chip that its node or its own limits forbid is a result: ``feasible`` False with the reason,
-    raised as :class:`ImpossibleChip` here and recorded by the search.
+    Raises:
+        InputError: see :func:`resolve_design`; an ``ImpossibleChipError`` among them is what a search
+            records as an infeasible design.
     """
     found = resolve_design(design)
     record, _ = evaluate_app(found.app, found.workloads, found.chip, fidelity, seed=design.seed)
@@ -190,30 +191,34 @@ def _workload(stream: Stream, chip: Chip, settings: Mapping[str, Value]) -> Work
     return model_at(full, str(settings.get("precision") or stream.precision or "") or None, chip)
 
 
-def model_at(name: str, precision: str | None, chip: Chip) -> Workload:
-    """A named model at an explicit precision, or at the file's own, or at the chip's native one."""
-    model = load_cached(name)
+def model_at(
+    name: str,
+    precision: str | None,
+    chip: Chip,
+    *,
+    bindings: Mapping[str, int] | None = None,
+    unknown_ops: UnknownOps = "error",
+) -> Workload:
+    """A named model on a chip, see :func:`workload_on`."""
+    sizes = tuple(sorted((bindings or {}).items()))
+    return workload_on(load_cached(name, sizes, unknown_ops), precision, chip)
+
+
+def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
+    """A model at an explicit precision, else at its file's own, else at the chip's native one."""
     if precision is not None:
         return model.at(parse_precision(precision))
-    if model.has_own_precision:
-        return model.at(None)
-    return model.at(parse_precision(chip.native_precision))
+    return model.at(model.precision(chip.native_precision))
 
 
 @functools.lru_cache(maxsize=256)
-def load_cached(name: str) -> Any:
+def load_cached(
+    name: str, bindings: tuple[tuple[str, int], ...] = (), unknown_ops: UnknownOps = "error"
+) -> Model:
     """A model read once per process."""
-    return load_model(name)
+    return load_model(name, unknown_ops=unknown_ops, **dict(bindings))
 
 
-__all__ = [
-    "Design",
-    "DseError",
-    "Resolved",
-    "evaluate",
-    "identity_at",
-    "model_at",
-    "resolve_design",
-    "split_settings",
-    "stream_workloads",
-]
+def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:
+    """The design of an app on a chip with overrides by path."""
+    return Design(app, chip, dict(settings), seed)

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from dse.errors import UnmappableError
-from dse.evaluation.economics import economics, lifetime_carbon_kg
+from dse.evaluation.bottleneck import layer_bottlenecks, resource_use
+from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import (
     dynamic_by_scope_j,
     layer_energy_j,
     static_by_component_w,
     static_by_scope_w,
 )
+from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
-from dse.hardware.chip import LINKS, SCOPES, Chip
-from dse.mapping import Objective, map_network, network_bottleneck, roofline, segment_bottlenecks
+from dse.evaluation.terms import Fidelity, Terms
+from dse.hardware.chip import LINKS, Chip
+from dse.mapping import map_network, roofline
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
-from dse.quality import quality
-from dse.simulation import Policy, Task, Timeline, Trace, peak_power_w, simulate
+from dse.quality import Quality, quality
+from dse.simulation import simulate_alone, write_trace
+from dse.simulation.power import window_peak
 from dse.workload import Workload
-
-Fidelity = Literal["roofline", "analytic", "simulate"]
-FIDELITIES: tuple[Fidelity, ...] = ("roofline", "analytic", "simulate")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the record needs to know beside model and chip: volume, lifetime, grid, split."""
-
-    volume: float = 1e6
-    volumes: tuple[float, ...] = (1e5, 1e6, 1e7)
-    lifetime_years: float = 5.0
-    duty: float = 1.0
-    grid: str = "japan"
-    cores: int = 1
-    objective: Objective = "edp"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,171 +37,129 @@ class _Run:
     layer_s: Sequence[float]
     scope_j: Mapping[str, float]
     static_j: Mapping[str, float]
-    module_j: float
     peak_w: Mapping[str, float]
+
+    @property
+    def module_j(self) -> float:
+        return self.scope_j["module"]
 
 
 def evaluate_model(
-    workload: Workload, chip: Chip, fidelity: Fidelity = "simulate", terms: Terms | None = None
+    workload: Workload,
+    chip: Chip,
+    fidelity: Fidelity = "simulate",
+    terms: Terms | None = None,
+    *,
+    trace: str | None = None,
 ) -> Evaluation:
     """One inference of ``workload`` on an otherwise idle ``chip``.
+
+    Args:
+        workload: the network at its precision.
+        chip: the chip.
+        fidelity: ``roofline`` bounds, ``analytic`` sums, ``simulate`` plays.
+        terms: volume and lifetime, options of the mapper.
+        trace: a file for the Chrome trace of the simulation.
 
     Returns:
         The record; ``feasible`` is False with the reason if the chip cannot run the model.
     """
     terms = terms or Terms()
+    base = frame(
+        "model",
+        workload.name,
+        workload.precision.name,
+        chip,
+        fidelity,
+        volume=terms.volume,
+        volumes=terms.volumes,
+        macs=workload.macs,
+    )
+    found = quality(workload.family, workload.settings, workload.precision)
+    base = replace(base, quality=found.value if found else None, quality_detail=_detail(found))
     try:
         if fidelity == "roofline":
-            return _roofline(workload, chip, terms)
+            return _bounded(base, workload, chip, terms)
         program = map_network(workload, chip, terms.objective, cores=terms.cores)
     except UnmappableError as error:
-        return _record(workload, chip, fidelity, terms, None, None, (error.describe(),))
-    run = _analytic(program, chip) if fidelity == "analytic" else _simulated(program, chip, terms)
-    return _record(workload, chip, fidelity, terms, program, run, ())
+        return replace(base, feasible=False, reasons=(error.describe(),))
+    run = _analytic(program, chip) if fidelity == "analytic" else _simulated(program, chip, trace)
+    return _filled(base, program, chip, run, terms)
+
+
+def _detail(found: Quality | None) -> tuple[dict[str, Any], ...]:
+    return ({"stream": "model", **asdict(found)},) if found else ()
 
 
 def _analytic(program: Program, chip: Chip) -> _Run:
+    """Sums over the schedule; peak over 1 ms from the power of each layer held for its time."""
     latency = program_latency_s(program, chip)
     layer_s = layer_latencies_s(program, chip)
-    static_w = static_by_component_w(chip, program.cores)
     dynamic = dynamic_by_scope_j(program, chip)
-    by_scope = static_by_scope_w(chip, program.cores)
-    scope_j = {scope: dynamic[scope] + by_scope[scope] * latency for scope in dynamic}
-    module_j = chip.pmic.input_w(scope_j["die_dram"] / latency) * latency
-    static_j = {name: watts * latency for name, watts in static_w.items()}
+    static = static_by_scope_w(chip, program.cores)
+    scope_j = {scope: dynamic[scope] + static[scope] * latency for scope in dynamic}
+    scope_j["module"] = chip.pmic.input_w(scope_j["die_dram"] / latency) * latency
     edges, watts = [0.0], []
     for schedule, seconds in zip(program.schedules, layer_s, strict=True):
         if seconds > 0.0:
             edges.append(edges[-1] + seconds)
             joules = sum(layer_energy_j(schedule, chip).values())
-            watts.append(joules / seconds + by_scope["die_dram"])
-    peak = peak_power_w(edges, watts, 1e-3)
-    module_peak = chip.pmic.input_w(peak)
-    peaks = {"npu": None, "die": None, "die_dram": peak, "module": module_peak}
-    return _Run(latency, layer_s, scope_j, static_j, module_j, {k: v for k, v in peaks.items() if v})
-
-
-def _simulated(program: Program, chip: Chip, terms: Terms) -> _Run:
-    def play(horizon_s: float) -> Timeline:
-        task = Task("model", program, Trace((0.0,)), cores=tuple(range(chip.cores)))
-        policy = Policy("fifo", "none", horizon_s, terms.seed)
-        return simulate(chip, [task], policy, trace=True)
-
-    horizon = 1.5 * program_latency_s(program, chip) + 1e-3
-    timeline = play(horizon)
-    while timeline.jobs[0].finish_s is None:
-        horizon *= 2.0
-        timeline = play(horizon)
-    finish = timeline.jobs[0].finish_s
-    timeline = play(finish)
-    layer_s = [0.0] * len(program.schedules)
-    where = {schedule.layer: index for index, schedule in enumerate(program.schedules)}
-    for interval in timeline.intervals:
-        if interval.layer in where:
-            layer_s[where[interval.layer]] += (interval.end_s - interval.start_s)
-    if program.cores > 1:
-        layer_s = [seconds / program.cores for seconds in layer_s]
-    names = {part.component for part in chip.static}
-    static_j = {k: v for k, v in timeline.energy_j.items() if k in names}
-    module_j = timeline.scope_energy_j["module"]
+            watts.append(joules / seconds + static["die_dram"])
+    peak = window_peak(np.array(edges), np.array(watts), 1e-3)
     return _Run(
-        finish, layer_s, timeline.scope_energy_j, static_j, module_j, timeline.peak_power_w
+        latency,
+        layer_s,
+        scope_j,
+        {k: w * latency for k, w in static_by_component_w(chip, program.cores).items()},
+        {"die_dram": peak, "module": chip.pmic.input_w(peak)},
     )
 
 
-def _record(
-    workload: Workload,
-    chip: Chip,
-    fidelity: Fidelity,
-    terms: Terms,
-    program: Program | None,
-    run: _Run | None,
-    reasons: tuple[str, ...],
+def _simulated(program: Program, chip: Chip, trace: str | None) -> _Run:
+    timeline = simulate_alone(chip, program, trace=True)
+    if trace is not None:
+        write_trace(timeline, trace)
+    layer_s = [0.0] * len(program.schedules)
+    where = {schedule.layer: index for index, schedule in enumerate(program.schedules)}
+    for interval in timeline.intervals:
+        if interval.core == 0 and interval.layer in where:
+            layer_s[where[interval.layer]] += interval.end_s - interval.start_s
+    names = {part.component for part in chip.static}
+    return _Run(
+        timeline.horizon_s,
+        layer_s,
+        timeline.scope_energy_j,
+        {name: joules for name, joules in timeline.energy_j.items() if name in names},
+        timeline.peak_power_w,
+    )
+
+
+def _filled(
+    base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Terms
 ) -> Evaluation:
-    money = economics(chip, terms.volume, terms.volumes)
-    found = quality(workload.family, workload.settings, workload.precision)
-    detail: tuple[dict[str, Any], ...] = ()
-    if found is not None:
-        detail = (
-            {
-                "stream": "model",
-                "metric": found.metric,
-                "float_value": found.float_value,
-                "value": found.value,
-                "drop_median": found.drop_median,
-                "drop_p90": found.drop_p90,
-                "method": found.method,
-                "sources": list(found.sources),
-            },
-        )
-    layers: tuple[LayerRow, ...] = ()
-    breakdown: dict[str, float] = {}
-    energy = power = peak = utilization = dram_bytes = carbon = None
-    by_scope: dict[str, dict[str, float | None]] = {
-        scope: {
-            "energy_j": None,
-            "average_power_w": None,
-            "peak_power_w": None,
-            "area_mm2": chip.area.scope_mm2(scope),
-        }
-        for scope in SCOPES
-    }
-    usage: dict[str, float] = {}
-    bottleneck = "unmappable"
-    if run is not None and program is not None:
-        layers, breakdown = layer_rows(program, chip, run.layer_s, run.static_j, run.module_j)
-        energy = run.module_j
-        power = energy / run.latency_s
-        peak = run.peak_w["module"]
-        for scope in SCOPES:
-            joules = energy if scope == "module" else run.scope_j[scope]
-            by_scope[scope] |= {
-                "energy_j": joules,
-                "average_power_w": joules / run.latency_s,
-                "peak_power_w": run.peak_w.get(scope),
-            }
-        ideal = sum(schedule.ideal_cycles for schedule in program.schedules)
-        utilization = ideal / (run.latency_s * chip.f_hz)
-        dram_bytes = link_totals(program)["dram"]
-        carbon = lifetime_carbon_kg(
-            chip, power, lifetime_years=terms.lifetime_years, duty=terms.duty, grid=terms.grid
-        )
-        bottleneck, usage = network_bottleneck(program, chip)
-    return Evaluation(
-        kind="model",
-        subject=workload.name,
-        chip=chip.name,
-        template=chip.template,
-        node=f"{chip.node_nm}nm",
-        f_hz=chip.f_hz,
-        voltage_v=chip.voltage_v,
-        precision=workload.precision.name,
-        fidelity=fidelity,
-        feasible=not reasons,
-        reasons=reasons,
-        latency_s=run.latency_s if run else None,
-        energy_j=energy,
+    layers, breakdown = layer_rows(program, chip, run.layer_s, run.static_j, run.module_j)
+    power = run.module_j / run.latency_s
+    usage = resource_use(program, chip)
+    ideal = sum(schedule.ideal_cycles for schedule in program.schedules)
+    return replace(
+        base,
+        feasible=True,
+        latency_s=run.latency_s,
+        energy_j=run.module_j,
         average_power_w=power,
-        peak_power_w=peak,
-        throughput_per_s=1.0 / run.latency_s if run else None,
-        macs=workload.macs,
-        utilization=utilization,
-        dram_bytes=dram_bytes,
-        area_mm2=chip.area_mm2,
-        die_cost_usd=money.die_cost_usd,
-        unit_cost_usd=money.unit_cost_usd,
-        volume=terms.volume,
-        unit_cost_by_volume_usd=money.by_volume_usd,
-        cost_breakdown_usd=money.parts_usd,
-        carbon_kg=carbon,
-        quality=found.value if found else None,
-        quality_detail=detail,
-        by_scope=by_scope,
+        peak_power_w=run.peak_w["module"],
+        throughput_per_s=1.0 / run.latency_s,
+        utilization=ideal / (run.latency_s * chip.f_hz),
+        dram_bytes=link_totals(program)["dram"],
+        carbon_kg=lifetime_carbon_kg(
+            chip, power, lifetime_years=terms.lifetime_years, duty=terms.duty, grid=terms.grid
+        ),
+        by_scope=scope_table(chip, run.scope_j, run.peak_w, run.latency_s),
         energy_breakdown_j=breakdown,
         resource_utilization=usage,
-        bottleneck=bottleneck,
+        bottleneck=max(usage, key=lambda name: usage[name]),
         layers=layers,
-        notes=program.notes if program else (),
+        notes=program.notes,
     )
 
 
@@ -223,19 +170,19 @@ def layer_rows(
     static_j: Mapping[str, float],
     module_j: float,
 ) -> tuple[tuple[LayerRow, ...], dict[str, float]]:
-    """Rows that add up to the module energy, and the energy by component at module scope.
+    """Rows that add up to the module energy and the latency, and the energy by component.
 
     Every row carries its share of the conversion losses: the ratio of module to ``die_dram`` energy
-    is applied to all. The time between layers (driver call) is in the row ``idle``.
+    is applied to all. The time of the driver call is in the row ``idle``; the static energy of the
+    whole inference in the row ``static``.
     """
     per_layer = [layer_energy_j(schedule, chip) for schedule in program.schedules]
     below = sum(sum(parts.values()) for parts in per_layer) + sum(static_j.values())
     factor = module_j / below if below else 1.0
-    bottlenecks = segment_bottlenecks(program, chip)
     rows: list[LayerRow] = []
     breakdown: dict[str, float] = {}
     for schedule, parts, seconds, slow in zip(
-        program.schedules, per_layer, layer_s, bottlenecks, strict=True
+        program.schedules, per_layer, layer_s, layer_bottlenecks(program, chip), strict=True
     ):
         cycles = seconds * chip.f_hz
         rows.append(
@@ -278,25 +225,23 @@ def link_totals(program: Program) -> dict[str, float]:
     return out
 
 
-def _roofline(workload: Workload, chip: Chip, terms: Terms) -> Evaluation:
+def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> Evaluation:
+    """The network-level bounds; layer rows carry their ideal cycles only."""
     bound = roofline(workload, chip, cores=terms.cores)
-    record = _record(workload, chip, "roofline", terms, None, None, ())
-    from dataclasses import replace
-
-    module_w = bound.energy_j / bound.latency_s
+    parts = {"array": bound.compute_s, "dram": bound.link_s}
+    rows = tuple(
+        LayerRow(layer.name, layer.op, layer.macs, 0.0, 0.0, 0.0, 0.0, "bound", {})
+        for layer in workload.layers
+    )
     return replace(
-        record,
-        feasible=None,
+        base,
         latency_s=bound.latency_s,
         energy_j=bound.energy_j,
-        average_power_w=module_w,
+        average_power_w=bound.energy_j / bound.latency_s,
         throughput_per_s=1.0 / bound.latency_s,
         utilization=bound.compute_s / bound.latency_s,
         dram_bytes=bound.dram_bytes,
-        bottleneck=bound.bottleneck,
-        resource_utilization={
-            "array": bound.compute_s / bound.latency_s,
-            "dram": bound.dram_s / bound.latency_s,
-        },
-        layers=bound.rows,
+        resource_utilization={name: s / bound.latency_s for name, s in parts.items()},
+        bottleneck=max(parts, key=lambda name: parts[name]),
+        layers=rows,
     )

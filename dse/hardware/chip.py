@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from dse.hardware.area import AreaNode
@@ -167,7 +168,7 @@ class Pmic:
         xs, ys = self.load_w, self.efficiency
         if load_w <= xs[0]:
             return ys[0]
-        for (x0, y0), (x1, y1) in zip(zip(xs, ys), zip(xs[1:], ys[1:])):
+        for (x0, y0), (x1, y1) in pairwise(zip(xs, ys, strict=True)):
             if load_w <= x1:
                 return y0 + (y1 - y0) * (load_w - x0) / (x1 - x0)
         return ys[-1]

@@ -8,7 +8,8 @@ from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.formats import is_float
-from dse.hardware.spec import ArraySpec, ChipSpec
+from dse.hardware.sections import ArraySpec
+from dse.hardware.spec import ChipSpec
 from dse.technology import FloorFacts, Technology, parse_node
 
 #: Packages whose die is wire-bonded: pads in a ring on all four sides.
@@ -19,7 +20,8 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
     """One MAC unit with all its formats.
 
     Composable multipliers share silicon within a family (integer, float), so a family costs its
-    most expensive member at its rate; the families add up; every further format adds multiplexing.
+    most expensive member at its rate. Of a second family only what cannot use the multipliers of
+    the first is added (exponents, alignment, wide adders). Every further format adds multiplexing.
     """
     families: dict[bool, float] = {}
     for pair, rate in array.formats.items():
@@ -29,12 +31,14 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
         area = rate * tech.mac_area_mm2(node, weights, activations, acc)
         families[floating] = max(families.get(floating, 0.0), area)
     modes = 1.0 + number("mode_area_share") * (len(array.formats) - 1)
-    return sum(families.values()) * modes
+    sizes = sorted(families.values())
+    return (sizes[-1] + number("second_family_share") * sum(sizes[:-1])) * modes
 
 
 def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
-    """Width of one bank's port if all banks serve an access together, within 32 to 256 bits."""
-    return int(min(max(8.0 * bytes_per_cycle / banks, 32.0), 256.0))
+    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it."""
+    port = 8.0 * bytes_per_cycle
+    return int(max(min(port, max(128.0, port / banks), 512.0), 8.0))
 
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
@@ -51,13 +55,15 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
         accumulators = tech.sram_area_mm2(node, array.accumulator_bytes, banks=array.cols)
         accumulators *= 1.0 + number("buffer_logic_share")
     macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
+    macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
+    lanes = spec.vector.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
     port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
     return (
         AreaNode("array", array_mm2, "npu"),
         AreaNode("accumulators", accumulators, "npu"),
         AreaNode("buffer", macro * (1.0 + number("buffer_logic_share")), "npu"),
-        AreaNode("vector", tech.logic_area_mm2(node, spec.vector.lanes * number("lane_gates")), "npu"),
+        AreaNode("vector", tech.logic_area_mm2(node, lanes), "npu"),
         AreaNode("control", tech.logic_area_mm2(node, gates), "npu"),
         AreaNode("noc", tech.logic_area_mm2(node, port_bits * number("noc_gates_per_bit")), "npu"),
     )

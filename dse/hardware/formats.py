@@ -74,7 +74,9 @@ def serving_pair(implemented: Mapping[str, float], weights: str, activations: st
 
 
 @functools.lru_cache(maxsize=4096)
-def _serving(implemented: tuple[tuple[str, float], ...], weights: str, activations: str) -> str | None:
+def _serving(
+    implemented: tuple[tuple[str, float], ...], weights: str, activations: str
+) -> str | None:
     exact = f"{weights}x{activations}"
     best: tuple[float, int, str] | None = None
     for key, rate in implemented:

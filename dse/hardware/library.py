@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,29 +153,64 @@ def _template_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def list_chips() -> list[dict[str, object]]:
-    """Shipped chips: name, template, node, peak and memory in a row each."""
-    return [_row(name) for name in _chip_files()]
+@dataclass(frozen=True)
+class ChipEntry:
+    """A shipped chip or template in a list; ``ranges`` are the paths a search may turn."""
+
+    name: str
+    description: str
+    template: str
+    node: str
+    f_hz: float | None
+    cores: int
+    macs_per_cycle: int
+    formats: tuple[str, ...]
+    buffer_bytes: int
+    l2_bytes: int
+    dram: str
+    ranges: tuple[str, ...]
 
 
-def list_templates() -> list[dict[str, object]]:
-    """Shipped templates, in the same form, with the paths a search may turn."""
-    return [{**_row(name), "ranges": sorted(load_spec(name).ranges)} for name in _template_files()]
+def list_chips() -> tuple[ChipEntry, ...]:
+    """Shipped chips, by name."""
+    return tuple(_entry(name) for name in _chip_files())
 
 
-def _row(name: str) -> dict[str, object]:
+def list_templates() -> tuple[ChipEntry, ...]:
+    """Shipped templates, by name."""
+    return tuple(_entry(name) for name in _template_files())
+
+
+def load_template(name: str) -> dict[str, Any]:
+    """All values of a shipped template, its sources and ranges, as plain data.
+
+    Raises:
+        InputError: no such template; the error lists them.
+    """
+    known = _template_files()
+    if name not in known:
+        raise InputError(
+            f"unknown template {name!r}",
+            field="template",
+            mend=f"use one of: {', '.join(known)}{nearest(name, list(known))}",
+        )
+    return load_spec(known[name]).model_dump(mode="json")
+
+
+def _entry(name: str) -> ChipEntry:
     spec = load_spec(name)
     array = spec.array
-    return {
-        "name": spec.name,
-        "description": spec.description,
-        "template": spec.template,
-        "node": spec.node,
-        "f_hz": spec.f_hz,
-        "cores": spec.cores,
-        "macs_per_cycle": spec.cores * array.rows * array.cols * array.depth,
-        "formats": list(array.formats),
-        "buffer_bytes": spec.buffer.bytes,
-        "l2_bytes": spec.l2.bytes,
-        "dram": spec.dram.kind,
-    }
+    return ChipEntry(
+        name=spec.name,
+        description=spec.description,
+        template=spec.template,
+        node=spec.node,
+        f_hz=spec.f_hz,
+        cores=spec.cores,
+        macs_per_cycle=spec.cores * array.rows * array.cols * array.depth,
+        formats=tuple(array.formats),
+        buffer_bytes=spec.buffer.bytes,
+        l2_bytes=spec.l2.bytes,
+        dram=spec.dram.kind,
+        ranges=tuple(sorted(spec.ranges)),
+    )

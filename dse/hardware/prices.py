@@ -10,7 +10,8 @@ from dse.hardware.area import AreaNode
 from dse.hardware.blocks import label, number
 from dse.hardware.floorplan import bank_width_bits, nvm_node
 from dse.hardware.formats import is_float, served_pairs
-from dse.hardware.spec import VECTOR_FUNCTIONS, ChipSpec
+from dse.hardware.sections import VECTOR_FUNCTIONS
+from dse.hardware.spec import ChipSpec
 from dse.technology import HostCore, OperatingPoint, Technology
 
 #: Words that begin an action's name, and the scope they belong to.
@@ -51,19 +52,21 @@ class HostClock:
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """Mean wire lengths, mm: buffer to array (half a core's side), NPU edge to buffer."""
+    """Mean wire lengths, mm: from the buffer's port over the array, and NPU edge to buffer.
 
-    buffer_mm: float
+    The way inside the buffer, from bank to port, is part of the SRAM's own energy.
+    """
+
+    array_mm: float
     noc_mm: float
 
 
 def distances(spec: ChipSpec, area: AreaNode) -> Distances:
-    """Wire lengths from block areas, blocks taken as squares."""
+    """Wire lengths from block areas, blocks taken as squares: half a side each."""
     npu = next(part for part in area.parts if part.name == "npu")
-    shared = sum(part.total_mm2 for part in npu.parts if part.name == "l2")
-    core = (npu.total_mm2 - shared) / spec.cores
+    array = next(part.total_mm2 for part in npu.parts if part.name == "array") / spec.cores
     noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(npu.total_mm2)
-    return Distances(0.5 * math.sqrt(core), noc)
+    return Distances(0.5 * math.sqrt(array), noc)
 
 
 def full_mac_j(tech: Technology, point: OperatingPoint[float], spec: ChipSpec, pair: str) -> float:
@@ -110,9 +113,7 @@ def action_prices(
     return out
 
 
-def _mac_prices(
-    tech: Technology, point: OperatingPoint[float], spec: ChipSpec
-) -> dict[str, float]:
+def _mac_prices(tech: Technology, point: OperatingPoint[float], spec: ChipSpec) -> dict[str, float]:
     implemented = {pair: full_mac_j(tech, point, spec, pair) for pair in spec.array.formats}
     out = {
         f"mac.{weights}.{activations}": implemented[pair]
@@ -134,7 +135,7 @@ def _memory_prices(
 ) -> dict[str, float]:
     out: dict[str, float] = {}
     buffer = spec.buffer
-    to_array = wire * length.buffer_mm
+    to_array = wire * length.array_mm
     for side, port in (
         ("read", buffer.read_bytes_per_cycle),
         ("write", buffer.write_bytes_per_cycle),

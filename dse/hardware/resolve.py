@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from dse.hardware.floorplan import chip_area
 from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
 from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
-from dse.hardware.spec import ArraySpec, ChipSpec
+from dse.hardware.sections import ArraySpec
+from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
@@ -153,7 +153,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         fill_drain=spec.fill_drain,
         fill_drain_cycles=skew,
         depthwise=spec.depthwise,
-        align=dict(spec.align),
+        align={str(dim): multiple for dim, multiple in spec.align.items()},
         accumulator_bytes=spec.accumulator_bytes,
     )
 
@@ -198,16 +198,7 @@ def _links(spec: ChipSpec, tech: Technology, f_hz: float) -> dict[str, Link]:
 
 def _pmic(floor: FloorFacts, rated_w: float) -> Pmic:
     loads = tuple(share * rated_w for share in _PMIC_SHARES)
-    return Pmic(loads, _pmic_curve(floor, rated_w))
-
-
-@functools.lru_cache(maxsize=1024)
-def _pmic_curve_of(key: tuple[float, ...]) -> tuple[float, ...]:
-    return key
-
-
-def _pmic_curve(floor: FloorFacts, rated_w: float) -> tuple[float, ...]:
-    return tuple(floor.pmic_efficiency(share * rated_w, rated_w) for share in _PMIC_SHARES)
+    return Pmic(loads, tuple(floor.pmic_efficiency(load, rated_w) for load in loads))
 
 
 def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:

@@ -7,7 +7,6 @@ and cycles where the name says so.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,261 +15,28 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from dse.errors import InputError
 from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
+from dse.hardware.sections import (
+    ArraySpec,
+    BufferSpec,
+    CostSpec,
+    DieSpec,
+    DmaSpec,
+    DramSpec,
+    HostSpec,
+    L2Spec,
+    MeasuredSpec,
+    NocSpec,
+    NotNegative,
+    NvmSpec,
+    OverheadSpec,
+    Positive,
+    PowerSpec,
+    Range,
+    Source,
+    VectorSpec,
+)
 from dse.schema import Strict, validate
 from dse.technology import parse_node
-
-#: Functions of the vector unit (those by which networks count vector work).
-VECTOR_FUNCTIONS = ("relu", "add", "mul", "compare", "lut", "exp", "div", "reduce", "copy")
-#: Loop dims an array axis may unroll.
-LOOP_DIMS = ("G", "B", "K", "C", "OY", "OX", "FY", "FX")
-
-Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1 << 40)]
-Whole = Annotated[int, Field(ge=0, le=1 << 50)]
-
-
-class ArraySpec(Strict):
-    """The MAC array of one core; see :class:`dse.hardware.chip.Array` for the meanings.
-
-    ``formats`` maps a format (or a pair ``int4xint8``, weights x activations) to MACs per unit and
-    cycle. ``register_bytes`` is storage per PE beyond the pipeline (operand registers).
-    """
-
-    rows: Annotated[int, Field(ge=1, le=4096)]
-    cols: Annotated[int, Field(ge=1, le=4096)]
-    depth: Annotated[int, Field(ge=1, le=1024)] = 1
-    row_dims: tuple[Dim, ...]
-    col_dims: tuple[Dim, ...]
-    depth_dims: tuple[Dim, ...] = ()
-    dataflows: tuple[Literal["ws", "os", "is"], ...]
-    formats: dict[str, Positive]
-    accumulator_bits: Annotated[int, Field(ge=16, le=64)] = 32
-    preload: Literal["hidden", "paid"] = "hidden"
-    preload_cycles: Whole | None = None
-    fill_drain: Literal["hidden", "paid"] = "hidden"
-    fill_drain_cycles: Whole | None = None
-    depthwise: Literal["none", "diagonal", "vector"] = "none"
-    align: dict[Dim, Count] = {}
-    accumulator_bytes: Whole = 0
-    register_bytes: Whole = 0
-
-    @field_validator("formats")
-    @classmethod
-    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
-        if not value:
-            raise ValueError("an array needs at least one format; write e.g. int8: 1.0")
-        try:
-            return {pair_key(key): rate for key, rate in value.items()}
-        except InputError as error:
-            raise ValueError(f"{error.message}; {error.mend}") from None
-
-    @model_validator(mode="after")
-    def _dims(self) -> ArraySpec:
-        if not self.dataflows:
-            raise ValueError("dataflows is empty; name at least one of ws, os, is")
-        for size, dims, name in (
-            (self.rows, self.row_dims, "row_dims"),
-            (self.cols, self.col_dims, "col_dims"),
-            (self.depth, self.depth_dims, "depth_dims"),
-        ):
-            if size > 1 and not dims:
-                raise ValueError(f"{name} is empty although the axis is {size} wide; name a loop dim")
-        return self
-
-
-class BufferSpec(Strict):
-    """The scratchpad of one core, shared by all operands."""
-
-    bytes: Count
-    banks: Annotated[int, Field(ge=1, le=4096)] = 1
-    read_bytes_per_cycle: Positive
-    write_bytes_per_cycle: Positive
-    double_buffered: bool = True
-
-
-class L2Spec(Strict):
-    """Memory shared by the cores; ``bytes: 0`` for none."""
-
-    bytes: Whole = 0
-    banks: Annotated[int, Field(ge=1, le=4096)] = 8
-    bytes_per_cycle: NotNegative = 0.0
-
-    @model_validator(mode="after")
-    def _port(self) -> L2Spec:
-        if self.bytes and not self.bytes_per_cycle:
-            raise ValueError("an L2 needs a port; give bytes_per_cycle above 0")
-        return self
-
-
-class NvmSpec(Strict):
-    """On-chip non-volatile memory for weights; ``kind: none`` for none."""
-
-    kind: str = "none"
-    bytes: Whole = 0
-    bytes_per_cycle: NotNegative = 0.0
-
-    @model_validator(mode="after")
-    def _port(self) -> NvmSpec:
-        if (self.kind == "none") != (self.bytes == 0):
-            raise ValueError("kind and bytes disagree; give both, or kind none and bytes 0")
-        if self.bytes and not self.bytes_per_cycle:
-            raise ValueError("an NVM needs a port; give bytes_per_cycle above 0")
-        return self
-
-
-class VectorSpec(Strict):
-    """Elementwise unit of one core: ``lanes``, and results per lane and cycle by function."""
-
-    lanes: Annotated[int, Field(ge=1, le=65536)]
-    ops_per_lane_cycle: dict[str, Positive]
-    wide_factor: Annotated[float, Field(ge=1)] = 2.0
-    fused: tuple[str, ...] = ("relu", "add", "mul")
-
-    @model_validator(mode="after")
-    def _functions(self) -> VectorSpec:
-        for name in (*self.ops_per_lane_cycle, *self.fused):
-            if name not in VECTOR_FUNCTIONS:
-                raise ValueError(
-                    f"unknown vector function {name!r}; use {', '.join(VECTOR_FUNCTIONS)}"
-                )
-        missing = [name for name in VECTOR_FUNCTIONS if name not in self.ops_per_lane_cycle]
-        if missing:
-            raise ValueError(f"rates of {', '.join(missing)} are missing; add them")
-        return self
-
-
-class DmaSpec(Strict):
-    """Transfers between links and buffer."""
-
-    channels: Annotated[int, Field(ge=1, le=256)] = 2
-    descriptor_cycles: NotNegative = 50.0
-    max_descriptor_bytes: Count = 1 << 20
-
-
-class HostSpec(Strict):
-    """Control processors on the die (a core of the technology's floor facts).
-
-    ``f_hz`` null: the clock that core reaches at the node's nominal voltage.
-    """
-
-    core: str
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    f_hz: Positive | None = None
-
-
-class OverheadSpec(Strict):
-    """What starting work costs.
-
-    ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
-    ``chained`` (the NPU fetches a command list), ``dsp`` (the core programs itself), ``link`` (as
-    chained, behind USB or PCIe). Cycles of the chip clock, and seconds per inference.
-    """
-
-    attachment: Literal["cpu", "chained", "dsp", "link"]
-    launch_cycles: NotNegative
-    invoke_s: NotNegative = 0.0
-    control_gates: Whole = 300_000
-
-
-class NocSpec(Strict):
-    """``mm``: wire from the NPU's edge to a buffer; null: half the side of a square NPU."""
-
-    mm: Positive | None = None
-
-
-class DramSpec(Strict):
-    """External memory or, for weights alone, external flash or a link to a host's memory."""
-
-    kind: str = "none"
-    channels: Annotated[int, Field(ge=0, le=64)] = 0
-    capacity_bytes: Whole = 0
-    reserved_fraction: Share = 0.0
-    burst_bytes: Count = 256
-
-    @model_validator(mode="after")
-    def _whole(self) -> DramSpec:
-        if (self.kind == "none") != (self.channels == 0):
-            raise ValueError("kind and channels disagree; give both, or kind none and channels 0")
-        if self.channels and not self.capacity_bytes:
-            raise ValueError("a DRAM needs a capacity; give capacity_bytes above 0")
-        return self
-
-
-class PowerSpec(Strict):
-    """Power that work does not explain.
-
-    ``gating``: cores can be switched off. ``clock_share``: share of the array's dynamic energy that
-    is clock tree and control. ``other_w``: rest of the die (camera, display, video, fabric) while
-    on. ``always_on_w`` null: the floor's figure. ``pmic_rated_w``: rated load of the converter.
-    """
-
-    gating: bool = False
-    clock_share: Share = 0.2
-    always_on_w: NotNegative | None = None
-    other_w: NotNegative = 0.0
-    pmic_rated_w: Positive
-
-
-class DieSpec(Strict):
-    """The rest of the die.
-
-    ``other_area_mm2`` is other logic (ISP, video, fabric, peripherals) at the file's own node; it
-    scales as logic does. ``white_space``: share of the die that stays empty.
-    """
-
-    other_area_mm2: NotNegative = 0.0
-    other_area_node: str | None = None
-    io_pads: Whole
-    pll_count: Annotated[int, Field(ge=0, le=64)] = 1
-    package: str
-    white_space: Share = 0.08
-
-
-class CostSpec(Strict):
-    """Business side: what is licensed, how long units live, how hard they work."""
-
-    design_class: str
-    ip_usd: NotNegative | None = None
-    royalty_fraction: Share = 0.0
-    price_over_cost: Annotated[float, Field(ge=1)] = 1.6
-    lifetime_years: Positive = 5.0
-    duty: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-
-class MeasuredSpec(Strict):
-    """The chip's own measured energies, which become ratios to the model and scale from there.
-
-    ``energy_j``: action to joules at (node, f_hz, voltage_v); its ratio holds for the whole group
-    (the first word: ``mac``, ``buffer``). ``energy_ratio``: group to ratio, given directly.
-    """
-
-    source: str
-    node: str | None = None
-    f_hz: Positive | None = None
-    voltage_v: Positive | None = None
-    energy_j: dict[str, Positive] = {}
-    energy_ratio: dict[str, Positive] = {}
-
-
-class Source(Strict):
-    """Where the value of a field (or of all fields below it) comes from."""
-
-    status: Literal["read", "recalled", "assumed", "computed"]
-    source: str
-    note: str = ""
-
-
-class Range(Strict):
-    """What a search may turn a parameter to: ``choices``, or ``low`` to ``high``."""
-
-    choices: tuple[bool | int | float | str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    source: str = "assumed"
 
 
 class ChipSpec(Strict):
@@ -313,8 +79,8 @@ class ChipSpec(Strict):
     die: DieSpec
     cost: CostSpec
     measured: MeasuredSpec | None = None
-    sources: dict[str, Source] = {}
-    ranges: dict[str, Range] = {}
+    sources: dict[str, Source] = Field(default_factory=dict)
+    ranges: dict[str, Range] = Field(default_factory=dict)
     _origin: str | None = PrivateAttr(default=None)
 
     @field_validator("node", mode="before")
@@ -363,7 +129,7 @@ class ChipSpec(Strict):
         """
         if not values:
             return self
-        data: dict[str, Any] = copy.deepcopy(self.model_dump())
+        data: dict[str, Any] = self.model_dump()
         for path, value in values.items():
             set_path(data, path, value)
         made = validate(ChipSpec, data, file=self._origin)

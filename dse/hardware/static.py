@@ -49,7 +49,10 @@ def _npu_static(
     mm2 = sum(blocks[name] for name in logic) / spec.cores
     leak = mm2 * density
     units = spec.array.rows * spec.array.cols * spec.array.depth
-    root = units * point.f_hz * prices["array.idle_mac"] * number("root_clock_share")
+    clock = units * point.f_hz * prices["array.idle_mac"]
+    root = clock * number("root_clock_share")
+    waiting = root if spec.power.clock_gating else clock
+    stopped = 0.0 if spec.power.gating else waiting
     off = number("gated_leak_share") if spec.power.gating else 1.0
     charge = number("domain_nf_per_mm2") * 1e-9 * mm2 * point.voltage_v**2
     wake = floor.wake_s if spec.power.gating else 0.0
@@ -60,7 +63,7 @@ def _npu_static(
         StaticPower(
             "logic_leakage", "npu", leak, leak, leak * off, True, wake, charge if wake else 0.0
         ),
-        StaticPower("clock_root", "npu", root, root, 0.0 if spec.power.gating else root, True),
+        StaticPower("clock_root", "npu", root, waiting, stopped, True),
         StaticPower("buffer_leakage", "npu", sram, sram, keep, True),
     ]
     if spec.l2.bytes:
@@ -71,9 +74,7 @@ def _npu_static(
     return parts
 
 
-def _retention(
-    tech: Technology, point: OperatingPoint[float], bits: float, gating: bool
-) -> float:
+def _retention(tech: Technology, point: OperatingPoint[float], bits: float, gating: bool) -> float:
     """Power of a memory that sleeps but keeps its contents, W; never above its leakage."""
     leak = bits * tech.sram_leakage_w_per_bit(point)
     return min(leak, bits * tech.sram_retention_w_per_bit(point)) if gating else leak
@@ -87,36 +88,48 @@ def _die_static(
     floor: FloorFacts,
     host: HostClock,
 ) -> list[StaticPower]:
-    nominal = tech.operating_point(
-        point.node_nm, junction_c=spec.junction_c, vt=spec.vt, corner=spec.corner
-    )
-    density = tech.logic_leakage_w_per_mm2(nominal)
+    density = tech.logic_leakage_w_per_mm2(point)
     host_leak = blocks["host"] * density
     full = host.count * host.f_hz * host.core.j_per_cycle
     background = full * number("host_background_share")
     parts = [
-        StaticPower("host", "die", host_leak + background, host_leak + background, host_leak),
+        _steady("host", host_leak + background),
     ]
     others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
     if others:
-        leak = others * density
-        parts.append(StaticPower("other_leakage", "die", leak, leak, leak))
+        slow = tech.operating_point(
+            point.node_nm,
+            voltage_v=point.voltage_v,
+            junction_c=spec.junction_c,
+            vt=spec.die.other_vt,
+            corner=spec.corner,
+            sram_rail="split",
+        )
+        leak = others * tech.logic_leakage_w_per_mm2(slow)
+        parts.append(_steady("other_leakage", leak))
     if spec.power.other_w:
         watts = spec.power.other_w
-        parts.append(StaticPower("other_active", "die", watts, watts, watts))
+        parts.append(_steady("other_active", watts))
     pll = floor.pll_power_w * spec.die.pll_count
     if pll:
-        parts.append(StaticPower("pll", "die", pll, pll, pll))
+        parts.append(_steady("pll", pll))
     io = floor.io_static_w_per_pad * spec.die.io_pads
     if io:
-        parts.append(StaticPower("io", "die", io, io, io))
+        parts.append(_steady("io", io))
     given = spec.power.always_on_w
     on = floor.always_on_w + floor.analog_power_w if given is None else given
-    parts.append(StaticPower("always_on", "die", on, on, on))
+    parts.append(_steady("always_on", on))
     if spec.dram.channels:
         phy = tech.dram(spec.dram.kind).phy_idle_w_per_channel * spec.dram.channels
-        parts.append(StaticPower("phy_idle", "die", phy, phy, phy * number("phy_gated_share")))
+        wake = number("dram_wake_s")
+        low = phy * number("phy_gated_share")
+        parts.append(StaticPower("phy_idle", "die", phy, phy, low, False, wake, phy * wake))
     return parts
+
+
+def _steady(component: str, watts: float) -> StaticPower:
+    """A component of the die that the NPU's waiting does not change."""
+    return StaticPower(component, "die", watts, watts, watts)
 
 
 def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
@@ -126,4 +139,8 @@ def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
     active = dram.background_w_per_channel * spec.dram.channels
     refresh = dram.self_refresh_w_per_gib * spec.dram.capacity_bytes / _GIB
     idle = max(active * number("dram_idle_share"), refresh)
-    return [StaticPower("dram_background", "die_dram", active, idle, min(refresh, idle))]
+    wake = number("dram_wake_s")
+    low = min(refresh, idle)
+    return [
+        StaticPower("dram_background", "die_dram", active, idle, low, False, wake, active * wake)
+    ]

@@ -134,6 +134,7 @@ def schedule(problem: Problem, best: Sequence[int]) -> LayerSchedule:
         order=_order(k.CLASSES[order], problem.sizes, names),
         loop_nest=text,
         homes=problem.homes.to_dict(),
+        dims=dict(zip(DIMS, layer.nest.sizes, strict=True)) if layer.nest else {},
     )
 
 
@@ -205,7 +206,7 @@ def _counts(problem: Problem, found: Evaluation) -> Counts:
 
 def _order(kept: str, sizes: Sequence[int], tiles: dict[str, int]) -> str:
     """Tile loops outermost first, those of one tile left out; the stationary operand named."""
-    cut = {d for d, size in zip(TILED, sizes) if tiles[d] < size}
+    cut = {d for d, size in zip(TILED, sizes, strict=False) if tiles[d] < size}
     outer, inner = (" ".join(d for d in group if d in cut) for group in ORDERS[kept])
     loops = " | ".join(part for part in (outer, inner) if part)
     return f"{loops or 'one tile'} ({kept} stays)"

@@ -59,7 +59,9 @@ def _compilers() -> tuple[bool, Function, Function]:
 COMPILED, shared, compiled = _compilers()
 
 # Dataflows, order classes (named after the operand that stays) and objectives, as kernel codes.
-DATAFLOWS = ("ws", "os", "is")
+#: Two codes each for ws and is: partial sums of a tile in accumulators beside the array, or in the
+#: buffer.
+DATAFLOWS = ("ws", "os", "is", "ws", "is")
 CLASSES = ("W", "I", "O")
 OBJECTIVES = ("edp", "latency", "energy")
 
@@ -123,9 +125,9 @@ CONSTANTS = C_LINK + 12
 
 
 @shared
-def stream_sum(c: Any, x: Any, y: Any, z: Any) -> Any:
-    """Cycles of the passes of one stationary step: streams of x*y*z steps behind hidden loads."""
-    rate, pre = c[C_RATE], c[C_PRELOAD]
+def stream_sum(rate: Any, pre: Any, x: Any, y: Any, z: Any) -> Any:
+    """Cycles of the passes of one stationary step: streams of x*y*z steps, each tile's behind
+    ``pre`` cycles of hidden loads."""
     n00, k00 = y[R_FULL] * z[R_FULL], y[R_NFULL] * z[R_NFULL]
     n01, k01 = y[R_FULL] * z[R_RAG], y[R_NFULL] * z[R_NRAG]
     n10, k10 = y[R_RAG] * z[R_FULL], y[R_NRAG] * z[R_NFULL]
@@ -160,7 +162,8 @@ def array_side(
 
     Returns:
         cycles; W and I elements read; accumulator updates; partial sums read from (and written to)
-        the buffer at accumulator width; whether an output element in the buffer is a partial sum.
+        the buffer at accumulator width; whether an output element in the buffer is a partial sum;
+        whether the accumulators hold at least one step's outputs.
     """
     taps = s[8] * s[9]
     outs = g[R_STEPS] * b[R_STEPS] * k[R_STEPS] * y[R_STEPS] * x[R_STEPS]
@@ -168,44 +171,56 @@ def array_side(
     wv, iv, z = s[10], s[11], s[12]
     w_steps = wv * (b[R_STEPS] * y[R_STEPS] * x[R_STEPS])
     i_steps = iv * k[R_STEPS]
-    if flow == 0:
+    reduction = r[R_STEPS] * taps
+    inside = r[R_FULL] * taps > 1.0  # a tile accumulates
+    blocks, pre = outs * 0.0 + 1.0, c[C_PRELOAD]
+    usable = outs > 0.0
+    if flow == 0 or flow == 3:
         passes = g[R_STEPS] * k[R_STEPS] * r[R_STEPS] * taps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[2], k[R_T]) * b[R_T] * y[R_T] * x[R_T]
+        streamed = b[R_T] * y[R_T] * x[R_T]
         tiles = b[R_N] * y[R_N] * x[R_N]
-        w_reads = wv * tiles
-        i_reads = i_steps
-        hidden = passes * stream_sum(c, b, y, x)
-        pre = c[C_PRELOAD]
+        w_reads, i_reads = wv * tiles, i_steps
+        live = np.minimum(s[0], g[R_T]) * np.minimum(s[2], k[R_T])
     elif flow == 1:
         passes = outs
-        live = g[R_T] * 0.0
+        streamed = r[R_T]
         tiles = r[R_N]
-        w_reads = w_steps
-        i_reads = i_steps
-        hidden = steps / c[C_RATE]
+        w_reads, i_reads = w_steps, i_steps
+        live = outs * 0.0
         pre = 0.0
     else:
         passes = g[R_STEPS] * b[R_STEPS] * r[R_STEPS] * y[R_STEPS] * x[R_STEPS] * taps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[1], b[R_T]) * k[R_T]
-        live = live * np.minimum(s[4], y[R_T]) * np.minimum(s[5], x[R_T])
+        streamed = k[R_T]
         tiles = k[R_N]
-        w_reads = w_steps
-        i_reads = iv * tiles
-        hidden = passes * stream_sum(c, k, one, one)
-        pre = c[C_PRELOAD]
-    passes = passes * tiles
-    paid = steps / c[C_RATE] + passes * pre
-    cycles = pick(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
-    reduction = r[R_STEPS] * taps
-    inside = (r[R_FULL] * taps > 1.0) & (live * c[C_AB] <= c[C_ACC_BYTES])
-    if flow == 1:
-        updates = g[R_T] * 0.0
-        kept = r[R_N]
-    else:
+        w_reads, i_reads = w_steps, iv * tiles
+        live = np.minimum(s[0], g[R_T]) * np.minimum(s[1], b[R_T])
+        live = live * np.minimum(s[4], y[R_T]) * np.minimum(s[5], x[R_T])
+    if flow == 0 or flow == 2:
+        # The accumulators hold a block of the streamed outputs; a tile's stream is cut into equal
+        # blocks, and the stationary operand comes in again for each.
+        places = np.floor(c[C_ACC_BYTES] / (live * c[C_AB]))
+        usable = (places >= 1.0) | (r[R_FULL] * taps <= 1.0)
+        blocks = pick(inside, np.ceil(streamed / np.maximum(places, 1.0)), 1.0)
         updates = pick(inside, z * reduction, 0.0)
         kept = pick(inside, r[R_N], reduction)
-    partial = kept > 1.0
-    return cycles, w_reads, i_reads, updates, z * (kept - 1.0), partial
+    elif flow == 1:
+        updates = outs * 0.0
+        kept = outs * 0.0 + r[R_N]
+    else:
+        updates = outs * 0.0
+        kept = outs * 0.0 + reduction
+    if flow == 1:
+        hidden = steps / c[C_RATE]
+    elif flow == 0 or flow == 3:
+        hidden = passes * stream_sum(c[C_RATE], pre * blocks, b, y, x)
+        w_reads = w_reads * blocks
+    else:
+        hidden = passes * stream_sum(c[C_RATE], pre * blocks, k, one, one)
+        i_reads = i_reads * blocks
+    passes = passes * tiles * blocks
+    paid = steps / c[C_RATE] + passes * pre
+    cycles = pick(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
+    return cycles, w_reads, i_reads, updates, z * (kept - 1.0), kept > 1.0, usable
 
 
 @shared

@@ -15,6 +15,9 @@ from dse.mapping.costs import (
     C_F,
     C_FX,
     C_FY,
+    C_HOME_I,
+    C_HOME_O,
+    C_HOME_S,
     C_HOME_W,
     C_IB,
     C_LAT0,
@@ -28,11 +31,13 @@ from dse.mapping.costs import (
     C_P_WRITE,
     C_RATE,
     C_ROOM,
+    C_SI,
+    C_SIDE,
+    C_SO,
     C_STATIC,
+    C_SW,
     C_UNITS,
     C_WB,
-    Function,
-    ROW_FIELDS,
     R_FULL,
     R_LAST,
     R_N,
@@ -44,11 +49,14 @@ from dse.mapping.costs import (
     R_SPANS,
     R_STEPS,
     R_T,
+    ROW_FIELDS,
+    Function,
     array_side,
     class_side,
     compiled,
     footprint,
     keys,
+    link_s,
     shared,
     tile_side,
 )
@@ -100,9 +108,9 @@ def tile_counts(g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
 
 
 @shared
-def bound(c: Any, arr: Any, z: float) -> tuple[float, float]:
-    """Latency and energy that no order class can beat, from the array's side alone."""
-    latency = c[C_LAT0] + max(arr[0] / c[C_F], c[C_MIN_LINK])
+def bound(c: Any, arr: Any, z: float, ends: float) -> tuple[float, float]:
+    """Latency and energy that no order class can beat; ``ends`` is time of fill and drain, s."""
+    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, c[C_MIN_LINK])
     idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
     reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
     writes = arr[4] * c[C_AB] + z * c[C_OB]
@@ -116,6 +124,16 @@ def bound(c: Any, arr: Any, z: float) -> tuple[float, float]:
         + c[C_STATIC] * latency
     )
     return latency, energy
+
+
+@shared
+def ends_s(c: Any, tile: Any) -> float:
+    """Time to load the first tile and to store the last, s (a hair less: a bound)."""
+    w = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W]
+    i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]
+    side = tile[2] * c[C_SIDE] * c[C_HOME_S]
+    o = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    return (link_s(c, w, i, 0.0, side) + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)
 
 
 def _search_function(version: int) -> Function:
@@ -136,7 +154,7 @@ def _search_function(version: int) -> Function:
         align: Any,
         nest: Any,
     ) -> Any:
-        """The best mapping: indices (spatial, G, B, K, C, OY, OX tile, dataflow, class), or all -1."""
+        """Indices of the best mapping (spatial, tile of G B K C OY OX, dataflow, class), or -1."""
         rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
         one = rows[6, 0]
         one[R_RAG] = 0.0
@@ -147,10 +165,19 @@ def _search_function(version: int) -> Function:
         best1, best2 = np.inf, np.inf
         margin = 1.0 + 1e-9
         room = c[C_ROOM]
+        worth = np.ones(flows.shape[0], np.bool_)
         for si in range(spatial.shape[0]):
             s = spatial[si]
             fill_rows(rows, sizes, tiles, lengths, align, s, nest)
-            for jg in range(lengths[0]):
+            # No cut into tiles makes the array's side cheaper than one whole tile.
+            hope = False
+            for fi in range(flows.shape[0]):
+                whole = (rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0])
+                arr = array_side(c, flows[fi], s, one, *whole)
+                low = bound(c, arr, s[12], 0.0)
+                worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
+                hope = hope or worth[fi]
+            for jg in range(lengths[0] if hope else 0):
                 g = rows[0, jg]
                 for jb in range(lengths[1]):
                     b = rows[1, jb]
@@ -172,11 +199,14 @@ def _search_function(version: int) -> Function:
                                         continue
                                     vi = sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS]
                                     vol = (s[10], vi, s[12])
+                                    ends = ends_s(c, tile)
                                     for fi in range(flows.shape[0]):
+                                        if not worth[fi]:
+                                            continue
                                         arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
-                                        low = bound(c, arr, s[12])
+                                        low = bound(c, arr, s[12], ends)
                                         key = keys(low[0], low[1], objective)[0]
-                                        if key > best1 * margin:
+                                        if key > best1 * margin or not arr[6]:
                                             continue
                                         f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
                                         if f[0] + f[1] + f[2] + f[3] > room:
@@ -229,7 +259,7 @@ def search_numpy(
         for fi, flow in enumerate(flows):
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
             f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
-            fits = f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]
+            fits = (f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]) & arr[6]
             for order in range(3):
                 out = class_side(c, order, arr, tile, n, vol)
                 first, second = keys(out[0], out[1], objective)

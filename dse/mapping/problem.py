@@ -82,13 +82,11 @@ def pack(
     """
     assert layer.nest is not None
     nest, array = layer.nest, chip.array
-    bits_w, bits_i, bits_o = (
-        bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format)
-    )
+    bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
     on_vector = nest.depthwise and array.depthwise == "vector"
     try:
-        pair, rate = ("", 1.0) if on_vector else rate_of(
-            array.rates, layer.w_format, layer.i_format
+        pair, rate = (
+            ("", 1.0) if on_vector else rate_of(array.rates, layer.w_format, layer.i_format)
         )
     except UnmappableError as error:
         raise UnmappableError(
@@ -177,7 +175,9 @@ def pack(
     # A hair less, so that rounding never lifts the bound above the cost it bounds.
     c[k.C_MIN_LINK] = float(k.link_s(c, *least)) * (1.0 - 1e-9)
     c[k.C_MIN_LINK_E] = float(
-        sum(b * c[p] for b, p in zip(least, (k.C_P_W, k.C_P_I, k.C_P_O_STORE, k.C_P_S)))
+        sum(
+            b * c[p] for b, p in zip(least, (k.C_P_W, k.C_P_I, k.C_P_O_STORE, k.C_P_S), strict=True)
+        )
         * (1.0 - 1e-9)
     )
     choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
@@ -190,7 +190,7 @@ def pack(
         cores=cores,
         sizes=sizes,
         c=c,
-        flows=np.array([k.DATAFLOWS.index(f) for f in flows], np.int64),
+        flows=np.array(_flow_codes(flows, array.accumulator_bytes), np.int64),
         spatial=spatial,
         dims=np.array(sizes[:6], np.float64),
         tiles=tiles,
@@ -205,6 +205,14 @@ def pack(
         tail_ends=ends,
         room=room,
     )
+
+
+def _flow_codes(flows: tuple[str, ...], accumulator_bytes: int) -> list[int]:
+    """Dataflow codes: with accumulators, partial sums may stay there or go to the buffer."""
+    with_accumulators = {"ws": (0, 3), "os": (1,), "is": (2, 4)}
+    without = {"ws": (3,), "os": (1,), "is": (4,)}
+    table = with_accumulators if accumulator_bytes > 0 else without
+    return [code for flow in flows for code in table[flow]]
 
 
 def _set(c: FloatArray, values: dict[int, float]) -> None:
@@ -242,18 +250,14 @@ def _price(
             c[k.C_LINK + 3 * number + LINKS.index(home)] = cores / rates[home]
 
 
-def _tail_s(
-    chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], cores: int
-) -> float:
+def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], cores: int) -> float:
     """Time of the pass after the layer, s."""
     rates = link_rates(chip)
 
     def seconds(amounts: Bytes) -> float:
         return max(b * cores / r if b else 0.0 for b, r in zip(amounts, rates, strict=True))
 
-    body = sum(
-        p.count * max(max(p.cycles) / chip.f_hz, seconds(p.link_bytes)) for p in tail
-    )
+    body = sum(p.count * max(max(p.cycles) / chip.f_hz, seconds(p.link_bytes)) for p in tail)
     return body + seconds(ends[0]) + seconds(ends[1])
 
 
@@ -281,7 +285,11 @@ def _volumes(sizes: Factors, strides: tuple[int, ...]) -> tuple[float, float, fl
     sy, dy, sx, dx = _reduced(strides)
     rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
     cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
-    return float(g * ko * ci * fy * fx), float(g * b * ci * rows * cols), float(g * b * ko * oy * ox)
+    return (
+        float(g * ko * ci * fy * fx),
+        float(g * b * ci * rows * cols),
+        float(g * b * ko * oy * ox),
+    )
 
 
 @functools.lru_cache(maxsize=16384)
@@ -302,3 +310,10 @@ def _spatial(
     return np.array(
         [(*f, -(-taps[0] // f[6]), -(-taps[1] // f[7]), *volumes) for f in choices], np.float64
     )
+
+
+def least_input_elements(layer: Layer) -> float:
+    """Elements of the input that a compute layer must read at least once (none skipped twice)."""
+    assert layer.nest is not None
+    _, touched, _ = _volumes(layer.nest.sizes, layer.nest.numbers[8:])
+    return min(touched, float(layer.i_elements)) if layer.i_elements else touched

@@ -69,8 +69,8 @@ class LayerSchedule:
 
     ``link_bytes`` of phases, ``fill`` and ``drain`` are of all ``cores`` together, cycles are of
     each. ``counts`` are whole-layer action counts (see ``Chip.prices``), over all cores.
-    ``loop_nest`` is the mapping as text, outermost loop first; ``tiles`` and ``spatial`` its
-    numbers. ``ideal_cycles`` = MACs / (peak MACs per cycle of the cores at the layer's formats).
+    ``loop_nest`` is the mapping as text, outermost loop first; ``dims`` are the layer's loop sizes,
+    ``tiles`` and ``spatial`` how they are cut and unrolled. ``ideal_cycles`` = MACs / (peak MACs per cycle of the cores at the layer's formats).
     """
 
     layer: str
@@ -92,6 +92,7 @@ class LayerSchedule:
     order: str = ""
     loop_nest: tuple[str, ...] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
 
     def renamed(self, layer: str, op: str) -> LayerSchedule:
         """The same schedule for another layer of the same shape."""

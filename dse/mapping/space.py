@@ -74,12 +74,12 @@ def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
     def walk(position: int, room: int, taken: list[int]) -> None:
         if position == len(dims):
             product = math.prod(taken)
-            for factor, options in zip(taken, choices):
+            for factor, options in zip(taken, choices, strict=True):
                 larger = next((v for v in options if v > factor), None)
                 if larger is not None and product // factor * larger <= axis.size:
                     return
             factors = [1] * len(DIMS)
-            for dim, factor in zip(dims, taken):
+            for dim, factor in zip(dims, taken, strict=True):
                 factors[DIMS.index(dim)] = factor
             found.append(tuple(factors))
             return
@@ -94,15 +94,17 @@ def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
 
 
 def _steps(sizes: Factors, factors: Factors) -> int:
-    return math.prod(-(-size // factor) for size, factor in zip(sizes, factors))
+    return math.prod(-(-size // factor) for size, factor in zip(sizes, factors, strict=True))
 
 
-def _join(sizes: Factors, axes: tuple[Axis, ...], done: tuple[Factors, ...]) -> Iterator[tuple[Factors, ...]]:
+def _join(
+    sizes: Factors, axes: tuple[Axis, ...], done: tuple[Factors, ...]
+) -> Iterator[tuple[Factors, ...]]:
     if not axes:
         yield done
         return
     for mix in _mixes(sizes, axes[0]):
-        rest = tuple(-(-size // factor) for size, factor in zip(sizes, mix))
+        rest = tuple(-(-size // factor) for size, factor in zip(sizes, mix, strict=True))
         yield from _join(rest, axes[1:], (*done, mix))
 
 
@@ -119,18 +121,20 @@ def spatial_choices(
 
     Ties go to the unrolling with less traffic between buffer and array.
     """
-    padded = tuple(-(-size // a) * a for size, a in zip(sizes, align))
+    padded = tuple(-(-size // a) * a for size, a in zip(sizes, align, strict=True))
     found: dict[Factors, None] = {}
     for mixes in _join(padded, axes, ()):
-        factors = tuple(math.prod(column) for column in zip(*mixes))
+        factors = tuple(math.prod(column) for column in zip(*mixes, strict=True))
         found[factors] = None
         if diagonal and len(axes) > 1 and sizes[0] > 1 and factors[0] == 1:
-            places = min(axis.size // math.prod(mix) for axis, mix in zip(axes[:2], mixes))
+            places = min(
+                axis.size // math.prod(mix) for axis, mix in zip(axes[:2], mixes, strict=True)
+            )
             groups = min(places, sizes[0])
             found[(-(-sizes[0] // -(-sizes[0] // groups)), *factors[1:])] = None
 
     def rank(factors: Factors) -> tuple[object, ...]:
-        g, b, k, c, y, x, fy, fx = (-(-n // f) for n, f in zip(padded, factors))
+        g, b, k, c, y, x, fy, fx = (-(-n // f) for n, f in zip(padded, factors, strict=True))
         macs = math.prod(sizes)
         reads = macs // sizes[2] * k + macs // math.prod((sizes[1], sizes[4], sizes[5])) * b * y * x
         sums = macs // math.prod((sizes[3], sizes[6], sizes[7])) * c * fy * fx
@@ -155,8 +159,11 @@ def rate_of(rates: Mapping[str, float], w_format: str, a_format: str) -> tuple[s
     for pair, rate in rates.items():
         weights, _, activations = pair.partition("x")
         if _holds(activations, a_format) and (
-            _holds(weights, w_format) or (_integer(w_format) and not _integer(activations))
-            and bits_of(weights) >= bits_of(w_format)
+            _holds(weights, w_format)
+            or (
+                (_integer(w_format) and not _integer(activations))
+                and bits_of(weights) >= bits_of(w_format)
+            )
         ):
             fitting.append((bits_of(weights) + bits_of(activations), -rate, pair))
     if not fitting:

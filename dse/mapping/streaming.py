@@ -206,4 +206,3 @@ def _chunks(phases: tuple[Phase, ...]) -> int:
 
 def _of_all_cores(phase: Phase, cores: int) -> Phase:
     return replace(phase, link_bytes=tuple(b * cores for b in phase.link_bytes))
-

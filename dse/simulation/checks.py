@@ -10,7 +10,7 @@ from dse.hardware.chip import Chip
 from dse.simulation.task import Periodic, Poisson, Policy, Task, Trace, Triggered
 
 #: Most jobs one simulation may release; bounds memory and time whatever the load.
-MAX_JOBS = 1_000_000
+MAX_JOBS = 200_000
 
 
 def check(chip: Chip, tasks: Sequence[Task], policy: Policy) -> None:

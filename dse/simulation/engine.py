@@ -74,6 +74,9 @@ class Engine:
         self._by_step = policy.preemption == "segment"
         self._whole = policy.scheduler == "fifo" or len(tasks) < 2
         self._whole = self._whole or policy.preemption == "none"
+        if not self._whole:
+            for plan in self.plans.values():
+                plan.prepare_refills()
         closed = self._one_at_a_time() and (self._whole or self._by_layer)
         self._closed = closed and not fine
 

@@ -138,6 +138,11 @@ class Plan:
     def layer_name(self, layer: int) -> str:
         return self.program.schedules[layer].layer if layer >= 0 else "invoke"
 
+    def prepare_refills(self) -> None:
+        """Price every refill now, so that a missing price shows before anything is played."""
+        for position in range(len(self.segs)):
+            self.refill(position)
+
     def refill(self, position: int) -> Seg | None:
         """What a job resumed at segment ``position`` must load again; None if nothing.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dse.hardware.chip import SCOPES, Chip, Pmic, StaticPower
 from dse.simulation.fabric import PowerLog
@@ -35,6 +35,7 @@ class PowerTrace:
     energy_j: dict[str, float]
     scope_energy_j: dict[str, float]
     state_energy_j: dict[str, float]
+    static_j: dict[str, float]
     peak_power_w: dict[str, float]
 
 
@@ -78,6 +79,7 @@ def assemble(
     joint = np.unique(np.concatenate([np.array([0.0, horizon_s]), *times]))
     edges = joint[joint <= horizon_s]
     starts = edges[:-1]
+    static_j: dict[str, float] = {}
     power, scope_of = _dynamic(table, logs, starts)
     for part, several in static:
         name = f"static.{part.component}"
@@ -86,7 +88,9 @@ def assemble(
             name = f"{name}.{part.scope}"
             scope_of[name] = part.scope
         power[name] = power[name] + total if name in power else total
-    return _sum_up(chip.pmic, edges, power, scope_of, state_j, window_s)
+        joules = float(total @ np.diff(edges))
+        static_j[part.component] = static_j.get(part.component, 0.0) + joules
+    return _sum_up(chip.pmic, edges, power, scope_of, state_j, static_j, window_s)
 
 
 def merge(spans: Sequence[Span]) -> list[Span]:
@@ -106,13 +110,19 @@ def module_power(pmic: Pmic, load_w: Floats) -> Floats:
     return load_w / efficiency
 
 
-def window_peak(edges: Floats, power: Floats, window_s: float) -> float:
-    """The largest mean of piecewise-constant ``power`` over any ``window_s`` within ``edges``, W.
+def peak_w(edges_s: ArrayLike, power_w: ArrayLike, window_s: float) -> float:
+    """The largest mean of piecewise-constant ``power_w`` over any window within ``edges_s``, W.
+
+    Args:
+        edges_s: n+1 ascending times.
+        power_w: n values between them.
+        window_s: length of the window.
 
     The energy in a sliding window is piecewise linear in the window's start and has its corners
     where an end of the window meets an edge, so the largest is at a corner: the result is exact.
     A window longer than the trace gives the mean over the trace.
     """
+    edges, power = np.asarray(edges_s, dtype=np.float64), np.asarray(power_w, dtype=np.float64)
     first, last = float(edges[0]), float(edges[-1])
     window = min(window_s, last - first)
     energy = np.concatenate([[0.0], np.cumsum(power * np.diff(edges))])
@@ -196,6 +206,7 @@ def _sum_up(
     power: dict[str, Floats],
     scope_of: Mapping[str, str],
     state_j: dict[str, float],
+    static_j: dict[str, float],
     window_s: float,
 ) -> PowerTrace:
     widths = np.diff(edges)
@@ -215,7 +226,6 @@ def _sum_up(
         energy_j={name: float(values @ widths) for name, values in power.items()},
         scope_energy_j={scope: float(values @ widths) for scope, values in by_scope.items()},
         state_energy_j=state_j,
-        peak_power_w={
-            scope: window_peak(edges, values, window_s) for scope, values in by_scope.items()
-        },
+        static_j=static_j,
+        peak_power_w={scope: peak_w(edges, values, window_s) for scope, values in by_scope.items()},
     )

@@ -86,6 +86,7 @@ def timeline(engine: Engine) -> Timeline:
         completed=completed,
         scope_of=power.scope_of,
         state_energy_j=power.state_energy_j,
+        static_j=power.static_j,
         offered_load=load,
         backlog=backlog,
         reasons=reasons(chip, engine.tasks, engine.plans, load, backlog, horizon),
@@ -98,7 +99,7 @@ def _job(job: LiveJob, horizon_s: float) -> Job:
     finish = job.finish_s
     late = limit < horizon_s if finish is None else finish > limit
     waiting = finish is None and job.start_s is None
-    dropped = job.dropped or (waiting and late and job.task.late == "drop")
+    dropped = job.dropped or (waiting and horizon_s > job.last_start_s)
     return Job(
         task=job.task.name,
         index=job.index,

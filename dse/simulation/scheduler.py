@@ -23,6 +23,7 @@ class LiveJob:
         "finish_s",
         "index",
         "key",
+        "last_start_s",
         "order",
         "plan",
         "position",
@@ -38,6 +39,11 @@ class LiveJob:
         self.index = index
         self.release_s = release_s
         self.deadline_s = math.inf if task.deadline_s is None else release_s + task.deadline_s
+        self.last_start_s = math.inf
+        if task.late == "drop":
+            self.last_start_s = self.deadline_s
+        elif task.late == "skip":
+            self.last_start_s = self.deadline_s - plan.service_s + 1e-9 * (task.deadline_s or 0.0)
         self.start_s: float | None = None
         self.finish_s: float | None = None
         self.dropped = False
@@ -98,8 +104,7 @@ class Queue:
         heap = self._heap
         while heap:
             job = heap[0][1]
-            late = job.start_s is None and job.task.late == "drop" and now > job.deadline_s
-            if not late:
+            if job.start_s is not None or now <= job.last_start_s:
                 return job
             job.dropped = True
             heapq.heappop(heap)

@@ -54,7 +54,8 @@ class Task:
         percentile: share of jobs that must meet the deadline (1.0 = all).
         priority: smaller is more urgent (fixed-priority scheduling).
         cores: cores a job may use one of; a program split over n cores takes the first n together.
-        late: ``drop`` a job whose deadline has passed before it starts, or ``keep`` it.
+        late: ``drop`` a job whose deadline has passed before it starts, ``skip`` one that could no
+            longer meet it even alone on the chip, or ``keep`` all.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Task:
     percentile: float = 1.0
     priority: int = 0
     cores: tuple[int, ...] = (0,)
-    late: Literal["drop", "keep"] = "keep"
+    late: Literal["drop", "skip", "keep"] = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ class Timeline:
 
     Components are the action groups of ``Chip.prices`` (``mac``, ``dram`` ...) and
     ``static.<component>`` of ``Chip.static``; ``scope_of`` gives the scope of each.
-    ``state_energy_j`` splits the static energy into ``active``, ``idle``, ``gated`` and ``wake``.
+    ``static_j`` is the static energy under the plain names of ``Chip.static``; ``state_energy_j``
+    splits it into ``active``, ``idle``, ``gated`` and ``wake``.
     ``peak_power_w``, ``scope_energy_j`` and ``average_power_w`` are by scope (``npu``, ``die``,
     ``die_dram``, ``module``), each containing the one before. ``offered_load`` is work asked for
     per resource over time there is; ``backlog`` counts jobs waiting or running at the horizon;
@@ -174,6 +176,7 @@ class Timeline:
     completed: dict[str, int] = field(default_factory=dict)
     scope_of: dict[str, str] = field(default_factory=dict)
     state_energy_j: dict[str, float] = field(default_factory=dict)
+    static_j: dict[str, float] = field(default_factory=dict)
     offered_load: dict[str, float] = field(default_factory=dict)
     backlog: dict[str, int] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()

@@ -10,7 +10,7 @@ s is the chain of foundry speed claims; beta is the share of a claim that arrive
 the arithmetic-energy tables at 45 and 7 nm and used for switched capacitance (C = s^-beta) and for
 speed alike. K is the geometric mean over the NPU clocks marked as fitted in the data.
 
-Leakage power of a rail: P = P0 (V/Vnom) exp(dibl (V - Vnom)/(n kT0/q)) exp(-dVt/(n kT0/q))
+Leakage power of a rail: P = P0 (V/V0) exp(dibl (V - V0)/(n kT0/q)) exp(-dVt/(n kT0/q))
 2^((T - 25)/doubling).
 """
 
@@ -39,7 +39,7 @@ SRAM_RAILS = ("shared", "split")
 class OperatingPoint(Generic[N]):
     """Where a block runs: frequency, rails and the leakage that goes with them.
 
-    ``logic_leakage_factor`` and ``sram_leakage_factor`` multiply the 25 C nominal-voltage
+    ``logic_leakage_factor`` and ``sram_leakage_factor`` multiply the 25 C, .8 V
     densities; ``sram_retention_factor`` the retention powers. Scalars, or arrays of one shape
     when made by ``Technology.operating_points``.
     """
@@ -144,6 +144,7 @@ class DeviceModel:
         self.flavours = facts.table("device", "flavour_vt_shift_v")
         self.doubling = facts.table("device", "leakage_doubling_c")
         self.dibl = facts.table("device", "dibl")
+        self.leakage_v = facts.number("device", "leakage_reference_v")
         self.sram_flavour_share = facts.number("device", "sram_flavour_share")
         self.sram_assist = facts.number("device", "sram_assist_v")
         self.claims_exponent = claims_exponent(facts)
@@ -222,23 +223,23 @@ class DeviceModel:
     def leakage_factor(
         self, node: int, voltage: N, junction_c: float, vt: str, corner: str, share: float = 1.0
     ) -> N:
-        """Leakage power against the 25 C nominal-voltage mixed-threshold value of the node."""
+        """Leakage power against the 25 C, .8 V, mixed-threshold value of the node."""
         kind = self.transistor[node]
         swing = self.n * _K_OVER_Q * (_T_LEAKAGE + 273.15)
-        nominal = self.nominal_v[node]
+        reference = self.leakage_v
         shift = self.flavours[vt] * share + self.corners[corner]
         hotter = math.pow(2.0, (junction_c - _T_LEAKAGE) / float(self.doubling[kind]))
         fixed = math.exp(-shift / swing) * hotter
         rate = float(self.dibl[kind]) / swing
         if isinstance(voltage, float):
-            return fixed * voltage / nominal * math.exp(rate * (voltage - nominal))
-        many: FloatArray = fixed * voltage / nominal * np.exp(rate * (voltage - nominal))
+            return fixed * voltage / reference * math.exp(rate * (voltage - reference))
+        many: FloatArray = fixed * voltage / reference * np.exp(rate * (voltage - reference))
         return many
 
     def retention_factor(self, node: int, junction_c: float, vt: str, corner: str) -> float:
         """Retention power against its 25 C mixed-threshold value."""
         return self.leakage_factor(
-            node, self.nominal_v[node], junction_c, vt, corner, self.sram_flavour_share
+            node, self.leakage_v, junction_c, vt, corner, self.sram_flavour_share
         )
 
     def _check(

@@ -81,6 +81,10 @@ class Economics:
         good = self.yield_fraction(node_nm, die_area_mm2, yield_model)
         return self.carbon.embodied_kg(self._node(node_nm), die_area_mm2, grid, good)
 
+    def operating_carbon_kg(self, energy_j: float, region: str = "world") -> float:
+        """Carbon (kg CO2e) of electricity used over a lifetime, energy in J (3.6 MJ per kWh)."""
+        return energy_j / 3.6e6 * self.carbon.grid_kg_per_kwh(region)
+
     def grid_kg_per_kwh(self, region: str) -> float:
         """Carbon of electricity (kg/kWh): taiwan, japan, korea, usa, europe, world."""
         return self.carbon.grid_kg_per_kwh(region)

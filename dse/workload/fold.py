@@ -128,8 +128,9 @@ def _constant(draft: Draft, node: Node, tensor: str, other: str, ctx: Context) -
     per_channel = elements == 1 or _along_channels(draft, node, tensor, other, ctx)
     if not per_channel:
         return False
-    if draft.kind == "compute" and draft.linear:
-        if node.op in ("Add", "Sub", "Sum") and not draft.biases:
+    if draft.linear:
+        shifts = node.op in ("Add", "Sub", "Sum") and draft.kind == "compute"
+        if shifts and not draft.biases:
             _bias(draft, other, elements)
         return True
     draft.work(binary_functions(node, ctx), draft.o_elements)
@@ -138,9 +139,15 @@ def _constant(draft: Draft, node: Node, tensor: str, other: str, ctx: Context) -
 
 
 def _along_channels(draft: Draft, node: Node, tensor: str, other: str, ctx: Context) -> bool:
+    """Whether ``other`` varies along the output channels only (a vector layer: along one axis)."""
     shape, own = ctx.graph.shape(tensor, node), ctx.graph.shape(other, node)
-    if draft.channel_axis is None or len(own) > len(shape):
+    if len(own) > len(shape):
+        return False
+    padded = (1,) * (len(shape) - len(own)) + own
+    varying = [i for i, n in enumerate(padded) if n != 1]
+    if draft.kind == "vector" and not draft.linear:
+        return len(varying) == 1 and padded[varying[0]] == shape[varying[0]]
+    if draft.channel_axis is None:
         return False
     axis = draft.channel_axis % len(shape)
-    padded = (1,) * (len(shape) - len(own)) + own
     return all(n == (shape[i] if i == axis else 1) for i, n in enumerate(padded))

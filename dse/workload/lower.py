@@ -13,6 +13,7 @@ from dse.workload.layer import Layer, Role, Tensor
 from dse.workload.ops import RULES, is_known
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
+from dse.workload.ops.layout import is_cache
 
 UnknownOps = Literal["error", "host"]
 
@@ -105,7 +106,8 @@ def _emit(draft: Draft, ctx: Context) -> None:
 
 def _finished(drafts: list[Draft], ctx: Context, fates: dict[str, str]) -> Lowered:
     graph = ctx.graph
-    outputs = tuple(dict.fromkeys(r for name in graph.outputs for r in ctx.roots(name)))
+    roots = dict.fromkeys(r for name in graph.outputs for r in ctx.roots(name))
+    outputs = tuple(root for root in roots if root not in graph.inputs)
     roles = _roles(drafts, graph, outputs)
     tensors: dict[str, Tensor] = {}
     for draft in drafts:
@@ -132,23 +134,20 @@ def _roles(drafts: list[Draft], graph: Graph, outputs: tuple[str, ...]) -> dict[
     roles: dict[str, Role] = {}
     for draft in drafts:
         for name in draft.inputs:
-            if graph.is_const(name):
-                roles.setdefault(name, "weight")
-        roles.update(dict.fromkeys(draft.biases, "bias"))
-        roles.update(dict.fromkeys(draft.tables, "table"))
+            if not graph.is_const(name):
+                continue
+            if name in draft.tables:
+                roles.setdefault(name, "table")
+            elif name in draft.biases:
+                roles.setdefault(name, "bias")
+            else:
+                roles[name] = "weight"  # whatever else reads it
     for name in graph.inputs:
-        roles[name] = "kv" if _is_cache(name) else "input"
+        roles[name] = "kv" if is_cache(name) else "input"
     for name in outputs:
         if name not in roles:
-            roles[name] = "kv" if _is_cache(name) else "output"
+            roles[name] = "kv" if is_cache(name) else "output"
     return roles
-
-
-def _is_cache(name: str) -> bool:
-    """Whether exporters' naming says that a tensor is the cache of keys or values."""
-    lower_name = name.lower()
-    cached = any(word in lower_name for word in ("past", "present", "cache"))
-    return cached and any(word in lower_name for word in ("key", "value", ".k", ".v", "kv"))
 
 
 def _layer(draft: Draft) -> Layer:

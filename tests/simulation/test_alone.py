@@ -14,7 +14,8 @@ from dse.mapping.schedule import LayerSchedule, Program, link_rates, program_lat
 from dse.simulation import Periodic, Poisson, Policy, Task, Trace, simulate, simulate_alone
 from dse.simulation.engine import Engine
 from dse.simulation.run import timeline
-from tests.simulation.conftest import make_chip, make_layer, make_program, resnet_like
+
+from .conftest import make_chip, make_layer, make_program, resnet_like
 
 LAYERS = st.builds(
     make_layer,

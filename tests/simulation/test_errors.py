@@ -13,7 +13,8 @@ from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.mapping.schedule import Program
 from dse.simulation import Periodic, Poisson, Policy, Task, Trace, Triggered, offered_load, simulate
-from tests.simulation.conftest import fixed, make_chip, make_layer, make_program
+
+from .conftest import fixed, make_chip, make_layer, make_program
 
 PROGRAM = fixed("p", 1e-3)
 ONCE = Trace((0.0,))

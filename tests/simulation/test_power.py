@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from dse.simulation import (
     simulate_alone,
     write_trace,
 )
-from dse.simulation.power import merge, module_power, window_peak
-from tests.simulation.conftest import fixed, make_chip, make_layer, make_program, resnet_like
+from dse.simulation.power import merge, module_power, peak_w
+
+from .conftest import fixed, make_chip, make_layer, make_program, resnet_like
 
 
 def test_energy_is_the_integral_in_every_scope() -> None:
@@ -48,6 +50,8 @@ def test_energy_is_the_integral_in_every_scope() -> None:
     assert energy["npu"] < energy["die"] < energy["die_dram"] < energy["module"]
     static = sum(j for name, j in result.energy_j.items() if name.startswith("static."))
     assert sum(result.state_energy_j.values()) == pytest.approx(static, rel=1e-9)
+    for name, joules in result.static_j.items():
+        assert joules == pytest.approx(result.energy_j[f"static.{name}"], rel=1e-9)
     for scope, joules in energy.items():
         assert result.average_power_w[scope] == pytest.approx(joules / 0.05)
         assert result.peak_power_w[scope] >= result.average_power_w[scope]
@@ -126,7 +130,7 @@ def test_peak_over_a_window_equals_brute_force(
         overlap = np.minimum(edges[1:], start + window) - np.maximum(edges[:-1], start)
         return float(np.dot(np.maximum(overlap, 0.0), power)) / window
 
-    peak = window_peak(edges, power, window)
+    peak = peak_w(edges, power, window)
     starts = np.linspace(0.0, float(edges[-1]) - window, 2001)
     sampled = max(mean(float(start)) for start in starts)
     spacing = float(edges[-1]) / 2000
@@ -148,7 +152,7 @@ def test_merged_spans_cover_the_same_time(raw: list[tuple[int, int]]) -> None:
     merged = merge(spans)
     covered = {cell for a, width in raw for cell in range(a, a + width)}
     assert {c for a, b in merged for c in range(int(a), int(b))} == covered
-    assert all(left[1] < right[0] for left, right in zip(merged, merged[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(merged))
 
 
 def test_trace_is_readable_and_complete(tmp_path: Path) -> None:

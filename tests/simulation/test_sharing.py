@@ -12,7 +12,8 @@ from dse.hardware.chip import Chip
 from dse.mapping.schedule import Program, link_rates, program_latency_s
 from dse.simulation import Periodic, Policy, Task, Timeline, Trace, simulate
 from dse.simulation.fabric import speeds
-from tests.simulation.conftest import fixed, make_chip, make_layer, make_program, resnet_like
+
+from .conftest import fixed, make_chip, make_layer, make_program, resnet_like
 
 
 def start_together(chip: Chip, programs: list[Program], horizon_s: float = 1.0) -> Timeline:

@@ -65,13 +65,13 @@ class Context:
     Attributes:
         graph: the graph.
         sources: for each activation known so far, the stored tensors that hold it.
-        placed: tensors that already lie inside a larger, concatenated tensor.
+        placed: tensors (by what holds them) that already lie inside a concatenated tensor.
         written: tensors written by a layer.
     """
 
     graph: Graph
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
+    placed: set[tuple[str, ...]] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
 
     def roots(self, name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import onnx
 
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Outcome, Rule, View, vector
+from dse.workload.ops.layout import only_products
 
 #: Functions per result of operators of one tensor. A gated activation x·f(x) is a table and a
 #: product: the table holds f, whose range is bounded. ``HardSwish`` is x·clip(x/6 + 1/2).
@@ -109,11 +110,25 @@ def binary_functions(node: Node, ctx: Context) -> tuple[str, ...]:
     return BINARY[node.op]
 
 
+def _is_factor(node: Node, ctx: Context) -> bool:
+    """Whether the node multiplies or divides one tensor by a constant scalar."""
+    graph = ctx.graph
+    if node.op not in ("Mul", "Div") or len(node.inputs) != 2:
+        return False
+    constant = [graph.is_const(name) for name in node.inputs]
+    if constant == [False, True]:
+        return graph.size(node.inputs[1], node) == 1
+    return node.op == "Mul" and constant == [True, False] and graph.size(node.inputs[0], node) == 1
+
+
 def binary(node: Node, ctx: Context) -> Outcome:
     """Arithmetic and comparisons with broadcasting; one operation for each operand past the first.
 
-    One operand alone (``Sum`` of one) is a view.
+    One operand alone (``Sum`` of one) is a view. A scalar factor of an operand of matrix products
+    is folded into their scale.
     """
+    if _is_factor(node, ctx) and only_products(node.outputs[0], ctx):
+        return View((node.inputs[0] if ctx.graph.is_const(node.inputs[1]) else node.inputs[1],), True)
     n = ctx.graph.size(node.outputs[0], node)
     operands = len([name for name in node.inputs if name])
     if operands == 1:

@@ -32,7 +32,7 @@ def _move(node: Node, ctx: Context, note: str = "") -> Outcome:
     return [draft]
 
 
-def _only_products(name: str, ctx: Context, depth: int = 12) -> bool:
+def only_products(name: str, ctx: Context, depth: int = 12) -> bool:
     """Whether every reader of ``name`` is a matrix product, perhaps behind views and scalings."""
     users = ctx.graph.users.get(name, [])
     if not users or depth == 0 or name in ctx.graph.outputs:
@@ -47,7 +47,7 @@ def _only_products(name: str, ctx: Context, depth: int = 12) -> bool:
         if not (user.op in TRANSPARENT or scaled):
             return False
         outs = live_outputs(user, ctx.graph)
-        if not all(_only_products(out, ctx, depth - 1) for out in outs):
+        if not all(only_products(out, ctx, depth - 1) for out in outs):
             return False
     return True
 
@@ -60,7 +60,7 @@ def transpose(node: Node, ctx: Context) -> Outcome:
     shape = ctx.graph.shape(node.inputs[0], node)
     order = node.ints("perm", list(range(len(shape)))[::-1])
     moved = [axis for axis in order if shape[axis] != 1]
-    if moved == sorted(moved) or _only_products(node.outputs[0], ctx):
+    if moved == sorted(moved) or only_products(node.outputs[0], ctx):
         return View((node.inputs[0],))
     return _move(node, ctx)
 
@@ -68,23 +68,26 @@ def transpose(node: Node, ctx: Context) -> Outcome:
 def concat(node: Node, ctx: Context) -> Outcome:
     """Free for the inputs that can be written in place; the others are copied.
 
-    An input can be written in place if a layer writes it and it does not already lie inside
-    another concatenated tensor. Graph inputs, constants and repeated inputs are copied.
+    An input can be written in place if layers write it and it is not already part of another
+    concatenated tensor. A cache that only this node reads grows in place. Other graph inputs,
+    constants and repeated inputs are copied.
     """
     graph = ctx.graph
-    pieces: list[str] = []
+    pieces: dict[str, None] = {}
     copied = 0
     stored = [name for name in node.inputs if name and graph.is_const(name)]
     for name in node.inputs:
         if not name or graph.is_const(name) or not graph.size(name, node):
             continue
         roots = ctx.roots(name)
+        grows = is_cache(name) and name in graph.inputs and len(graph.users[name]) == 1
         whole = sum(graph.size(root) for root in roots) == graph.size(name, node)
-        if whole and not any(r in ctx.placed or r not in ctx.written for r in roots):
-            ctx.placed.update(roots)
+        written = grows or all(root in ctx.written for root in roots)
+        if whole and written and roots not in ctx.placed:
+            ctx.placed.add(roots)
         else:
             copied += graph.size(name, node)
-        pieces.extend(root for root in roots if root not in pieces)
+        pieces.update(dict.fromkeys(roots))
     constants = sum(graph.size(name, node) for name in stored)
     if not copied and not constants:
         return View(tuple(pieces))
@@ -92,6 +95,13 @@ def concat(node: Node, ctx: Context) -> Outcome:
     draft.i_elements, draft.o_elements = copied, copied + constants
     draft.note = "the inputs that cannot be written in place"
     return [draft]
+
+
+def is_cache(name: str) -> bool:
+    """Whether exporters' naming says that a tensor is the cache of keys or values."""
+    words = name.lower()
+    cached = any(word in words for word in ("past", "present", "cache"))
+    return cached and any(word in words for word in ("key", "value", ".k", ".v", "kv", "_k", "_v"))
 
 
 def slice_(node: Node, ctx: Context) -> Outcome:

@@ -75,11 +75,15 @@ def group_norm(node: Node, ctx: Context) -> Outcome:
 
 
 def batch_norm(node: Node, ctx: Context) -> Outcome:
-    """BatchNormalization that no convolution took in: one scale and shift per element."""
+    """BatchNormalization that no convolution took in: one scale and shift per element.
+
+    Further constant scales and shifts of its channels join it for nothing.
+    """
     n = ctx.graph.size(node.inputs[0], node)
     draft = vector(node, ctx, {"mul": n, "add": n}, weights=node.inputs[1:3])
     draft.outputs = [node.outputs[0]]
     draft.o_elements = n
+    draft.channel_axis, draft.linear = 1, True
     return [draft]
 
 

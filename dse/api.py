@@ -1,0 +1,139 @@
+"""The Python interface: load a model, a chip or an app; map, simulate, explore.
+
+Results are frozen typed records with ``.to_dict()`` (what the command line prints as JSON) and
+``.table()`` (rows for a data frame).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dse.apps import App, load_app
+from dse.errors import InputError
+from dse.evaluation import (
+    Evaluation,
+    Fidelity,
+    Terms,
+    evaluate_app,
+    evaluate_model,
+    stream_workloads,
+    workload_on,
+)
+from dse.hardware.chip import Chip
+from dse.mapping import LayerSchedule, Objective
+from dse.search import Experiment, StudyResult, check_experiment, load_experiment
+from dse.workload import Layer, Model, Workload
+
+__all__ = ["explore", "load_app", "load_chip", "load_model", "map_layer", "simulate"]
+
+
+def load_model(path_or_name: str | Path, **bindings: int) -> Model:
+    """A shipped model by name (``mobilenetv2@width=0.5,res=192``), or any ``.onnx`` file.
+
+    Args:
+        path_or_name: name or path.
+        **bindings: sizes of dynamic axes, such as ``batch=1, seq=256``.
+
+    Raises:
+        InputError: no such model, or a file that cannot be read.
+    """
+    from dse.workload import load_model as load
+
+    return load(path_or_name, **bindings)
+
+
+def load_chip(path_or_name: str | Path, node: str | int | None = None, **overrides: Any) -> Chip:
+    """A shipped chip by name, or a YAML file; resolved and priced at ``node``.
+
+    Args:
+        path_or_name: name or path.
+        node: such as ``"7nm"``; the file's own by default.
+        **overrides: spec values by path, dots written as double underscores
+            (``array__rows=32``, ``f_hz=8e8``).
+
+    Raises:
+        InputError: no such chip, a fault in the file, or a chip that cannot be built.
+    """
+    from dse.hardware import load_chip as load
+
+    paths = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load(path_or_name, node=node, overrides=paths or None)
+
+
+def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> LayerSchedule:
+    """The best mapping of one layer on one core of ``chip``, with all operands in DRAM.
+
+    Raises:
+        UnmappableError: no unit of the chip can run the layer, or it fits no memory.
+    """
+    from dse.mapping import map_layer as run
+
+    return run(layer, chip, objective)
+
+
+def simulate(
+    model_or_app: Model | Workload | App,
+    chip: Chip,
+    fidelity: Fidelity = "simulate",
+    *,
+    precision: str | None = None,
+    volume: float = 1e6,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """A model alone or a whole app on a chip.
+
+    Args:
+        model_or_app: from :func:`load_model` or :func:`load_app`.
+        chip: from :func:`load_chip`.
+        fidelity: ``roofline`` (bound), ``analytic`` (sum) or ``simulate`` (discrete events).
+        precision: of a model, such as ``w8a8``; by default the file's own, else the chip's native.
+        volume: units over the product's life, for a model's unit cost (an app has its own).
+        seed: of jitter, random arrivals and triggers.
+        settings: model settings of an app's streams, such as ``{"sort.precision": "w8a16"}``.
+    """
+    if isinstance(model_or_app, App):
+        workloads = stream_workloads(model_or_app, chip, settings)
+        return evaluate_app(model_or_app, workloads, chip, fidelity, seed=seed)[0]
+    if isinstance(model_or_app, Model):
+        workload = workload_on(model_or_app, precision, chip)
+    elif isinstance(model_or_app, Workload):
+        workload = model_or_app
+    else:
+        raise InputError(
+            f"cannot simulate a {type(model_or_app).__name__}",
+            mend="give what load_model or load_app returned",
+        )
+    return evaluate_model(workload, chip, fidelity, Terms(volume=volume, seed=seed))
+
+
+def explore(
+    experiment: Experiment | str | Path,
+    trials: int | None = None,
+    storage: str | None = None,
+    *,
+    out: str | Path | None = None,
+    workers: int | None = 1,
+    seed: int | None = None,
+) -> StudyResult:
+    """Search an experiment's space with Optuna.
+
+    Args:
+        experiment: the experiment, its YAML file, or a shipped name.
+        trials: distinct designs wanted (default: the experiment's own number).
+        storage: an Optuna storage URL or journal file that mirrors the study.
+        out: study folder; an interrupted run in it is continued.
+        workers: processes; the result does not depend on it. A script that asks for several must
+            guard its entry with ``if __name__ == "__main__"``.
+        seed: in place of the experiment's.
+    """
+    from dse.search import explore as run
+
+    name = "experiment" if isinstance(experiment, Experiment) else str(experiment)
+    found = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    if seed is not None:
+        found = found.model_copy(update={"seed": seed})
+    check_experiment(found, name)
+    return run(found, out, trials=trials, workers=workers, storage=storage)

@@ -1,0 +1,100 @@
+"""A chip laid out for reading: every number of ``dse show CHIP``, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dse.hardware.area import AreaNode
+from dse.hardware.chip import SCOPES, Chip
+from dse.hardware.spec import ChipSpec
+
+
+def area_by_scope(chip: Chip) -> dict[str, float]:
+    """Area of each scope, mm2 (memory and module add none to the die)."""
+    return {scope: chip.area.scope_mm2(scope) for scope in SCOPES}
+
+
+def static_by_scope(chip: Chip, state: str = "active") -> dict[str, float]:
+    """Static power of each scope in a state (``active``, ``idle``, ``gated``), W, cores counted.
+
+    Each scope contains the ones before it; ``module`` adds the converter's losses at that load.
+    """
+    own = dict.fromkeys(SCOPES, 0.0)
+    for part in chip.static:
+        times = chip.cores if part.per_core else 1
+        own[part.scope] += times * float(getattr(part, f"{state}_w"))
+    npu, die = own["npu"], own["npu"] + own["die"]
+    whole = die + own["die_dram"]
+    return {"npu": npu, "die": die, "die_dram": whole, "module": chip.pmic.input_w(whole)}
+
+
+def chip_table(chip: Chip) -> dict[str, Any]:
+    """Everything worth showing of a chip, JSON-ready, SI units in the names."""
+    spec: ChipSpec = chip.spec
+    native = spec.native_pair.replace("x", ".")
+    rate = chip.array.rates[spec.native_pair]
+    peak = chip.cores * chip.array.macs_per_cycle * rate * chip.f_hz
+    return {
+        "schema_version": spec.schema_version,
+        "name": chip.name,
+        "template": chip.template,
+        "description": spec.description,
+        "node_nm": chip.node_nm,
+        "f_hz": chip.f_hz,
+        "voltage_v": chip.voltage_v,
+        "sram_voltage_v": chip.sram_voltage_v,
+        "junction_c": chip.junction_c,
+        "cores": chip.cores,
+        "native_precision": chip.native_precision,
+        "macs_per_cycle": chip.cores * chip.array.macs_per_cycle,
+        "peak_macs_per_s": peak,
+        "peak_mac_power_w": peak * chip.prices[f"mac.{native}"],
+        "array": {
+            "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in chip.array.axes],
+            "dataflows": list(chip.array.dataflows),
+            "formats": dict(spec.array.formats),
+            "depthwise": chip.array.depthwise,
+            "align": dict(chip.array.align),
+        },
+        "buffer_bytes": chip.buffer.capacity_bytes,
+        "links": {
+            name: {
+                "bytes_per_s": link.bytes_per_s,
+                "peak_bytes_per_s": link.peak_bytes_per_s,
+                "capacity_bytes": link.capacity_bytes,
+            }
+            for name, link in chip.links.items()
+        },
+        "area_mm2": chip.area_mm2,
+        "area_by_scope_mm2": area_by_scope(chip),
+        "area": [_area_row(path, node) for path, node in chip.area.walk()],
+        "static": [
+            {
+                "component": part.component,
+                "scope": part.scope,
+                "instances": chip.cores if part.per_core else 1,
+                "active_w": part.active_w,
+                "idle_w": part.idle_w,
+                "gated_w": part.gated_w,
+                "wake_s": part.wake_s,
+                "wake_j": part.wake_j,
+            }
+            for part in chip.static
+        ],
+        "static_by_scope_w": {
+            state: static_by_scope(chip, state) for state in ("active", "idle", "gated")
+        },
+        "prices_j": dict(chip.prices),
+        "sources": {path: source.model_dump() for path, source in spec.sources.items()},
+        "ranges": {path: item.model_dump() for path, item in spec.ranges.items()},
+        "digest": chip.digest,
+    }
+
+
+def _area_row(path: str, node: AreaNode) -> dict[str, object]:
+    return {
+        "block": path,
+        "scope": node.scope,
+        "own_mm2": node.own_mm2,
+        "total_mm2": node.total_mm2,
+    }

@@ -1,0 +1,112 @@
+"""The roofline: network-level bounds that no schedule of the mapper or simulator can beat."""
+
+from __future__ import annotations
+
+from dse.hardware.chip import Chip
+from dse.mapping.homes import byte_price, has_link
+from dse.mapping.memory import operands, weight_name
+from dse.mapping.problem import least_input_elements
+from dse.mapping.schedule import link_rates
+from dse.mapping.space import rate_of
+from dse.mapping.streaming import vector_cycles
+from dse.workload.layer import Layer, Workload
+from dse.workload.precision import bits_of
+
+
+def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[float, float]:
+    """Bytes an inference must at least read from and write to DRAM; (0, 0) without DRAM.
+
+    Read are the network's inputs (what its layers touch of them) and the weights beyond all
+    on-chip room (buffers, L2, NVM); written are its outputs.
+    """
+    if not has_link(chip, "dram"):
+        return 0.0, 0.0
+    room = float(chip.buffer.capacity_bytes) * cores
+    for name in ("l2", "nvm"):
+        if has_link(chip, name):
+            room += chip.links[name].capacity_bytes
+    weights: dict[str, float] = {}
+    inputs: dict[str, float] = {}
+    outputs = 0.0
+    for layer in workload.layers:
+        if layer.w_elements and not layer.w_is_activation:
+            name = weight_name(layer)
+            weights[name] = min(layer.w_bytes, weights.get(name, layer.w_bytes))
+        main, _ = operands(layer, workload)
+        if len(main) == 1 and main[0] in workload.inputs and layer.kind == "compute":
+            need = _input_bytes(layer)
+            inputs[main[0]] = min(need, inputs.get(main[0], need))
+        if layer.outputs and layer.outputs[0] in workload.outputs:
+            outputs += layer.o_bytes
+    return sum(inputs.values()) + max(0.0, sum(weights.values()) - room), outputs
+
+
+def _input_bytes(layer: Layer) -> float:
+    return least_input_elements(layer) * bits_of(layer.i_format) / 8
+
+
+def _layer_s(layer: Layer, chip: Chip, cores: int) -> float:
+    """Time of a layer with every unit that can run it at its peak, s."""
+    if layer.kind == "host":
+        operations = sum(n for _, n in layer.vector_ops)
+        return operations / chip.host.ops_per_s if operations else 0.0
+    bits = bits_of(layer.o_format)
+    if layer.kind == "vector":
+        bits = max(bits, bits_of(layer.i_format))
+    vector = vector_cycles(chip, layer.vector_ops, bits) / cores
+    array = 0.0
+    if layer.nest is not None:
+        if layer.nest.depthwise and chip.array.depthwise == "vector":
+            peak = min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add"))
+        else:
+            _, rate = rate_of(chip.array.rates, layer.w_format, layer.i_format)
+            peak = chip.array.macs_per_cycle * rate
+        array = layer.macs / (peak * cores)
+    return max(array, vector) / chip.f_hz
+
+
+def roofline_latency_s(workload: Workload, chip: Chip, cores: int = 1) -> float:
+    """Lower bound of the latency of one inference, s.
+
+    The larger of compute (each layer at the peak of the units that can run it) and of external
+    bytes over DRAM bandwidth, and the time to invoke.
+
+    Raises:
+        UnmappableError: no unit runs a layer's formats or functions.
+    """
+    compute = sum(_layer_s(layer, chip, cores) for layer in workload.layers)
+    read, written = external_bytes(workload, chip, cores)
+    rate = link_rates(chip)[0]
+    transfer = (read + written) / rate if rate > 0.0 else 0.0
+    return chip.overheads.invoke_s + max(compute, transfer)
+
+
+def roofline_energy_j(workload: Workload, chip: Chip, cores: int = 1) -> float:
+    """Lower bound of the energy of one inference, J.
+
+    MACs and vector operations at their prices, external bytes at the price of DRAM and PHY, and
+    the static power of one working core over the roofline latency.
+    """
+    energy = chip.mapping_static_w * roofline_latency_s(workload, chip, cores)
+    for layer in workload.layers:
+        if layer.kind == "host":
+            energy += chip.prices.get("host.op", 0.0) * sum(n for _, n in layer.vector_ops)
+            continue
+        wide = bits_of(layer.o_format) > 8
+        if layer.kind == "vector":
+            wide = wide or bits_of(layer.i_format) > 8
+        for function, amount in layer.vector_ops:
+            price = chip.prices[f"vector.{function}{'.wide' if wide else ''}"]
+            energy += price * amount
+        if layer.nest is None:
+            continue
+        if layer.nest.depthwise and chip.array.depthwise == "vector":
+            energy += layer.macs * (chip.prices["vector.mul"] + chip.prices["vector.add"])
+        else:
+            pair, _ = rate_of(chip.array.rates, layer.w_format, layer.i_format)
+            energy += layer.macs * chip.prices[f"mac.{pair.replace('x', '.')}"]
+    read, written = external_bytes(workload, chip, cores)
+    if read + written > 0.0:
+        energy += read * byte_price(chip, "dram", write=False)
+        energy += written * byte_price(chip, "dram", write=True)
+    return energy

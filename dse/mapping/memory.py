@@ -1,0 +1,241 @@
+"""The memory plan of a network: which tensors stay on the chip, and so where each layer finds its
+operands.
+
+Activations live from the layer that makes them to the last one that reads them. The *store* is the
+shared L2 if the chip has one, else a share of the buffer. On a chip without DRAM everything must
+fit; with DRAM, the activations that save most traffic per byte and layer of lifetime are kept, then
+weights in what is left. Fragmentation is not modelled: a store is full when the bytes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dse.errors import UnmappableError
+from dse.hardware.chip import Chip
+from dse.mapping.homes import Home, Homes, has_link
+from dse.workload.layer import Layer, Workload
+
+#: Shares of the buffer tried as a store on a chip with DRAM and without L2.
+SHARES = (0.0, 0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Homes of every layer, and what stays on the chip.
+
+    Attributes:
+        homes: per layer.
+        room_bytes: buffer of one core left to each layer's tiles.
+        kept: activations that never leave the chip.
+        resident_weights: weight tensors that stay on the chip between inferences.
+        resident_bytes: room taken between inferences, by memory.
+        peak_bytes: most bytes of activations in the store at once.
+    """
+
+    homes: tuple[Homes, ...]
+    room_bytes: tuple[float, ...]
+    kept: tuple[str, ...]
+    resident_weights: tuple[str, ...]
+    resident_bytes: Mapping[str, float]
+    peak_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """A tensor from layer ``first`` to layer ``last``, read by ``readers`` layers."""
+
+    name: str
+    bytes: float
+    first: int
+    last: int
+    readers: int
+
+
+def operands(layer: Layer, workload: Workload) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Activation tensors read as main and as side input (or second operand)."""
+    names = [
+        name
+        for name in layer.inputs
+        if name in workload.tensors
+        and workload.tensors[name].role != "weight"
+        and name != layer.w_tensor
+    ]
+    if layer.kind == "compute":
+        return tuple(names[:1]), tuple(names[1:])
+    return tuple(names), ()
+
+
+def lifetimes(workload: Workload) -> dict[str, Lifetime]:
+    """Lifetime of every activation, network input and output, by tensor name."""
+    end = len(workload.layers) - 1
+    first: dict[str, int] = dict.fromkeys(workload.inputs, 0)
+    last: dict[str, int] = {}
+    readers: dict[str, int] = {}
+    for number, layer in enumerate(workload.layers):
+        for name in layer.outputs:
+            first.setdefault(name, number)
+        read = {name for group in operands(layer, workload) for name in group}
+        if layer.w_is_activation and layer.w_tensor:
+            read.add(layer.w_tensor)
+        for name in read:
+            first.setdefault(name, 0)
+            last[name] = number
+            readers[name] = readers.get(name, 0) + 1
+    for name in workload.outputs:
+        last[name] = end
+    return {
+        name: Lifetime(
+            name,
+            float(workload.tensors[name].bytes),
+            begin,
+            max(begin, last.get(name, begin)),
+            readers.get(name, 0),
+        )
+        for name, begin in first.items()
+        if name in workload.tensors and workload.tensors[name].role != "weight"
+    }
+
+
+def plan_memory(workload: Workload, chip: Chip, share: float = 0.0, cores: int = 1) -> MemoryPlan:
+    """Where everything lives.
+
+    Args:
+        share: part of the buffer that keeps tensors (chips with DRAM and without L2 only).
+        cores: cores the network is split over; what stays in their buffers is taken as spread
+            evenly.
+
+    Raises:
+        UnmappableError: a chip without DRAM on which activations or weights do not fit.
+    """
+    dram, l2 = has_link(chip, "dram"), has_link(chip, "l2")
+    store: Home = "l2" if l2 else "buffer"
+    buffer_bytes = float(chip.buffer.capacity_bytes) * cores
+    capacity = chip.links["l2"].capacity_bytes if l2 else buffer_bytes * (share if dram else 1.0)
+    lives = lifetimes(workload)
+    live = [0.0] * len(workload.layers)
+    if dram:
+        kept = _keep(workload, lives, capacity, live)
+    else:
+        kept = _keep_all(workload, lives, capacity, live, store)
+    peak = max(live, default=0.0)
+    weights, resident = _place_weights(workload, chip, store, capacity - peak, dram)
+    places: dict[str, Home] = {name: store if name in kept else "dram" for name in lives}
+    in_store = resident.get(store, 0.0)
+    if store == "l2":
+        rooms = [float(chip.buffer.capacity_bytes)] * len(live)
+    elif dram:
+        rooms = [(buffer_bytes - peak - in_store) / cores] * len(live)
+    else:
+        rooms = [(buffer_bytes - now - in_store) / cores for now in live]
+    homes = tuple(
+        _homes(layer, workload, places, weights, store, dram) for layer in workload.layers
+    )
+    stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
+    return MemoryPlan(homes, tuple(rooms), tuple(sorted(kept)), stays, resident, peak)
+
+
+def _homes(
+    layer: Layer,
+    workload: Workload,
+    places: Mapping[str, Home],
+    weights: Mapping[str, Home],
+    store: Home,
+    dram: bool,
+) -> Homes:
+    outside: Home = "dram" if dram else store
+
+    def common(names: tuple[str, ...]) -> Home:
+        found = [places.get(name, outside) for name in names]
+        return "dram" if "dram" in found else found[0] if found else outside
+
+    main, side = operands(layer, workload)
+    if layer.w_is_activation:
+        second = places.get(layer.w_tensor or "", outside)
+    else:
+        second = weights.get(weight_name(layer), outside)
+    return Homes(second, common(main), common(layer.outputs[:1]), common(side))
+
+
+def weight_name(layer: Layer) -> str:
+    """The stored tensor a layer's weights come from (the layer's name if it has none)."""
+    return layer.w_tensor or layer.name
+
+
+def _keep(
+    workload: Workload, lives: Mapping[str, Lifetime], capacity: float, live: list[float]
+) -> set[str]:
+    """Activations kept in ``capacity`` bytes, best saving first; ``live`` gains their bytes."""
+    outside = {*workload.inputs, *workload.outputs}
+    inner = [
+        life
+        for name, life in lives.items()
+        if name not in outside and workload.tensors[name].role == "activation" and life.readers
+    ]
+    # Bytes saved are (1 store + readers) * size; the cost is size * layers of lifetime.
+    inner.sort(key=lambda t: (-(1 + t.readers) / (t.last - t.first + 1), t.first, t.name))
+    kept: set[str] = set()
+    for life in inner:
+        span = range(life.first, life.last + 1)
+        if all(live[n] + life.bytes <= capacity for n in span):
+            kept.add(life.name)
+            for n in span:
+                live[n] += life.bytes
+    return kept
+
+
+def _keep_all(
+    workload: Workload,
+    lives: Mapping[str, Lifetime],
+    capacity: float,
+    live: list[float],
+    store: Home,
+) -> set[str]:
+    for life in lives.values():
+        for n in range(life.first, life.last + 1):
+            live[n] += life.bytes
+    for layer, need in zip(workload.layers, live, strict=True):
+        if need > capacity:
+            raise UnmappableError(
+                f"layer {layer.name}: {need:.0f} bytes of activations are alive, "
+                f"the {store} has {capacity:.0f} and the chip has no DRAM",
+                field=f"{store}.bytes",
+                mend=f"enlarge the {store}, add DRAM, or lower the input resolution",
+            )
+    return set(lives)
+
+
+def _place_weights(
+    workload: Workload, chip: Chip, store: Home, left: float, dram: bool
+) -> tuple[dict[str, Home], dict[str, float]]:
+    """Home of every weight tensor, the biggest first into NVM and then into the store."""
+    sizes: dict[str, tuple[float, str]] = {}
+    for layer in workload.layers:
+        if layer.w_elements and not layer.w_is_activation:
+            name = weight_name(layer)
+            most = max(layer.w_bytes, sizes.get(name, (0.0, ""))[0])
+            sizes[name] = (most, layer.name)
+    room: dict[Home, float] = {}
+    if has_link(chip, "nvm"):
+        room["nvm"] = chip.links["nvm"].capacity_bytes
+    room[store] = left
+    places: dict[str, Home] = {}
+    taken: dict[str, float] = {}
+    for name, (need, layer_name) in sorted(sizes.items(), key=lambda item: (-item[1][0], item[0])):
+        home = next((h for h, free in room.items() if need <= free), None)
+        if home is not None:
+            room[home] -= need
+            taken[home] = taken.get(home, 0.0) + need
+        elif dram:
+            home = "dram"
+        else:
+            free = max(room.values())
+            raise UnmappableError(
+                f"layer {layer_name}: its weights need {need:.0f} bytes, "
+                f"{free:.0f} are left on the chip, which has no DRAM",
+                field="nvm.bytes" if "nvm" in room else f"{store}.bytes",
+                mend="enlarge the memory that holds weights, or use fewer weight bits",
+            )
+        places[name] = home
+    return places, taken

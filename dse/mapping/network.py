@@ -1,0 +1,190 @@
+"""A whole network on a chip: memory plan, one mapping per distinct layer, and the layer table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dse.errors import InputError, UnmappableError
+from dse.hardware.chip import Chip
+from dse.mapping.homes import has_link
+from dse.mapping.mapper import Objective, map_layer
+from dse.mapping.memory import SHARES, MemoryPlan, plan_memory
+from dse.mapping.schedule import (
+    ENGINES,
+    LayerSchedule,
+    Program,
+    layer_latencies_s,
+    link_rates,
+    price,
+    program_latency_s,
+    unroll,
+)
+from dse.workload.layer import Workload
+
+#: What the layer table calls the engines.
+BOTTLENECKS = dict(zip(ENGINES, ("compute", "vector", "buffer port", "dma", "host"), strict=True))
+
+
+def map_network(
+    workload: Workload, chip: Chip, objective: Objective = "edp", *, cores: int = 1
+) -> Program:
+    """One inference of a network: its layers mapped one by one under the best memory plan.
+
+    Several memory plans are tried (see :data:`SHARES`) and the best by ``objective`` is kept. Each
+    layer is mapped for the same objective on its own: the sum of best layers.
+
+    Raises:
+        UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
+    """
+    if not workload.layers:
+        raise InputError(f"network {workload.name} has no layers")
+    best: tuple[tuple[float, float, float], Program] | None = None
+    first_error: UnmappableError | None = None
+    seen: list[MemoryPlan] = []
+    for share in _shares(chip, cores):
+        try:
+            plan = plan_memory(workload, chip, share, cores)
+            if plan in seen:
+                continue
+            seen.append(plan)
+            program = _program(workload, chip, objective, plan, cores)
+        except UnmappableError as error:
+            first_error = first_error or error
+            continue
+        score = _score(program, chip, objective)
+        if best is None or score < best[0]:
+            best = (score, program)
+    if best is None:
+        assert first_error is not None
+        raise first_error
+    return best[1]
+
+
+def _shares(chip: Chip, cores: int) -> Sequence[float]:
+    buffer_is_store = has_link(chip, "dram") and not has_link(chip, "l2")
+    return SHARES if buffer_is_store and cores == 1 else (0.0,)
+
+
+def _program(
+    workload: Workload, chip: Chip, objective: Objective, plan: MemoryPlan, cores: int
+) -> Program:
+    schedules = tuple(
+        map_layer(layer, chip, objective, homes=homes, cores=cores, room_bytes=room)
+        for layer, homes, room in zip(workload.layers, plan.homes, plan.room_bytes, strict=True)
+    )
+    notes = (
+        f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip",
+    )
+    return Program(
+        name=workload.name,
+        schedules=schedules,
+        segments=unroll(schedules, prefetch=chip.buffer.double_buffered),
+        cores=cores,
+        invoke_s=chip.overheads.invoke_s,
+        resident_bytes=dict(plan.resident_bytes),
+        notes=notes,
+    )
+
+
+def program_energy_j(program: Program, chip: Chip) -> float:
+    """Energy of one inference alone: counts times prices, and ``mapping_static_w`` times latency."""
+    dynamic = sum(sum(price(s.counts, chip).values()) for s in program.schedules)
+    return dynamic + chip.mapping_static_w * program_latency_s(program, chip)
+
+
+def _score(program: Program, chip: Chip, objective: str) -> tuple[float, float, float]:
+    latency, energy = program_latency_s(program, chip), program_energy_j(program, chip)
+    first = {"edp": latency * energy, "latency": latency, "energy": energy}[objective]
+    return (first, energy, latency)
+
+
+def energy_breakdown_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:
+    """Dynamic energy of a layer by component (the part of an action's name before the dot), J."""
+    out: dict[str, float] = {}
+    for action, joules in price(schedule.counts, chip).items():
+        component = action.partition(".")[0]
+        out[component] = out.get(component, 0.0) + joules
+    return out
+
+
+def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
+    """The layer table: one row per layer, in execution order.
+
+    ``latency_s`` is the increment of completion time, ``cycles`` the same in chip cycles,
+    ``utilization`` ideal cycles over cycles, ``energy_j`` the dynamic energy (static power is a
+    row of its own in an evaluation) and ``bottleneck`` what most of the layer's time waits for:
+    ``compute``, ``vector``, ``buffer port``, ``dma``, ``host``, a link (``dram``, ``l2``,
+    ``nvm``), ``launch``, ``fill`` or ``drain``.
+    """
+    latencies = layer_latencies_s(program, chip)
+    causes = _causes(program, chip)
+    rows = []
+    for number, (made, latency) in enumerate(zip(program.schedules, latencies, strict=True)):
+        breakdown = energy_breakdown_j(made, chip)
+        cycles = latency * chip.f_hz
+        rows.append(
+            {
+                "name": made.layer,
+                "op": made.op,
+                "unit": made.unit,
+                "macs": made.macs,
+                "cycles": cycles,
+                "latency_s": latency,
+                "utilization": made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
+                "bottleneck": _largest(causes[number]),
+                "energy_j": sum(breakdown.values()),
+                "energy_breakdown_j": breakdown,
+                "dims": _dims(made),
+                "dataflow": made.dataflow,
+                "spatial": dict(made.spatial),
+                "tiles": dict(made.tiles),
+                "order": made.order,
+                "homes": dict(made.homes),
+            }
+        )
+    return rows
+
+
+def _causes(program: Program, chip: Chip) -> list[dict[str, float]]:
+    """Seconds of each layer by what they wait for."""
+    rates = link_rates(chip)
+    causes: list[dict[str, float]] = [{} for _ in program.schedules]
+    for segment in program.segments:
+        seconds = segment.count * segment.step_s(chip.f_hz, rates)
+        cause = segment.stage
+        if cause == "steps":
+            slowest = segment.bottleneck(chip.f_hz, rates)
+            cause = BOTTLENECKS.get(slowest, slowest)
+        into = causes[segment.layer]
+        into[cause] = into.get(cause, 0.0) + seconds
+    return causes
+
+
+def _largest(causes: Mapping[str, float]) -> str:
+    return max(causes, key=lambda name: causes[name]) if causes else "none"
+
+
+def _dims(schedule: LayerSchedule) -> dict[str, int]:
+    return dict(schedule.dims)
+
+
+def explain(schedule: LayerSchedule) -> str:
+    """The mapping of one layer as a loop nest with tiles, traffic and reuse, as text."""
+    head = f"{schedule.layer} ({schedule.op}), {schedule.macs} MACs on the {schedule.unit}"
+    cores = f" of {schedule.cores} cores" if schedule.cores > 1 else ""
+    steps = sum(phase.count for phase in schedule.phases)
+    lines = [head + cores, *schedule.loop_nest]
+    for number, phase in enumerate(schedule.phases, 1):
+        engines = ", ".join(
+            f"{BOTTLENECKS[name]} {cycles:.0f}"
+            for name, cycles in zip(ENGINES, phase.cycles, strict=True)
+            if cycles
+        )
+        lines.append(
+            f"phase {number}: {phase.count} of {steps} steps; cycles a step: {engines or 'none'}; "
+            f"bytes a step: {sum(phase.link_bytes):.0f}"
+        )
+    fill = sum(schedule.fill_weight) + sum(schedule.fill_other)
+    lines.append(f"fill {fill:.0f} B before, drain {sum(schedule.drain):.0f} B after")
+    return "\n".join(lines)
