@@ -22,7 +22,8 @@ from dse.evaluation import (
     workload_on,
 )
 from dse.hardware.chip import Chip
-from dse.mapping import LayerSchedule, Objective
+from dse.mapping.mapper import Objective
+from dse.mapping.schedule import LayerSchedule
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload
 
@@ -56,7 +57,7 @@ def load_chip(path_or_name: str | Path, node: str | int | None = None, **overrid
     Raises:
         InputError: no such chip, a fault in the file, or a chip that cannot be built.
     """
-    from dse.hardware import load_chip as load
+    from dse.hardware.resolve import load_chip as load
 
     paths = {name.replace("__", "."): value for name, value in overrides.items()}
     return load(path_or_name, node=node, overrides=paths or None)
@@ -68,7 +69,7 @@ def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> LayerSc
     Raises:
         UnmappableError: no unit of the chip can run the layer, or it fits no memory.
     """
-    from dse.mapping import map_layer as run
+    from dse.mapping.mapper import map_layer as run
 
     return run(layer, chip, objective)
 

@@ -18,13 +18,13 @@ def models(as_json: bool) -> None:
 
 
 def chips(as_json: bool) -> None:
-    from dse.hardware import list_chips
+    from dse.hardware.library import list_chips
 
     _emit("chips", [_row(chip) for chip in list_chips()], as_json)
 
 
 def templates(as_json: bool) -> None:
-    from dse.hardware import list_templates
+    from dse.hardware.library import list_templates
 
     _emit("templates", [_row(template) for template in list_templates()], as_json)
 
@@ -107,7 +107,9 @@ def _mentions(path: str, text: str) -> bool:
 
 
 def _chip(name: str) -> dict[str, Any] | None:
-    from dse.hardware import chip_table, list_chips, load_chip
+    from dse.hardware.library import list_chips
+    from dse.hardware.resolve import load_chip
+    from dse.hardware.table import chip_table
 
     if name not in {chip.name for chip in list_chips()} and not name.endswith((".yaml", ".yml")):
         return None
@@ -115,7 +117,7 @@ def _chip(name: str) -> dict[str, Any] | None:
 
 
 def _template(name: str) -> dict[str, Any] | None:
-    from dse.hardware import list_templates, load_template
+    from dse.hardware.library import list_templates, load_template
 
     if name not in {template.name for template in list_templates()}:
         return None

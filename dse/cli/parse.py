@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dse.errors import InputError
-from dse.evaluation.design import Value
+
+if TYPE_CHECKING:
+    from dse.evaluation.design import Value
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Value]:

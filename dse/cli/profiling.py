@@ -10,7 +10,7 @@ from dse.schema import SCHEMA_VERSION
 def profile(file: str, chip_name: str | None, runs: int, bind: list[str], as_json: bool) -> None:
     """Time the model here, and simulate it there."""
     from dse.evaluation import evaluate_model, model_at, profile_cpu
-    from dse.hardware import load_chip
+    from dse.hardware.resolve import load_chip
 
     chip = load_chip(chip_name or "edge_vision")
     workload = model_at(file, None, chip, bindings=bindings(bind))

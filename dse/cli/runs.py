@@ -15,7 +15,7 @@ from dse.schema import SCHEMA_VERSION
 if TYPE_CHECKING:
     from dse.evaluation import Evaluation, Fidelity, Value
     from dse.hardware.chip import Chip
-    from dse.mapping import Objective
+    from dse.mapping.mapper import Objective
     from dse.workload import Workload
 
 
@@ -38,7 +38,7 @@ class ModelRequest:
         return split_settings(settings(self.set_))
 
     def load_chip(self) -> Chip:
-        from dse.hardware import load_chip
+        from dse.hardware.resolve import load_chip
 
         overrides = dict(self.groups["chip"])
         node = self.node or overrides.pop("node", None)
@@ -67,8 +67,8 @@ class ModelRequest:
 def map_model(request: ModelRequest, objective: Objective, explain: str | None, as_json: bool) -> None:
     """Layer table of a model on a chip, or the loop nest of one layer."""
     from dse.evaluation import Terms, evaluate_model
-    from dse.mapping import explain as loop_nest
-    from dse.mapping import map_network
+    from dse.mapping.network import explain as loop_nest
+    from dse.mapping.network import map_network
 
     chip = request.load_chip()
     workload = request.load_model(chip)
@@ -173,16 +173,52 @@ def _no_bindings(request: ModelRequest) -> None:
 
 def explain(request: ModelRequest, as_json: bool) -> None:
     """What binds and what the next step buys."""
-    from dse.evaluation import explain_app, explain_model
+    from dse.evaluation import model_at
+    from dse.explain import explain_app, explain_model
 
     if is_app(request.subject):
         _no_bindings(request)
         answer = explain_app(request.subject, request.chip, _app_settings(request), _step_note)
     else:
         chip = request.load_chip()
-        answer = explain_model(request.load_model(chip), chip, _step_note)
+
+        def rebuild(precision: str) -> Workload:
+            return model_at(request.subject, precision, chip, bindings=bindings(request.bind))
+
+        answer = explain_model(request.load_model(chip), chip, rebuild, _step_note)
     if as_json:
         print_json({"schema_version": SCHEMA_VERSION, **answer})
+        return
+    state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+    print(f"{answer['subject']} on {answer['chip']} at {answer['node']}: {state[answer['feasible']]}")
+    for reason in answer["reasons"]:
+        print(f"  - {reason}")
+    print(f"bottleneck: {answer['bottleneck']}")
+    for sentence in answer["summary"]:
+        print(f"  * {sentence}")
+    print()
+    print_table(answer["worst_layers"])
+    if answer["slacks"]:
+        print()
+        print_table(answer["slacks"][:10], title="room left, tightest first")
+    print()
+    print_table([_step_row(step) for step in answer["steps"]], title="one step, by simulation")
+
+
+def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A step and its relative changes."""
+    row = {"step": f"{step['path']}: {step['before']} -> {step['after']}"}
+    for name, (before, after) in step["metrics"].items():
+        if before is None or after is None:
+            row[name] = "-"
+        elif name == "quality":
+            row[name] = f"{after - before:+.2f}"
+        else:
+            row[name] = f"{after / before - 1.0:+.1%}" if before else "-"
+    row["feasible"] = {True: "yes", None: "-"}.get(step["feasible"], "no")
+    if step["feasible"] is False and step["reasons"]:
+        row["feasible"] = "no: " + step["reasons"][0][:60]
+    return row
 
 
 def _step_note(done: int, wanted: int) -> None:

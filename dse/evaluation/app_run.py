@@ -10,16 +10,20 @@ from dse.apps.tasks import policy_of, task_name
 from dse.errors import UnmappableError
 from dse.evaluation.bottleneck import bottleneck, worst_layer
 from dse.evaluation.economics import lifetime_carbon_kg
-from dse.evaluation.energy import dynamic_by_scope_j, layer_energy_j, static_by_scope_w
+from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
-from dse.mapping import Objective, map_network, roofline
+from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
+from dse.mapping.mapper import Objective
+from dse.mapping.network import energy_breakdown_j, map_network
 from dse.mapping.schedule import Program, program_latency_s
 from dse.quality import quality
-from dse.simulation import TaskStats, Timeline, simulate, task_stats
+from dse.simulation.run import simulate
+from dse.simulation.stats import TaskStats, task_stats
+from dse.simulation.task import Timeline
 from dse.workload import Workload
 
 
@@ -122,12 +126,11 @@ def _load(
     )
     rate = stream_rate_hz(app, stream)
     if fidelity == "roofline":
-        bound = roofline(workload, chip, cores=cores)
-        moved = {"dram": bound.dram_bytes}
-        joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
-        return _Load(
-            stream, workload, None, rate, bound.latency_s, cores, moved, joules, verdict
-        )
+        latency = roofline_latency_s(workload, chip, cores)
+        moved = {"dram": sum(external_bytes(workload, chip, cores))}
+        dynamic = roofline_energy_j(workload, chip, cores) - chip.mapping_static_w * latency
+        joules = dict.fromkeys(("npu", "die", "die_dram"), dynamic)
+        return _Load(stream, workload, None, rate, latency, cores, moved, joules, verdict)
     program = map_network(workload, chip, objective, cores=cores)
     return _Load(
         stream,
@@ -209,7 +212,7 @@ def _expected(
     parts: dict[str, float] = {"static": static["die_dram"] * app.horizon_s}
     for load in loads:
         for schedule in load.program.schedules if load.program else ():
-            for name, joules in layer_energy_j(schedule, chip).items():
+            for name, joules in energy_breakdown_j(schedule, chip).items():
                 parts[name] = parts.get(name, 0.0) + joules * load.rate_hz * frames
     return replace(
         base,

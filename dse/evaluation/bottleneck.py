@@ -3,28 +3,8 @@
 from __future__ import annotations
 
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.schedule import ENGINES, Program, layer_latencies_s, link_rates
-
-
-def layer_bottlenecks(program: Program, chip: Chip) -> list[str]:
-    """For each layer the resource that sets most of its time.
-
-    ``launch`` for the start of the layer, ``fill`` for the first load and the last store, else the
-    engine or link that is the slowest in the steps.
-    """
-    rates = link_rates(chip)
-    times: list[dict[str, float]] = [{} for _ in program.schedules]
-    for segment in program.segments:
-        seconds = segment.count * segment.step_s(chip.f_hz, rates)
-        if segment.stage == "launch":
-            name = "launch"
-        elif segment.stage in ("fill", "drain"):
-            name = "fill"
-        else:
-            name = segment.bottleneck(chip.f_hz, rates)
-        found = times[segment.layer]
-        found[name] = found.get(name, 0.0) + seconds
-    return [max(found, key=lambda name: found[name]) if found else "none" for found in times]
+from dse.mapping.network import BOTTLENECKS, layer_rows
+from dse.mapping.schedule import ENGINES, Program, link_rates
 
 
 def resource_use(program: Program, chip: Chip) -> dict[str, float]:
@@ -42,7 +22,11 @@ def resource_use(program: Program, chip: Chip) -> dict[str, float]:
         for name, amount, rate in zip(LINKS, segment.link_bytes, rates, strict=True):
             if amount > 0.0 and rate > 0.0:
                 busy[name] += segment.count * amount / rate
-    return {name: seconds / total for name, seconds in busy.items() if seconds > 0.0}
+    return {
+        BOTTLENECKS.get(name, name): seconds / total
+        for name, seconds in busy.items()
+        if seconds > 0.0
+    }
 
 
 def bottleneck(program: Program, chip: Chip) -> str:
@@ -53,8 +37,7 @@ def bottleneck(program: Program, chip: Chip) -> str:
 
 def worst_layer(program: Program, chip: Chip) -> str:
     """The layer that takes longest and what bounds it, in words."""
-    seconds = layer_latencies_s(program, chip)
-    index = max(range(len(seconds)), key=lambda i: seconds[i])
-    resource = layer_bottlenecks(program, chip)[index]
-    share = seconds[index] / max(sum(seconds), 1e-30)
-    return f"layer {program.schedules[index].layer} ({share:.0%} of its time, bound by {resource})"
+    rows = layer_rows(program, chip)
+    worst = max(rows, key=lambda row: row["latency_s"])
+    share = worst["latency_s"] / max(sum(row["latency_s"] for row in rows), 1e-30)
+    return f"layer {worst['name']} ({share:.0%} of its time, bound by {worst['bottleneck']})"

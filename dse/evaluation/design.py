@@ -10,11 +10,11 @@ import dse
 from dse.apps import App, Stream, load_app
 from dse.errors import InputError
 from dse.evaluation.app_run import evaluate_app
-from dse.evaluation.model_run import Fidelity
 from dse.evaluation.record import Evaluation
+from dse.evaluation.terms import Fidelity
 from dse.files import nearest
-from dse.hardware import load_chip
 from dse.hardware.chip import Chip
+from dse.hardware.resolve import load_chip
 from dse.schema import digest
 from dse.workload import Model, Workload, load_model, parse_precision
 from dse.workload.lower import UnknownOps

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from dse.hardware import carbon, unit_cost
 from dse.hardware.chip import Chip
+from dse.hardware.cost import carbon, unit_cost
 
 HOURS_PER_YEAR = 8766.0
 
@@ -35,5 +34,4 @@ def lifetime_carbon_kg(
 ) -> float:
     """Embodied carbon of the module's silicon plus its operation over the lifetime, kg CO2e."""
     hours = lifetime_years * duty * HOURS_PER_YEAR
-    record: Any = carbon(chip, energy_j=power_w * hours * 3600.0, grid=grid)
-    return float(record.total_kg)
+    return carbon(chip, energy_j=power_w * hours * 3600.0, grid=grid).total_kg

@@ -5,25 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dse.hardware.chip import SCOPES, Chip
-from dse.mapping.schedule import LayerSchedule, Program, price
-
-#: Component of an action: the part before the first dot (``buffer.read_bit`` -> ``buffer``).
-ON_MODULE = "pmic"
-
-
-def component(action: str) -> str:
-    """The component an action belongs to."""
-    return action.partition(".")[0]
-
-
-def layer_energy_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:
-    """Dynamic energy of one layer by component, J (scope ``die_dram``)."""
-    out: dict[str, float] = {}
-    for action, joules in price(schedule.counts, chip).items():
-        name = component(action)
-        out[name] = out.get(name, 0.0) + joules
-    return out
-
+from dse.mapping.schedule import Program, price
 
 def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:
     """Dynamic energy of one inference in the scopes ``npu``, ``die`` and ``die_dram``, J."""

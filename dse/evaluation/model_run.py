@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from dse.errors import UnmappableError
-from dse.evaluation.bottleneck import layer_bottlenecks, resource_use
+from dse.evaluation.bottleneck import resource_use
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import (
     dynamic_by_scope_j,
-    layer_energy_j,
     static_by_component_w,
     static_by_scope_w,
 )
@@ -21,11 +20,13 @@ from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping import map_network, roofline
+from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
+from dse.mapping.network import energy_breakdown_j, layer_rows, map_network
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
 from dse.quality import Quality, quality
-from dse.simulation import simulate_alone, write_trace
 from dse.simulation.power import window_peak
+from dse.simulation.run import simulate_alone
+from dse.simulation.trace import write_trace
 from dse.workload import Workload
 
 
@@ -103,7 +104,7 @@ def _analytic(program: Program, chip: Chip) -> _Run:
     for schedule, seconds in zip(program.schedules, layer_s, strict=True):
         if seconds > 0.0:
             edges.append(edges[-1] + seconds)
-            joules = sum(layer_energy_j(schedule, chip).values())
+            joules = sum(energy_breakdown_j(schedule, chip).values())
             watts.append(joules / seconds + static["die_dram"])
     peak = window_peak(np.array(edges), np.array(watts), 1e-3)
     return _Run(
@@ -137,7 +138,7 @@ def _simulated(program: Program, chip: Chip, trace: str | None) -> _Run:
 def _filled(
     base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Terms
 ) -> Evaluation:
-    layers, breakdown = layer_rows(program, chip, run.layer_s, run.static_j, run.module_j)
+    layers, breakdown = module_rows(program, chip, run.layer_s, run.static_j, run.module_j)
     power = run.module_j / run.latency_s
     usage = resource_use(program, chip)
     ideal = sum(schedule.ideal_cycles for schedule in program.schedules)
@@ -163,7 +164,7 @@ def _filled(
     )
 
 
-def layer_rows(
+def module_rows(
     program: Program,
     chip: Chip,
     layer_s: Sequence[float],
@@ -176,35 +177,24 @@ def layer_rows(
     is applied to all. The time of the driver call is in the row ``idle``; the static energy of the
     whole inference in the row ``static``.
     """
-    per_layer = [layer_energy_j(schedule, chip) for schedule in program.schedules]
-    below = sum(sum(parts.values()) for parts in per_layer) + sum(static_j.values())
+    table = layer_rows(program, chip)
+    below = sum(row["energy_j"] for row in table) + sum(static_j.values())
     factor = module_j / below if below else 1.0
     rows: list[LayerRow] = []
     breakdown: dict[str, float] = {}
-    for schedule, parts, seconds, slow in zip(
-        program.schedules, per_layer, layer_s, layer_bottlenecks(program, chip), strict=True
-    ):
+    for row, schedule, seconds in zip(table, program.schedules, layer_s, strict=True):
         cycles = seconds * chip.f_hz
-        rows.append(
-            LayerRow(
-                name=schedule.layer,
-                op=schedule.op,
-                macs=schedule.macs,
-                cycles=cycles,
-                latency_s=seconds,
-                energy_j=sum(parts.values()) * factor,
-                utilization=schedule.ideal_cycles / cycles if cycles else 0.0,
-                bottleneck=slow,
-                energy_breakdown_j={k: v * factor for k, v in sorted(parts.items())},
-                spatial=schedule.spatial,
-                tiles=schedule.tiles,
-                dataflow=schedule.dataflow,
-                order=schedule.order,
-                homes=schedule.homes,
-            )
-        )
+        parts = {k: v * factor for k, v in sorted(row["energy_breakdown_j"].items())}
+        changed = {
+            "cycles": cycles,
+            "latency_s": seconds,
+            "energy_j": row["energy_j"] * factor,
+            "utilization": schedule.ideal_cycles / cycles if cycles else 0.0,
+            "energy_breakdown_j": parts,
+        }
+        rows.append(LayerRow(**{**row, **changed}))
         for name, joules in parts.items():
-            breakdown[name] = breakdown.get(name, 0.0) + joules * factor
+            breakdown[name] = breakdown.get(name, 0.0) + joules
     statics = {name: joules * factor for name, joules in sorted(static_j.items())}
     breakdown |= {f"static.{name}": joules for name, joules in statics.items()}
     rows.append(_extra("static", sum(statics.values()), 0.0, statics))
@@ -226,22 +216,26 @@ def link_totals(program: Program) -> dict[str, float]:
 
 
 def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> Evaluation:
-    """The network-level bounds; layer rows carry their ideal cycles only."""
-    bound = roofline(workload, chip, cores=terms.cores)
-    parts = {"array": bound.compute_s, "dram": bound.link_s}
+    """The network-level bounds; layer rows carry nothing but their MACs."""
+    latency = roofline_latency_s(workload, chip, terms.cores)
+    energy = roofline_energy_j(workload, chip, terms.cores)
+    moved = sum(external_bytes(workload, chip, terms.cores))
+    use = {"compute": workload.macs / (chip.peak_macs_per_s * latency)}
+    if moved:
+        use["dram"] = moved / (chip.links["dram"].bytes_per_s * latency)
     rows = tuple(
         LayerRow(layer.name, layer.op, layer.macs, 0.0, 0.0, 0.0, 0.0, "bound", {})
         for layer in workload.layers
     )
     return replace(
         base,
-        latency_s=bound.latency_s,
-        energy_j=bound.energy_j,
-        average_power_w=bound.energy_j / bound.latency_s,
-        throughput_per_s=1.0 / bound.latency_s,
-        utilization=bound.compute_s / bound.latency_s,
-        dram_bytes=bound.dram_bytes,
-        resource_utilization={name: s / bound.latency_s for name, s in parts.items()},
-        bottleneck=max(parts, key=lambda name: parts[name]),
+        latency_s=latency,
+        energy_j=energy,
+        average_power_w=energy / latency,
+        throughput_per_s=1.0 / latency,
+        utilization=use["compute"],
+        dram_bytes=moved,
+        resource_utilization=use,
+        bottleneck=max(use, key=lambda name: use[name]),
         layers=rows,
     )

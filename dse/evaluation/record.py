@@ -26,6 +26,7 @@ class LayerRow:
     utilization: float
     bottleneck: str
     energy_breakdown_j: Mapping[str, float]
+    unit: str = ""
     dims: Mapping[str, int] = field(default_factory=dict)
     spatial: Mapping[str, int] = field(default_factory=dict)
     tiles: Mapping[str, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dse.mapping import Objective
+from dse.mapping.mapper import Objective
 
 Fidelity = Literal["roofline", "analytic", "simulate"]
 FIDELITIES: tuple[Fidelity, ...] = ("roofline", "analytic", "simulate")

@@ -1,6 +1,7 @@
 """Sensitivity and bottlenecks: what binds, and what the next step buys."""
 
 from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
+from dse.explain.run import explain_app, explain_model
 from dse.explain.steps import Step, ladder_steps, natural_steps
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "Step",
     "describe",
     "effects",
+    "explain_app",
+    "explain_model",
     "ladder_steps",
     "natural_steps",
     "sentences",

@@ -16,7 +16,7 @@ from dse.evaluation import (
 )
 from dse.explain.feedback import Effect, Slack, effects, sentences, slacks
 from dse.explain.steps import Step, natural_steps
-from dse.hardware import load_chip
+from dse.hardware.resolve import resolve
 from dse.hardware.chip import Chip
 from dse.workload import Workload, parse_precision
 
@@ -64,20 +64,12 @@ def explain_model(
     """
     base = evaluate_model(workload, chip)
     steps = natural_steps(None, chip, {"model": workload.precision.name})
-    spec_source = chip.source
-
     def evaluate(step: Step) -> Evaluation:
         if step.group == "model":
             parse_precision(str(step.after))
             return evaluate_model(rebuild(str(step.after)), chip)
         key = step.path.removeprefix("chip.")
-        overrides = dict(chip.overrides)
-        node = f"{chip.node_nm}nm"
-        if key == "node":
-            node = str(step.after)
-        else:
-            overrides[key] = step.after
-        return evaluate_model(workload, load_chip(spec_source, node=node, overrides=overrides))
+        return evaluate_model(workload, resolve(chip.spec.with_values({key: step.after})))
 
     return _answer(base, [], effects(base, steps, counted(evaluate, len(steps), on_step)))
 

@@ -122,7 +122,7 @@ def _die_static(
     if spec.dram.channels:
         phy = tech.dram(spec.dram.kind).phy_idle_w_per_channel * spec.dram.channels
         wake = number("dram_wake_s")
-        low = phy * number("phy_gated_share")
+        low = phy if spec.dram.reserved_fraction else phy * number("phy_gated_share")
         parts.append(StaticPower("phy_idle", "die", phy, phy, low, False, wake, phy * wake))
     return parts
 
@@ -133,6 +133,11 @@ def _steady(component: str, watts: float) -> StaticPower:
 
 
 def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
+    """Standby, power-down while waiting, self-refresh while gated.
+
+    A memory that others use too (``reserved_fraction`` above 0: cameras, CPU, display) is never
+    put to self-refresh, and its PHY stays up.
+    """
     if not spec.dram.channels:
         return []
     dram = tech.dram(spec.dram.kind)
@@ -140,7 +145,7 @@ def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
     refresh = dram.self_refresh_w_per_gib * spec.dram.capacity_bytes / _GIB
     idle = max(active * number("dram_idle_share"), refresh)
     wake = number("dram_wake_s")
-    low = min(refresh, idle)
+    low = idle if spec.dram.reserved_fraction else min(refresh, idle)
     return [
         StaticPower("dram_background", "die_dram", active, idle, low, False, wake, active * wake)
     ]

@@ -6,14 +6,37 @@ The names below are loaded when they are first used, so that importing the packa
 * ``map_network``, ``layer_rows``, ``explain``, ``energy_breakdown_j``, ``program_energy_j``
   (``network``)
 * ``Homes``, ``default_homes`` (``homes``); ``plan_memory`` (``memory``)
-* ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
+* ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll`` (``schedule``)
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dse.mapping.bounds import (
+        Roofline,
+        external_bytes,
+        roofline,
+        roofline_energy_j,
+        roofline_latency_s,
+    )
+    from dse.mapping.homes import Homes, default_homes
+    from dse.mapping.mapper import cache_statistics, clear_cache, map_layer, warm_up
+    from dse.mapping.memory import plan_memory
+    from dse.mapping.network import (
+        energy_breakdown_j,
+        explain,
+        layer_rows,
+        map_network,
+        program_energy_j,
+    )
+    from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
+
+#: What the mapper may minimise.
+Objective = Literal["edp", "latency", "energy"]
 
 _HOME = {
     "map_layer": "mapper",
@@ -28,6 +51,8 @@ _HOME = {
     "Homes": "homes",
     "default_homes": "homes",
     "plan_memory": "memory",
+    "roofline": "bounds",
+    "Roofline": "bounds",
     "roofline_latency_s": "bounds",
     "roofline_energy_j": "bounds",
     "external_bytes": "bounds",
@@ -38,7 +63,31 @@ _HOME = {
     "unroll": "schedule",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0604
+__all__ = [
+    "Homes",
+    "LayerSchedule",
+    "Objective",
+    "Phase",
+    "Program",
+    "Roofline",
+    "Segment",
+    "cache_statistics",
+    "clear_cache",
+    "default_homes",
+    "energy_breakdown_j",
+    "explain",
+    "external_bytes",
+    "layer_rows",
+    "map_layer",
+    "map_network",
+    "plan_memory",
+    "program_energy_j",
+    "roofline",
+    "roofline_energy_j",
+    "roofline_latency_s",
+    "unroll",
+    "warm_up",
+]
 
 
 def __getattr__(name: str) -> Any:

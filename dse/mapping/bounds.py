@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dse.hardware.chip import Chip
-from dse.mapping.homes import byte_price, has_link
+from dse.mapping.homes import byte_price, has_link, price_of
 from dse.mapping.memory import operands, weight_name
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
 from dse.mapping.space import rate_of
-from dse.mapping.streaming import vector_cycles
+from dse.mapping.streaming import add, merge, vector_counts, vector_cycles
 from dse.workload.layer import Layer, Workload
 from dse.workload.precision import bits_of
 
@@ -65,11 +67,29 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> float:
     return max(array, vector) / chip.f_hz
 
 
-def roofline_latency_s(workload: Workload, chip: Chip, cores: int = 1) -> float:
-    """Lower bound of the latency of one inference, s.
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Lower bounds of one inference.
 
-    The larger of compute (each layer at the peak of the units that can run it) and of external
-    bytes over DRAM bandwidth, and the time to invoke.
+    Attributes:
+        compute_s: every layer at the peak of the units that can run it.
+        link_s: external bytes over DRAM bandwidth.
+        latency_s: the larger of the two, and the time to invoke.
+        dram_bytes: external bytes, read and written.
+        dynamic_j: MACs and vector operations at their prices, external bytes at those of DRAM.
+        energy_j: with the static power of one working core over ``latency_s``.
+    """
+
+    compute_s: float
+    link_s: float
+    latency_s: float
+    dram_bytes: float
+    dynamic_j: float
+    energy_j: float
+
+
+def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
+    """Bounds that no schedule of the mapper or simulator can beat.
 
     Raises:
         UnmappableError: no unit runs a layer's formats or functions.
@@ -78,35 +98,42 @@ def roofline_latency_s(workload: Workload, chip: Chip, cores: int = 1) -> float:
     read, written = external_bytes(workload, chip, cores)
     rate = link_rates(chip)[0]
     transfer = (read + written) / rate if rate > 0.0 else 0.0
-    return chip.overheads.invoke_s + max(compute, transfer)
+    latency = chip.overheads.invoke_s + max(compute, transfer)
+    dynamic = sum(_layer_j(layer, chip) for layer in workload.layers)
+    if read + written > 0.0:
+        dynamic += read * byte_price(chip, "dram", write=False)
+        dynamic += written * byte_price(chip, "dram", write=True)
+    return Roofline(
+        compute_s=compute,
+        link_s=transfer,
+        latency_s=latency,
+        dram_bytes=read + written,
+        dynamic_j=dynamic,
+        energy_j=dynamic + chip.mapping_static_w * latency,
+    )
+
+
+def roofline_latency_s(workload: Workload, chip: Chip, cores: int = 1) -> float:
+    """Lower bound of the latency of one inference, s; see :func:`roofline`."""
+    return roofline(workload, chip, cores).latency_s
 
 
 def roofline_energy_j(workload: Workload, chip: Chip, cores: int = 1) -> float:
-    """Lower bound of the energy of one inference, J.
+    """Lower bound of the energy of one inference, J; see :func:`roofline`."""
+    return roofline(workload, chip, cores).energy_j
 
-    MACs and vector operations at their prices, external bytes at the price of DRAM and PHY, and
-    the static power of one working core over the roofline latency.
-    """
-    energy = chip.mapping_static_w * roofline_latency_s(workload, chip, cores)
-    for layer in workload.layers:
-        if layer.kind == "host":
-            energy += chip.prices.get("host.op", 0.0) * sum(n for _, n in layer.vector_ops)
-            continue
-        wide = bits_of(layer.o_format) > 8
-        if layer.kind == "vector":
-            wide = wide or bits_of(layer.i_format) > 8
-        for function, amount in layer.vector_ops:
-            price = chip.prices[f"vector.{function}{'.wide' if wide else ''}"]
-            energy += price * amount
-        if layer.nest is None:
-            continue
-        if layer.nest.depthwise and chip.array.depthwise == "vector":
-            energy += layer.macs * (chip.prices["vector.mul"] + chip.prices["vector.add"])
-        else:
-            pair, _ = rate_of(chip.array.rates, layer.w_format, layer.i_format)
-            energy += layer.macs * chip.prices[f"mac.{pair.replace('x', '.')}"]
-    read, written = external_bytes(workload, chip, cores)
-    if read + written > 0.0:
-        energy += read * byte_price(chip, "dram", write=False)
-        energy += written * byte_price(chip, "dram", write=True)
-    return energy
+
+def _layer_j(layer: Layer, chip: Chip) -> float:
+    """Energy of a layer's operations alone, J."""
+    if layer.kind == "host":
+        return price_of(chip, "host.op") * sum(n for _, n in layer.vector_ops)
+    bits = bits_of(layer.o_format)
+    if layer.kind == "vector":
+        bits = max(bits, bits_of(layer.i_format))
+    actions = vector_counts(((f, float(n)) for f, n in layer.vector_ops), bits)
+    if layer.nest is not None and layer.nest.depthwise and chip.array.depthwise == "vector":
+        merge(actions, vector_counts((("mul", layer.macs), ("add", layer.macs)), 8))
+    elif layer.nest is not None:
+        pair, _ = rate_of(chip.array.rates, layer.w_format, layer.i_format)
+        add(actions, f"mac.{pair.replace('x', '.')}", layer.macs)
+    return sum(amount * price_of(chip, action) for action, amount in actions.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,7 @@ def _scaled(amounts: Bytes, cores: int) -> Bytes:
 
 
 def _of_cores(phase: Phase, cores: int) -> Phase:
-    return Phase(phase.count, *phase.cycles, link_bytes=_scaled(phase.link_bytes, cores))
+    return replace(phase, link_bytes=_scaled(phase.link_bytes, cores))
 
 
 def _phases(problem: Problem, steps: Any, bytes1: Any, bytes2: Any, rest: Any) -> tuple[Phase, ...]:

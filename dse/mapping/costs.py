@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,9 +48,9 @@ def _compilers() -> tuple[bool, Function, Function]:
 
     def compile_cached(function: Function) -> Function:
         try:
-            return njit(cache=True)(function)  # type: ignore[no-any-return]
+            return cast("Function", njit(cache=True)(function))
         except RuntimeError:  # no folder for the disk cache can be written
-            return njit(function)  # type: ignore[no-any-return]
+            return cast("Function", njit(function))
 
     return True, register_jitable, compile_cached
 

@@ -127,7 +127,7 @@ def bound(c: Any, arr: Any, z: float, ends: float) -> tuple[float, float]:
 
 
 @shared
-def ends_s(c: Any, tile: Any) -> float:
+def ends_s(c: Any, tile: Any) -> Any:
     """Time to load the first tile and to store the last, s (a hair less: a bound)."""
     w = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W]
     i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]

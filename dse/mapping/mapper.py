@@ -6,14 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
+from dse.mapping import Objective, kernel
 from dse.mapping import costs as k
-from dse.mapping import kernel
 from dse.mapping.build import evaluate, schedule
 from dse.mapping.homes import Homes, byte_price, default_homes
 from dse.mapping.problem import Problem, pack
@@ -21,8 +21,6 @@ from dse.mapping.schedule import LayerSchedule
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
 from dse.workload.layer import DIMS, Layer
-
-Objective = Literal["edp", "latency", "energy"]
 
 #: Dims along which a layer may be split over cores.
 SPLITS = ("K", "OY", "OX", "B", "G")

@@ -7,8 +7,9 @@ from typing import Any
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
+from dse.mapping import Objective
 from dse.mapping.homes import has_link
-from dse.mapping.mapper import Objective, map_layer
+from dse.mapping.mapper import map_layer
 from dse.mapping.memory import SHARES, MemoryPlan, plan_memory
 from dse.mapping.schedule import (
     ENGINES,
@@ -88,7 +89,7 @@ def _program(
 
 
 def program_energy_j(program: Program, chip: Chip) -> float:
-    """Energy of one inference alone: counts times prices, and ``mapping_static_w`` times latency."""
+    """Energy of one inference alone: counts . prices + ``mapping_static_w`` * latency, J."""
     dynamic = sum(sum(price(s.counts, chip).values()) for s in program.schedules)
     return dynamic + chip.mapping_static_w * program_latency_s(program, chip)
 

@@ -1,8 +1,8 @@
 """The one schedule behind all three fidelities, and what its numbers mean.
 
 A mapped layer is a short list of *phases*. A phase is ``count`` equal steps; one step works on one
-buffer tile. Within a step the engines (array, vector unit, buffer port, DMA, and each link) run side
-by side, so a step takes as long as its slowest engine:
+buffer tile. Within a step the engines (array, vector unit, buffer port, DMA, and each link) run
+side by side, so a step takes as long as its slowest engine:
 
     step_s = max(array, vector, port, dma cycles / f,  link bytes / link bandwidth ...)
 
@@ -18,8 +18,8 @@ Without double buffering a step's load and store do not overlap its compute: the
 phases whose compute and transfer are separate steps.
 
 Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
-tile are fetched during the last step of the layer before it on the same core, beside that step's own
-traffic, if the chip is double-buffered. The first layer of an inference has no layer before it.
+tile are fetched during the last step of the layer before it on the same core, beside that step's
+own traffic, if the chip is double-buffered. The first layer of an inference has no layer before it.
 
 Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
 """
@@ -70,7 +70,8 @@ class LayerSchedule:
     ``link_bytes`` of phases, ``fill`` and ``drain`` are of all ``cores`` together, cycles are of
     each. ``counts`` are whole-layer action counts (see ``Chip.prices``), over all cores.
     ``loop_nest`` is the mapping as text, outermost loop first; ``dims`` are the layer's loop sizes,
-    ``tiles`` and ``spatial`` how they are cut and unrolled. ``ideal_cycles`` = MACs / (peak MACs per cycle of the cores at the layer's formats).
+    ``tiles`` and ``spatial`` how they are cut and unrolled. ``ideal_cycles`` = MACs / (peak MACs
+    per cycle of the cores at the layer's formats).
     """
 
     layer: str
@@ -103,8 +104,9 @@ class LayerSchedule:
 class Segment:
     """A stretch of a program that runs on a core without a break: ``count`` equal steps.
 
-    ``stage`` is ``launch``, ``fill``, ``steps`` or ``drain``; ``layer`` indexes the schedules of the
-    program. ``cycles`` by engine (:data:`ENGINES`) and ``link_bytes`` (:data:`LINKS`) are per step.
+    ``stage`` is ``launch``, ``fill``, ``steps`` or ``drain``; ``layer`` indexes the schedules of
+    the program. ``cycles`` by engine (:data:`ENGINES`) and ``link_bytes`` (:data:`LINKS`) are per
+    step.
     """
 
     layer: int
@@ -118,7 +120,7 @@ class Segment:
         return max(self.cycles) / f_hz
 
     def step_s(self, f_hz: float, link_bytes_per_s: Sequence[float]) -> float:
-        """Time of one step with the given bandwidths of :data:`LINKS`, s (inf if a needed link is 0)."""
+        """Time of one step, s, with the bandwidths of :data:`LINKS` (inf if a needed one is 0)."""
         slowest = self.compute_s(f_hz)
         for amount, rate in zip(self.link_bytes, link_bytes_per_s, strict=True):
             if amount > 0.0:

@@ -134,7 +134,7 @@ def spatial_choices(
             found[(-(-sizes[0] // -(-sizes[0] // groups)), *factors[1:])] = None
 
     def rank(factors: Factors) -> tuple[object, ...]:
-        g, b, k, c, y, x, fy, fx = (-(-n // f) for n, f in zip(padded, factors, strict=True))
+        _, b, k, c, y, x, fy, fx = (-(-n // f) for n, f in zip(padded, factors, strict=True))
         macs = math.prod(sizes)
         reads = macs // sizes[2] * k + macs // math.prod((sizes[1], sizes[4], sizes[5])) * b * y * x
         sums = macs // math.prod((sizes[3], sizes[6], sizes[7])) * c * fy * fx

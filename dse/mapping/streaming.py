@@ -138,14 +138,14 @@ def pass_over(
 
 def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: float) -> LayerSchedule:
     """Schedule of a vector, movement or host layer, its work shared evenly by ``cores`` cores."""
-    for home, amount, write in (
+    for home, amount, stored in (
         (homes.W, layer.w_bytes, False),
         (homes.I, layer.i_bytes, False),
         (homes.side, layer.side_bytes, False),
         (homes.O, layer.o_bytes, True),
     ):
         if amount:
-            byte_price(chip, home, write=write)
+            byte_price(chip, home, write=stored)
     share = 1.0 / cores
     reads = (
         (homes.W, layer.w_bytes * share),

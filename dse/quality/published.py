@@ -39,7 +39,8 @@ class Quality:
         basis: ``measured`` on this network, or ``statistics`` over networks of the same task.
         sources: of the float value and of the drops.
         status: ``read``, ``recalled`` or ``mixed``; ``assumed`` where the drop was measured at
-            another resolution or is bounded by a narrower format; and a remark for a stand-in.
+            another resolution, another width or other networks, or is bounded by a narrower format;
+            and a remark for a stand-in.
     """
 
     metric: str
@@ -97,7 +98,8 @@ def quality(family: str, settings: Mapping[str, str], precision: Precision) -> Q
 
     The drop is that of the network itself at the same width. If it was published only once, the
     p90 is not less than that of its task, since one case is no risk band. Without any case of its
-    own, the largest single collection over the task stands in. Formats that no source tried, and
+    own, the largest single collection over the task stands in, but never with a smaller drop than
+    other widths of the network have. Formats that no source tried, and
     widths or resolutions without a float value, are unknown.
     """
     return _known(
@@ -121,7 +123,7 @@ def _known(family: str, width: str, res: str, precision: Precision) -> Quality |
     if name is None:
         return None
     if name == "fp32":
-        return _quality(facts, floating, [0.0], 0.0, precision.method, "measured", (), "read", 1)
+        return _quality(facts, floating, [0.0], 0.0, precision.method, "measured", (), "read", 0)
     own = [
         d
         for d in facts["drops"]
@@ -141,20 +143,36 @@ def _known(family: str, width: str, res: str, precision: Precision) -> Quality |
         return _quality(
             facts, floating, drops, p90, precision.method, "measured", sources, status, len(own)
         )
-    if pooled is None:
+    return _unmeasured(facts, floating, name, precision.method, pooled)
+
+
+def _unmeasured(
+    facts: Mapping[str, Any],
+    floating: Mapping[str, Any],
+    name: str,
+    method: str,
+    pooled: Mapping[str, Any] | None,
+) -> Quality | None:
+    """A width without a drop of its own: its task's, but no less than the family's other widths'."""
+    other = [
+        d for d in facts["drops"] if (d["precision"], d["method"]) == (name, method)
+    ]
+    if pooled is None and not other:
         return None
-    source = (f"{pooled['source']} (n={pooled['n']})",)
-    drops, p90 = [float(pooled["median"])], float(pooled["p90"])
+    sources = list(dict.fromkeys(str(d["source"]) for d in other))
+    drops = [float(d["drop"]) for d in other]
+    median = statistics.median(drops) if drops else -math.inf
+    p90 = nearest_rank(drops, BAND) if drops else -math.inf
+    cases, status = len(other), "assumed: drop of other widths"
+    if pooled is not None:
+        median, p90 = max(median, float(pooled["median"])), max(p90, float(pooled["p90"]))
+        sources.append(f"{pooled['source']} (n={pooled['n']})")
+        cases = int(pooled["n"])
+        status = "assumed: the larger drop of other widths and of other networks of the task"
+        if not other:
+            status = "assumed: drop of other networks of the task"
     return _quality(
-        facts,
-        floating,
-        drops,
-        p90,
-        precision.method,
-        "statistics",
-        source,
-        "read; drop of other networks of the task",
-        int(pooled["n"]),
+        facts, floating, [median], p90, method, "statistics", tuple(sources), status, cases
     )
 
 

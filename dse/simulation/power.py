@@ -110,7 +110,7 @@ def module_power(pmic: Pmic, load_w: Floats) -> Floats:
     return load_w / efficiency
 
 
-def peak_w(edges_s: ArrayLike, power_w: ArrayLike, window_s: float) -> float:
+def window_peak(edges_s: ArrayLike, power_w: ArrayLike, window_s: float) -> float:
     """The largest mean of piecewise-constant ``power_w`` over any window within ``edges_s``, W.
 
     Args:
@@ -227,5 +227,7 @@ def _sum_up(
         scope_energy_j={scope: float(values @ widths) for scope, values in by_scope.items()},
         state_energy_j=state_j,
         static_j=static_j,
-        peak_power_w={scope: peak_w(edges, values, window_s) for scope, values in by_scope.items()},
+        peak_power_w={
+            scope: window_peak(edges, values, window_s) for scope, values in by_scope.items()
+        },
     )

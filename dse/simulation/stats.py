@@ -20,7 +20,7 @@ class TaskStats:
     those that are unfinished and not due yet. ``percentile_met`` tells whether enough jobs made it.
     """
 
-    task: str
+    name: str
     released: int
     judged: int
     completed: int
@@ -56,7 +56,7 @@ def _stats(timeline: Timeline, task: Task) -> TaskStats:
         return float(np.quantile(latencies, share, method="inverted_cdf"))
 
     return TaskStats(
-        task=task.name,
+        name=task.name,
         released=len(jobs),
         judged=judged,
         completed=int(latencies.size),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dse.technology.checks import technology_checks
+from dse.technology.checks_row import CheckRow
 from dse.technology.cost import UnitCost
 from dse.technology.datapath import FORMATS, format_bits
 from dse.technology.device import OperatingPoint
@@ -17,6 +19,7 @@ __all__ = [
     "FORMATS",
     "NODES",
     "VALIDATION_NODES",
+    "CheckRow",
     "D2dKind",
     "DramKind",
     "FactRow",
@@ -30,5 +33,6 @@ __all__ = [
     "load_technology",
     "make_line",
     "parse_node",
+    "technology_checks",
     "technology_draws",
 ]

@@ -12,7 +12,7 @@ from pydantic import Field
 from dse.errors import InputError
 from dse.evaluation import evaluate_model, model_at
 from dse.files import nearest
-from dse.hardware import load_chip
+from dse.hardware.resolve import load_chip
 from dse.schema import Strict, read_yaml, validate
 from dse.technology import technology_checks
 from dse.validation.null_models import Sample, null_errors

@@ -39,7 +39,14 @@ TILE_BYTES = 64 * 1024
 
 def chip(cores: int) -> Chip:
     """A round-number chip: 32x32 array, 1 GHz, DRAM of 8 GB/s; the prices do not affect speed."""
-    prices = {"mac.int8.int8": 5e-13, "buffer.read_bit": 1e-14, "dram.read_bit": 4e-12}
+    prices = {
+        "mac.int8.int8": 5e-13,
+        "buffer.read_bit": 1e-14,
+        "buffer.write_bit": 1e-14,
+        "noc.bit": 1e-14,
+        "phy.bit": 1e-12,
+        "dram.read_bit": 4e-12,
+    }
     return Chip(
         name="benchmark",
         template="benchmark",
@@ -68,11 +75,7 @@ def chip(cores: int) -> Chip:
         overheads=Overheads(2000.0, 50.0, 2, 1e-5, 1e6),
         host=Host("host", 1e9),
         prices=prices,
-        action_scope={
-            "mac.int8.int8": "npu",
-            "buffer.read_bit": "npu",
-            "dram.read_bit": "die_dram",
-        },
+        action_scope=dict.fromkeys(prices, "npu") | {"phy.bit": "die", "dram.read_bit": "die_dram"},
         static=(
             StaticPower("array", "npu", 1e-2, 5e-3, 1e-3, per_core=True, wake_s=1e-6, wake_j=1e-8),
             StaticPower("dram", "die_dram", 3e-2, 1e-2, 2e-3, wake_s=5e-7, wake_j=1e-8),

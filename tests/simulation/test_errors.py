@@ -86,6 +86,16 @@ def test_a_program_of_another_chip_is_refused(chip: Chip) -> None:
         offered_load(chip, [Task("a", program_over_nvm(), ONCE)])
 
 
+def test_a_missing_price_shows_before_the_play() -> None:
+    prices = {name: value for name, value in make_chip().prices.items() if name != "noc.bit"}
+    chip = dataclasses.replace(make_chip(), prices=prices)
+    layer = make_layer("a", fill_other=5.0)
+    tasks = [Task(name, make_program("p", [layer]), ONCE) for name in "ab"]
+    with pytest.raises(InputError, match=r"noc\.bit") as caught:
+        simulate(chip, tasks, Policy())
+    assert caught.value.field == "chip.prices"
+
+
 def test_no_tasks_is_an_idle_chip(chip: Chip) -> None:
     result = simulate(chip, [], Policy(horizon_s=0.01))
     assert result.jobs == ()

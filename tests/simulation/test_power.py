@@ -23,7 +23,7 @@ from dse.simulation import (
     simulate_alone,
     write_trace,
 )
-from dse.simulation.power import merge, module_power, peak_w
+from dse.simulation.power import merge, module_power, window_peak
 
 from .conftest import fixed, make_chip, make_layer, make_program, resnet_like
 
@@ -130,7 +130,7 @@ def test_peak_over_a_window_equals_brute_force(
         overlap = np.minimum(edges[1:], start + window) - np.maximum(edges[:-1], start)
         return float(np.dot(np.maximum(overlap, 0.0), power)) / window
 
-    peak = peak_w(edges, power, window)
+    peak = window_peak(edges, power, window)
     starts = np.linspace(0.0, float(edges[-1]) - window, 2001)
     sampled = max(mean(float(start)) for start in starts)
     spacing = float(edges[-1]) / 2000

@@ -24,7 +24,7 @@ from .conftest import fixed, make_chip, make_layer, make_program
 
 
 def stats_of(timeline: Timeline, tasks: list[Task]) -> dict[str, TaskStats]:
-    return {one.task: one for one in task_stats(timeline, tasks)}
+    return {one.name: one for one in task_stats(timeline, tasks)}
 
 
 @pytest.mark.parametrize("load", [0.5, 0.8])

@@ -1,0 +1,262 @@
+"""Lowering rules: fusion, counts, views; and the loop nest against ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from dse.workload import Layer, LoopNest, Model
+from tests.workload.graphs import graph, load, weight
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, feeds)[0])
+
+
+def execute(nest: LoopNest, i: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The loop nest, literally: I[g,b,c,y,x] (padded), W[g,k,c,fy,fx] -> O[g,b,k,oy,ox]."""
+    out = np.zeros((nest.G, nest.B, nest.K, nest.OY, nest.OX))
+    for fy in range(nest.FY):
+        for fx in range(nest.FX):
+            top, left = fy * nest.dilation_y, fx * nest.dilation_x
+            rows = i[:, :, :, top : top + (nest.OY - 1) * nest.stride_y + 1 : nest.stride_y]
+            part = rows[..., left : left + (nest.OX - 1) * nest.stride_x + 1 : nest.stride_x]
+            out += np.einsum("gbcyx,gkc->gbkyx", part, w[:, :, :, fy, fx])
+    return out
+
+
+def only(model: Model) -> Layer:
+    (layer,) = model.layers
+    return layer
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_convolution_nest(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    draw = data.draw
+    groups, k, c = (draw(st.integers(1, 3)) for _ in range(3))
+    taps = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    strides = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    dilations = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    pads = [draw(st.integers(0, 2)) for _ in range(4)]
+    batch, size = draw(st.integers(1, 2)), (draw(st.integers(5, 9)), draw(st.integers(5, 9)))
+    w = weight(groups * k, c, *taps)
+    x = weight(batch, groups * c, *size, seed=1)
+    node = helper.make_node(
+        "Conv", ["x", "w"], ["y"], group=groups, strides=strides, dilations=dilations, pads=pads
+    )
+    model = graph([node], {"x": x.shape}, ["y"], {"w": w})
+    nest = only(load(model, tmp_path_factory.mktemp("conv"))).nest
+    assert nest is not None
+    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    i = padded.reshape(batch, groups, c, *padded.shape[2:]).transpose(1, 0, 2, 3, 4)
+    ours = execute(nest, i, w.reshape(groups, k, c, *taps))
+    ours = ours.transpose(1, 0, 2, 3, 4).reshape(batch, groups * k, nest.OY, nest.OX)
+    np.testing.assert_allclose(ours, run(model, {"x": x}), rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_matmul_nest(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    draw = data.draw
+    m, c, k = (draw(st.integers(1, 5)) for _ in range(3))
+    lead = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(0, 2)))]
+    shared = draw(st.booleans())
+    a = weight(*lead, m, c)
+    b = weight(*([] if shared else lead), c, k, seed=1)
+    stored = draw(st.booleans())
+    inputs = {"a": a.shape} if stored else {"a": a.shape, "b": b.shape}
+    node = helper.make_node("MatMul", ["a", "b"], ["y"])
+    model = graph([node], inputs, ["y"], {"b": b} if stored else None)
+    layer = only(load(model, tmp_path_factory.mktemp("matmul")))
+    nest = layer.nest
+    assert nest is not None
+    assert layer.w_is_activation is not stored
+    assert layer.w_elements == b.size
+    i = a.reshape(nest.G, nest.B, m, c).transpose(0, 1, 3, 2)[:, :, :, None, :]
+    w = b.reshape(nest.G, c, k).transpose(0, 2, 1)[..., None, None]
+    ours = execute(nest, i, w)[:, :, :, 0, :].transpose(0, 1, 3, 2).reshape(*lead, m, k)
+    feeds = {"a": a} if stored else {"a": a, "b": b}
+    np.testing.assert_allclose(ours, run(model, feeds), rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    m=st.integers(1, 5),
+    c=st.integers(1, 5),
+    k=st.integers(1, 5),
+    flip=st.tuples(st.booleans(), st.booleans()),
+)
+def test_gemm_nest(
+    m: int, c: int, k: int, flip: tuple[bool, bool], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    a, b = weight(m, c), weight(c, k, seed=1)
+    node = helper.make_node("Gemm", ["a", "b"], ["y"], transA=int(flip[0]), transB=int(flip[1]))
+    given_a, given_b = (a.T if flip[0] else a), (b.T if flip[1] else b)
+    model = graph([node], {"a": given_a.shape}, ["y"], {"b": np.ascontiguousarray(given_b)})
+    nest = only(load(model, tmp_path_factory.mktemp("gemm"))).nest
+    assert nest is not None
+    ours = execute(nest, a.T[None, None, :, None, :], b.T[None, :, :, None, None])
+    theirs = run(model, {"a": np.ascontiguousarray(given_a)})
+    np.testing.assert_allclose(ours[0, 0, :, 0, :].T, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (3, 2), (3, 1), (5, 3)])
+def test_transposed_convolution_macs(kernel: int, stride: int, tmp_path: Path) -> None:
+    """Published convention: input pixels x C x M x taps, however the nest is made."""
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[stride, stride])
+    model = graph([node], {"x": (1, 3, 7, 5)}, ["y"], {"w": weight(3, 2, kernel, kernel)})
+    layer = only(load(model, tmp_path))
+    assert layer.macs == 7 * 5 * 3 * 2 * kernel * kernel
+    nest = layer.nest
+    assert nest is not None
+    assert layer.w_elements == nest.G * nest.K * nest.C * nest.FY * nest.FX
+
+
+def twin(activation: list[onnx.NodeProto]) -> onnx.ModelProto:
+    convolution = helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1])
+    return graph([convolution, *activation], {"x": (1, 3, 8, 8)}, ["y"], {"w": weight(4, 3, 3, 3)})
+
+
+SILU = [helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Mul", ["c", "s"], ["y"])]
+
+
+def test_silu_costs_more_than_relu(tmp_path: Path) -> None:
+    relu = load(twin([helper.make_node("Relu", ["c"], ["y"])]), tmp_path, "relu")
+    silu = load(twin(SILU), tmp_path, "silu")
+    assert relu.macs == silu.macs
+    assert len(relu.layers) == len(silu.layers) == 1
+    assert dict(silu.layers[0].vector_ops) == {"lut": 256, "mul": 256}
+    assert sum(n for _, n in silu.layers[0].vector_ops) > sum(
+        n for _, n in relu.layers[0].vector_ops
+    )
+
+
+def test_gelu_through_erf_is_one_table(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["c"]),
+        helper.make_node("Div", ["c", "root"], ["d"]),
+        helper.make_node("Erf", ["d"], ["e"]),
+        helper.make_node("Add", ["e", "one"], ["f"]),
+        helper.make_node("Mul", ["c", "f"], ["g"]),
+        helper.make_node("Mul", ["g", "half"], ["y"]),
+    ]
+    scalars = {n: np.array(v, np.float32) for n, v in (("root", 1.41), ("one", 1), ("half", 0.5))}
+    stored = {"w": weight(4, 6), "b": weight(6), **scalars}
+    layer = only(load(graph(nodes, {"x": (5, 4)}, ["y"], stored), tmp_path))
+    assert dict(layer.vector_ops) == {"lut": 30, "mul": 30}
+    assert layer.b_elements == 6
+    assert layer.outputs == ("y",)
+
+
+def test_residual_is_a_side_operand(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node(
+            "BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["n"], name="norm"
+        ),
+        helper.make_node("Add", ["n", "x"], ["a"], name="add"),
+        helper.make_node("Relu", ["a"], ["y"], name="relu"),
+    ]
+    per_channel = {n: weight(3) for n in ("scale", "shift", "mean", "var")}
+    model = load(
+        graph(nodes, {"x": (1, 3, 8, 8)}, ["y"], {"w": weight(3, 3, 3, 3), **per_channel}), tmp_path
+    )
+    layer = only(model)
+    assert layer.side_elements == 192
+    assert layer.b_elements == 3
+    assert dict(layer.vector_ops) == {"add": 192, "relu": 192}
+    assert model.fates == {"conv": "compute", "norm": "folded", "add": "folded", "relu": "folded"}
+
+
+def test_concat_in_place_and_copied(tmp_path: Path) -> None:
+    branch = [helper.make_node("Conv", ["x", "w"], [f"c{i}"], name=f"conv{i}") for i in (0, 1)]
+    free = helper.make_node("Concat", ["c0", "c1"], ["y"], axis=1, name="join")
+    model = load(graph([*branch, free], {"x": (1, 3, 4, 4)}, ["y"], {"w": weight(2, 3, 1, 1)}), tmp_path)
+    assert model.fates["join"] == "view"
+    copied = helper.make_node("Concat", ["c0", "x"], ["y"], axis=1, name="join")
+    other = load(
+        graph([branch[0], copied], {"x": (1, 3, 4, 4)}, ["y"], {"w": weight(2, 3, 1, 1)}),
+        tmp_path,
+        "copied",
+    )
+    assert other.fates["join"] == "movement"
+    assert other.layers[-1].i_elements == 3 * 16, "only the graph input is copied"
+
+
+def test_transposes_of_products_are_free(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["k"], ["t"], perm=[0, 2, 1], name="free"),
+        helper.make_node("MatMul", ["q", "t"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], name="soft"),
+        helper.make_node("Transpose", ["p"], ["y"], perm=[0, 2, 1], name="moved"),
+    ]
+    model = load(graph(nodes, {"q": (2, 5, 4), "k": (2, 6, 4)}, ["y"]), tmp_path)
+    assert model.fates["free"] == "view"
+    assert model.fates["moved"] == "movement"
+    softmax = next(layer for layer in model.layers if layer.op == "Softmax")
+    n, rows = 2 * 5 * 6, 2 * 5
+    assert dict(softmax.vector_ops) == {"reduce": 2 * n, "add": n, "exp": n, "div": rows, "mul": n}
+
+
+def test_guards_against_nan_are_dropped(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["s"], name="soft"),
+        helper.make_node("IsNaN", ["s"], ["nan"], name="test"),
+        helper.make_node("Where", ["nan", "zero", "s"], ["y"], name="guard"),
+    ]
+    zero = {"zero": np.zeros((), np.float32)}
+    model = load(graph(nodes, {"x": (2, 4)}, ["y"], zero), tmp_path)
+    assert model.fates == {"soft": "vector", "test": "folded", "guard": "folded"}
+
+
+def test_lstm_macs(tmp_path: Path) -> None:
+    steps, batch, width, hidden = 7, 2, 5, 3
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=hidden)
+    stored = {"w": weight(1, 4 * hidden, width), "r": weight(1, 4 * hidden, hidden)}
+    model = load(graph([node], {"x": (steps, batch, width)}, ["y"], stored), tmp_path)
+    assert model.macs == steps * batch * 4 * hidden * (width + hidden)
+
+
+@pytest.mark.parametrize("equation", ["bhid,bhjd->bhij", "ij,jk->ik", "bij,jk->bik"])
+def test_einsum_macs(equation: str, tmp_path: Path) -> None:
+    sizes = dict(zip("bhijdk", (2, 3, 4, 5, 6, 7), strict=True))
+    terms = equation.split("->")[0].split(",")
+    shapes = {n: tuple(sizes[x] for x in t) for n, t in zip("pq", terms, strict=True)}
+    node = helper.make_node("Einsum", ["p", "q"], ["y"], equation=equation)
+    model = load(graph([node], shapes, ["y"]), tmp_path)
+    letters = set("".join(terms))
+    assert model.macs == int(np.prod([sizes[x] for x in letters]))
+
+
+def test_qdq_gives_formats(tmp_path: Path) -> None:
+    stored = {"w": np.ones((4, 3, 1, 1), np.int8), "s": np.array(0.1, np.float32)}
+    stored |= {"z": np.array(0, np.int8), "zy": np.array(0, np.int16)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wd"]),
+        helper.make_node("Conv", ["xd", "wd"], ["c"], name="conv"),
+        helper.make_node("QuantizeLinear", ["c", "s", "zy"], ["cq"]),
+        helper.make_node("DequantizeLinear", ["cq", "s", "zy"], ["y"]),
+    ]
+    model = load(graph(nodes, {"x": (1, 3, 4, 4)}, ["y"], stored, opset=21), tmp_path)
+    layer = only(model)
+    assert model.native is not None
+    assert (model.at().layers[0].w_format, model.at().layers[0].i_format) == ("int8", "int8")
+    assert model.at("fp16").layers[0].w_format == "fp16"
+    assert layer.macs == 4 * 3 * 16
