@@ -45,6 +45,8 @@ class Stream(Strict):
 
     ``instances`` equal sources (cameras) share the model, their releases spread evenly over a
     period. ``rate_hz`` is per instance. ``percentile`` of the frames must meet ``deadline_s``.
+    ``late`` frames are kept, dropped once their deadline has passed (``drop``), or skipped as soon as
+    they could no longer meet it (``skip``).
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -61,7 +63,7 @@ class Stream(Strict):
     deadline_s: float | None = Field(default=None, gt=0)
     percentile: float = Field(default=1.0, gt=0, le=1)
     priority: int = 0
-    late: Literal["drop", "keep"] = "keep"
+    late: Literal["drop", "keep", "skip"] = "keep"
     cores: tuple[int, ...] | Literal["all", "split"] = "all"
     quality: QualityFloor | None = None
     source: str = "assumed"

@@ -125,12 +125,11 @@ def _simulated(program: Program, chip: Chip, trace: str | None) -> _Run:
     for interval in timeline.intervals:
         if interval.core == 0 and interval.layer in where:
             layer_s[where[interval.layer]] += interval.end_s - interval.start_s
-    names = {part.component for part in chip.static}
     return _Run(
         timeline.horizon_s,
         layer_s,
         timeline.scope_energy_j,
-        {name: joules for name, joules in timeline.energy_j.items() if name in names},
+        timeline.static_j,
         timeline.peak_power_w,
     )
 

@@ -127,7 +127,16 @@ def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) ->
 
 
 def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
-    """Other logic moved from the node where its area was stated, as plain logic scales."""
+    """The rest of the die moved from the node where its area was stated.
+
+    It is a mix of logic, SRAM and analog (camera, Ethernet and display PHYs): the first two shrink
+    as their own densities do, the last does not.
+    """
     home = parse_node(spec.die.other_area_node) if spec.die.other_area_node else spec.node_nm
-    ratio = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
-    return spec.die.other_area_mm2 * ratio
+    if home == node:
+        return spec.die.other_area_mm2
+    logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
+    sram = tech.sram_area_mm2(node, 1e6) / tech.sram_area_mm2(home, 1e6)
+    of_sram, of_analog = number("other_sram_share"), number("other_analog_share")
+    mix = (1.0 - of_sram - of_analog) * logic + of_sram * sram + of_analog
+    return spec.die.other_area_mm2 * mix

@@ -29,7 +29,7 @@ def load_spec(path_or_name: str | Path) -> ChipSpec:
         InputError: no such chip, or a fault in its file (with file, line, field and mend).
     """
     path = find_chip_file(path_or_name)
-    template = template_file_of(path)
+    template = _template_of(path, _stamp(path))
     return _load(str(path), _stamp(path), _stamp(template) if template else None)
 
 
@@ -103,6 +103,11 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
 
 
 @functools.lru_cache(maxsize=256)
+def _template_of(path: Path, stamp: tuple[int, int]) -> Path | None:
+    return template_file_of(path)
+
+
+@functools.lru_cache(maxsize=256)
 def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -> ChipSpec:
     data, lines = read_yaml(path)
     base = template_file_of(Path(path))
@@ -111,9 +116,8 @@ def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -
         below, _ = read_yaml(base)
         whole = combine({k: v for k, v in below.items() if k != "ranges"}, data)
         whole = {**whole, "ranges": {**below.get("ranges", {}), **data.get("ranges", {})}}
-        for required in ("name",):
-            if required not in data:
-                raise InputError("the field is missing", file=path, field=required, mend="add it")
+        if "name" not in data:
+            raise InputError("the field is missing", file=path, field="name", mend="add it")
     spec = validate(ChipSpec, whole, file=path, lines=lines)
     spec._origin = path
     _check_documented(spec, path)

@@ -54,7 +54,7 @@ def resolve(spec: ChipSpec, technology: Technology | None = None) -> Chip:
         return _resolve(spec, tech)
     except InputError as error:
         if error.file is None and spec.origin is not None:
-            raise InputError(
+            raise type(error)(
                 error.message, file=spec.origin, field=error.field, mend=error.mend
             ) from None
         raise

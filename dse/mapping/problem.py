@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dse.errors import UnmappableError
-from dse.hardware.chip import LINKS, Axis, Chip
+from dse.hardware.chip import LINKS, Array, Axis, Chip
 from dse.mapping import costs as k
 from dse.mapping.homes import Homes, byte_price, price_of
 from dse.mapping.schedule import Bytes, Phase, link_rates
@@ -23,7 +23,7 @@ from dse.mapping.space import (
     tile_sizes,
 )
 from dse.mapping.streaming import Counts, pass_over, vector_counts, vector_cycles
-from dse.workload.layer import DIMS, Layer
+from dse.workload.layer import DIMS, Layer, LoopNest
 from dse.workload.precision import bits_of
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -92,7 +92,7 @@ def pack(
         raise UnmappableError(
             f"layer {layer.name}: {error.message}", field="array.rates", mend=error.mend
         ) from None
-    axes, flows, align = array.axes, array.dataflows, tuple(array.align.get(d, 1) for d in DIMS)
+    axes, flows, align = array.axes, array.dataflows, _alignment(array, nest)
     if on_vector:
         axes, flows = (_lanes(chip),), ("os",)
         align = (1,) * len(DIMS)
@@ -259,6 +259,16 @@ def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], core
 
     body = sum(p.count * max(max(p.cycles) / chip.f_hz, seconds(p.link_bytes)) for p in tail)
     return body + seconds(ends[0]) + seconds(ends[1])
+
+
+def _alignment(array: Array, nest: LoopNest) -> Factors:
+    """Multiples that the dims are padded to; along the diagonal a channel is a group."""
+    multiples = dict(array.align)
+    if nest.depthwise and array.depthwise == "diagonal":
+        channels = multiples.pop("C", 1)
+        multiples.pop("K", None)
+        multiples["G"] = math.lcm(channels, multiples.get("G", 1))
+    return tuple(multiples.get(d, 1) for d in DIMS)
 
 
 def _lanes(chip: Chip) -> Axis:

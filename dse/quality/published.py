@@ -102,9 +102,7 @@ def quality(family: str, settings: Mapping[str, str], precision: Precision) -> Q
     other widths of the network have. Formats that no source tried, and
     widths or resolutions without a float value, are unknown.
     """
-    return _known(
-        family, str(settings.get("width", "1")), str(settings.get("res", "")), precision
-    )
+    return _known(family, str(settings.get("width", "1")), str(settings.get("res", "")), precision)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -153,10 +151,8 @@ def _unmeasured(
     method: str,
     pooled: Mapping[str, Any] | None,
 ) -> Quality | None:
-    """A width without a drop of its own: its task's, but no less than the family's other widths'."""
-    other = [
-        d for d in facts["drops"] if (d["precision"], d["method"]) == (name, method)
-    ]
+    """A width without a drop of its own: its task's, not less than that of other widths."""
+    other = [d for d in facts["drops"] if (d["precision"], d["method"]) == (name, method)]
     if pooled is None and not other:
         return None
     sources = list(dict.fromkeys(str(d["source"]) for d in other))
@@ -213,14 +209,19 @@ def _name(precision: Precision) -> str | None:
     return weights if weights == activations and weights in ("fp16", "fp32") else None
 
 
-def _float_value(facts: Mapping[str, Any], width: float, res: int | None) -> Mapping[str, Any] | None:
+def _float_value(
+    facts: Mapping[str, Any], width: float, res: int | None
+) -> Mapping[str, Any] | None:
     """The float figure of a variant, from the source that covers most variants of the family.
 
     So variants compare within one source. Before that, figures that were read, over a whole test
     set, come first.
     """
+    unsized = all(f["res"] is None for f in facts["floats"])
     matching = [
-        f for f in facts["floats"] if f["width"] == width and (res is None or f["res"] in (res, None))
+        f
+        for f in facts["floats"]
+        if f["width"] == width and (res is None or unsized or f["res"] == res)
     ]
     if not matching:
         return None
@@ -229,7 +230,10 @@ def _float_value(facts: Mapping[str, Any], width: float, res: int | None) -> Map
 
     def order(f: Mapping[str, Any]) -> tuple[object, ...]:
         same = (f["res"] or 0) == (res or largest)
-        return (f["status"] != "read", f["samples"] is not None, not same) + (
+        return (
+            f["status"] != "read",
+            f["samples"] is not None,
+            not same,
             -covered[f["source"]],
             f["source"],
         )
@@ -240,7 +244,8 @@ def _float_value(facts: Mapping[str, Any], width: float, res: int | None) -> Map
 def _statistic(task: str, name: str, method: str) -> Mapping[str, Any] | None:
     for row in _data()["statistics"]:
         if (row["task"], row["precision"], row["method"]) == (task, name, method):
-            return dict(row)
+            found: Mapping[str, Any] = row
+            return found
     return None
 
 

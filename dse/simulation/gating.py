@@ -1,9 +1,10 @@
 """When idle parts are switched off, and what waking them costs.
 
 A part is gated once it has been idle for its break-even time, ``max(wake_j / (idle_w - gated_w),
-wake_s)``: the ski-rental rule, which never costs more than twice the best rule that knows the
-future. Die parts are gated only if the chip has power gating; parts at the ``die_dram`` scope (the
-DRAM, whose gated state is self-refresh) need none.
+wake_s)``: the ski-rental rule, which needs no knowledge of the future; the energy it loses over a
+gap, waiting and waking, is at most about twice what the best rule with that knowledge loses. Die
+parts are gated only if the chip has power gating; parts at the ``die_dram`` scope (the DRAM, whose
+gated state is self-refresh) need none.
 """
 
 from __future__ import annotations

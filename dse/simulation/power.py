@@ -88,7 +88,7 @@ def assemble(
             name = f"{name}.{part.scope}"
             scope_of[name] = part.scope
         power[name] = power[name] + total if name in power else total
-        joules = float(total @ np.diff(edges))
+        joules = float(np.sum(total * np.diff(edges)))
         static_j[part.component] = static_j.get(part.component, 0.0) + joules
     return _sum_up(chip.pmic, edges, power, scope_of, state_j, static_j, window_s)
 
@@ -223,8 +223,10 @@ def _sum_up(
         power=power,
         scope_of=dict(scope_of),
         module=module,
-        energy_j={name: float(values @ widths) for name, values in power.items()},
-        scope_energy_j={scope: float(values @ widths) for scope, values in by_scope.items()},
+        energy_j={name: float(np.sum(values * widths)) for name, values in power.items()},
+        scope_energy_j={
+            scope: float(np.sum(values * widths)) for scope, values in by_scope.items()
+        },
         state_energy_j=state_j,
         static_j=static_j,
         peak_power_w={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.technology.facts import FactBase
 
 YIELD_MODELS = ("negative_binomial", "poisson", "murphy", "seeds")
@@ -168,7 +168,7 @@ class CostModel:
 
     def _check_area(self, die_area_mm2: float) -> None:
         if not 0.0 < die_area_mm2 <= self.reticle_mm2:
-            raise InputError(
+            raise ImpossibleChipError(
                 f"a die of {die_area_mm2:.0f} mm2 cannot be exposed",
                 field="die_area_mm2",
                 mend=f"above 0 and at most the reticle limit of {self.reticle_mm2:.0f} mm2",

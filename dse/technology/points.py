@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.technology.device import SRAM_RAILS, DeviceModel, FloatArray, OperatingPoint, Rail
 
 
@@ -69,7 +69,7 @@ def solve_point(
                 f"the frequency {hz:g} Hz is not positive", field="f_hz", mend="above 0 Hz"
             )
         if hz > reach * (1.0 + 1e-6):
-            raise InputError(
+            raise ImpossibleChipError(
                 f"{hz / 1e6:.0f} MHz is out of reach at {volts:.3f} V on {node} nm",
                 field="f_hz",
                 mend=f"at most {reach / 1e6:.0f} MHz at this voltage, or raise the voltage",
@@ -158,7 +158,7 @@ def _is_shared(sram_rail: str) -> bool:
 
 def _check_volts(node: int, volts: float, low: float, high: float, field: str) -> None:
     if not low - 1e-9 <= volts <= high + 1e-9:
-        raise InputError(
+        raise ImpossibleChipError(
             f"{volts:g} V is outside the rail's range on {node} nm",
             field=field,
             mend=f"from {low:g} to {high:g} V (a split SRAM rail lowers the logic minimum)",
@@ -168,7 +168,7 @@ def _check_volts(node: int, volts: float, low: float, high: float, field: str) -
 def _check_reach(logic: Rail, sram: Rail | None, hz: float, high: float, node: int) -> None:
     reach = logic.hz(high) if sram is None else min(logic.hz(high), sram.hz(high))
     if hz > reach * (1.0 + 1e-9):
-        raise InputError(
+        raise ImpossibleChipError(
             f"{hz / 1e6:.0f} MHz is out of reach on {node} nm",
             field="f_hz",
             mend=f"at most {reach / 1e6:.0f} MHz at the maximum of {high:g} V",

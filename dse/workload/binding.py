@@ -33,7 +33,9 @@ def bind_inputs(
     """
     for name, value in bindings.items():
         if min(value if isinstance(value, tuple) else (value,)) < 1:
-            raise InputError(f"{name}={value} is below 1", file=file, field=name, mend="use 1 or more")
+            raise InputError(
+                f"{name}={value} is below 1", file=file, field=name, mend="use 1 or more"
+            )
     stored = {t.name for t in model.graph.initializer}
     inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
     symbols = _symbols(inputs)
@@ -57,7 +59,8 @@ def bind_inputs(
 
 
 def _shaped(value: onnx.ValueInfoProto) -> bool:
-    return value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape")
+    kind = value.type
+    return bool(kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"))
 
 
 def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
@@ -73,9 +76,7 @@ def _symbols(inputs: list[onnx.ValueInfoProto]) -> list[str]:
     return list(found)
 
 
-def _resize(
-    inputs: list[onnx.ValueInfoProto], size: int | tuple[int, int], file: str
-) -> bool:
+def _resize(inputs: list[onnx.ValueInfoProto], size: int | tuple[int, int], file: str) -> bool:
     height, width = size if isinstance(size, tuple) else (size, size)
     images = [v for v in inputs if len(_dims(v)) == 4 and _dims(v)[1].dim_value in (1, 3)]
     if not images:
@@ -89,7 +90,7 @@ def _resize(
     for value in images:
         _dims(value)[2].dim_value = height
         _dims(value)[3].dim_value = width
-    return any(b != (height, width) for b in before)
+    return bool(any(b != (height, width) for b in before))
 
 
 def _bind_symbols(

@@ -56,7 +56,9 @@ def fuse_composites(graph: Graph) -> Graph:
         lineage[last.outputs[0]] = [common[0], *lineage.get(common[0], [])][:REACH]
     if not replaced:
         return graph
-    nodes = [replaced.get(n.name, n) for n in graph.nodes if n.name in replaced or n.name not in gone]
+    nodes = [
+        replaced.get(n.name, n) for n in graph.nodes if n.name in replaced or n.name not in gone
+    ]
     return graph.with_nodes(tuple(nodes))
 
 
@@ -113,7 +115,10 @@ def _tail(last: Node, graph: Graph) -> list[Node]:
         users = graph.users.get(last.outputs[0], [])
         if len(users) != 1 or users[0].op not in ("Mul", "Div") or users[0].domain:
             break
-        if _sources(users[0], graph) != [last.outputs[0]] or users[0].inputs.count(last.outputs[0]) > 1:
+        if (
+            _sources(users[0], graph) != [last.outputs[0]]
+            or users[0].inputs.count(last.outputs[0]) > 1
+        ):
             break
         last = users[0]
         tail.append(last)

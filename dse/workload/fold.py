@@ -110,7 +110,9 @@ def _pair(draft: Draft, node: Node, tensor: str, ctx: Context) -> bool:
     if node.op == "Div" or graph.size(other, node) > draft.o_elements:
         return False
     known = all(root in ctx.written or root in graph.inputs for root in ctx.roots(other))
-    if not known or (other not in ctx.sources and other in graph.producers and other not in ctx.written):
+    if not known or (
+        other not in ctx.sources and other in graph.producers and other not in ctx.written
+    ):
         return False
     draft.inputs.append(other)
     draft.side_elements += graph.size(other, node)

@@ -158,7 +158,9 @@ class Graph:
         if shape is not None and math.prod(shape) > VALUE_ELEMENTS:
             return None
         if node.op in ("Shape", "Size"):
-            arrays: list[np.ndarray | None] = [np.broadcast_to(np.False_, self.shapes[node.inputs[0]])]
+            arrays: list[np.ndarray | None] = [
+                np.broadcast_to(np.False_, self.shapes[node.inputs[0]])
+            ]
         else:
             arrays = [self.value(i) if i else None for i in node.inputs]
             missing = [i for i, a in zip(node.inputs, arrays, strict=True) if i and a is None]

@@ -163,7 +163,18 @@ def _format(text: str, key: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _lowered(data: bytes, file: str, sizes: Bindings, unknown_ops: UnknownOps) -> Model:
-    """The model of a file's bytes, without what its name adds; remembered."""
+    """:func:`lower_bytes`, remembered."""
+    return lower_bytes(data, file, sizes, unknown_ops)
+
+
+def lower_bytes(
+    data: bytes, file: str, sizes: Bindings = (), unknown_ops: UnknownOps = "error"
+) -> Model:
+    """The model of a file's bytes, without what its name adds.
+
+    Raises:
+        InputError: as :func:`load_model`.
+    """
     proto = parse_proto(data, file)
     graph, factor, remarks = read_graph(proto, file, dict(sizes))
     lowered = lower(graph, unknown_ops)
@@ -173,7 +184,7 @@ def _lowered(data: bytes, file: str, sizes: Bindings, unknown_ops: UnknownOps) -
     stored = ("weight", "bias", "table")
     identity = {
         "file": hashlib.sha256(data).hexdigest(),
-        "sizes": {k: v for k, v in sizes},
+        "sizes": dict(sizes),
         "unknown_ops": unknown_ops,
     }
     return Model(
@@ -256,9 +267,10 @@ def _quantization(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], Preci
         if (own := FORMATS.get(graph.types.get(source, 0))) is not None:
             formats[name] = own
     for node in graph.nodes:
-        if node.op == "QuantizeLinear" and node.inputs[0] in lowered.tensors:
-            if (own := FORMATS.get(graph.types.get(node.outputs[0], 0))) is not None:
-                formats[node.inputs[0]] = own
+        if node.op != "QuantizeLinear" or node.inputs[0] not in lowered.tensors:
+            continue
+        if (own := FORMATS.get(graph.types.get(node.outputs[0], 0))) is not None:
+            formats[node.inputs[0]] = own
     if not formats:
         return {}, None
     weights = [f for n, f in formats.items() if lowered.tensors[n].role == "weight"]
@@ -274,5 +286,3 @@ def _quantization(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], Preci
 
 def _usual(formats: list[str], default: str) -> str:
     return Counter(formats).most_common(1)[0][0] if formats else default
-
-

@@ -15,7 +15,7 @@ from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import FORMAT_BITS, Precision, bits_of, parse_precision
 
 #: Number format of each ONNX element type that quantized graphs use.
-FORMATS = {
+FORMATS: dict[int, str] = {
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.UINT8: "int8",
     onnx.TensorProto.INT16: "int16",
@@ -119,8 +119,14 @@ class Model:
         shown = precision.name if not extra else f"{precision.name}[{extra}]"
         identity = {
             "graph": self.digest,
-            "precision": [precision.weights, precision.activations, precision.accumulator_bits]
-            + [precision.kv_format, precision.method, from_file],
+            "precision": [
+                precision.weights,
+                precision.activations,
+                precision.accumulator_bits,
+                precision.kv_format,
+                precision.method,
+                from_file,
+            ],
             "per_layer": {n: [p.weights, p.activations, p.method] for n, p in single.items()},
         }
         return Workload(
@@ -161,7 +167,7 @@ class Model:
             if layer.name in single:
                 if layer.w_tensor is not None and not layer.w_is_activation:
                     formats[layer.w_tensor] = own.weights
-                formats.update({o: own.activations for o in layer.outputs})
+                formats.update(dict.fromkeys(layer.outputs, own.activations))
             if layer.w_tensor is not None and layer.name in self.prescribed:
                 formats[layer.w_tensor] = self.prescribed[layer.name]
         if from_file:

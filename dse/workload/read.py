@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from dse.errors import InputError
@@ -100,7 +100,8 @@ def _inline_constant_ifs(model: onnx.ModelProto) -> None:
     stored = {t.name: t for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            stored.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+            name = node.output[0]
+            stored.update((name, a.t) for a in node.attribute if a.name == "value")
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         tensor = stored.get(node.input[0]) if node.op_type == "If" and node.input else None
@@ -129,7 +130,7 @@ def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:
 
 
 def _drop_weights(model: onnx.ModelProto) -> None:
-    """Turns large stored tensors into inputs: shape inference needs their shapes, not their data."""
+    """Turns large stored tensors into inputs: shape inference needs their shapes only."""
     listed = {value.name for value in model.graph.input}
     kept: list[onnx.TensorProto] = []
     for tensor in model.graph.initializer:

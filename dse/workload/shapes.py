@@ -15,7 +15,7 @@ SAME = frozenset(
     | {"SkipSimplifiedLayerNormalization", "SimplifiedLayerNormalization", "RotaryEmbedding"}
     | {"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "RMSNormalization"}
     | {"GroupNorm", "SkipGroupNorm", "NhwcMaxPool", "BiasAdd", "EmbedLayerNormalization"}
-    | {"QuantizeLinear", "DequantizeLinear", "QuickGelu", "Dropout"}
+    | {"QuantizeLinear", "DequantizeLinear", "Dropout"}
 )
 #: Two operands (data, scale, zero point each) that broadcast.
 QUANTIZED_PAIRS = frozenset({"QLinearAdd", "QLinearMul"})
@@ -102,7 +102,7 @@ def _resize(node: Node, graph: Graph) -> dict[str, Shape]:
         return {node.outputs[0]: tuple(int(v) for v in sizes)}
     if scales is not None and scales.size == len(before):
         grown = zip(before, scales.reshape(-1), strict=True)
-        return {node.outputs[0]: tuple(int(math.floor(n * float(s))) for n, s in grown)}
+        return {node.outputs[0]: tuple(math.floor(n * float(s)) for n, s in grown)}
     return {}
 
 
@@ -126,6 +126,46 @@ def _slice(node: Node, graph: Graph) -> dict[str, Shape]:
         axis = int(axes.reshape(-1)[i]) if axes is not None else i
         step = int(steps.reshape(-1)[i]) if steps is not None else 1
         shape[axis] = len(range(shape[axis])[slice(int(start), int(end), step)])
+    return {node.outputs[0]: tuple(shape)}
+
+
+def _reduced(node: Node, graph: Graph) -> dict[str, Shape]:
+    shape = graph.shapes[node.inputs[0]]
+    axes = graph.value(node.input(1))
+    if node.input(1) and axes is None:
+        return {}
+    given = node.ints("axes", []) if axes is None else [int(a) for a in axes.reshape(-1)]
+    if not given and node.attrs.get("noop_with_empty_axes"):
+        return {node.outputs[0]: shape}
+    gone = {a % len(shape) for a in given} if given else set(range(len(shape)))
+    if node.attrs.get("keepdims", 1):
+        return {node.outputs[0]: tuple(1 if i in gone else n for i, n in enumerate(shape))}
+    return {node.outputs[0]: tuple(n for i, n in enumerate(shape) if i not in gone)}
+
+
+def _split(node: Node, graph: Graph) -> dict[str, Shape]:
+    shape = graph.shapes[node.inputs[0]]
+    axis = int(node.attrs.get("axis", 0)) % len(shape)
+    sizes = graph.value(node.input(1))
+    if node.input(1) and sizes is None:
+        return {}
+    parts = len(node.outputs)
+    step = -(-shape[axis] // parts)
+    equal = [min(step, shape[axis] - i * step) for i in range(parts)]
+    given = equal if sizes is None else [int(v) for v in sizes.reshape(-1)]
+    pairs = zip(node.outputs, given, strict=True)
+    return {name: (*shape[:axis], n, *shape[axis + 1 :]) for name, n in pairs}
+
+
+def _padded(node: Node, graph: Graph) -> dict[str, Shape]:
+    shape = list(graph.shapes[node.inputs[0]])
+    pads, axes = graph.value(node.input(1)), graph.value(node.input(3))
+    if pads is None or (node.input(3) and axes is None):
+        return {}
+    chosen = range(len(shape)) if axes is None else [int(a) for a in axes.reshape(-1)]
+    ends = [int(v) for v in pads.reshape(-1)]
+    for i, axis in enumerate(chosen):
+        shape[axis] += ends[i] + ends[i + len(ends) // 2]
     return {node.outputs[0]: tuple(shape)}
 
 
@@ -186,6 +226,23 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
     "Upsample": _resize,
     "Tile": _tile,
     "Slice": _slice,
+    "Split": _split,
+    "Pad": _padded,
+    **dict.fromkeys(
+        (
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceSumSquare",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+        ),
+        _reduced,
+    ),
     "QLinearAdd": _quantized_pair,
     "QLinearMul": _quantized_pair,
     "FusedConv": _fused_conv,

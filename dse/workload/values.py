@@ -105,7 +105,7 @@ def _slice(arrays: Arrays, attrs: Attributes) -> Array:
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         stop = None if step < 0 and end <= -data.shape[axis] - 1 else end
         cut[axis] = slice(start, stop, step)
-    return data[tuple(cut)]
+    return np.asarray(data[tuple(cut)])
 
 
 def _unsqueeze(arrays: Arrays, attrs: Attributes) -> Array:
@@ -131,7 +131,7 @@ def _reshape(arrays: Arrays, attrs: Attributes) -> Array:
 
 
 def _cast(arrays: Arrays, attrs: Attributes) -> Array:
-    return _first(arrays).astype(onnx.helper.tensor_dtype_to_np_dtype(attrs["to"]))
+    return np.asarray(_first(arrays), onnx.helper.tensor_dtype_to_np_dtype(attrs["to"]))
 
 
 def _range(arrays: Arrays, _: Attributes) -> Array:
@@ -165,7 +165,7 @@ def _divided(arrays: Arrays, _: Attributes) -> Array:
     if np.issubdtype(a.dtype, np.integer):
         if not b.all():
             raise ZeroDivisionError
-        return np.trunc(a / b).astype(a.dtype)
+        return np.asarray(np.trunc(a / b)).astype(a.dtype, copy=False)
     return np.asarray(a / b)
 
 

@@ -1,4 +1,4 @@
-"""The networks that ship: ``models/manifest.yaml``, and names such as ``mobilenetv2@width=0.75``."""
+"""The networks that ship (``models/manifest.yaml``), and names like ``mobilenetv2@width=0.75``."""
 
 from __future__ import annotations
 
@@ -100,9 +100,19 @@ def list_models() -> list[ModelInfo]:
 
 @functools.lru_cache(maxsize=4)
 def _listed(path: Path) -> tuple[ModelInfo, ...]:
-    data, lines = read_yaml(path)
-    manifest = validate(Manifest, data, file=path, lines=lines)
-    return tuple(_info(entry, path.parent) for entry in manifest.models)
+    return tuple(_info(entry, path.parent) for entry in _manifest(path).models)
+
+
+def _manifest(path: Path) -> Manifest:
+    """The manifest by the fast reader; whatever it trips over is read again with line numbers."""
+    from pydantic import ValidationError
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        return Manifest.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, YAMLError, ValidationError):
+        data, lines = read_yaml(path)
+        return validate(Manifest, data, file=path, lines=lines)
 
 
 def _info(entry: ManifestEntry, folder: Path) -> ModelInfo:

@@ -61,9 +61,7 @@ def main() -> int:
         "schema_version": 1,
         "date": collection["meta"]["date"],
         "unit": "points of the metric (top-1, mIoU and mAP in percent; AUC from 0 to 1)",
-        "families": {
-            name: _family(collection["facts"], *spec) for name, spec in FAMILIES.items()
-        },
+        "families": {name: _family(collection["facts"], *spec) for name, spec in FAMILIES.items()},
         "statistics": _statistics(collection["drop_summary"]) + _half(collection["facts"]),
     }
     data["families"] = {n: f for n, f in data["families"].items() if f["floats"]}
@@ -123,9 +121,9 @@ def _float_of(members: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The reference of a source: computed in a framework, not on a device."""
     for fact in members:
         on_device = str(fact.get("method") or "").startswith("device")
-        if fact["precision"].startswith(("float", "fp32")) and not on_device:
-            if "," not in fact["precision"]:
-                return fact
+        floating = fact["precision"].startswith(("float", "fp32")) and "," not in fact["precision"]
+        if floating and not on_device:
+            return fact
     return None
 
 
@@ -214,7 +212,12 @@ def _half(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _autoencoder() -> dict[str, Any]:
     common = {"width": 1.0, "res": None, "source": AUTOENCODER_SOURCE, "model": "FC autoencoder"}
     drops = []
-    for precision, method in (("w8a8", "ptq"), ("w8a8", "qat"), ("w8a16", "ptq"), ("fp16", "float")):
+    for precision, method in (
+        ("w8a8", "ptq"),
+        ("w8a8", "qat"),
+        ("w8a16", "ptq"),
+        ("fp16", "float"),
+    ):
         measured = (precision, method) == ("w8a8", "ptq")
         status = "read" if measured else "assumed"
         scheme = "int8 reference" if measured else "at least as wide as the int8 reference"

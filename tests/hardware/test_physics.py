@@ -191,3 +191,19 @@ def test_resolving_is_fast() -> None:
     for step in range(40):
         resolve(spec.with_values({"buffer.bytes": 65536 + 1024 * step, "f_hz": 300e6 + 1e6 * step}))
     assert (time.process_time() - start) / 40 < 6e-3
+
+
+def test_block_facts_say_where_they_come_from() -> None:
+    from dse.hardware.blocks import block_facts
+
+    for name, fact in block_facts().items():
+        assert set(fact) == {"value", "unit", "source", "status", "uncertainty"}, name
+        assert fact["status"] in ("read", "recalled", "assumed", "computed"), name
+        assert fact["uncertainty"] >= 1.0, name
+
+
+def test_analog_of_other_logic_does_not_shrink() -> None:
+    old, new = (blocks(load_chip("edge_vision", node)) for node in (16, 2))
+    shrink = new["other_logic"] / old["other_logic"]
+    assert new["array"] / old["array"] < shrink < 1.0
+    assert new["other_logic"] > 0.1 * old["other_logic"]

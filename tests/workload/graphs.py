@@ -20,7 +20,9 @@ def graph(
     opset: int = 20,
 ) -> onnx.ModelProto:
     """A model of float inputs and outputs (of unstated shape) with stored tensors."""
-    given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in inputs.items()]
+    given = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in inputs.items()
+    ]
     made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs]
     kept = [numpy_helper.from_array(a, n) for n, a in (stored or {}).items()]
     body = helper.make_graph(list(nodes), "test", given, made, kept)
@@ -33,7 +35,7 @@ def load(model: onnx.ModelProto, folder: Path, name: str = "net", **bindings: in
     """The lowered model, through a file."""
     path = folder / f"{name}.onnx"
     path.write_bytes(model.SerializeToString())
-    return load_model(path, **bindings)
+    return load_model(path, unknown_ops="error", **bindings)
 
 
 def weight(*shape: int, seed: int = 0) -> np.ndarray:

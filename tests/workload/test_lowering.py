@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from dse.workload import Layer, LoopNest, Model
-from tests.workload.graphs import graph, load, weight
+
+from .graphs import graph, load, weight
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
@@ -186,7 +187,9 @@ def test_residual_is_a_side_operand(tmp_path: Path) -> None:
 def test_concat_in_place_and_copied(tmp_path: Path) -> None:
     branch = [helper.make_node("Conv", ["x", "w"], [f"c{i}"], name=f"conv{i}") for i in (0, 1)]
     free = helper.make_node("Concat", ["c0", "c1"], ["y"], axis=1, name="join")
-    model = load(graph([*branch, free], {"x": (1, 3, 4, 4)}, ["y"], {"w": weight(2, 3, 1, 1)}), tmp_path)
+    model = load(
+        graph([*branch, free], {"x": (1, 3, 4, 4)}, ["y"], {"w": weight(2, 3, 1, 1)}), tmp_path
+    )
     assert model.fates["join"] == "view"
     copied = helper.make_node("Concat", ["c0", "x"], ["y"], axis=1, name="join")
     other = load(
@@ -244,8 +247,12 @@ def test_einsum_macs(equation: str, tmp_path: Path) -> None:
 
 
 def test_qdq_gives_formats(tmp_path: Path) -> None:
-    stored = {"w": np.ones((4, 3, 1, 1), np.int8), "s": np.array(0.1, np.float32)}
-    stored |= {"z": np.array(0, np.int8), "zy": np.array(0, np.int16)}
+    stored: dict[str, np.ndarray] = {
+        "w": np.ones((4, 3, 1, 1), np.int8),
+        "s": np.array(0.1, np.float32),
+        "z": np.array(0, np.int8),
+        "zy": np.array(0, np.int16),
+    }
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
         helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),

@@ -38,7 +38,9 @@ def test_every_node_has_one_fate(info: object) -> None:
     assert len(model.fates) == len(proto.graph.node)
     assert set(model.fates.values()) <= FATES
     lowered = [n for layer in model.layers for n in dict.fromkeys(layer.nodes)]
-    own = {n for n, fate in model.fates.items() if fate in ("compute", "vector", "movement", "host")}
+    own = {
+        n for n, fate in model.fates.items() if fate in ("compute", "vector", "movement", "host")
+    }
     assert own <= set(lowered)
     if info.macs:
         assert model.macs == pytest.approx(info.macs, rel=1e-2)

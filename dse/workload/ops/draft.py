@@ -96,11 +96,8 @@ def activations(node: Node, graph: Graph) -> list[str]:
 
 def stored_operands(node: Node, graph: Graph) -> list[str]:
     """Constant inputs with more than one element whose numbers must be read when it runs."""
-    found = []
-    for name in dict.fromkeys(filter(None, node.inputs)):
-        if name in graph.constants and name in graph.shapes and math.prod(graph.shapes[name]) > 1:
-            found.append(name)
-    return found
+    known = [n for n in dict.fromkeys(node.inputs) if n in graph.constants and n in graph.shapes]
+    return [name for name in known if math.prod(graph.shapes[name]) > 1]
 
 
 def vector(

@@ -48,11 +48,10 @@ UNARY: dict[str, tuple[str, ...]] = {
     "IsInf": ("compare",),
     "Shrink": ("compare", "add"),
     "BitwiseNot": ("copy",),
-    **{
-        name: ("lut",)
-        for name in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")
-        + ("Asinh", "Acosh", "Atanh")
-    },
+    **dict.fromkeys(
+        ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"),
+        ("lut",),
+    ),
     "QLinearSigmoid": ("lut",),
     "QLinearLeakyRelu": ("lut",),
 }
@@ -128,12 +127,14 @@ def binary(node: Node, ctx: Context) -> Outcome:
     is folded into their scale.
     """
     if _is_factor(node, ctx) and only_products(node.outputs[0], ctx):
-        return View((node.inputs[0] if ctx.graph.is_const(node.inputs[1]) else node.inputs[1],), True)
+        return View(
+            (node.inputs[0] if ctx.graph.is_const(node.inputs[1]) else node.inputs[1],), True
+        )
     n = ctx.graph.size(node.outputs[0], node)
     operands = len([name for name in node.inputs if name])
     if operands == 1:
         return View((node.inputs[0],))
-    work = {f: n * (operands - 1) for f in binary_functions(node, ctx)}
+    work = dict.fromkeys(binary_functions(node, ctx), n * (operands - 1))
     if node.op == "Mean":
         work["mul"] = n
     return [vector(node, ctx, work)]
@@ -142,16 +143,22 @@ def binary(node: Node, ctx: Context) -> Outcome:
 def qlinear_pair(node: Node, ctx: Context) -> Outcome:
     n = ctx.graph.size(node.outputs[0], node)
     stored = [name for name in (node.inputs[0], node.inputs[3]) if ctx.graph.is_const(name)]
-    work = {f: n for f in QLINEAR_PAIRS[node.op]}
+    work = dict.fromkeys(QLINEAR_PAIRS[node.op], n)
     work["mul"] = work.get("mul", 0) + 2 * n  # both operands to a common scale
     return [vector(node, ctx, work, weights=stored)]
 
 
 def power(node: Node, ctx: Context) -> Outcome:
-    """Pow: square is a product, exponents 0.5, -0.5 and -1 the root and reciprocal, else a table."""
+    """Pow: 2 and 3 are products, 0.5, -0.5 and -1 root and reciprocal, the rest a table."""
     n = ctx.graph.size(node.outputs[0], node)
     exponent = ctx.graph.scalar(node.input(1))
-    known = {2.0: {"mul": n}, 3.0: {"mul": 2 * n}, 0.5: {"div": n}, -0.5: {"div": n}, -1.0: {"div": n}}
+    known = {
+        2.0: {"mul": n},
+        3.0: {"mul": 2 * n},
+        0.5: {"div": n},
+        -0.5: {"div": n},
+        -1.0: {"div": n},
+    }
     work = known.get(exponent, {"lut": n}) if exponent is not None else {"lut": n}
     return [vector(node, ctx, work, weights=[])]
 
@@ -195,7 +202,7 @@ def identity(node: Node, ctx: Context) -> Outcome:
 
 
 def quantize(node: Node, ctx: Context) -> Outcome:
-    """Quantize and DequantizeLinear tell formats; the scaling is part of each layer's write-back."""
+    """QuantizeLinear, DequantizeLinear: formats; scaling belongs to each layer's write-back."""
     return View((node.inputs[0],), folded=True)
 
 
@@ -208,6 +215,12 @@ def dynamic_quantize(node: Node, ctx: Context) -> Outcome:
 def bias_gelu(node: Node, ctx: Context) -> Outcome:
     n = ctx.graph.size(node.outputs[0], node)
     return [vector(node, ctx, {"add": n, "lut": n, "mul": n})]
+
+
+def gated(node: Node, ctx: Context) -> Outcome:
+    """SwiGLU: table, product with the table's argument, product with the gate."""
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"lut": n, "mul": 2 * n})]
 
 
 def cumulative(node: Node, ctx: Context) -> Outcome:
@@ -230,6 +243,8 @@ RULES: dict[str, Rule] = {
     "DequantizeLinear": quantize,
     "DynamicQuantizeLinear": dynamic_quantize,
     "BiasGelu": bias_gelu,
+    "SwiGLU": gated,
+    "BitCast": identity,
     "CumSum": cumulative,
     "CumProd": cumulative,
 }

@@ -25,6 +25,19 @@ def view(node: Node, ctx: Context) -> Outcome:
     return View((node.inputs[0],))
 
 
+def reshape(node: Node, ctx: Context) -> Outcome:
+    """Free. A written-down shape that no longer fits (another resolution) is refused."""
+    graph = ctx.graph
+    before, after = graph.shape(node.inputs[0], node), graph.shape(node.outputs[0], node)
+    if math.prod(before) != math.prod(after):
+        raise graph.fault(
+            node,
+            f"{before} cannot be read as {after}",
+            "the graph is made for other input sizes: leave res and bindings out, or export again",
+        )
+    return View((node.inputs[0],))
+
+
 def _move(node: Node, ctx: Context, note: str = "") -> Outcome:
     """A movement layer: reads what its result needs, writes the result."""
     draft = vector(node, ctx, {}, weights=[], kind="movement", note=note)
@@ -177,12 +190,13 @@ def one_hot(node: Node, ctx: Context) -> Outcome:
 def generated(node: Node, ctx: Context) -> Outcome:
     """Tensors made from nothing (Range, random numbers): one table step per element."""
     n = sum(ctx.graph.size(o, node) for o in live_outputs(node, ctx.graph))
-    function = "add" if node.op == "Range" else "lut" if "Random" in node.op else "copy"
-    return [vector(node, ctx, {function: math.prod((n,))}, weights=[])]
+    table = "Random" in node.op or "Window" in node.op
+    function = "add" if node.op == "Range" else "lut" if table else "copy"
+    return [vector(node, ctx, {function: n}, weights=[])]
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), view),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshape),
     "Transpose": transpose,
     "Concat": concat,
     "Slice": slice_,
@@ -191,16 +205,38 @@ RULES: dict[str, Rule] = {
     "Expand": expand,
     "Pad": pad,
     **dict.fromkeys(
-        ("DepthToSpace", "SpaceToDepth", "Tile", "GatherElements", "GatherND", "Trilu")
-        + ("ReverseSequence", "EyeLike", "Col2Im", "CenterCropPad", "Compress"),
+        (
+            "DepthToSpace",
+            "SpaceToDepth",
+            "Tile",
+            "GatherElements",
+            "GatherND",
+            "Trilu",
+            "ReverseSequence",
+            "EyeLike",
+            "Col2Im",
+            "CenterCropPad",
+            "Compress",
+            "MaxUnpool",
+        ),
         move,
     ),
     **dict.fromkeys(("ScatterElements", "ScatterND", "Scatter"), scatter),
     "TensorScatter": kv_scatter,
     "OneHot": one_hot,
     **dict.fromkeys(
-        ("Range", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
-        + ("Bernoulli", "ConstantOfShape"),
+        (
+            "Range",
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+            "Bernoulli",
+            "ConstantOfShape",
+            "HannWindow",
+            "HammingWindow",
+            "BlackmanWindow",
+        ),
         generated,
     ),
 }

@@ -107,14 +107,32 @@ def mean_variance(node: Node, ctx: Context) -> Outcome:
     return [_normalized(node, ctx, n, n // row, centred=True, scale=False, shift=False)]
 
 
+def loss(node: Node, ctx: Context) -> Outcome:
+    """Cross entropy: a softmax with logarithm (unless given logarithms), one pick and sum a row."""
+    shape = ctx.graph.shape(node.inputs[0], node)
+    n = math.prod(shape)
+    rows = n // shape[1] if n else 0
+    work = {"mul": rows, "reduce": rows}
+    if node.op == "SoftmaxCrossEntropyLoss":
+        work |= {"reduce": rows + 2 * n, "add": 2 * n, "exp": n, "lut": rows}
+    return [vector(node, ctx, work)]
+
+
 RULES: dict[str, Rule] = {
+    "NegativeLogLikelihoodLoss": loss,
+    "SoftmaxCrossEntropyLoss": loss,
     "Softmax": softmax,
     "LogSoftmax": softmax,
     "Hardmax": softmax,
     "QLinearSoftmax": softmax,
     **dict.fromkeys(
-        ("LayerNormalization", "SkipLayerNormalization", "RMSNormalization")
-        + ("SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization"),
+        (
+            "LayerNormalization",
+            "SkipLayerNormalization",
+            "RMSNormalization",
+            "SimplifiedLayerNormalization",
+            "SkipSimplifiedLayerNormalization",
+        ),
         layer_norm,
     ),
     "GroupNormalization": group_norm,

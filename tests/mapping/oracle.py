@@ -1,0 +1,404 @@
+"""A literal walk of the loop nest: every tile, every array pass, counted one by one.
+
+Nothing here uses the mapper's formulas: tiles are ranges of indices, an operand is loaded when the
+tile it needs is not the one it had, and an output tile goes home when another one takes its place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dse.hardware.chip import LINKS, Chip
+from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS, Homes
+from dse.mapping.space import TILE_LIMITS, TILED, spatial_choices, tile_sizes
+from dse.workload.layer import DIMS, Layer
+from dse.workload.precision import bits_of
+
+RELEVANT = {
+    "W": ("G", "K", "C"),
+    "I": ("G", "B", "C", "OY", "OX"),
+    "O": ("G", "B", "K", "OY", "OX"),
+}
+CLASS_LOOPS = {
+    "W": ("G", "K", "C", "B", "OY", "OX"),
+    "I": ("G", "B", "OY", "OX", "C", "K"),
+    "O": ("G", "B", "K", "OY", "OX", "C"),
+}
+STREAMED = {"ws": ("B", "OY", "OX"), "os": ("C", "FY", "FX"), "is": ("K",)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer on a chip with homes and room."""
+
+    layer: Layer
+    chip: Chip
+    homes: Homes
+    room: float
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        assert self.layer.nest is not None
+        return dict(zip(DIMS, self.layer.nest.sizes, strict=True))
+
+    def align(self, dim: str) -> int:
+        return self.chip.array.align.get(dim, 1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One mapping; ``flow`` is (dataflow, where partial sums go), ``loops`` outermost first."""
+
+    spatial: tuple[int, ...]
+    tiles: tuple[int, ...]
+    flow: tuple[str, bool]
+    loops: tuple[str, ...]
+    kept: str
+
+
+@dataclass
+class Walk:
+    """What the walk of the tile loops counted, in bytes of each step and in events."""
+
+    steps: int = 0
+    loads: dict[str, list[float]] = field(default_factory=dict)
+    stores: list[float] = field(default_factory=list)
+    reloads: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)
+
+
+def choices(case: Case) -> Iterator[Choice]:
+    """The stated candidate space, three order classes each, in the mapper's order."""
+    array, sizes = case.chip.array, tuple(case.sizes.values())
+    align = tuple(case.align(d) for d in DIMS)
+    diagonal = array.depthwise == "diagonal"
+    spatials = spatial_choices(sizes, array.axes, align, diagonal)
+    lists = [tile_sizes(sizes[d], spatials[0][d], TILE_LIMITS[d]) for d in range(6)]
+    flows: list[tuple[str, bool]] = []
+    for flow in array.dataflows:
+        if flow != "os" and array.accumulator_bytes:
+            flows.append((flow, True))
+        flows.append((flow, False))
+    for spatial in spatials:
+        for tiles in itertools.product(*lists):
+            for flow in flows:
+                for kept, loops in CLASS_LOOPS.items():
+                    yield Choice(spatial, tiles, flow, loops, kept)
+
+
+def pieces(size: int, tile: int) -> list[int]:
+    return [min(tile, size - start) for start in range(0, size, tile)]
+
+
+def touched(outputs: int, taps: int, stride: int, dilation: int) -> int:
+    """Distinct input positions, by listing them."""
+    return len({o * stride + t * dilation for o in range(outputs) for t in range(taps)})
+
+
+def elements(case: Case, tile: dict[str, int]) -> dict[str, int]:
+    nest = case.layer.nest
+    assert nest is not None
+    rows = touched(tile["OY"], nest.FY, nest.stride_y, nest.dilation_y)
+    cols = touched(tile["OX"], nest.FX, nest.stride_x, nest.dilation_x)
+    return {
+        "W": tile["G"] * tile["K"] * tile["C"] * nest.FY * nest.FX,
+        "I": tile["G"] * tile["B"] * tile["C"] * rows * cols,
+        "O": tile["G"] * tile["B"] * tile["K"] * tile["OY"] * tile["OX"],
+    }
+
+
+def walk_tiles(case: Case, tiles: tuple[int, ...], loops: tuple[str, ...]) -> Walk:
+    """Visit every buffer tile in loop order and count what must move."""
+    layer, homes = case.layer, case.homes.to_dict()
+    cut = {d: pieces(case.sizes[d], t) for d, t in zip(TILED, tiles, strict=True)}
+    wb, ib, ob = (bits_of(f) / 8 for f in (layer.w_format, layer.i_format, layer.o_format))
+    whole = elements(case, {d: case.sizes[d] for d in TILED})
+    i_scale = min(1.0, layer.i_elements / whole["I"])
+    side = layer.side_bytes / whole["O"]
+    walk = Walk(loads={"W": [], "I": [], "side": []})
+    here: dict[str, tuple[int, ...]] = {}
+    reductions_done: dict[tuple[int, ...], int] = {}
+    order = [range(len(cut[d])) for d in loops]
+    visits = 0
+    pending: tuple[int, ...] | None = None
+
+    def leave(key: tuple[int, ...]) -> float:
+        index = dict(zip(RELEVANT["O"], key, strict=True))
+        tile = {d: cut[d][index[d]] if d in index else 1 for d in TILED}
+        done = reductions_done[key] == len(cut["C"])
+        width = ob if done else layer.acc_bits / 8
+        return elements(case, tile)["O"] * width * (homes["O"] != "buffer")
+
+    for number in itertools.product(*order):
+        at = dict(zip(loops, number, strict=True))
+        tile = {d: cut[d][at[d]] for d in TILED}
+        size = elements(case, tile)
+        walk.steps += 1
+        for operand, width, scale in (("W", wb, 1.0), ("I", ib, i_scale)):
+            key = tuple(at[d] for d in RELEVANT[operand])
+            new = here.get(operand) != key
+            here[operand] = key
+            moved = size[operand] * width * scale * (homes[operand] != "buffer")
+            walk.loads[operand].append(moved if new else 0.0)
+            walk.events[operand] = walk.events.get(operand, 0) + new
+        key = tuple(at[d] for d in RELEVANT["O"])
+        store, load_side = 0.0, 0.0
+        if pending != key:
+            visits += 1
+            if pending is not None:
+                store = leave(pending)
+            if key in reductions_done:
+                walk.reloads += size["O"] * layer.acc_bits / 8 * (homes["O"] != "buffer")
+                walk.events["reload"] = walk.events.get("reload", 0) + 1
+            else:
+                load_side = size["O"] * side * (homes["side"] != "buffer")
+            walk.events["O"] = walk.events.get("O", 0) + 1
+            pending = key
+        reductions_done[key] = reductions_done.get(key, 0) + 1
+        walk.stores.append(store)
+        walk.loads["side"].append(load_side)
+    assert pending is not None
+    walk.stores.append(leave(pending))
+    return walk
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What happens between buffer and array, over all tiles."""
+
+    cycles: float
+    w_reads: float
+    i_reads: float
+    updates: float
+    partial_sums: float
+    partial: bool
+
+
+def walk_array(
+    case: Case, spatial: tuple[int, ...], tiles: tuple[int, ...], flow: tuple[str, bool], rate: float
+) -> Inside | None:
+    """Run every pass of every tile; None if the accumulators hold not even one step."""
+    chip, layer, array = case.chip, case.layer, case.chip.array
+    factor = dict(zip(DIMS, spatial, strict=True))
+    name, accumulate = flow
+    streamed = STREAMED[name]
+    cut = {d: pieces(case.sizes[d], t) for d, t in zip(TILED, tiles, strict=True)}
+    cut["FY"], cut["FX"] = [case.sizes["FY"]], [case.sizes["FX"]]
+
+    def chunks(dim: str, size: int) -> list[int]:
+        padded = -(-size // case.align(dim)) * case.align(dim)
+        return [max(0, min(factor[dim], size - s)) for s in range(0, padded, factor[dim])]
+
+    first = {d: cut[d][0] for d in DIMS}
+    inner = math.prod(len(chunks(d, first[d])) for d in ("C", "FY", "FX"))
+    inside = accumulate and inner > 1
+    blocks = 1
+    if accumulate:
+        outs = {"ws": ("G", "K"), "is": ("G", "B", "OY", "OX")}[name]
+        live = math.prod(min(factor[d], first[d]) for d in outs)
+        places = array.accumulator_bytes // (live * layer.acc_bits // 8)
+        if inside:
+            if places < 1:
+                return None
+            blocks = -(-math.prod(first[d] for d in streamed) // places)
+    cycles = w_reads = i_reads = updates = sums = 0.0
+    visited: set[tuple[int, ...]] = set()
+    for parts in itertools.product(*(range(len(cut[d])) for d in TILED)):
+        at = dict(zip(TILED, parts, strict=True))
+        step = {d: chunks(d, cut[d][at.get(d, 0)]) for d in DIMS}
+        held = [d for d in DIMS if d not in streamed]
+        stream = math.prod(len(step[d]) for d in streamed) / rate
+        passes = math.prod(len(step[d]) for d in held)
+        preload = array.preload_cycles if name != "os" else 0
+        drain = array.fill_drain_cycles if array.fill_drain == "paid" else 0
+        if array.preload == "hidden":
+            each = max(stream, preload * blocks)
+        else:
+            each = stream + preload * blocks
+        cycles += passes * (each + drain * blocks)
+        size = {d: cut[d][at.get(d, 0)] for d in DIMS}
+        weights = math.prod(size[d] for d in ("G", "K", "C", "FY", "FX"))
+        taps = math.prod(size[d] for d in DIMS if d != "K")
+        outputs = math.prod(size[d] for d in RELEVANT["O"])
+        repeats = math.prod(len(step[d]) for d in ("B", "OY", "OX"))
+        w_reads += weights * (blocks if name == "ws" else repeats)
+        i_reads += taps * (blocks if name == "is" else len(step["K"]))
+        reductions = math.prod(len(step[d]) for d in ("C", "FY", "FX"))
+        key = tuple(at[d] for d in RELEVANT["O"])
+        again = key in visited
+        visited.add(key)
+        if inside:
+            updates += outputs * reductions
+        if inside or name == "os":
+            sums += outputs * again
+        else:
+            sums += outputs * (reductions if again else reductions - 1)
+    if inside or name == "os":
+        partial = len(cut["C"]) > 1
+    else:
+        partial = sums > 0
+    return Inside(cycles, w_reads, i_reads, updates, sums, partial)
+
+
+def fits(case: Case, tiles: tuple[int, ...], partial: bool) -> bool:
+    """Whether the padded tiles, twice where the next one loads meanwhile, fit the room."""
+    layer, homes = case.layer, case.homes.to_dict()
+    cut = {d: len(pieces(case.sizes[d], t)) for d, t in zip(TILED, tiles, strict=True)}
+    padded = {
+        d: -(-t // case.align(d)) * case.align(d) if d in ("G", "K", "C") else t
+        for d, t in zip(TILED, tiles, strict=True)
+    }
+    size = elements(case, padded)
+    whole = elements(case, {d: case.sizes[d] for d in TILED})
+    double = case.chip.buffer.double_buffered
+
+    def copies(operand: str) -> int:
+        return 2 if double and any(cut[d] > 1 for d in RELEVANT[operand]) else 1
+
+    total = 0.0
+    if homes["W"] != "buffer":
+        total += size["W"] * bits_of(layer.w_format) / 8 * copies("W")
+    if homes["I"] != "buffer":
+        total += size["I"] * bits_of(layer.i_format) / 8 * copies("I")
+    if partial:
+        total += size["O"] * layer.acc_bits / 8 * copies("O")
+    elif homes["O"] != "buffer":
+        total += size["O"] * bits_of(layer.o_format) / 8 * copies("O")
+    if homes["side"] != "buffer":
+        total += size["O"] * layer.side_bytes / whole["O"] * copies("O")
+    return total <= case.room
+
+
+def descriptors(case: Case, tiles: tuple[int, ...]) -> dict[str, int]:
+    """DMA descriptors of one full tile: strided two-dimensional blocks of channel-last tensors."""
+    layer, limit = case.layer, case.chip.overheads.max_descriptor_bytes
+    tile = dict(zip(TILED, tiles, strict=True))
+    part = {d: tile[d] < case.sizes[d] for d in TILED}
+    size = elements(case, tile)
+    nest = layer.nest
+    assert nest is not None
+    rows_in = touched(tile["OY"], nest.FY, nest.stride_y, nest.dilation_y)
+    out = {"W": math.ceil(size["W"] * bits_of(layer.w_format) / 8 / limit)}
+    for operand, channel, rows, form in (
+        ("I", "C", rows_in, layer.i_format),
+        ("O", "K", tile["OY"], layer.o_format),
+    ):
+        channels = part["G"] or part[channel]
+        runs = rows if channels and part["OX"] else 1
+        if part["OX"] or (channels and part["OY"]):
+            runs *= tile["B"]
+        out[operand] = max(runs, math.ceil(size[operand] * bits_of(form) / 8 / limit))
+    return out
+
+
+def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, Any]) -> Any:
+    """Latency and energy of one mapping from the walks, or None if it is not allowed."""
+    layer, chip, homes = case.layer, case.chip, case.homes.to_dict()
+    key = (choice.spatial, choice.tiles, choice.flow)
+    if key not in cached:
+        cached[key] = walk_array(case, choice.spatial, choice.tiles, choice.flow, rate)
+    inside = cached[key]
+    if inside is None or not fits(case, choice.tiles, inside.partial):
+        return None
+    key2 = (choice.tiles, choice.loops)
+    if key2 not in cached:
+        cached[key2] = walk_tiles(case, choice.tiles, choice.loops)
+    walk: Walk = cached[key2]
+    if homes["O"] == "buffer" and walk.events.get("reload"):
+        return None
+    f, steps, kept = chip.f_hz, walk.steps, choice.kept
+    rates = {name: chip.links[name].bytes_per_s for name in LINKS}
+
+    def link_s(amounts: dict[str, float]) -> float:
+        by_link = dict.fromkeys(LINKS, 0.0)
+        for operand, amount in amounts.items():
+            if amount and homes[operand] != "buffer":
+                by_link[homes[operand]] += amount
+        return max(b / rates[name] if b else 0.0 for name, b in by_link.items())
+
+    jobs = descriptors(case, choice.tiles)
+    present = {op: homes[op] != "buffer" for op in homes}
+    has_side = bool(layer.side_elements) and present["side"]
+    outer = walk.events[kept]
+    total = {op: sum(v) for op, v in walk.loads.items()}
+    first = {op: v[0] for op, v in walk.loads.items()}
+    stored, last = sum(walk.stores), walk.stores[-1]
+    often: dict[str, float] = dict.fromkeys(homes, 0.0)
+    every: dict[str, float] = dict.fromkeys(homes, 0.0)
+    job_often = job_every = 0.0
+    moving = max(steps - 1, 1)
+    for operand in ("W", "I"):
+        later, count = total[operand] - first[operand], jobs[operand] * present[operand]
+        if operand == kept:
+            often[operand] += later / max(outer - 1, 1)
+            job_often += count
+        else:
+            every[operand] += later / moving
+            job_every += count
+    side_later, out_jobs = total["side"] - first["side"], jobs["O"] * present["O"]
+    side_jobs = jobs["O"] * has_side
+    store_every = store_often = reload_every = 0.0
+    if kept == "O":
+        often["side"] += side_later / max(outer - 1, 1)
+        store_often = (stored - last) / max(outer - 1, 1)
+        job_often += out_jobs + side_jobs
+    else:
+        every["side"] += side_later / moving
+        store_every = (stored - last) / moving
+        reload_every = walk.reloads / moving
+        seen = walk.events.get("reload", 0)
+        job_every += out_jobs * (1 + seen / steps) + side_jobs
+    vector = sum(n / chip.vector.ops_per_cycle[fn] for fn, n in layer.vector_ops)
+    wb, ib = bits_of(layer.w_format) / 8, bits_of(layer.i_format) / 8
+    ab, ob = layer.acc_bits / 8, bits_of(layer.o_format) / 8
+    outputs = math.prod(case.sizes[d] for d in RELEVANT["O"])
+    reads = inside.w_reads * wb + inside.i_reads * ib + inside.partial_sums * ab + layer.side_bytes
+    writes = inside.partial_sums * ab + outputs * ob
+    buffer = chip.buffer
+
+    def port(out: float, into: float) -> float:
+        return max(out / buffer.read_bytes_per_cycle, into / buffer.write_bytes_per_cycle)
+
+    per = chip.overheads.descriptor_cycles / chip.overheads.dma_channels
+    loads2 = sum(every.values()) + reload_every
+    loads1 = loads2 + sum(often.values())
+    link1 = {op: every[op] + often[op] for op in homes}
+    link2 = dict(every)
+    link1["O"] += reload_every + store_every + store_often
+    link2["O"] += reload_every + store_every
+    dma1, dma2 = (job_often + job_every) * per, job_every * per
+    work = inside.cycles / steps
+    vec1, vec2 = (vector / outer, 0.0) if kept == "O" else (vector / steps, vector / steps)
+    store1, store2 = store_every + store_often, store_every
+    alone = port(reads / steps, writes / steps)
+    if buffer.double_buffered:
+        port1 = port(reads / steps + store1, writes / steps + loads1)
+        port2 = port(reads / steps + store2, writes / steps + loads2)
+        body = (outer - 1) * max(max(work, vec1, port1, dma1) / f, link_s(link1))
+        body += (steps - outer) * max(max(work, vec2, port2, dma2) / f, link_s(link2))
+        body += max(work, vec1, alone) / f
+    else:
+        body = (outer - 1) * max(max(port(store1, loads1), dma1) / f, link_s(link1))
+        body += (steps - outer) * max(max(port(store2, loads2), dma2) / f, link_s(link2))
+        body += steps * max(work, vector / steps, alone) / f
+    fill = link_s({op: first[op] for op in first})
+    latency = chip.overheads.launch_cycles / f + fill + body + link_s({"O": last})
+    prices = chip.prices
+    energy = layer.macs * prices[f"mac.{pair}"] + prices["launch"]
+    for fn, n in layer.vector_ops:
+        energy += n * prices[f"vector.{fn}"]
+    idle = inside.cycles * chip.array.macs_per_cycle - layer.macs / rate
+    energy += max(idle, 0.0) * prices["array.idle_mac"]
+    acc = prices["accumulator.read_bit"] + prices["accumulator.write_bit"]
+    energy += inside.updates * layer.acc_bits * acc
+    energy += 8 * (reads + stored) * prices["buffer.read_bit"]
+    energy += 8 * (writes + sum(total.values()) + walk.reloads) * prices["buffer.write_bit"]
+    for operand, amount in (*total.items(), ("O", walk.reloads)):
+        energy += 8 * amount * sum(prices[a] for a in READ_ACTIONS[homes[operand]])
+    energy += 8 * stored * sum(prices[a] for a in WRITE_ACTIONS[homes["O"]])
+    energy += (outer * job_often + steps * job_every) * prices["descriptor"]
+    return latency, energy + chip.mapping_static_w * latency

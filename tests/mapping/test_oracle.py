@@ -1,0 +1,243 @@
+"""The mapper against a literal walk of every mapping of its stated space."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from dse.errors import UnmappableError
+from dse.hardware.chip import Axis
+from dse.mapping.build import evaluate
+from dse.mapping.costs import CLASSES, DATAFLOWS
+from dse.mapping.homes import Homes
+from dse.mapping.mapper import map_layer, search
+from dse.mapping.network import program_energy_j
+from dse.mapping.problem import pack
+from dse.mapping.schedule import Program, program_latency_s, unroll
+from dse.mapping.space import rate_of
+
+from .conftest import make_chip, make_layer
+from .oracle import CLASS_LOOPS, Case, choices, cost, walk_array, walk_tiles
+
+#: Random cases of the brute force; DSE_LONG_TESTS=1 runs ten times as many.
+CASES = 2000 if os.environ.get("DSE_LONG_TESTS") else 200
+
+HOMES = st.builds(
+    Homes,
+    st.sampled_from(["dram", "nvm", "buffer"]),
+    st.sampled_from(["dram", "l2", "buffer"]),
+    st.sampled_from(["dram", "l2", "buffer"]),
+    st.sampled_from(["dram", "l2"]),
+)
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Any:
+    kind = draw(st.sampled_from(["conv", "gemm", "depthwise", "grouped", "heads", "strided"]))
+    small, side = st.integers(1, 6), st.integers(0, 1)
+    dims: dict[str, int] = {}
+    if kind in ("conv", "strided"):
+        dims = {"K": draw(small), "C": draw(small), "OY": draw(small), "OX": draw(st.integers(1, 4))}
+        dims |= {"FY": draw(st.integers(1, 3)), "FX": draw(st.integers(1, 2))}
+    elif kind == "gemm":
+        dims = {"K": draw(st.integers(1, 9)), "C": draw(st.integers(1, 9)), "OX": draw(small)}
+    elif kind == "depthwise":
+        dims = {"G": draw(st.integers(2, 6)), "OY": draw(small), "OX": draw(small), "FY": 3, "FX": 3}
+    elif kind == "grouped":
+        dims = {"G": 2, "K": draw(st.integers(1, 4)), "C": draw(st.integers(1, 4))}
+        dims |= {"OX": draw(small), "FX": draw(st.integers(1, 3))}
+    else:
+        dims = {"G": draw(st.integers(1, 3)), "B": draw(st.integers(1, 2)), "K": draw(small)}
+        dims |= {"C": draw(small), "OX": draw(st.integers(1, 4))}
+    if kind == "strided":
+        dims |= {"stride_y": draw(st.integers(1, 3)), "dilation_y": draw(st.integers(1, 3))}
+    outputs = math.prod(dims.get(d, 1) for d in ("G", "B", "K", "OY", "OX"))
+    parts: dict[str, Any] = {"side_elements": outputs * draw(side)}
+    if draw(st.booleans()):
+        parts["vector_ops"] = (("relu", outputs),)
+    if draw(st.booleans()):
+        parts |= {"w_format": "int4"}
+    return make_layer(**dims, **parts)
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> Any:
+    axes = draw(
+        st.sampled_from(
+            [
+                (("C", "FY", "FX"), ("K",)),
+                (("C",), ("K", "OX")),
+                (("OX", "OY"), ("K",)),
+                (("G", "C"), ("K", "OY")),
+            ]
+        )
+    )
+    third = draw(st.sampled_from([(), (Axis(2, ("OX", "B")),)]))
+    return make_chip(
+        draw(st.integers(1, 5)),
+        draw(st.integers(2, 4)),
+        row_dims=axes[0],
+        col_dims=axes[1],
+        more_axes=third,
+        dataflows=draw(st.sampled_from([("ws",), ("os",), ("is",), ("ws", "os", "is")])),
+        rates=draw(st.sampled_from([{"int8xint8": 1.0}, {"int8xint8": 1.0, "int4xint8": 2.0}])),
+        preload=draw(st.sampled_from(["hidden", "paid"])),
+        preload_cycles=draw(st.integers(0, 6)),
+        fill_drain=draw(st.sampled_from(["hidden", "paid"])),
+        depthwise=draw(st.sampled_from(["none", "diagonal"])),
+        align=draw(st.sampled_from([{}, {"C": 4}, {"K": 2, "C": 2}])),
+        accumulator_bytes=draw(st.sampled_from([0, 16, 64, 512])),
+        double=draw(st.booleans()),
+        port=draw(st.sampled_from([2.0, 8.0, 64.0])),
+        lanes=draw(st.sampled_from([0.5, 4.0])),
+        dram=draw(st.sampled_from([2e8, 2e9])),
+        l2=4e9,
+        l2_bytes=1e6,
+        nvm=1e9,
+        nvm_bytes=1e6,
+        static_w=draw(st.sampled_from([0.0, 0.05])),
+        launch=float(draw(st.integers(0, 50))),
+    )
+
+
+def brute_force(case: Case, objective: str) -> tuple[float, float] | None:
+    """Best (objective, tie-break) over every mapping of the stated space, walked literally."""
+    pair, rate = rate_of(case.chip.array.rates, case.layer.w_format, case.layer.i_format)
+    cached: dict[Any, Any] = {}
+    best: tuple[float, float] | None = None
+    for choice in choices(case):
+        found = cost(case, choice, rate, pair.replace("x", "."), cached)
+        if found is None:
+            continue
+        latency, energy = found
+        score = {
+            "edp": (latency * energy, energy),
+            "latency": (latency, energy),
+            "energy": (energy, latency),
+        }[objective]
+        if best is None or _before(score, best):
+            best = score
+    return best
+
+
+def _before(new: tuple[float, float], old: tuple[float, float]) -> bool:
+    if math.isclose(new[0], old[0], rel_tol=1e-11):
+        return new[1] < old[1]
+    return new[0] < old[0]
+
+
+BUDGET_S = float(os.environ.get("DSE_ORACLE_SECONDS", "25"))
+_started: list[float] = []
+_compared = [0]
+
+
+@settings(
+    max_examples=CASES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(
+    layer=layers(),
+    chip=chips(),
+    homes=HOMES,
+    room=st.sampled_from([40.0, 100.0, 400.0, 3000.0]),
+    objective=st.sampled_from(["edp", "latency", "energy"]),
+)
+def test_mapper_equals_brute_force(
+    layer: Any, chip: Any, homes: Homes, room: float, objective: Any
+) -> None:
+    if not _started:
+        _started.append(time.monotonic())
+    if time.monotonic() - _started[0] > BUDGET_S and not os.environ.get("DSE_LONG_TESTS"):
+        return
+    case = Case(layer, chip, homes, room)
+    best = brute_force(case, objective)
+    if best is None:
+        with pytest.raises(UnmappableError, match="bytes of the buffer"):
+            map_layer(layer, chip, objective, homes=homes, room_bytes=room)
+        return
+    problem = pack(layer, chip, homes, room, layer.nest.sizes, 1)
+    at = search(problem, objective)
+    assert (at == search(problem, objective, compiled=False)).all(), "NumPy and Numba differ"
+    tiles = [int(problem.tiles[d, at[1 + d]]) for d in range(6)]
+    found = evaluate(problem, problem.spatial[at[0]], tiles, int(problem.flows[at[7]]), int(at[8]))
+    ours = {
+        "edp": (found.latency_s * found.energy_j, found.energy_j),
+        "latency": (found.latency_s, found.energy_j),
+        "energy": (found.energy_j, found.latency_s),
+    }[objective]
+    assert ours == pytest.approx(best, rel=1e-9, abs=0.0)
+    made = map_layer(layer, chip, objective, homes=homes, room_bytes=room)
+    program = Program("one", (made,), unroll((made,), prefetch=True), 1, 0.0)
+    assert program_latency_s(program, chip) == pytest.approx(found.latency_s, rel=1e-9, abs=0.0)
+    assert program_energy_j(program, chip) == pytest.approx(found.energy_j, rel=1e-9, abs=0.0)
+    _compared[0] += 1
+
+
+def test_enough_cases_were_compared() -> None:
+    """The time budget must not empty the test above."""
+    assert _compared[0] >= min(CASES, 60) * 0.5
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layer=layers(), chip=chips(), data=st.data())
+def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject) -> None:
+    """Ragged tiles of any size, not only candidates: formulas equal the literal count."""
+    case = Case(layer, chip, Homes(), 1e9)
+    problem = pack(layer, chip, Homes(), 1e9, layer.nest.sizes, 1)
+    tiles = tuple(data.draw(st.integers(1, n)) for n in layer.nest.sizes[:6])
+    row = data.draw(st.sampled_from(range(len(problem.spatial))))
+    code = data.draw(st.sampled_from([int(c) for c in problem.flows]))
+    kept = data.draw(st.sampled_from(CLASSES))
+    flow = (DATAFLOWS[code], code in (0, 2))
+    spatial = tuple(int(v) for v in problem.spatial[row][:8])
+    inside = walk_array(case, spatial, tiles, flow, problem.rate)
+    assume(inside is not None)
+    assert inside is not None
+    found = evaluate(problem, problem.spatial[row], tiles, code, CLASSES.index(kept))
+    expected = (inside.cycles, inside.w_reads, inside.i_reads, inside.updates, inside.partial_sums)
+    assert [float(v) for v in found.array[:5]] == pytest.approx(expected, rel=1e-12, abs=0.0)
+    walk = walk_tiles(case, tiles, CLASS_LOOPS[kept])
+    _, _, w, i, spilled = (float(v) for v in found.result[7])
+    stored, side = (float(v) for v in found.result[8][:2])
+    loops_cut = {d for d, t, n in zip("GBKCYX", tiles, layer.nest.sizes, strict=False) if t < n}
+    if {"W": {"B", "Y", "X"}, "I": {"K"}, "O": {"C"}}[kept] & loops_cut:
+        # An order class is the best of its kind only if its innermost group is really there.
+        assert w == pytest.approx(sum(walk.loads["W"]), rel=1e-12, abs=0.0)
+        assert i == pytest.approx(sum(walk.loads["I"]), rel=1e-12, abs=0.0)
+        assert spilled == pytest.approx(walk.reloads, rel=1e-12, abs=0.0)
+        assert stored == pytest.approx(sum(walk.stores), rel=1e-12, abs=0.0)
+        assert side == pytest.approx(sum(walk.loads["side"]), rel=1e-12, abs=0.0)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(layer=layers(), data=st.data())
+def test_three_order_classes_are_all_orders(layer: Any, data: st.DataObject) -> None:
+    """No permutation of the tile loops moves less, at any prices, than the best of three classes."""
+    chip = make_chip(2, 2)
+    case = Case(layer, chip, Homes(), 1e9)
+    tiles = tuple(data.draw(st.integers(1, n)) for n in layer.nest.sizes[:6])
+    names = ("G", "B", "K", "C", "OY", "OX")
+    cut = [d for d, t, n in zip(names, tiles, layer.nest.sizes, strict=False) if t < n]
+    assume(len(cut) <= 4)
+    rest = tuple(d for d in names if d not in cut)
+
+    def traffic(loops: tuple[str, ...]) -> np.ndarray[Any, Any]:
+        walk = walk_tiles(case, tiles, loops)
+        parts = (*(sum(v) for v in walk.loads.values()), sum(walk.stores), walk.reloads)
+        return np.array(parts)
+
+    classes = np.array([traffic(loops) for loops in CLASS_LOOPS.values()])
+    for order in itertools.permutations(cut):
+        assert (classes <= traffic((*rest, *order)) + 1e-9).all(axis=1).any()
+
+

@@ -1,0 +1,178 @@
+"""Bad input gives one line that names file, field and mend; sizes are bound as asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from dse.errors import InputError
+from dse.workload import list_models, load_model
+
+from .graphs import graph, load, weight
+
+
+def refused(path: str | Path, **bindings: int) -> InputError:
+    with pytest.raises(InputError) as caught:
+        load_model(path, unknown_ops="error", **bindings)
+    assert "\n" not in str(caught.value)
+    assert caught.value.mend
+    return caught.value
+
+
+def test_missing_file() -> None:
+    error = refused("no/such/net.onnx")
+    assert error.file == "no/such/net.onnx"
+
+
+def test_unknown_name_suggests() -> None:
+    assert "did you mean mobilenetv2?" in str(refused("mobilenetv22"))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, this is text", b"\x89PNG\r\n\x1a\n" + bytes(99)])
+def test_not_onnx(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data)
+    error = refused(path)
+    assert error.message == "not an ONNX file"
+    assert error.file == str(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
+def test_truncated(share: float, tmp_path: Path) -> None:
+    whole = next(i.file for i in list_models() if i.name == "resnet50").read_bytes()
+    path = tmp_path / "net.onnx"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert "cut short" in refused(path).message
+
+
+RELU = helper.make_node("Relu", ["x"], ["y"], name="r")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ([helper.make_node("Add", ["x", "y"], ["y"], name="n")], "cycle"),
+        ([helper.make_node("Add", ["x", "lost"], ["y"], name="n")], "nothing writes"),
+        ([RELU, helper.make_node("Tanh", ["x"], ["y"], name="n")], "twice"),
+        ([helper.make_node("Frobnicate", ["x"], ["y"], name="n")], "Frobnicate is not known"),
+        ([helper.make_node("MatMul", ["x", "x"], ["y"], name="n")], "n"),
+    ],
+)
+def test_invalid_graphs(nodes: list[onnx.NodeProto], words: str, tmp_path: Path) -> None:
+    model = graph(nodes, {"x": (2, 3)}, ["y"])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    error = refused(path)
+    assert words in str(error)
+    assert error.field is not None
+    assert "'n'" in error.field
+
+
+def test_unknown_operator_may_go_to_the_host(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Frobnicate", ["a"], ["y"], name="n", domain="my.own"),
+    ]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(graph(nodes, {"x": (2, 3)}, ["y"]).SerializeToString())
+    assert "my.own.Frobnicate" in str(refused(path))
+    model = load_model(path, unknown_ops="host")
+    assert model.fates["n"] == "host"
+    assert model.layers[-1].kind == "host"
+
+
+def test_symbols(tmp_path: Path) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    model = graph([node], {"x": ("batch_size", "seq", 4)}, ["y"], {"w": weight(4, 3)})
+    free = load(model, tmp_path)
+    assert free.macs == 12
+    assert "seq=1 by default" in free.remarks
+    assert load(model, tmp_path, batch=2, seq=5).macs == 2 * 5 * 12
+    assert load_model(f"{tmp_path / 'net.onnx'}@seq=7").macs == 7 * 12
+    assert "seq" in str(refused(tmp_path / "net.onnx", length=3))
+    assert "below 1" in str(refused(tmp_path / "net.onnx", seq=0))
+
+
+def test_spatial_symbols_must_be_bound(tmp_path: Path) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    model = graph([node], {"x": ("N", 3, "height", "width")}, ["y"], {"w": weight(2, 3, 1, 1)})
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    message = str(refused(path))
+    assert "height" in message
+    assert "width" in message
+    assert load_model(path, height=4, width=6).macs == 24 * 6
+    assert load_model(f"{path}@res=4x6").macs == 24 * 6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenetv2@width=0.9",
+        "mobilenetv2@width",
+        "mobilenetv2@res=big",
+        "mobilenetv2@res=0",
+        "mobilenetv2@w=5",
+        "mobilenetv2@method=magic",
+        "mobilenetv2@seq=3",
+        "mobilenetv2@res=96,res=128",
+        "deit_tiny@res=192",
+        "mobilenetv2@w=4,a=fp64",
+    ],
+)
+def test_bad_settings(name: str) -> None:
+    refused(name)
+
+
+def test_a_fixed_graph_that_does_not_resize(tmp_path: Path) -> None:
+    info = next(i for i in list_models() if i.name == "deit_tiny")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(info.file.read_bytes())
+    refused(f"{path}@res=160")
+
+
+def test_external_data_is_not_needed(tmp_path: Path) -> None:
+    """The weights' file is absent."""
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    model = graph([node], {"x": (2, 64)}, ["y"], {"w": weight(64, 128)})
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="absent.bin")
+    assert load(model, tmp_path).macs == 2 * 64 * 128
+
+
+def test_shape_subgraphs_fold(tmp_path: Path) -> None:
+    """Flatten as exporters write it: Shape, Gather, Unsqueeze, Concat, Reshape."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Shape", ["r"], ["s"]),
+        helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
+        helper.make_node("Unsqueeze", ["n", "first"], ["u"]),
+        helper.make_node("Concat", ["u", "rest"], ["t"], axis=0),
+        helper.make_node("Reshape", ["r", "t"], ["f"], name="flat"),
+        helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
+    stored = {"zero": np.array(0), "first": np.array([0]), "rest": np.array([-1])}
+    model = load(
+        graph(nodes, {"x": ("N", 2, 3, 4)}, ["y"], {**stored, "w": weight(24, 5)}),
+        tmp_path,
+        batch=3,
+    )
+    assert model.macs == 3 * 24 * 5
+    assert model.fates["flat"] == "view"
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, dse.workload, dse.quality; "
+        "print([m for m in ('onnx', 'numpy', 'onnxruntime') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
