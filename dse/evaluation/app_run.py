@@ -103,7 +103,7 @@ def evaluate_app(
     reasons = [
         *(f"stream {v.stream}: {v.reason}" for v in _verdicts(loads) if not v.passes),
         *_overload(usage),
-        *_late(rows, loads, chip),
+        *_late(rows, loads, chip, timeline),
         *_over_budget(app, record),
     ]
     decided = True if fidelity == "simulate" else None
@@ -313,7 +313,9 @@ def _overload(usage: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _late(rows: Sequence[TaskRow], loads: Sequence[_Load], chip: Chip) -> list[str]:
+def _late(
+    rows: Sequence[TaskRow], loads: Sequence[_Load], chip: Chip, timeline: Timeline | None
+) -> list[str]:
     """Streams that miss their deadline too often, with the layer and resource that cost the time."""
     programs = {load.stream.id: load.program for load in loads}
     reasons = []
@@ -328,7 +330,13 @@ def _late(rows: Sequence[TaskRow], loads: Sequence[_Load], chip: Chip) -> list[s
                 text += f" (p99 {row.latency_p99_s * 1e3:.3g} ms)"
         text = f"stream {row.task}: {text}, deadline {row.deadline_s * 1e3:g} ms"
         program = programs[row.stream]
-        reasons.append(f"{text}; most in {worst_layer(program, chip)}" if program else text)
+        spot = timeline.hotspots.get(row.task) if timeline else None
+        if spot is not None:
+            slower = f", {spot.stretch:.2g}x slower by contention" if spot.stretch > 1.01 else ""
+            text += f"; {spot.share:.0%} in layer {spot.layer}, bound by {spot.bottleneck}{slower}"
+        elif program is not None:
+            text += f"; most in {worst_layer(program, chip)}"
+        reasons.append(text)
     return reasons
 
 

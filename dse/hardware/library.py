@@ -90,7 +90,7 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
         data["node"] = node
     for path, value in values.items():
         set_path(data, path, value)
-    made = validate(ChipSpec, data, file=spec.origin)
+    made = validate(ChipSpec, data)  # the file itself was valid, so a fault is not its own
     made._origin = spec.origin
     if made.node_nm != before:
         drop = {

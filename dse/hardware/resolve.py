@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import Array, Axis, Buffer, Chip, Host, Link, Overheads, Pmic, VectorUnit
-from dse.hardware.floorplan import chip_area
+from dse.hardware.floorplan import chip_area, nvm_node
 from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
 from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
@@ -16,7 +16,7 @@ from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
 from dse.schema import digest
-from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
+from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology, parse_node
 
 #: Load of the converter, as shares of its rating, at which its curve is kept.
 _PMIC_SHARES = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.2)
@@ -79,6 +79,7 @@ def operating_point(spec: ChipSpec, tech: Technology) -> OperatingPoint[float]:
 
 def _resolve(spec: ChipSpec, tech: Technology) -> Chip:
     node = spec.node_nm
+    check_names(spec, tech)
     point = operating_point(spec, tech)
     floor = tech.floor(node)
     host = host_clock(spec, tech, floor)
@@ -133,6 +134,31 @@ def _resolve(spec: ChipSpec, tech: Technology) -> Chip:
     )
 
 
+def check_names(spec: ChipSpec, tech: Technology) -> None:
+    """Everything a chip names must be known to the technology.
+
+    Raises:
+        InputError: for the first unknown name, with the field that holds it.
+    """
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("die.package", lambda: tech.package_cost_usd(1.0, spec.die.package)),
+        ("cost.design_class", lambda: tech.royalty_fraction(spec.cost.design_class)),
+        ("host.core", lambda: tech.floor(spec.node_nm).host(spec.host.core)),
+    ]
+    if spec.die.other_area_node is not None:
+        home = spec.die.other_area_node
+        checks.append(("die.other_area_node", lambda: parse_node(home)))
+    if spec.dram.channels:
+        checks.append(("dram.kind", lambda: tech.dram(spec.dram.kind)))
+    if spec.nvm.bytes:
+        checks.append(("nvm.kind", lambda: nvm_node(tech, spec.node_nm, spec.nvm.kind)))
+    for field, check in checks:
+        try:
+            check()
+        except InputError as error:
+            raise InputError(error.message, field=field, mend=error.mend) from None
+
+
 def array_rates(array: ArraySpec) -> dict[str, float]:
     """MACs per unit and cycle of every pair the array can run, implemented or served by another."""
     served = served_pairs(array.formats)
@@ -164,10 +190,7 @@ def host_clock(spec: ChipSpec, tech: Technology, floor: FloorFacts) -> HostClock
     Raises:
         InputError: unknown core, or a clock beyond its reach at the node's nominal voltage.
     """
-    try:
-        core = floor.host(spec.host.core)
-    except InputError as error:
-        raise InputError(error.message, field="host.core", mend=error.mend) from None
+    core = floor.host(spec.host.core)
     reach = tech.operating_point(floor.node_nm, corner=spec.corner).f_hz * core.f_max_ratio
     clock = reach if spec.host.f_hz is None else spec.host.f_hz
     if clock > reach * (1.0 + 1e-9):

@@ -224,8 +224,9 @@ class PowerSpec(Strict):
 class DieSpec(Strict):
     """The rest of the die.
 
-    ``other_area_mm2`` is other logic (ISP, video, fabric, peripherals) at the file's own node; it
-    scales as logic does. ``other_vt``: its threshold flavour (slow blocks leak less).
+    ``other_area_mm2`` is other logic (ISP, video, fabric, peripherals) at ``other_area_node``
+    (null: at whatever node the chip is). ``other_vt``: its threshold flavour (slow blocks leak
+    less).
     ``white_space``: share of the die that stays empty.
     """
 

@@ -132,7 +132,7 @@ class ChipSpec(Strict):
         data: dict[str, Any] = self.model_dump()
         for path, value in values.items():
             set_path(data, path, value)
-        made = validate(ChipSpec, data, file=self._origin)
+        made = validate(ChipSpec, data)  # the file was valid: a fault is in ``values``
         made._origin = self._origin
         return made
 

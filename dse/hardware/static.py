@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
@@ -97,14 +98,7 @@ def _die_static(
     ]
     others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
     if others:
-        slow = tech.operating_point(
-            point.node_nm,
-            voltage_v=point.voltage_v,
-            junction_c=spec.junction_c,
-            vt=spec.die.other_vt,
-            corner=spec.corner,
-            sram_rail="split",
-        )
+        slow = _other_point(tech, point, spec)
         leak = others * tech.logic_leakage_w_per_mm2(slow)
         parts.append(_steady("other_leakage", leak))
     if spec.power.other_w:
@@ -125,6 +119,24 @@ def _die_static(
         low = phy if spec.dram.reserved_fraction else phy * number("phy_gated_share")
         parts.append(StaticPower("phy_idle", "die", phy, phy, low, False, wake, phy * wake))
     return parts
+
+
+def _other_point(
+    tech: Technology, point: OperatingPoint[float], spec: ChipSpec
+) -> OperatingPoint[float]:
+    """Where the rest of the die runs: the NPU's rail, its own threshold flavour."""
+    try:
+        return tech.operating_point(
+            point.node_nm,
+            voltage_v=point.voltage_v,
+            junction_c=spec.junction_c,
+            vt=spec.die.other_vt,
+            corner=spec.corner,
+            sram_rail="split",
+        )
+    except InputError as error:
+        field = "die.other_vt" if error.field == "vt" else error.field
+        raise InputError(error.message, field=field, mend=error.mend) from None
 
 
 def _steady(component: str, watts: float) -> StaticPower:

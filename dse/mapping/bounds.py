@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dse.hardware.chip import Chip
-from dse.mapping.homes import byte_price, has_link, price_of
+from dse.mapping.homes import byte_price, has_link, price_of, stored_bytes
 from dse.mapping.memory import operands, weight_name
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
@@ -33,7 +33,7 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     for layer in workload.layers:
         if layer.w_elements and not layer.w_is_activation:
             name = weight_name(layer)
-            weights[name] = min(layer.w_bytes, weights.get(name, layer.w_bytes))
+            weights[name] = min(stored_bytes(layer), weights.get(name, stored_bytes(layer)))
         main, _ = operands(layer, workload)
         if len(main) == 1 and main[0] in workload.inputs and layer.kind == "compute":
             need = _input_bytes(layer)

@@ -257,7 +257,7 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile."""
     wt, it, ot = n[0], n[1], n[2]
     twice = c[C_DOUBLE]
-    w = wp * c[C_WB] * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
+    w = wp * c[C_WB] * np.maximum(1.0, c[C_SW]) * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
     i = ip * c[C_IB] * (1.0 + twice * (it > 1.0)) * c[C_HOME_I]
     copies = 1.0 + twice * (ot > 1.0)
     staged = pick(partial, 1.0, c[C_HOME_O])

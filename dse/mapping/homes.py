@@ -42,6 +42,11 @@ class Homes:
         return {"W": self.W, "I": self.I, "O": self.O, "side": self.side}
 
 
+def stored_bytes(layer: Layer) -> float:
+    """Bytes of weights, and of the bias that travels with them."""
+    return layer.w_bytes + layer.b_bytes
+
+
 def has_link(chip: Chip, name: str) -> bool:
     """Whether the chip has the link at all."""
     return name in chip.links and chip.links[name].bytes_per_s > 0.0
@@ -58,7 +63,7 @@ def default_homes(layer: Layer, chip: Chip) -> Homes:
     if (
         not layer.w_is_activation
         and has_link(chip, "nvm")
-        and layer.w_bytes <= chip.links["nvm"].capacity_bytes
+        and stored_bytes(layer) <= chip.links["nvm"].capacity_bytes
     ):
         weights = "nvm"
     return Homes(weights, outer, outer, outer)

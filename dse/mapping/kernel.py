@@ -186,7 +186,7 @@ def _search_function(version: int) -> Function:
                         for jr in range(lengths[3]):
                             r = rows[3, jr]
                             least = g[R_PAD] * k[R_PAD] * r[R_PAD] * c[C_FY] * c[C_FX]
-                            if least * c[C_WB] * c[C_HOME_W] > room:
+                            if least * c[C_WB] * max(1.0, c[C_SW]) * c[C_HOME_W] > room:
                                 continue
                             for jy in range(lengths[4]):
                                 y = rows[4, jy]

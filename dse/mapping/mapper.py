@@ -15,7 +15,7 @@ from dse.hardware.chip import Chip
 from dse.mapping import Objective, kernel
 from dse.mapping import costs as k
 from dse.mapping.build import evaluate, schedule
-from dse.mapping.homes import Homes, byte_price, default_homes
+from dse.mapping.homes import Homes, byte_price, default_homes, stored_bytes
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.space import Factors
@@ -135,7 +135,7 @@ def _default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     resident = sum(
         amount
         for home, amount in (
-            (homes.W, layer.w_bytes),
+            (homes.W, stored_bytes(layer)),
             (homes.I, layer.i_bytes),
             (homes.O, layer.o_bytes),
             (homes.side, layer.side_bytes),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.homes import Home, Homes, has_link
+from dse.mapping.homes import Home, Homes, has_link, stored_bytes
 from dse.workload.layer import Layer, Workload
 
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
@@ -214,7 +214,7 @@ def _place_weights(
     for layer in workload.layers:
         if layer.w_elements and not layer.w_is_activation:
             name = weight_name(layer)
-            most = max(layer.w_bytes, sizes.get(name, (0.0, ""))[0])
+            most = max(stored_bytes(layer), sizes.get(name, (0.0, ""))[0])
             sizes[name] = (most, layer.name)
     room: dict[Home, float] = {}
     if has_link(chip, "nvm"):

@@ -128,7 +128,7 @@ def spatial_choices(
         found[factors] = None
         if diagonal and len(axes) > 1 and sizes[0] > 1 and factors[0] == 1:
             places = min(
-                axis.size // math.prod(mix) for axis, mix in zip(axes[:2], mixes, strict=True)
+                axis.size // math.prod(mix) for axis, mix in zip(axes[:2], mixes[:2], strict=True)
             )
             groups = min(places, sizes[0])
             found[(-(-sizes[0] // -(-sizes[0] // groups)), *factors[1:])] = None

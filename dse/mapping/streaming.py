@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS, Homes, byte_price
+from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS, Homes, byte_price, stored_bytes
 from dse.mapping.schedule import NO_BYTES, Bytes, LayerSchedule, Phase, add_bytes
 from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
@@ -139,7 +139,7 @@ def pass_over(
 def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: float) -> LayerSchedule:
     """Schedule of a vector, movement or host layer, its work shared evenly by ``cores`` cores."""
     for home, amount, stored in (
-        (homes.W, layer.w_bytes, False),
+        (homes.W, stored_bytes(layer), False),
         (homes.I, layer.i_bytes, False),
         (homes.side, layer.side_bytes, False),
         (homes.O, layer.o_bytes, True),
@@ -148,7 +148,7 @@ def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: floa
             byte_price(chip, home, write=stored)
     share = 1.0 / cores
     reads = (
-        (homes.W, layer.w_bytes * share),
+        (homes.W, stored_bytes(layer) * share),
         (homes.I, layer.i_bytes * share),
         (homes.side, layer.side_bytes * share),
     )
@@ -176,7 +176,7 @@ def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: floa
     elif layer.kind == "host":
         add(counts, "host.op", float(sum(n for _, n in layer.vector_ops)))
     add(counts, "launch", float(cores))
-    weights = layer.w_bytes / _chunks(phases)
+    weights = stored_bytes(layer) / _chunks(phases)
     fill_weight = on_link(homes.W, weights) if not layer.w_is_activation else NO_BYTES
     fill_other = tuple(max(0.0, a * cores - b) for a, b in zip(load, fill_weight, strict=True))
     return LayerSchedule(

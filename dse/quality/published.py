@@ -218,7 +218,7 @@ def _float_value(
     set, come first.
     """
     unsized = all(f["res"] is None for f in facts["floats"])
-    matching = [
+    matching: list[Mapping[str, Any]] = [
         f
         for f in facts["floats"]
         if f["width"] == width and (res is None or unsized or f["res"] == res)
@@ -242,10 +242,10 @@ def _float_value(
 
 
 def _statistic(task: str, name: str, method: str) -> Mapping[str, Any] | None:
-    for row in _data()["statistics"]:
+    rows: list[Mapping[str, Any]] = _data()["statistics"]
+    for row in rows:
         if (row["task"], row["precision"], row["method"]) == (task, name, method):
-            found: Mapping[str, Any] = row
-            return found
+            return row
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 #: Parts of the unit cost that are spread over the volume.
-ONE_TIME = ("nre", "ip")
+ONE_TIME = ("nre_per_unit", "ip_per_unit")
 
 
 def parts_at(record: Mapping[str, Any], volume: float) -> dict[str, float]:
@@ -16,9 +16,4 @@ def parts_at(record: Mapping[str, Any], volume: float) -> dict[str, float]:
         name: value * own / volume if name in ONE_TIME else value
         for name, value in record["cost_breakdown_usd"].items()
     }
-    known = record["unit_cost_by_volume_usd"].get(f"{volume:g}")
-    if known is not None:
-        rest = known - sum(parts.values())
-        if abs(rest) > 1e-6 * known:
-            parts["royalty"] = parts.get("royalty", 0.0) + rest
     return parts

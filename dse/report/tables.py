@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dse.apps import load_app
 from dse.errors import InputError
 from dse.schema import SCHEMA_VERSION
 from dse.search import Experiment, Outcome, StudyFolder, design_row, front_of
@@ -29,6 +30,12 @@ class Study:
         first = self.experiment.objectives[0]
         members = [self.outcomes[index] for index in self.front_indices]
         return sorted(members, key=lambda o: (first.loss((o.objectives or (0.0,))[0]), o.key))
+
+    @property
+    def serving(self) -> list[Outcome]:
+        """Designs evaluated in full that meet everything but, possibly, the unit cost."""
+        wanted = self.experiment.fidelity
+        return [o for o in self.outcomes if o.serves and o.fidelity == wanted]
 
     @property
     def feasible(self) -> list[Outcome]:
@@ -104,14 +111,19 @@ def pareto_json(study: Study) -> dict[str, Any]:
 
 
 def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
-    """For each volume the cheapest feasible design of each node, and the parts of its unit cost."""
+    """For each volume the cheapest design of each node that serves the app, with its cost parts.
+
+    A design serves if it meets everything but the unit cost, which is what the volume changes;
+    ``within_budget`` says whether it also meets the app's limit on that.
+    """
     from dse.report.economics import parts_at
 
     volumes = volumes_of(study.outcomes)
+    limit = load_app(study.experiment.app).budgets.unit_cost_usd
     rows: list[dict[str, Any]] = []
     for volume in volumes:
         by_node: dict[str, Outcome] = {}
-        for outcome in study.feasible:
+        for outcome in study.serving:
             node = str((outcome.evaluation or {})["node"])
             best = by_node.get(node)
             if best is None or _cost(outcome, volume) < _cost(best, volume):
@@ -126,6 +138,7 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
                     "node": node,
                     "unit_cost_usd": cost,
                     "cheapest": cost == cheapest,
+                    "within_budget": limit is None or cost <= limit,
                     "average_power_w": record["average_power_w"],
                     "area_mm2": record["area_mm2"],
                     "parts_usd": parts_at(record, float(volume)),

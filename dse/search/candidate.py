@@ -32,6 +32,7 @@ class Outcome:
         fidelity: the level that decided: ``none`` (the chip cannot be built), ``analytic`` (already
             the optimistic level breaks a requirement) or the experiment's own.
         feasible: whether all requirements hold; only a simulated design may be feasible.
+        serves: whether everything but the unit cost holds (cost depends on the volume).
         violation: sum of relative excesses over all requirements, 0 if feasible.
         objectives: values in the experiment's order; None if the design could not be mapped.
         evaluation: the record (without layer rows), None if the chip cannot be built.
@@ -40,6 +41,7 @@ class Outcome:
     values: dict[str, Value]
     fidelity: str
     feasible: bool
+    serves: bool
     violation: float
     objectives: tuple[float, ...] | None
     reasons: tuple[str, ...]
@@ -64,26 +66,35 @@ def evaluate_candidate(experiment: Experiment, values: Mapping[str, Value]) -> O
     """Judge one proposal, at the cheapest level that can.
 
     A design whose analytic (optimistic) result breaks a requirement is not simulated: simulation
-    can only be worse.
+    can only be worse. One that only costs too much is: at a larger volume it may be the right one.
     """
     chosen = dict(values)
     try:
         found = resolve_design(experiment.design(chosen))
     except ImpossibleChipError as error:
-        return Outcome(chosen, "none", False, UNBUILDABLE, None, (error.describe(),), "", None)
+        return Outcome(chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None)
     workloads, chip, app = found.workloads, found.chip, found.app
     record, _ = evaluate_app(app, workloads, chip, "analytic", seed=experiment.seed)
-    violation, reasons = judge(record, app, experiment)
-    if experiment.fidelity == "simulate" and violation == 0.0 and not record.reasons:
+    verdict = judge(record, app, experiment)
+    if experiment.fidelity == "simulate" and verdict.serves:
         record, _ = evaluate_app(app, workloads, chip, "simulate", seed=experiment.seed)
-        violation, reasons = judge(record, app, experiment)
+        verdict = judge(record, app, experiment)
+    reasons = verdict.reasons
     identity = identity_at(found.identity, record.fidelity)
-    feasible = violation == 0.0 and not reasons
+    feasible = verdict.violation == 0.0 and not reasons
     record = replace(record, feasible=feasible, reasons=reasons, identity=identity)
     objectives = _objectives(record, experiment)
     slim = record.to_dict()
     return Outcome(
-        chosen, record.fidelity, feasible, violation, objectives, reasons, identity, slim
+        chosen,
+        record.fidelity,
+        feasible,
+        verdict.serves,
+        verdict.violation,
+        objectives,
+        reasons,
+        identity,
+        slim,
     )
 
 
@@ -100,14 +111,21 @@ def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...]
     return tuple(out)
 
 
-def judge(
-    record: Evaluation, app: App, experiment: Experiment
-) -> tuple[float, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Verdict:
+    """How far a record is from meeting everything, see :class:`Outcome`."""
+
+    violation: float
+    serves: bool
+    reasons: tuple[str, ...]
+
+
+def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     """Sum of relative excesses over deadlines, budgets, floors and constraints; and the reasons."""
     excess: list[float] = []
     reasons = list(record.reasons)
     if record.bottleneck == "unmappable":
-        return UNBUILDABLE, tuple(reasons)
+        return Verdict(UNBUILDABLE, False, tuple(reasons))
     streams = {stream.id: stream for stream in app.streams}
     for row in record.tasks:
         if row.deadline_s is None:
@@ -121,7 +139,6 @@ def judge(
     limits = (
         (record.average_power_w, budgets.module_power_w),
         (record.peak_power_w, budgets.peak_power_w),
-        (record.unit_cost_usd, budgets.unit_cost_usd),
         (record.area_mm2, budgets.area_mm2),
     )
     excess.extend(v / limit - 1.0 for v, limit in limits if v is not None and limit is not None)
@@ -135,7 +152,10 @@ def judge(
         excess.append(min(over, UNBUILDABLE))
         if over > 0:
             reasons.append(f"constraint on {constraint.metric} broken by {over:.0%}")
-    return sum(value for value in excess if value > 0), tuple(reasons)
+    beside_cost = sum(value for value in excess if value > 0)
+    limit = budgets.unit_cost_usd
+    cost = max(0.0, record.unit_cost_usd / limit - 1.0) if limit is not None else 0.0
+    return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
 
 
 def run_candidate(payload: tuple[Experiment, dict[str, Value]]) -> Outcome:

@@ -284,7 +284,7 @@ def _progress(
         losses = losses_of([outcomes[index] for index in front], experiment)
         if reference is None:
             spread = np.abs(losses).max(axis=0)
-            reference = list(losses.max(axis=0) + 0.5 * spread)
+            reference = list(losses.max(axis=0) + np.where(spread > 0, 0.5 * spread, 1.0))
         volume = hypervolume(losses, reference)
     feasible = sum(outcome.feasible for outcome in outcomes)
     state = Progress(len(outcomes), wanted, proposals, feasible, len(front), volume, elapsed_s)

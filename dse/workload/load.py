@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from dse.errors import InputError
 from dse.schema import digest
@@ -23,6 +22,8 @@ from dse.workload.zoo import Request, resolve
 
 #: Settings of a name that are no sizes of the graph.
 PRECISION_KEYS = ("w", "a", "kv", "method")
+#: Files up to this size are lowered once in a process.
+REMEMBERED_BYTES = 16 << 20
 Bindings = tuple[tuple[str, int | tuple[int, int]], ...]
 
 
@@ -59,7 +60,8 @@ def load_model(
             file=request.file,
             mend="check the path",
         ) from None
-    bare = _lowered(data, str(request.file), tuple(sorted(sizes.items())), unknown_ops)
+    lowering = _lowered if len(data) <= REMEMBERED_BYTES else lower_bytes
+    bare = lowering(data, str(request.file), tuple(sorted(sizes.items())), unknown_ops)
     settings = {k: v for k, v in request.settings.items() if k not in PRECISION_KEYS}
     settings |= {k: _shown(v) for k, v in sizes.items()}
     info = request.info
@@ -75,7 +77,7 @@ def load_model(
         name=f"{request.stem}@{tail}" if tail else request.stem,
         model=request.stem,
         family=info.family if info else "",
-        settings=MappingProxyType(quality),
+        settings=quality,
         explicit=explicit,
         _cache={},
     )
@@ -193,12 +195,12 @@ def lower_bytes(
         family="",
         settings={},
         layers=lowered.layers,
-        tensors=MappingProxyType(dict(lowered.tensors)),
+        tensors=dict(lowered.tensors),
         inputs=lowered.inputs,
         outputs=lowered.outputs,
         parameters=sum(t.elements for t in lowered.tensors.values() if t.role in stored),
         trainable=_trainable(graph, lowered),
-        fates=MappingProxyType(dict(lowered.fates)),
+        fates=dict(lowered.fates),
         digest=digest(identity),
         native=native,
         formats=formats,

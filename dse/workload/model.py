@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import onnx
 
@@ -133,7 +132,7 @@ class Model:
             name=_with_precision(self.name, precision, shown),
             model=self.model,
             layers=layers,
-            tensors=MappingProxyType(tensors),
+            tensors=tensors,
             inputs=self.inputs,
             outputs=self.outputs,
             parameters=self.parameters,

@@ -46,7 +46,12 @@ class Case:
         return dict(zip(DIMS, self.layer.nest.sizes, strict=True))
 
     def align(self, dim: str) -> int:
-        return self.chip.array.align.get(dim, 1)
+        array, nest = self.chip.array, self.layer.nest
+        assert nest is not None
+        if nest.depthwise and array.depthwise == "diagonal":  # there a channel is a group
+            multiples = {"G": math.lcm(array.align.get("C", 1), array.align.get("G", 1))}
+            return multiples.get(dim, 1 if dim in ("C", "K") else array.align.get(dim, 1))
+        return array.align.get(dim, 1)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def test_mapper_equals_brute_force(
         "latency": (found.latency_s, found.energy_j),
         "energy": (found.energy_j, found.latency_s),
     }[objective]
-    assert ours == pytest.approx(best, rel=1e-9, abs=0.0)
+    assert ours == pytest.approx(best, rel=1e-9, abs=0.0), (tiles, at)
     made = map_layer(layer, chip, objective, homes=homes, room_bytes=room)
     program = Program("one", (made,), unroll((made,), prefetch=True), 1, 0.0)
     assert program_latency_s(program, chip) == pytest.approx(found.latency_s, rel=1e-9, abs=0.0)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from dse.workload import Layer, LoopNest, Model
+from dse.workload import Layer, LoopNest, Model, layer_table
 
 from .graphs import graph, load, weight
 
@@ -267,3 +267,66 @@ def test_qdq_gives_formats(tmp_path: Path) -> None:
     assert (model.at().layers[0].w_format, model.at().layers[0].i_format) == ("int8", "int8")
     assert model.at("fp16").layers[0].w_format == "fp16"
     assert layer.macs == 4 * 3 * 16
+
+
+@pytest.mark.parametrize("shared", [4, 2, 1])
+def test_group_query_attention_reads_shared_keys_once(shared: int, tmp_path: Path) -> None:
+    """One decoding step over a cache of 9: heads x (new + old keys) x width, twice."""
+    heads, width, cache = 4, 8, 10
+    node = helper.make_node(
+        "GroupQueryAttention",
+        ["q", "k", "v", "past_key", "past_value", "", ""],
+        ["y", "present_key", "present_value"],
+        domain="com.microsoft",
+        num_heads=heads,
+        kv_num_heads=shared,
+    )
+    past = (1, shared, cache, width)
+    inputs: dict[str, tuple[int, ...]] = {
+        "q": (1, 1, heads * width),
+        "k": (1, 1, shared * width),
+        "v": (1, 1, shared * width),
+    }
+    inputs |= {"past_key": past, "past_value": past}
+    model = load(graph([node], inputs, ["y", "present_key", "present_value"]), tmp_path)
+    assert model.macs == 2 * heads * cache * width
+    products = [layer for layer in model.layers if layer.kind == "compute"]
+    assert [layer.w_elements for layer in products] == [shared * cache * width] * 2
+    assert model.tensors["past_key"].role == "kv"
+    assert model.at("w8a8").tensors["past_key"].format == "int8"
+
+
+def test_packed_and_multi_head_attention_macs(tmp_path: Path) -> None:
+    batch, tokens, heads, width = 2, 5, 3, 12
+    packed = helper.make_node(
+        "Attention", ["x", "w", "b"], ["y"], domain="com.microsoft", num_heads=heads
+    )
+    stored = {"w": weight(width, 3 * width), "b": weight(3 * width)}
+    model = load(graph([packed], {"x": (batch, tokens, width)}, ["y"], stored), tmp_path)
+    products = 2 * batch * tokens * tokens * width
+    assert model.macs == batch * tokens * width * 3 * width + products
+    plain = helper.make_node(
+        "MultiHeadAttention", ["q", "k", "v"], ["y"], domain="com.microsoft", num_heads=heads
+    )
+    inputs = dict.fromkeys("qkv", (batch, tokens, width))
+    assert load(graph([plain], inputs, ["y"]), tmp_path, "multi").macs == products
+
+
+def test_models_cross_process_boundaries(tmp_path: Path) -> None:
+    import pickle
+
+    model = load(twin(SILU), tmp_path)
+    work = model.at("w4a8")
+    again = pickle.loads(pickle.dumps(work))
+    assert again.digest == work.digest
+    assert again.layers == work.layers
+    assert pickle.loads(pickle.dumps(model)).at("w4a8").digest == work.digest
+
+
+def test_layer_table(tmp_path: Path) -> None:
+    (row,) = layer_table(load(twin(SILU), tmp_path).at("w8a8"))
+    assert row["dims"] == "K=4 C=3 OY=8 OX=8 FY=3 FX=3"
+    assert row["macs"] == 4 * 3 * 64 * 9
+    assert row["vector_ops"] == 256 * 3, "table, product, requantization"
+    moved = 4 * 27 + 192 + 256
+    assert row["intensity"] == pytest.approx(4 * 3 * 64 * 9 / moved)
