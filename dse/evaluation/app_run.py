@@ -252,7 +252,9 @@ def _common(
         quality_detail=tuple(asdict(verdict) for verdict in verdicts),
         tasks=rows,
         notes=tuple(
-            dict.fromkeys(note for load in loads if load.program for note in load.program.notes)
+            dict.fromkeys(
+                [*record.notes, *(n for load in loads if load.program for n in load.program.notes)]
+            )
         ),
     )
 

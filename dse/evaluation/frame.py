@@ -60,6 +60,7 @@ def frame(
         resource_utilization={},
         bottleneck="unmappable",
         horizon_s=horizon_s,
+        notes=chip.notes,
     )
 
 

@@ -159,7 +159,7 @@ def _filled(
         resource_utilization=usage,
         bottleneck=max(usage, key=lambda name: usage[name]),
         layers=layers,
-        notes=program.notes,
+        notes=(*base.notes, *program.notes),
     )
 
 

@@ -222,6 +222,7 @@ class Chip:
     digest: str
     spec: Any = field(repr=False, hash=False, compare=False)
     technology: Any = field(repr=False, hash=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def area_mm2(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -35,23 +36,53 @@ def load_chip(
 
     Args:
         path_or_name: a YAML file, or the name of a shipped chip or template.
-        node: another node than the file's, such as ``"7nm"``.
+        node: another node than the file's, such as ``"7nm"``. A clock that the file states and this
+            node cannot reach is lowered to what it reaches, with a note on the chip.
         technology: defaults to the nominal one.
         overrides: field path (``buffer.bytes``; a leading ``chip.`` is allowed) to value.
 
     Raises:
-        InputError: unknown chip, a fault in the file or the overrides, or a frequency that the
-            node cannot reach (the error gives the reachable one).
+        InputError: unknown chip, a fault in the file or the overrides, or a frequency in the
+            overrides that the node cannot reach (the error gives the reachable one).
     """
     values = {path.removeprefix("chip."): value for path, value in (overrides or {}).items()}
-    return resolve(apply_values(load_spec(path_or_name), node, values), technology)
+    spec = apply_values(load_spec(path_or_name), node, values)
+    notes: tuple[str, ...] = ()
+    if node is not None and "f_hz" not in values:
+        spec, notes = within_reach(spec, technology or load_technology())
+    return resolve(spec, technology, notes)
 
 
-def resolve(spec: ChipSpec, technology: Technology | None = None) -> Chip:
+def within_reach(spec: ChipSpec, tech: Technology) -> tuple[ChipSpec, tuple[str, ...]]:
+    """``spec`` with a clock that its node reaches, and a note if that is not the one it states."""
+    if spec.f_hz is None:
+        return spec, ()
+    reach = tech.reachable_hz(
+        spec.node_nm,
+        guard_band=spec.guard_band,
+        junction_c=spec.junction_c,
+        vt=spec.vt,
+        corner=spec.corner,
+        sram_rail=spec.sram_rail,
+        speed_factor=spec.speed_factor,
+    )
+    if spec.f_hz <= reach:
+        return spec, ()
+    lowered = math.floor(reach / 1e6) * 1e6
+    note = (
+        f"clock lowered from {spec.f_hz / 1e6:.0f} to {lowered / 1e6:.0f} MHz, "
+        f"the most that {spec.node_nm} nm reaches"
+    )
+    return spec.with_values({"f_hz": lowered}), (note,)
+
+
+def resolve(
+    spec: ChipSpec, technology: Technology | None = None, notes: tuple[str, ...] = ()
+) -> Chip:
     """``spec`` priced against ``technology`` (the nominal one by default)."""
     tech = technology if technology is not None else load_technology()
     try:
-        return _resolve(spec, tech)
+        return _resolve(spec, tech, notes)
     except InputError as error:
         if error.file is None and spec.origin is not None:
             raise type(error)(
@@ -77,7 +108,7 @@ def operating_point(spec: ChipSpec, tech: Technology) -> OperatingPoint[float]:
     )
 
 
-def _resolve(spec: ChipSpec, tech: Technology) -> Chip:
+def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
     node = spec.node_nm
     check_names(spec, tech)
     point = operating_point(spec, tech)
@@ -131,6 +162,7 @@ def _resolve(spec: ChipSpec, tech: Technology) -> Chip:
         digest=spec_digest(spec, tech),
         spec=spec,
         technology=tech,
+        notes=notes,
     )
 
 

@@ -165,8 +165,13 @@ def _check_volts(node: int, volts: float, low: float, high: float, field: str) -
         )
 
 
+def highest_hz(logic: Rail, sram: Rail | None, high: float) -> float:
+    """The frequency (Hz) that the rails reach at ``high`` volts; ``sram`` None on a split rail."""
+    return logic.hz(high) if sram is None else min(logic.hz(high), sram.hz(high))
+
+
 def _check_reach(logic: Rail, sram: Rail | None, hz: float, high: float, node: int) -> None:
-    reach = logic.hz(high) if sram is None else min(logic.hz(high), sram.hz(high))
+    reach = highest_hz(logic, sram, high)
     if hz > reach * (1.0 + 1e-9):
         raise ImpossibleChipError(
             f"{hz / 1e6:.0f} MHz is out of reach on {node} nm",

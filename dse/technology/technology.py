@@ -17,7 +17,7 @@ from dse.technology.floor import FloorFacts, FloorModel
 from dse.technology.lines import Line, read_lines
 from dse.technology.memories import MemoryModel
 from dse.technology.nodes import NODES, VALIDATION_NODES
-from dse.technology.points import solve_point, solve_points
+from dse.technology.points import solve_point, solve_points, highest_hz
 
 
 class Technology(Economics):
@@ -160,6 +160,23 @@ class Technology(Economics):
         node = self._node(node_nm)
         logic, _ = self.device.rails(node, guard, float(junction_c), vt, corner, speed_factor)
         return logic.hz(voltage_v)
+
+    def reachable_hz(
+        self,
+        node_nm: int,
+        *,
+        guard_band: float | None = None,
+        junction_c: float = 60.0,
+        vt: str = "mixed",
+        corner: str = "tt",
+        sram_rail: str = "shared",
+        speed_factor: float = 1.0,
+    ) -> float:
+        """Highest frequency (Hz) of a node at its maximum voltage, both rails considered."""
+        guard = self.device.guard_band if guard_band is None else guard_band
+        node = self._node(node_nm)
+        logic, sram = self.device.rails(node, guard, junction_c, vt, corner, speed_factor)
+        return highest_hz(logic, sram if sram_rail == "shared" else None, self.device.max_v[node])
 
     # prices of actions
 

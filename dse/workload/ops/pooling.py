@@ -79,13 +79,13 @@ _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 def resize(node: Node, ctx: Context) -> Outcome:
     """Resize, Upsample: a weighted sum of 2 (linear) or 4 (cubic) taps along each resized axis.
 
-    Nearest copies elements. The same size as before is a view.
+    Nearest copies elements, and so does growing an axis of one element. The same size is a view.
     """
     graph = ctx.graph
     before, after = graph.shape(node.inputs[0], node), graph.shape(node.outputs[0], node)
     if before == after:
         return View((node.inputs[0],))
-    axes = sum(a != b for a, b in zip(before, after, strict=True))
+    axes = sum(a != b and a > 1 for a, b in zip(before, after, strict=True))
     taps = _TAPS.get(str(node.attrs.get("mode", "nearest")), 2) ** axes
     n = math.prod(after)
     work = {"copy": n} if taps == 1 else {"mul": n * taps, "add": n * (taps - 1)}
