@@ -126,7 +126,9 @@ def pack(
             k.C_IB: bits_i / 8,
             k.C_OB: bits_o / 8,
             k.C_AB: layer.acc_bits / 8,
-            k.C_SW: (layer.w_bytes + layer.b_bytes) / (whole_w * bits_w / 8) if layer.w_elements else 1.0,
+            k.C_SW: (layer.w_bytes + layer.b_bytes) / (whole_w * bits_w / 8)
+            if layer.w_elements
+            else 1.0,
             k.C_SI: min(1.0, layer.i_elements / whole_i) if layer.i_elements else 1.0,
             k.C_SO: layer.o_elements / whole_o if layer.o_elements else 1.0,
             k.C_SIDE: layer.side_bytes / whole_o,

@@ -114,7 +114,7 @@ def make_chip(
             accumulator_bytes=accumulator_bytes,
         ),
         buffer=Buffer(buffer_bytes, port, port, double),
-        vector=VectorUnit({f: lanes for f in functions}, 2.0, fused),
+        vector=VectorUnit(dict.fromkeys(functions, lanes), 2.0, fused),
         links=links,
         overheads=Overheads(launch, descriptor, 2, 1e-5, 65536.0),
         host=Host("test host", host_ops),
@@ -151,6 +151,6 @@ def make_layer(name: str = "layer", op: str = "Conv", **parts: Any) -> Layer:
     return Layer(name, op, "compute", (name,), (f"{name}.i",), (f"{name}.o",), nest, **given)
 
 
-@pytest.fixture()
+@pytest.fixture
 def chip() -> Chip:
     return make_chip()

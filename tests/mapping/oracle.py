@@ -184,7 +184,11 @@ class Inside:
 
 
 def walk_array(
-    case: Case, spatial: tuple[int, ...], tiles: tuple[int, ...], flow: tuple[str, bool], rate: float
+    case: Case,
+    spatial: tuple[int, ...],
+    tiles: tuple[int, ...],
+    flow: tuple[str, bool],
+    rate: float,
 ) -> Inside | None:
     """Run every pass of every tile; None if the accumulators hold not even one step."""
     chip, layer, array = case.chip, case.layer, case.chip.array

@@ -45,12 +45,23 @@ def layers(draw: st.DrawFn) -> Any:
     small, side = st.integers(1, 6), st.integers(0, 1)
     dims: dict[str, int] = {}
     if kind in ("conv", "strided"):
-        dims = {"K": draw(small), "C": draw(small), "OY": draw(small), "OX": draw(st.integers(1, 4))}
+        dims = {
+            "K": draw(small),
+            "C": draw(small),
+            "OY": draw(small),
+            "OX": draw(st.integers(1, 4)),
+        }
         dims |= {"FY": draw(st.integers(1, 3)), "FX": draw(st.integers(1, 2))}
     elif kind == "gemm":
         dims = {"K": draw(st.integers(1, 9)), "C": draw(st.integers(1, 9)), "OX": draw(small)}
     elif kind == "depthwise":
-        dims = {"G": draw(st.integers(2, 6)), "OY": draw(small), "OX": draw(small), "FY": 3, "FX": 3}
+        dims = {
+            "G": draw(st.integers(2, 6)),
+            "OY": draw(small),
+            "OX": draw(small),
+            "FY": 3,
+            "FX": 3,
+        }
     elif kind == "grouped":
         dims = {"G": 2, "K": draw(st.integers(1, 4)), "C": draw(st.integers(1, 4))}
         dims |= {"OX": draw(small), "FX": draw(st.integers(1, 3))}
@@ -239,5 +250,3 @@ def test_three_order_classes_are_all_orders(layer: Any, data: st.DataObject) -> 
     classes = np.array([traffic(loops) for loops in CLASS_LOOPS.values()])
     for order in itertools.permutations(cut):
         assert (classes <= traffic((*rest, *order)) + 1e-9).all(axis=1).any()
-
-
