@@ -207,7 +207,10 @@ def explain(request: ModelRequest, as_json: bool) -> None:
 
 def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step and its relative changes."""
-    row = {"step": f"{step['path']}: {step['before']} -> {step['after']}"}
+    from dse.explain import shown
+
+    path = step["path"]
+    row = {"step": f"{path}: {shown(path, step['before'])} -> {shown(path, step['after'])}"}
     for name, (before, after) in step["metrics"].items():
         if before is None or after is None:
             row[name] = "-"

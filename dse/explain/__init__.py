@@ -2,7 +2,7 @@
 
 from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
 from dse.explain.run import explain_app, explain_model
-from dse.explain.steps import Step, ladder_steps, natural_steps
+from dse.explain.steps import Step, ladder_steps, natural_steps, shown
 
 __all__ = [
     "Effect",
@@ -15,5 +15,6 @@ __all__ = [
     "ladder_steps",
     "natural_steps",
     "sentences",
+    "shown",
     "slacks",
 ]

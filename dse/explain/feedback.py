@@ -8,7 +8,7 @@ from typing import Any
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.record import Evaluation
-from dse.explain.steps import Step
+from dse.explain.steps import Step, shown
 
 #: Metrics a step is judged by, in the order they are shown.
 JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality")
@@ -140,4 +140,5 @@ def describe(effect: Effect) -> str:
         elif before and abs(after / before - 1.0) > 0.005:
             parts.append(f"{name} {after / before - 1.0:+.0%}")
     changed = ", ".join(parts) or "no change"
-    return f"{effect.path} {effect.before} -> {effect.after} ({changed})"
+    before, after = shown(effect.path, effect.before), shown(effect.path, effect.after)
+    return f"{effect.path} {before} -> {after} ({changed})"

@@ -24,15 +24,19 @@ class Step:
     def group(self) -> str:
         return self.path.split(".")[0]
 
-    def describe(self) -> str:
-        return f"{self.path}: {short(self.before)} -> {short(self.after)}"
 
 
-def short(value: Value) -> str:
-    """A value as a person would write it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+def shown(path: str, value: Value) -> str:
+    """A parameter value as a person would write it: MHz for clocks, KiB or MiB for sizes."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    name = path.rpartition(".")[2]
+    if name == "f_hz":
+        return f"{value / 1e6:.4g} MHz"
+    if name == "bytes" or name.endswith("_bytes"):
+        mib = value / (1 << 20)
+        return f"{mib:.4g} MiB" if mib >= 1 else f"{value / 1024:.4g} KiB"
+    return f"{value:.4g}"
 
 
 def ladder_steps(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dse.mapping import costs
+from dse.mapping.compiling import Function, compiled, shared
 from dse.mapping.costs import (
     C_AB,
     C_E0,
@@ -26,8 +27,13 @@ from dse.mapping.costs import (
     C_MIN_LINK_E,
     C_OB,
     C_P_ACC,
+    C_P_I,
     C_P_IDLE,
+    C_P_O_LOAD,
+    C_P_O_STORE,
     C_P_READ,
+    C_P_S,
+    C_P_W,
     C_P_WRITE,
     C_RATE,
     C_ROOM,
@@ -50,14 +56,11 @@ from dse.mapping.costs import (
     R_STEPS,
     R_T,
     ROW_FIELDS,
-    Function,
     array_side,
     class_side,
-    compiled,
     footprint,
     keys,
     link_s,
-    shared,
     tile_side,
 )
 
@@ -108,15 +111,18 @@ def tile_counts(g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
 
 
 @shared
-def bound(c: Any, arr: Any, z: float, ends: float) -> tuple[float, float]:
-    """Latency and energy that no order class can beat; ``ends`` is time of fill and drain, s."""
-    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, c[C_MIN_LINK])
+def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, float]:
+    """Latency and energy that no order class can beat.
+
+    ``ends`` is time of fill and drain, ``links`` least time and energy of all transfers.
+    """
+    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, links[0])
     idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
     reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
     writes = arr[4] * c[C_AB] + z * c[C_OB]
     energy = (
         c[C_E0]
-        + c[C_MIN_LINK_E]
+        + links[1]
         + idle * c[C_P_IDLE]
         + arr[3] * c[C_P_ACC]
         + reads * c[C_P_READ]
@@ -124,6 +130,26 @@ def bound(c: Any, arr: Any, z: float, ends: float) -> tuple[float, float]:
         + c[C_STATIC] * latency
     )
     return latency, energy
+
+
+@shared
+def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
+    """Least time, s, and energy, J, of all transfers of a tiling over the three order classes."""
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[1]
+    ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
+    side = c[C_SIDE] * vol[2] * c[C_HOME_S]
+    ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
+    w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
+    t0 = link_s(c, wb, i_all, both, side)
+    t1 = link_s(c, w_all, ib, both, side)
+    t2 = link_s(c, w_all, i_all, ob, side)
+    pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
+    store = c[C_P_O_STORE] + c[C_P_READ]
+    fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
+    spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
+    e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + i_all * pi
+    least_s, least_j = min(t0, t1, t2), fixed + min(e0, e1, e2)
+    return least_s * (1.0 - 1e-9), least_j * (1.0 - 1e-9)
 
 
 @shared
@@ -165,18 +191,27 @@ def _search_function(version: int) -> Function:
         best1, best2 = np.inf, np.inf
         margin = 1.0 + 1e-9
         room = c[C_ROOM]
+        compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])
         worth = np.ones(flows.shape[0], np.bool_)
         for si in range(spatial.shape[0]):
             s = spatial[si]
             fill_rows(rows, sizes, tiles, lengths, align, s, nest)
-            # No cut into tiles makes the array's side cheaper than one whole tile.
-            hope = False
+            # No cut into tiles makes the array's side cheaper than one whole tile. That is not so
+            # of blocks of accumulators, so they are left out of this bound (codes 3, 4 for 0, 2).
+            hope, array_s, array_j = False, np.inf, np.inf
+            whole = (rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0])
             for fi in range(flows.shape[0]):
-                whole = (rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0])
-                arr = array_side(c, flows[fi], s, one, *whole)
-                low = bound(c, arr, s[12], 0.0)
+                flow = flows[fi]
+                free = flow == 0 or flow == 2
+                arr = array_side(c, 3 + flow // 2 if free else flow, s, one, *whole)
+                sums = 0.0 if free else arr[4]
+                least_side = (arr[0], arr[1], arr[2], 0.0, sums)
+                low = bound(c, least_side, s[12], 0.0, compulsory)
                 worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
                 hope = hope or worth[fi]
+                if worth[fi]:
+                    array_s = min(array_s, arr[0] / c[C_F])
+                    array_j = min(array_j, low[1] - c[C_STATIC] * low[0] - compulsory[1])
             for jg in range(lengths[0] if hope else 0):
                 g = rows[0, jg]
                 for jb in range(lengths[1]):
@@ -192,19 +227,24 @@ def _search_function(version: int) -> Function:
                                 y = rows[4, jy]
                                 for jx in range(lengths[5]):
                                     x = rows[5, jx]
-                                    tile = tile_side(c, g, b, k, r, y, x)
                                     n = tile_counts(g, b, k, r, y, x)
+                                    vi = sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS]
+                                    vol = (s[10], vi, s[12])
+                                    links = least_transfers(c, n, vol)
+                                    least_s = c[C_LAT0] + max(array_s, links[0])
+                                    least_j = array_j + links[1] + c[C_STATIC] * least_s
+                                    if keys(least_s, least_j, objective)[0] > best1 * margin:
+                                        continue
+                                    tile = tile_side(c, g, b, k, r, y, x)
                                     f = footprint(c, False, tile[3], tile[4], tile[5], n)
                                     if f[0] + f[1] + f[2] + f[3] > room:
                                         continue
-                                    vi = sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS]
-                                    vol = (s[10], vi, s[12])
                                     ends = ends_s(c, tile)
                                     for fi in range(flows.shape[0]):
                                         if not worth[fi]:
                                             continue
                                         arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
-                                        low = bound(c, arr, s[12], ends)
+                                        low = bound(c, arr, s[12], ends, links)
                                         key = keys(low[0], low[1], objective)[0]
                                         if key > best1 * margin or not arr[6]:
                                             continue

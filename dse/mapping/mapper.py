@@ -15,6 +15,7 @@ from dse.hardware.chip import Chip
 from dse.mapping import Objective, kernel
 from dse.mapping import costs as k
 from dse.mapping.build import evaluate, schedule
+from dse.mapping.compiling import COMPILED
 from dse.mapping.homes import Homes, byte_price, default_homes, stored_bytes
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
@@ -200,7 +201,7 @@ def search(problem: Problem, objective: Objective, *, compiled: bool | None = No
         compiled: whether Numba does it; by default if it is there (``DSE_MAPPER=numpy`` in the
             environment turns it off). Both ways find the same mapping.
     """
-    run = kernel.search if (k.COMPILED if compiled is None else compiled) else kernel.search_numpy
+    run = kernel.search if (COMPILED if compiled is None else compiled) else kernel.search_numpy
     return run(problem.c, k.OBJECTIVES.index(objective), *problem.arguments)
 
 
@@ -232,7 +233,7 @@ def warm_up() -> None:
 
     Call it where a wait can be announced; otherwise the first compute layer pays for it.
     """
-    if k.COMPILED:
+    if COMPILED:
         ones, one = np.ones((1, 13)), np.ones(6, np.int64)
         shape = (np.ones(6), np.ones((6, 1)), one, np.ones(6), np.ones(6))
         kernel.search(np.ones(k.CONSTANTS), 0, np.zeros(1, np.int64), ones, *shape)

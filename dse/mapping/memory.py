@@ -19,6 +19,8 @@ from dse.workload.layer import Layer, Workload
 
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
 SHARES = (0.0, 0.25, 0.5, 0.75)
+#: Roles of tensors that are part of the model, not made by an inference.
+STORED = ("weight", "bias")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def operands(layer: Layer, workload: Workload) -> tuple[tuple[str, ...], tuple[s
         name
         for name in layer.inputs
         if name in workload.tensors
-        and workload.tensors[name].role != "weight"
+        and workload.tensors[name].role not in STORED
         and name != layer.w_tensor
     ]
     if layer.kind == "compute":
@@ -94,7 +96,7 @@ def lifetimes(workload: Workload) -> dict[str, Lifetime]:
             readers.get(name, 0),
         )
         for name, begin in first.items()
-        if name in workload.tensors and workload.tensors[name].role != "weight"
+        if name in workload.tensors and workload.tensors[name].role not in STORED
     }
 
 

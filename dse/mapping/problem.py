@@ -12,7 +12,7 @@ import numpy as np
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Array, Axis, Chip
 from dse.mapping import costs as k
-from dse.mapping.homes import Homes, byte_price, price_of
+from dse.mapping.homes import Homes, byte_price, price_of, stored_bytes
 from dse.mapping.schedule import Bytes, Phase, link_rates
 from dse.mapping.space import (
     TILE_LIMITS,
@@ -126,9 +126,7 @@ def pack(
             k.C_IB: bits_i / 8,
             k.C_OB: bits_o / 8,
             k.C_AB: layer.acc_bits / 8,
-            k.C_SW: (layer.w_bytes + layer.b_bytes) / (whole_w * bits_w / 8)
-            if layer.w_elements
-            else 1.0,
+            k.C_SW: stored_bytes(layer) / (whole_w * bits_w / 8) if layer.w_elements else 1.0,
             k.C_SI: min(1.0, layer.i_elements / whole_i) if layer.i_elements else 1.0,
             k.C_SO: layer.o_elements / whole_o if layer.o_elements else 1.0,
             k.C_SIDE: layer.side_bytes / whole_o,

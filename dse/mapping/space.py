@@ -14,7 +14,7 @@ from dse.workload.precision import bits_of
 #: Dims that are cut into buffer tiles; filter taps (FY, FX) stay whole in a tile.
 TILED = DIMS[:6]
 #: Most tile sizes tried per dim (G, B, K, C, OY, OX).
-TILE_LIMITS = (8, 6, 12, 10, 8, 8)
+TILE_LIMITS = (12, 8, 18, 16, 14, 14)
 #: Most mixes of dims kept per axis, and most spatial unrollings kept per layer.
 MIX_LIMIT = 12
 SPATIAL_LIMIT = 12

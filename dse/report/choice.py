@@ -8,7 +8,7 @@ import numpy as np
 
 from dse.report.tables import Study
 from dse.search import Outcome
-from dse.search.explore import losses_of
+from dse.search.front import losses_of
 
 
 @dataclass(frozen=True)

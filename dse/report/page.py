@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
 from dse.report.plots import front_plot, label, quality_plot, stack_plot, volume_plot
-from dse.report.tables import Study, cheapest_by_volume, read_study, volumes_of, write_tables
+from dse.report.tables import Study, cheapest_by_volume, cheapest_spans, read_study, volumes_of, write_tables
 from dse.search import Experiment, Outcome
 from dse.search.folder import write_json
 
@@ -64,6 +65,7 @@ def render(study: Study, chosen: Sequence[Pick], replies: Sequence[Feedback]) ->
         lstrip_blocks=True,
     )
     environment.filters["three"] = three
+    environment.globals["shown"] = shown
     members = [(pick.title, pick.outcome) for pick in chosen]
     plots: dict[str, str] = {}
     if study.outcomes:
@@ -82,6 +84,7 @@ def render(study: Study, chosen: Sequence[Pick], replies: Sequence[Feedback]) ->
         plots=plots,
         volumes=volumes_of(study.outcomes),
         cheapest=cheapest_by_volume(study),
+        spans=cheapest_spans(study),
         front=[front_line(outcome, study.experiment) for outcome in study.front],
         columns=front_columns(study.experiment),
         failures=failure_counts(study.outcomes),
@@ -114,7 +117,8 @@ def front_columns(experiment: Experiment) -> list[str]:
 
 
 def front_line(outcome: Outcome, experiment: Experiment) -> list[Any]:
-    return [*(outcome.objectives or ()), *(outcome.values[path] for path in experiment.parameters)]
+    settings = [shown(path, outcome.values[path]) for path in experiment.parameters]
+    return [*(outcome.objectives or ()), *settings]
 
 
 def failure_counts(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:

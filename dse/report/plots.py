@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dse.explain import shown
 from dse.report.tables import Study, cheapest_by_volume, volumes_of
 from dse.search import Outcome
 
@@ -70,7 +71,7 @@ def front_plot(study: Study) -> Any:
                 marker={
                     "color": colour,
                     "size": [13 if f else 8 for f in on_front] if feasible else 6,
-                    "opacity": 1.0 if feasible else 0.3,
+                    "opacity": 1.0 if feasible else 0.5,
                     "symbol": "circle" if feasible else "x-thin-open",
                     "line": {"width": [2 if f else 0 for f in on_front] if feasible else 1,
                              "color": "#222"},
@@ -118,7 +119,8 @@ def volume_plot(study: Study) -> Any:
             textposition="outside",
         )
     figure.update_layout(barmode="group")
-    return _style(figure, "process node", "unit cost (USD)")
+    figure.update_yaxes(type="log", dtick=1)
+    return _style(figure, "process node", "unit cost (USD, log scale)")
 
 
 def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> Any:
@@ -151,7 +153,7 @@ def hover(outcome: Outcome) -> str:
         value = record.get(key)
         if isinstance(value, (int, float)):
             lines.append(f"{label(key)}: {value:.3g}")
-    lines.extend(f"{path}: {value}" for path, value in outcome.values.items())
+    lines.extend(f"{path}: {shown(path, value)}" for path, value in outcome.values.items())
     lines.extend(reason[:110] for reason in outcome.reasons[:3])
     return "<br>".join(lines)
 

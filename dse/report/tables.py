@@ -148,6 +148,51 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
+def cheapest_spans(study: Study) -> list[dict[str, Any]]:
+    """Which node is cheapest from which volume on, among all designs that serve the app.
+
+    Unit cost is a + b / volume (b: masks, design, IP), so the cheapest design as a function of volume
+    is the lower envelope of these curves. Volumes from 10 thousand to 1 billion units.
+
+    Returns:
+        Rows ``node``, ``from_volume``, ``to_volume`` (None: no end), neighbours of one node merged.
+    """
+    curves = [(*_curve(outcome), str((outcome.evaluation or {})["node"])) for outcome in study.serving]
+    if not curves:
+        return []
+    low, high = 1e4, 1e9
+    volume = low
+    here = min(curves, key=lambda curve: curve[0] + curve[1] / volume)
+    spans = [{"node": here[2], "from_volume": low, "to_volume": None}]
+    while True:
+        # A curve with less cost per unit but more one-time cost takes over at a later volume.
+        crossings = [
+            ((other[1] - here[1]) / (here[0] - other[0]), other)
+            for other in curves
+            if other[0] < here[0] and other[1] > here[1]
+        ]
+        later = [(at, other) for at, other in crossings if at > volume]
+        if not later:
+            break
+        volume, here = min(later, key=lambda item: (item[0], item[1][0]))
+        if volume >= high:
+            break
+        if here[2] != spans[-1]["node"]:
+            spans[-1]["to_volume"] = volume
+            spans.append({"node": here[2], "from_volume": volume, "to_volume": None})
+    return spans
+
+
+def _curve(outcome: Outcome) -> tuple[float, float]:
+    """Cost per unit and one-time cost of a design, USD."""
+    from dse.report.economics import ONE_TIME
+
+    record = outcome.evaluation or {}
+    parts = record["cost_breakdown_usd"]
+    once = sum(value for name, value in parts.items() if name in ONE_TIME)
+    return sum(parts.values()) - once, once * float(record["volume"])
+
+
 def volumes_of(outcomes: Sequence[Outcome]) -> list[str]:
     """Volumes at which unit cost was recorded, ascending, as written in the records."""
     found = {

@@ -2,8 +2,9 @@
 
 from dse.search.candidate import Outcome, evaluate_candidate
 from dse.search.experiment import Experiment, check_experiment, load_experiment
-from dse.search.explore import Progress, StudyResult, design_row, explore, front_of, sweep
+from dse.search.explore import Progress, StudyResult, design_row, explore, sweep
 from dse.search.folder import StudyFolder
+from dse.search.front import front_of
 
 __all__ = [
     "Experiment",

@@ -132,7 +132,9 @@ class Experiment(Strict):
 
     ``parameters`` maps paths (``chip.node``, ``model.sort.precision``, ``app.sort.rate_hz``) to what
     they may be. ``fixed`` are settings all designs share. ``sampler`` is used by ``explore``; a
-    ``sweep`` visits the whole grid.
+    ``sweep`` visits the whole grid. ``population`` designs are drawn at random first; from then on
+    ``local_share`` of each batch are untried one-step neighbours of the present front, the rest come
+    from the sampler.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -149,6 +151,7 @@ class Experiment(Strict):
     sampler: Literal["nsga2", "nsga3", "tpe", "qmc", "random"] = "nsga2"
     population: int = Field(default=24, ge=4, le=1000)
     batch: int = Field(default=8, ge=1, le=1000)
+    local_share: float = Field(default=0.5, ge=0, le=1)
     trials: int = Field(default=200, ge=1)
     seed: int = Field(default=0, ge=0)
 

@@ -16,7 +16,7 @@ from dse.schema import SCHEMA_VERSION
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Experiment
 from dse.search.folder import StudyFolder
-from dse.search.front import hypervolume, non_dominated
+from dse.search.front import front_of, hypervolume, losses_of
 from dse.search.workers import Workers
 
 
@@ -89,34 +89,6 @@ def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
         "reasons": " | ".join(outcome.reasons),
         "identity": outcome.identity,
     }
-
-
-def front_of(outcomes: Sequence[Outcome], experiment: Experiment) -> tuple[int, ...]:
-    """Indices of the feasible, fully evaluated designs that no other such design dominates."""
-    eligible = [
-        index
-        for index, outcome in enumerate(outcomes)
-        if outcome.feasible and outcome.fidelity == experiment.fidelity and outcome.objectives
-    ]
-    if not eligible:
-        return ()
-    keep = non_dominated(losses_of([outcomes[index] for index in eligible], experiment))
-    return tuple(index for index, kept in zip(eligible, keep, strict=True) if kept)
-
-
-def losses_of(outcomes: Sequence[Outcome], experiment: Experiment) -> np.ndarray:
-    """Objectives as losses, one row per design."""
-    return np.array(
-        [
-            [
-                objective.loss(value)
-                for objective, value in zip(
-                    experiment.objectives, outcome.objectives or (), strict=True
-                )
-            ]
-            for outcome in outcomes
-        ]
-    )
 
 
 def explore(

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.search.candidate import Outcome
+from dse.search.experiment import Experiment
+
 Losses = NDArray[np.float64]
 
 
@@ -53,4 +56,32 @@ def _volume(points: Losses, limit: NDArray[np.float64]) -> float:
             for i in range(len(points))
             if depth[i] > 0
         )
+    )
+
+
+def front_of(outcomes: Sequence[Outcome], experiment: Experiment) -> tuple[int, ...]:
+    """Indices of the feasible, fully evaluated designs that no other such design dominates."""
+    eligible = [
+        index
+        for index, outcome in enumerate(outcomes)
+        if outcome.feasible and outcome.fidelity == experiment.fidelity and outcome.objectives
+    ]
+    if not eligible:
+        return ()
+    keep = non_dominated(losses_of([outcomes[index] for index in eligible], experiment))
+    return tuple(index for index, kept in zip(eligible, keep, strict=True) if kept)
+
+
+def losses_of(outcomes: Sequence[Outcome], experiment: Experiment) -> Losses:
+    """Objectives as losses, one row per design."""
+    return np.array(
+        [
+            [
+                objective.loss(value)
+                for objective, value in zip(
+                    experiment.objectives, outcome.objectives or (), strict=True
+                )
+            ]
+            for outcome in outcomes
+        ]
     )

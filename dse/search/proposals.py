@@ -8,7 +8,7 @@ answers them from its log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import TrialState
 
 from dse.evaluation.design import Value
-from dse.search.candidate import Outcome
+from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Choices, Experiment
+from dse.search.front import front_of
+
+#: Designs whose neighbours are tried while nothing is feasible yet.
+SUBSTITUTES = 4
 
 
 class OptunaProposer:
@@ -34,22 +38,61 @@ class OptunaProposer:
             sampler=self._sampler(0),
         )
         self.batch = 0
+        self.told: dict[str, Outcome] = {}
 
     def ask(self) -> list[tuple[Any, dict[str, Value]]]:
         """The next batch: Optuna trials and their parameter values."""
         self.study.sampler = self._sampler(self.batch)
+        for values in self._neighbours():
+            self.study.enqueue_trial(self._indices(values))
         self.batch += 1
         trials = [self.study.ask(self._distributions()) for _ in range(self.experiment.batch)]
         return [(trial, self._values(trial.params)) for trial in trials]
 
     def tell(self, trial: Any, outcome: Outcome) -> None:
         """Report one outcome, in the order of asking."""
+        self.told.setdefault(outcome.key, outcome)
         trial.set_constraint("requirements", outcome.violation)
         trial.set_user_attr("design", outcome.key)
         if outcome.objectives is None:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, list(outcome.objectives))
+
+    def _neighbours(self) -> list[dict[str, Value]]:
+        """Some untried designs one step from the present front (Pareto local search).
+
+        Without a feasible design the least infeasible ones stand in for the front.
+        """
+        share = self.experiment.local_share
+        if share == 0.0 or len(self.told) < self.experiment.population:
+            return []
+        outcomes = list(self.told.values())
+        best = [outcomes[index] for index in front_of(outcomes, self.experiment)]
+        if not best:
+            best = sorted(outcomes, key=lambda outcome: outcome.violation)[:SUBSTITUTES]
+        near: dict[str, dict[str, Value]] = {}
+        for outcome in best:
+            for name, steps in self.steps.items():
+                for value in self._beside(name, steps, outcome.values[name]):
+                    values = {**outcome.values, name: value}
+                    key = values_key(values)
+                    if key not in self.told:
+                        near[key] = values
+        rng = np.random.default_rng((self.experiment.seed, self.batch))
+        count = min(len(near), round(share * self.experiment.batch))
+        keys = sorted(near)
+        return [near[keys[i]] for i in rng.choice(len(keys), size=count, replace=False)]
+
+    def _beside(self, name: str, steps: Sequence[Value], value: Value) -> list[Value]:
+        """The neighbours of a value: one step on a ladder, every other of plain choices."""
+        here = list(steps).index(value)
+        if isinstance(self.experiment.parameters[name], Choices):
+            return [other for index, other in enumerate(steps) if index != here]
+        return [steps[index] for index in (here - 1, here + 1) if 0 <= index < len(steps)]
+
+    def _indices(self, values: Mapping[str, Value]) -> dict[str, int]:
+        return {name: list(self.steps[name]).index(value) for name, value in values.items()}
 
     def _distributions(self) -> dict[str, BaseDistribution]:
         """Ordered parameters as integer indices into their steps, others as categories."""

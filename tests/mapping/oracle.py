@@ -84,10 +84,10 @@ def choices(case: Case) -> Iterator[Choice]:
     spatials = spatial_choices(sizes, array.axes, align, diagonal)
     lists = [tile_sizes(sizes[d], spatials[0][d], TILE_LIMITS[d]) for d in range(6)]
     flows: list[tuple[str, bool]] = []
-    for flow in array.dataflows:
-        if flow != "os" and array.accumulator_bytes:
-            flows.append((flow, True))
-        flows.append((flow, False))
+    for name in array.dataflows:
+        if name != "os" and array.accumulator_bytes:
+            flows.append((name, True))
+        flows.append((name, False))
     for spatial in spatials:
         for tiles in itertools.product(*lists):
             for flow in flows:
@@ -191,7 +191,7 @@ def walk_array(
     rate: float,
 ) -> Inside | None:
     """Run every pass of every tile; None if the accumulators hold not even one step."""
-    chip, layer, array = case.chip, case.layer, case.chip.array
+    layer, array = case.layer, case.chip.array
     factor = dict(zip(DIMS, spatial, strict=True))
     name, accumulate = flow
     streamed = STREAMED[name]
@@ -246,10 +246,7 @@ def walk_array(
             sums += outputs * again
         else:
             sums += outputs * (reductions if again else reductions - 1)
-    if inside or name == "os":
-        partial = len(cut["C"]) > 1
-    else:
-        partial = sums > 0
+    partial = len(cut["C"]) > 1 if inside or name == "os" else sums > 0
     return Inside(cycles, w_reads, i_reads, updates, sums, partial)
 
 
