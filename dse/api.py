@@ -42,7 +42,7 @@ def load_model(path_or_name: str | Path, **bindings: int) -> Model:
     """
     from dse.workload import load_model as load
 
-    return load(path_or_name, **bindings)
+    return load(path_or_name, unknown_ops="error", **bindings)
 
 
 def load_chip(path_or_name: str | Path, node: str | int | None = None, **overrides: Any) -> Chip:

@@ -56,7 +56,8 @@ class InputError(DseError):
 class ImpossibleChipError(InputError):
     """A chip that cannot be built: a clock its node does not reach, a die over the reticle.
 
-    Asked for directly it is bad input; inside a search it is a result (infeasible, with the reason).
+    Asked for directly it is bad input; inside a search it is a result (infeasible, with the
+    reason).
     """
 
 

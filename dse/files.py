@@ -6,6 +6,8 @@ from pathlib import Path
 
 from dse.errors import InputError
 
+#: Version written into every file and JSON of this release.
+SCHEMA_VERSION = 1
 #: The top-level folders that travel inside the wheel.
 SHIPPED_FOLDERS = ("models", "hwconfigs", "experiments")
 

@@ -7,6 +7,7 @@ Every file that a user writes (chip, app, experiment, manifest) goes through :fu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -19,9 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dse.errors import InputError
 from dse.files import nearest
-
-#: Version written into every file and JSON of this release.
-SCHEMA_VERSION = 1
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -76,7 +74,9 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except YAMLError as error:
         raise InputError(f"not valid YAML ({str(error).splitlines()[0]})", file=path) from None
     if not isinstance(loaded, Mapping):
-        raise InputError("the file does not hold a YAML mapping", file=path, mend="write `key: value` lines")
+        raise InputError(
+            "the file does not hold a YAML mapping", file=path, mend="write `key: value` lines"
+        )
     lines: dict[str, int] = {}
     return _plain(loaded, "", lines), lines
 
@@ -87,10 +87,8 @@ def _plain(node: Any, prefix: str, lines: dict[str, int]) -> Any:
         out: dict[str, Any] = {}
         for key, value in node.items():
             field = f"{prefix}.{key}" if prefix else str(key)
-            try:
+            with contextlib.suppress(AttributeError, KeyError):
                 lines[field] = node.lc.key(key)[0] + 1  # type: ignore[attr-defined]
-            except (AttributeError, KeyError):
-                pass
             out[str(key)] = _plain(value, field, lines)
         return out
     if isinstance(node, list):

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.files import find_file, shipped_folder
-from dse.schema import SCHEMA_VERSION, Strict, read_yaml, validate
+from dse.schema import Strict, read_yaml, validate
 
 #: Folder of the shipped apps, below the shipped root.
 APP_FOLDER = "experiments/apps"
@@ -23,8 +23,8 @@ class QualityFloor(Strict):
     """What a stream's model must still deliver.
 
     ``max_drop`` bounds the loss against the float model in the metric's own points, judged at
-    ``risk``: ``median`` of the published drops or their 90th percentile ``p90``. ``min_value`` is an
-    absolute floor (a ceiling if less is better). At least one of the two.
+    ``risk``: ``median`` of the published drops or their 90th percentile ``p90``. ``min_value`` is
+    an absolute floor (a ceiling if less is better). At least one of the two.
     """
 
     metric: str
@@ -45,8 +45,8 @@ class Stream(Strict):
 
     ``instances`` equal sources (cameras) share the model, their releases spread evenly over a
     period. ``rate_hz`` is per instance. ``percentile`` of the frames must meet ``deadline_s``.
-    ``late`` frames are kept, dropped once their deadline has passed (``drop``), or skipped as soon as
-    they could no longer meet it (``skip``).
+    ``late`` frames are kept, dropped once their deadline has passed (``drop``), or skipped as soon
+    as they could no longer meet it (``skip``).
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -93,7 +93,7 @@ class Budgets(Strict):
 class App(Strict):
     """An application scenario."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str
     title: str = ""
     description: str = ""

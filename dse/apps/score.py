@@ -28,7 +28,9 @@ class QualityVerdict:
     method: str | None = None
 
 
-def judge_quality(stream: str, floor: QualityFloor | None, quality: Quality | None) -> QualityVerdict:
+def judge_quality(
+    stream: str, floor: QualityFloor | None, quality: Quality | None
+) -> QualityVerdict:
     """Hold a published quality against a stream's floor.
 
     The drop margin is ``(max_drop - drop) / max_drop`` with the drop at the floor's risk; the value
@@ -37,7 +39,9 @@ def judge_quality(stream: str, floor: QualityFloor | None, quality: Quality | No
     """
     if quality is None:
         reason = "quality unknown: nothing is published for this model and precision"
-        return QualityVerdict(stream, None, None, None, None, floor is None, floor and reason or None)
+        return QualityVerdict(
+            stream, None, None, None, None, floor is None, (floor and reason) or None
+        )
     risky = floor is not None and floor.risk == "p90"
     drop = quality.drop_p90 if risky else quality.drop_median
     value = quality.value_p90 if risky else quality.value
@@ -58,7 +62,9 @@ def judge_quality(stream: str, floor: QualityFloor | None, quality: Quality | No
         text = f"{quality.metric} {value:.2f} beyond the floor {floor.min_value:g}"
         margins.append((sign * (value - floor.min_value) / span, text))
     margin, text = min(margins)
-    return QualityVerdict(*base, min(margin, 1.0), margin >= 0, None if margin >= 0 else text, *rest)
+    return QualityVerdict(
+        *base, min(margin, 1.0), margin >= 0, None if margin >= 0 else text, *rest
+    )
 
 
 def worst_margin(verdicts: Iterable[QualityVerdict]) -> float | None:

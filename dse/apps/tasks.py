@@ -39,10 +39,10 @@ def _task(app: App, stream: Stream, index: int, program: Program, cores: int) ->
     else:
         rate = stream.rate_hz or 1.0
         release = Periodic(rate, index / (stream.instances * rate), stream.jitter_s)
-    if stream.cores in ("all", "split"):
+    if isinstance(stream.cores, str):
         allowed = tuple(range(cores))
     else:
-        allowed = tuple(core for core in stream.cores if int(core) < cores) or (0,)
+        allowed = tuple(core for core in stream.cores if core < cores) or (0,)
     return Task(
         name=task_name(stream, index),
         program=program,
@@ -50,7 +50,7 @@ def _task(app: App, stream: Stream, index: int, program: Program, cores: int) ->
         deadline_s=stream.deadline_s,
         percentile=stream.percentile,
         priority=stream.priority,
-        cores=tuple(int(core) for core in allowed),
+        cores=allowed,
         late=stream.late,
     )
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from dse.cli.output import print_json, print_table, print_tree
 from dse.errors import InputError
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 
 
 def models(as_json: bool) -> None:
     from dse.workload import list_models
 
-    _emit("models", [_row(model) for model in list_models()], as_json,
-          ["name", "task", "params", "macs", "description"])
+    _emit(
+        "models",
+        [_row(model) for model in list_models()],
+        as_json,
+        ["name", "task", "params", "macs", "description"],
+    )
 
 
 def chips(as_json: bool) -> None:
@@ -133,7 +137,9 @@ def _node(name: str) -> dict[str, Any] | None:
     technology = load_technology()
     rows = [row for row in technology.node_table() if _same_node(row["node"], node)]
     facts = [
-        fact for fact in (_row(f) for f in technology.facts()) if fact.get("node_nm") in (None, node)
+        fact
+        for fact in (_row(f) for f in technology.facts())
+        if fact.get("node_nm") in (None, node)
     ]
     return {"kind": "node", **(dict(rows[0]) if rows else {"node": f"{node}nm"}), "facts": facts}
 

@@ -35,11 +35,14 @@ Bind = Annotated[
     typer.Option("--bind", metavar="SYM=VALUE", help="Bind dynamic axes, such as batch=1,seq=256."),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")]
-Workers = Annotated[Optional[int], typer.Option("--workers", help="Processes (default: all cores).")]  # noqa: UP045
-Target = Annotated[Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
+Target = Annotated[
+    Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")
+]
 Volume = Annotated[float, typer.Option("--volume", help="Units over the product's life, for cost.")]
 UnknownOps = Annotated[
-    Literal["error", "host"], typer.Option("--unknown-ops", help="Refuse them, or run them on the host.")
+    Literal["error", "host"],
+    typer.Option("--unknown-ops", help="Refuse them, or run them on the host."),
 ]
 
 
@@ -153,7 +156,9 @@ def explore(
 
 @app.command("report")
 def report(
-    source: Annotated[str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")
+    ],
     out: Out,
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
@@ -183,7 +188,7 @@ def explain(
 @app.command("profile")
 def profile(
     file: Annotated[str, typer.Argument(help="An .onnx file or a shipped model.")],
-    chip: Annotated[Optional[str], typer.Option("--chip", "-c", help="Chip to compare with.")] = None,  # noqa: UP045
+    chip: Annotated[str | None, typer.Option("--chip", "-c", help="Chip to compare with.")] = None,
     runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
     bind: Bind = None,
     json: Json = False,

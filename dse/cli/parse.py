@@ -56,7 +56,9 @@ def bindings(pairs: Sequence[str]) -> dict[str, int]:
             name, equals, text = item.partition("=")
             if not equals or not text.strip().isdigit() or int(text) < 1:
                 raise InputError(
-                    f"cannot read {item!r}", field="--bind", mend="write symbol=size, such as batch=1"
+                    f"cannot read {item!r}",
+                    field="--bind",
+                    mend="write symbol=size, such as batch=1",
                 )
             out[name.strip()] = int(text)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dse.cli.output import print_json, print_table, si
 from dse.cli.parse import bindings
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 
 
 def profile(file: str, chip_name: str | None, runs: int, bind: list[str], as_json: bool) -> None:
@@ -38,6 +38,8 @@ def profile(file: str, chip_name: str | None, runs: int, bind: list[str], as_jso
         f"{si(record.energy_j, 'J')}"
     )
     print_table(
-        [{"operator": op, "time": si(s, "s"), "share": f"{s / cpu.op_total_s:.0%}", "calls": n}
-         for op, s, n in cpu.by_operator]
+        [
+            {"operator": op, "time": si(s, "s"), "share": f"{s / cpu.op_total_s:.0%}", "calls": n}
+            for op, s, n in cpu.by_operator
+        ]
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.output import print_json, print_table, si
 from dse.cli.parse import bindings, is_app, settings
 from dse.errors import InputError
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from dse.evaluation import Evaluation, Fidelity, Value
@@ -29,7 +29,7 @@ class ModelRequest:
     precision: str | None
     set_: list[str]
     bind: list[str]
-    unknown_ops: str
+    unknown_ops: Literal["error", "host"]
 
     @property
     def groups(self) -> dict[str, dict[str, Value]]:
@@ -53,7 +53,9 @@ class ModelRequest:
         if groups["app"]:
             path = next(iter(groups["app"]))
             raise InputError(
-                "a model alone has no app settings", field=f"app.{path}", mend="simulate an app instead"
+                "a model alone has no app settings",
+                field=f"app.{path}",
+                mend="simulate an app instead",
             )
         return model_at(
             self.subject,
@@ -64,7 +66,9 @@ class ModelRequest:
         )
 
 
-def map_model(request: ModelRequest, objective: Objective, explain: str | None, as_json: bool) -> None:
+def map_model(
+    request: ModelRequest, objective: Objective, explain: str | None, as_json: bool
+) -> None:
     """Layer table of a model on a chip, or the loop nest of one layer."""
     from dse.evaluation import Terms, evaluate_model
     from dse.mapping.network import explain as loop_nest
@@ -79,7 +83,8 @@ def map_model(request: ModelRequest, objective: Objective, explain: str | None, 
             from dse.files import nearest
 
             raise InputError(
-                f"no layer {explain!r} in {workload.name}", field="--explain",
+                f"no layer {explain!r} in {workload.name}",
+                field="--explain",
                 mend="see `dse map` without --explain for the names" + nearest(explain, names),
             )
         schedule = program.schedules[names.index(explain)]
@@ -141,7 +146,12 @@ def _simulate_app(
     design = app_design(request.subject, request.chip, _app_settings(request), seed)
     found = resolve_design(design)
     record, timeline = evaluate_app(
-        found.app, found.workloads, found.chip, fidelity, objective=objective, seed=seed,
+        found.app,
+        found.workloads,
+        found.chip,
+        fidelity,
+        objective=objective,
+        seed=seed,
         trace=trace is not None,
     )
     if trace is not None and timeline is not None:
@@ -166,7 +176,8 @@ def _app_settings(request: ModelRequest) -> dict[str, Value]:
 def _no_bindings(request: ModelRequest) -> None:
     if request.bind:
         raise InputError(
-            "an app's models are bound by its file", field="--bind",
+            "an app's models are bound by its file",
+            field="--bind",
             mend="use --set model.<stream>.batch=... instead",
         )
 
@@ -190,7 +201,9 @@ def explain(request: ModelRequest, as_json: bool) -> None:
         print_json({"schema_version": SCHEMA_VERSION, **answer})
         return
     state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
-    print(f"{answer['subject']} on {answer['chip']} at {answer['node']}: {state[answer['feasible']]}")
+    print(
+        f"{answer['subject']} on {answer['chip']} at {answer['node']}: {state[answer['feasible']]}"
+    )
     for reason in answer["reasons"]:
         print(f"  - {reason}")
     print(f"bottleneck: {answer['bottleneck']}")
@@ -253,9 +266,13 @@ def _headline(record: Evaluation) -> None:
     }
     for name, figure in figures.items():
         print(f"  {name:<13}{figure}")
-    print("  power by scope: " + ", ".join(
-        f"{scope} {si(values['average_power_w'], 'W')}" for scope, values in record.by_scope.items()
-    ))
+    print(
+        "  power by scope: "
+        + ", ".join(
+            f"{scope} {si(values['average_power_w'], 'W')}"
+            for scope, values in record.by_scope.items()
+        )
+    )
     for note in record.notes:
         print(f"  note: {note}")
 
@@ -296,7 +313,8 @@ def _tasks(record: Evaluation) -> None:
             "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
             "energy": si(row.energy_per_inference_j, "J"),
             "bottleneck": row.bottleneck,
-            "quality": "-" if row.quality_value is None
+            "quality": "-"
+            if row.quality_value is None
             else f"{row.quality_metric} {row.quality_value:.3g}",
             "margin": "-" if row.quality_margin is None else f"{row.quality_margin:.2f}",
         }

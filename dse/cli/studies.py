@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dse.cli.output import print_json, print_table
 from dse.errors import RunError
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from dse.search import Experiment, Progress, StudyResult
@@ -73,8 +73,9 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
     else:
         feasible = sum(outcome.feasible for outcome in result.outcomes)
         print(
-            f"{len(result.outcomes)} distinct designs ({feasible} feasible) from {result.proposals} "
-            f"proposals in {result.elapsed_s:.1f} s; {len(result.front)} on the front, in {out}"
+            f"{len(result.outcomes)} distinct designs ({feasible} feasible) from "
+            f"{result.proposals} proposals in {result.elapsed_s:.1f} s; "
+            f"{len(result.front)} on the front, in {out}"
         )
         metrics = [objective.metric for objective in result.experiment.objectives]
         rows: list[dict[str, Any]] = [
@@ -119,10 +120,13 @@ def validate(section: str | None, as_json: bool) -> None:
         return
     for found in sections:
         print_table([row.to_dict() for row in found.rows], title=found.name)
-        print("  " + ", ".join(
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in found.summary.items()
-        ))
+        print(
+            "  "
+            + ", ".join(
+                f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in found.summary.items()
+            )
+        )
         for line in found.notes:
             print(f"  {line}")
         print()

@@ -190,7 +190,7 @@ def _played(base: Evaluation, timeline: Timeline, chip: Chip) -> Evaluation:
 def _module_breakdown(
     parts_j: Mapping[str, float], scope_j: Mapping[str, float]
 ) -> dict[str, float]:
-    """Energy by component with the conversion loss as a part of its own: adds up to the module's."""
+    """Energy by component with the conversion loss as a part of its own; sums to the module."""
     loss = scope_j["module"] - scope_j["die_dram"]
     return {**{k: v for k, v in sorted(parts_j.items()) if v}, "pmic": loss}
 
@@ -198,7 +198,7 @@ def _module_breakdown(
 def _expected(
     base: Evaluation, app: App, loads: Sequence[_Load], chip: Chip, usage: Mapping[str, float]
 ) -> Evaluation:
-    """Optimistic energy over the horizon: mean rates, as much served as the busiest resource can."""
+    """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves."""
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
     active = min(float(chip.cores), usage["cores"] * chip.cores)
     static = static_by_scope_w(chip, active)
@@ -318,7 +318,7 @@ def _overload(usage: Mapping[str, float]) -> list[str]:
 def _late(
     rows: Sequence[TaskRow], loads: Sequence[_Load], chip: Chip, timeline: Timeline | None
 ) -> list[str]:
-    """Streams that miss their deadline too often, with the layer and resource that cost the time."""
+    """Streams that miss their deadline too often, with the layer and resource to blame."""
     programs = {load.stream.id: load.program for load in loads}
     reasons = []
     for row in rows:

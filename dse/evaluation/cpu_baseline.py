@@ -55,7 +55,8 @@ def profile_cpu(name: str, runs: int, bindings: Mapping[str, int]) -> CpuProfile
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise InputError(
-                f"onnxruntime cannot load it ({_first(error)})", file=path,
+                f"onnxruntime cannot load it ({_first(error)})",
+                file=path,
                 mend="simulate it instead: `dse simulate` needs no kernels",
             ) from None
         feeds = {item.name: _sample(item, bindings) for item in session.get_inputs()}

@@ -1,4 +1,4 @@
-"""A design: what a search proposes and a user asks about; and the one function that evaluates it."""
+"""A design: what a search proposes; and the one function that evaluates it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from dse.workload.lower import UnknownOps
 
 Value = str | int | float | bool | None
 
-#: Parameters of a stream's model (``model.<stream>.<key>``) and of a stream (``app.<stream>.<key>``).
+#: Parameters of a stream's model (``model.<stream>.<key>``) and of a stream
+#: (``app.<stream>.<key>``).
 MODEL_KEYS = ("name", "precision", "width", "res", "batch", "w_bits", "a_bits", "method")
 STREAM_KEYS = ("rate_hz", "deadline_s", "percentile", "instances", "priority", "probability")
 
@@ -31,7 +32,8 @@ class Design:
     """An app on a chip with every setting, by parameter path.
 
     ``settings`` holds paths of the contract: ``chip.node``, ``chip.array.rows``,
-    ``model.<stream>.precision``, ``app.<stream>.rate_hz``. ``volume`` is units over the product's life.
+    ``model.<stream>.precision``, ``app.<stream>.rate_hz``. ``volume`` is units over the product's
+    life.
     """
 
     app: str
@@ -63,8 +65,7 @@ def split_settings(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]
             raise InputError(
                 f"unknown parameter {path!r}",
                 field=path,
-                mend="start it with app., model. or chip."
-                + nearest(group, list(groups)),
+                mend="start it with app., model. or chip." + nearest(group, list(groups)),
             )
         groups[group][rest] = value
     return groups
@@ -97,7 +98,8 @@ def evaluate(design: Design, fidelity: Fidelity = "simulate") -> Evaluation:
     """The one function from a design to its record.
 
     Raises:
-        InputError: see :func:`resolve_design`; an ``ImpossibleChipError`` among them is what a search
+        InputError: see :func:`resolve_design`; an ``ImpossibleChipError`` among them is what a
+        search
             records as an infeasible design.
     """
     found = resolve_design(design)
@@ -162,7 +164,8 @@ def stream_workloads(
 ) -> dict[str, Workload]:
     """The network of every stream: name and variant, then precision.
 
-    Precision: explicit setting > the app's > what the model file is quantized to > the chip's native.
+    Precision: explicit setting > the app's > what the model file is quantized to > the chip's
+    native.
     """
     by_stream: dict[str, dict[str, Value]] = {stream.id: {} for stream in app.streams}
     for path, value in (settings or {}).items():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dse.hardware.chip import SCOPES, Chip
 from dse.mapping.schedule import Program, price
 
+
 def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:
     """Dynamic energy of one inference in the scopes ``npu``, ``die`` and ``die_dram``, J."""
     own = dict.fromkeys(SCOPES, 0.0)

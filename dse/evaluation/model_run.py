@@ -134,9 +134,7 @@ def _simulated(program: Program, chip: Chip, trace: str | None) -> _Run:
     )
 
 
-def _filled(
-    base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Terms
-) -> Evaluation:
+def _filled(base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Terms) -> Evaluation:
     layers, breakdown = module_rows(program, chip, run.layer_s, run.static_j, run.module_j)
     power = run.module_j / run.latency_s
     usage = resource_use(program, chip)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class TaskRow:
 class Evaluation:
     """What a design is worth. Keys are the metric names of the contract.
 
-    Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2`` is of
-    the die; ``by_scope`` holds all four scopes. For an app, energy is over ``horizon_s``, ``latency_s``
-    is the largest 99th percentile of its streams and ``quality`` the worst normalized margin; for a
-    model alone, ``quality`` is its published metric after the median drop. ``feasible`` is None where
-    the fidelity cannot say it. ``reasons`` say what an infeasible design breaks, and by how much.
+    Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2``
+    is of the die; ``by_scope`` holds all four scopes. For an app, energy is over ``horizon_s``,
+    ``latency_s`` is the largest 99th percentile of its streams and ``quality`` the worst
+    normalized margin; for a model alone, ``quality`` is its published metric after the median
+    drop. ``feasible`` is None where the fidelity cannot say it. ``reasons`` say what an infeasible
+    design breaks, and by how much.
     """
 
     kind: str

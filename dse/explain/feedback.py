@@ -56,9 +56,9 @@ def slacks(record: Evaluation, budgets: dict[str, float | None]) -> list[Slack]:
         room = 1.0 - value / row.deadline_s
         out.append(Slack(f"deadline of {row.task} (p99)", value, row.deadline_s, room))
     for metric, limit in budgets.items():
-        value = record.metric(metric)
-        if limit is not None and value is not None:
-            out.append(Slack(metric, value, limit, 1.0 - value / limit))
+        found = record.metric(metric)
+        if limit is not None and found is not None:
+            out.append(Slack(metric, found, limit, 1.0 - found / limit))
     for verdict in record.quality_detail:
         margin = verdict.get("margin")
         if margin is not None:
@@ -140,5 +140,5 @@ def describe(effect: Effect) -> str:
         elif before and abs(after / before - 1.0) > 0.005:
             parts.append(f"{name} {after / before - 1.0:+.0%}")
     changed = ", ".join(parts) or "no change"
-    before, after = shown(effect.path, effect.before), shown(effect.path, effect.after)
-    return f"{effect.path} {before} -> {after} ({changed})"
+    old, new = shown(effect.path, effect.before), shown(effect.path, effect.after)
+    return f"{effect.path} {old} -> {new} ({changed})"

@@ -16,8 +16,8 @@ from dse.evaluation import (
 )
 from dse.explain.feedback import Effect, Slack, effects, sentences, slacks
 from dse.explain.steps import Step, natural_steps
-from dse.hardware.resolve import resolve
 from dse.hardware.chip import Chip
+from dse.hardware.resolve import resolve
 from dse.workload import Workload, parse_precision
 
 Progress = Callable[[int, int], None]
@@ -52,7 +52,10 @@ def explain_app(
 
 
 def explain_model(
-    workload: Workload, chip: Chip, rebuild: Callable[[str], Workload], on_step: Progress | None = None
+    workload: Workload,
+    chip: Chip,
+    rebuild: Callable[[str], Workload],
+    on_step: Progress | None = None,
 ) -> dict[str, Any]:
     """The same for a model alone.
 
@@ -64,6 +67,7 @@ def explain_model(
     """
     base = evaluate_model(workload, chip)
     steps = natural_steps(None, chip, {"model": workload.precision.name})
+
     def evaluate(step: Step) -> Evaluation:
         if step.group == "model":
             parse_precision(str(step.after))

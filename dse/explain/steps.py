@@ -25,7 +25,6 @@ class Step:
         return self.path.split(".")[0]
 
 
-
 def shown(path: str, value: Value) -> str:
     """A parameter value as a person would write it: MHz for clocks, KiB or MiB for sizes."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -82,8 +81,8 @@ def natural_steps(app: App | None, chip: Chip, precisions: Mapping[str, str]) ->
         steps.extend(Step(path, name, other) for other in others if other != name)
     for stream_ in app.streams if app else ():
         if stream_.rate_hz is not None:
-            for rate in _within(stream_.rate_hz, stream_.rate_range_hz):
-                steps.append(Step(f"app.{stream_.id}.rate_hz", stream_.rate_hz, rate))
+            path, rate = f"app.{stream_.id}.rate_hz", stream_.rate_hz
+            steps.extend(Step(path, rate, r) for r in _within(rate, stream_.rate_range_hz))
     return steps
 
 

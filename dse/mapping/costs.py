@@ -347,7 +347,9 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
         + descriptors * c[C_P_DESC]
     )
     energy = dynamic + c[C_STATIC] * latency
-    allowed = (visits <= 1.0) | (c[C_HOME_O] > 0.0)
+    # A class is what it says only if its innermost group is cut (or nothing but G is).
+    real = (n[3 + order] > 1.0) | (n[3] * n[4] * n[5] <= 1.0)
+    allowed = real & ((visits <= 1.0) | (c[C_HOME_O] > 0.0))
     phases = (array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2)
     bytes1 = (w_step + w_often, i_step + i_often, in_step + out_step + out_often, s_step + s_often)
     bytes2 = (w_step, i_step, in_step + out_step, s_step)

@@ -1,4 +1,4 @@
-"""The feedback section: steps around the picked designs, evaluated like any design of the search."""
+"""The feedback section: steps around the picked designs, evaluated like any other."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ def advise(
     """What binds each pick and what its neighbours on the experiment's ladders would change."""
     experiment = study.experiment
     ladders = {path: parameter.values for path, parameter in experiment.parameters.items()}
-    ordered = {p for p, parameter in experiment.parameters.items() if not isinstance(parameter, Choices)}
+    ordered = {
+        p for p, parameter in experiment.parameters.items() if not isinstance(parameter, Choices)
+    }
     known = {outcome.key: outcome for outcome in study.outcomes}
-    steps = {pick.outcome.key: ladder_steps(pick.outcome.values, ladders, ordered) for pick in chosen}
+    steps = {
+        pick.outcome.key: ladder_steps(pick.outcome.values, ladders, ordered) for pick in chosen
+    }
     wanted: dict[str, dict[str, Value]] = {}
     for pick in chosen:
         for step in steps[pick.outcome.key]:
@@ -75,7 +79,9 @@ def _feedback(
             "area_mm2": budgets.area_mm2,
         },
     )
-    found = effects(base, steps, lambda step: as_record(known[values_key(changed(pick.outcome, step))]))
+    found = effects(
+        base, steps, lambda step: as_record(known[values_key(changed(pick.outcome, step))])
+    )
     return Feedback(
         pick.title,
         sentences(room, found),

@@ -23,7 +23,8 @@ class Pick:
 def picks(study: Study) -> list[Pick]:
     """The best member in each objective, and the balanced one.
 
-    Balanced: least distance to the ideal point with each objective scaled to its range on the front.
+    Balanced: least distance to the ideal point with each objective scaled to its range on the
+    front.
     """
     front = study.front
     if not front:
@@ -39,7 +40,11 @@ def picks(study: Study) -> list[Pick]:
 
     add(int(np.argmin(np.linalg.norm(scaled, axis=1))), "balanced")
     for column, objective in enumerate(study.experiment.objectives):
-        word = {"average_power_w": "least power", "unit_cost_usd": "cheapest", "quality": "best quality"}
+        word = {
+            "average_power_w": "least power",
+            "unit_cost_usd": "cheapest",
+            "quality": "best quality",
+        }
         best = int(np.lexsort((scaled.sum(axis=1), losses[:, column]))[0])
         add(best, word.get(objective.metric, f"best {objective.metric}"))
     return [
@@ -49,7 +54,7 @@ def picks(study: Study) -> list[Pick]:
 
 
 def why(outcome: Outcome, study: Study) -> str:
-    """In what the design stands out: its rank among the front in each objective, and its make-up."""
+    """In what the design stands out: its rank on the front, and where energy and time go."""
     front = study.front
     losses = losses_of(front, study.experiment)
     own = losses_of([outcome], study.experiment)[0]

@@ -12,8 +12,7 @@ ONE_TIME = ("nre_per_unit", "ip_per_unit")
 def parts_at(record: Mapping[str, Any], volume: float) -> dict[str, float]:
     """Cost parts of ``record`` at ``volume``: one-time parts scale with 1/volume, others stay."""
     own = float(record["volume"])
-    parts = {
+    return {
         name: value * own / volume if name in ONE_TIME else value
         for name, value in record["cost_breakdown_usd"].items()
     }
-    return parts

@@ -10,7 +10,14 @@ from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
 from dse.report.plots import front_plot, label, quality_plot, stack_plot, volume_plot
-from dse.report.tables import Study, cheapest_by_volume, cheapest_spans, read_study, volumes_of, write_tables
+from dse.report.tables import (
+    Study,
+    cheapest_by_volume,
+    cheapest_spans,
+    read_study,
+    volumes_of,
+    write_tables,
+)
 from dse.search import Experiment, Outcome
 from dse.search.folder import write_json
 
@@ -106,8 +113,7 @@ def three(value: Any) -> str:
     if isinstance(value, (int, float)):
         if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
             return f"{value:.2e}"
-        text = f"{float(f'{value:.3g}'):g}"
-        return text
+        return f"{float(f'{value:.3g}'):g}"
     return str(value)
 
 

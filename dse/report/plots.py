@@ -24,8 +24,19 @@ LABELS = {
     "dram_bytes": "DRAM traffic (bytes)",
     "utilization": "array utilization",
 }
-_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#dd8452",
-            "#8172b3", "#937860", "#64b5cd")
+_COLOURS = (
+    "#4477aa",
+    "#ee6677",
+    "#228833",
+    "#ccbb44",
+    "#66ccee",
+    "#aa3377",
+    "#bbbbbb",
+    "#dd8452",
+    "#8172b3",
+    "#937860",
+    "#64b5cd",
+)
 
 
 def label(metric: str) -> str:
@@ -54,7 +65,9 @@ def front_plot(study: Study) -> Any:
             chosen = [
                 o
                 for o in study.outcomes
-                if o.objectives and o.evaluation and o.evaluation["node"] == node
+                if o.objectives
+                and o.evaluation
+                and o.evaluation["node"] == node
                 and o.feasible == feasible
             ]
             if not chosen:
@@ -73,8 +86,10 @@ def front_plot(study: Study) -> Any:
                     "size": [13 if f else 8 for f in on_front] if feasible else 6,
                     "opacity": 1.0 if feasible else 0.5,
                     "symbol": "circle" if feasible else "x-thin-open",
-                    "line": {"width": [2 if f else 0 for f in on_front] if feasible else 1,
-                             "color": "#222"},
+                    "line": {
+                        "width": [2 if f else 0 for f in on_front] if feasible else 1,
+                        "color": "#222",
+                    },
                 },
             )
     return _style(figure, label(x.metric), label(y.metric))

@@ -9,7 +9,7 @@ from typing import Any
 
 from dse.apps import load_app
 from dse.errors import InputError
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 from dse.search import Experiment, Outcome, StudyFolder, design_row, front_of
 from dse.search.folder import write_json
 
@@ -151,13 +151,15 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
 def cheapest_spans(study: Study) -> list[dict[str, Any]]:
     """Which node is cheapest from which volume on, among all designs that serve the app.
 
-    Unit cost is a + b / volume (b: masks, design, IP), so the cheapest design as a function of volume
-    is the lower envelope of these curves. Volumes from 10 thousand to 1 billion units.
+    Unit cost is a + b / volume (b: masks, design, IP), so the cheapest design as a function of
+    volume is the lower envelope of these curves. Volumes from 10 thousand to 1 billion units.
 
     Returns:
         Rows ``node``, ``from_volume``, ``to_volume`` (None: no end), neighbours of one node merged.
     """
-    curves = [(*_curve(outcome), str((outcome.evaluation or {})["node"])) for outcome in study.serving]
+    curves = [
+        (*_curve(outcome), str((outcome.evaluation or {})["node"])) for outcome in study.serving
+    ]
     if not curves:
         return []
     low, high = 1e4, 1e9

@@ -5,7 +5,6 @@ Runs in worker processes; everything here is a pure function of the experiment a
 
 from __future__ import annotations
 
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,7 +16,6 @@ from dse.evaluation.design import Value, identity_at, resolve_design
 from dse.evaluation.record import Evaluation
 from dse.schema import canonical_json
 from dse.search.experiment import Experiment
-
 
 #: Violation of a design that cannot be built or mapped at all.
 UNBUILDABLE = 1e6
@@ -72,7 +70,9 @@ def evaluate_candidate(experiment: Experiment, values: Mapping[str, Value]) -> O
     try:
         found = resolve_design(experiment.design(chosen))
     except ImpossibleChipError as error:
-        return Outcome(chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None)
+        return Outcome(
+            chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None
+        )
     workloads, chip, app = found.workloads, found.chip, found.app
     record, _ = evaluate_app(app, workloads, chip, "analytic", seed=experiment.seed)
     verdict = judge(record, app, experiment)
@@ -99,7 +99,7 @@ def evaluate_candidate(experiment: Experiment, values: Mapping[str, Value]) -> O
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
-    """Objective values; an unknown quality counts as -1 (below every floor), nothing else may lack."""
+    """Objective values; an unknown quality counts as -1, below every floor."""
     out = []
     for objective in experiment.objectives:
         value = record.metric(objective.metric)

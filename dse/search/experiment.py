@@ -14,7 +14,7 @@ from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.design import Design, Value
 from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
-from dse.schema import SCHEMA_VERSION, Strict, read_yaml, validate
+from dse.schema import Strict, read_yaml, validate
 
 
 class Choices(Strict):
@@ -49,7 +49,9 @@ class Range(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Range:
         if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError("low must be below high, and above 0 on a log scale; correct the range")
+            raise ValueError(
+                "low must be below high, and above 0 on a log scale; correct the range"
+            )
         return self
 
     @property
@@ -130,21 +132,21 @@ def known_metric(metric: str) -> str:
 class Experiment(Strict):
     """A search or a sweep: everything that defines its result.
 
-    ``parameters`` maps paths (``chip.node``, ``model.sort.precision``, ``app.sort.rate_hz``) to what
-    they may be. ``fixed`` are settings all designs share. ``sampler`` is used by ``explore``; a
-    ``sweep`` visits the whole grid. ``population`` designs are drawn at random first; from then on
-    ``local_share`` of each batch are untried one-step neighbours of the present front, the rest come
-    from the sampler.
+    ``parameters`` maps paths (``chip.node``, ``model.sort.precision``, ``app.sort.rate_hz``) to
+    what they may be. ``fixed`` are settings all designs share. ``sampler`` is used by ``explore``;
+    a ``sweep`` visits the whole grid. ``population`` designs are drawn at random first; from then
+    on ``local_share`` of each batch are untried one-step neighbours of the present front, the rest
+    come from the sampler.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str
     title: str = ""
     description: str = ""
     app: str
     chip: str
     parameters: dict[str, Parameter] = Field(min_length=1)
-    fixed: dict[str, Value] = {}
+    fixed: dict[str, Value] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = Field(min_length=1, max_length=6)
     constraints: tuple[Constraint, ...] = ()
     fidelity: Literal["analytic", "simulate"] = "simulate"
@@ -160,7 +162,9 @@ class Experiment(Strict):
     def _groups(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         for path in parameters:
             if path.split(".")[0] not in ("app", "model", "chip"):
-                raise ValueError(f"parameter {path!r} is in no group; start it with app., model. or chip.")
+                raise ValueError(
+                    f"parameter {path!r} is in no group; start it with app., model. or chip."
+                )
         return parameters
 
     @property

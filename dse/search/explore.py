@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dse.evaluation.design import Value
-from dse.schema import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Experiment
 from dse.search.folder import StudyFolder
@@ -176,10 +176,10 @@ def _run(
                     if folder is not None:
                         folder.append(outcome, seconds)
                 for trial, values in batch:
-                    outcome = known.get(values_key(values))
-                    if outcome is None:
+                    found = known.get(values_key(values))
+                    if found is None:
                         continue
-                    outcome = replace(outcome, values=values)
+                    outcome = replace(found, values=values)
                     tell(trial, outcome)
                     proposals += 1
                     if outcome.key not in distinct:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from dse.errors import InputError, RunError
-from dse.schema import SCHEMA_VERSION, digest
+from dse.files import SCHEMA_VERSION
+from dse.schema import digest
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
 
@@ -66,7 +67,8 @@ class StudyFolder:
                 write_json(self.path / CONFIG, config)
             except OSError as error:
                 raise InputError(
-                    f"the folder cannot be written ({error.strerror})", file=self.path,
+                    f"the folder cannot be written ({error.strerror})",
+                    file=self.path,
                     mend="choose another --out folder",
                 ) from None
         self._log = self._appendable()
@@ -92,7 +94,8 @@ class StudyFolder:
             self._log.flush()
         except OSError as error:
             raise RunError(
-                f"the log cannot be written ({error.strerror})", file=self.path / LOG,
+                f"the log cannot be written ({error.strerror})",
+                file=self.path / LOG,
                 mend="free the disk and run the command again: it goes on where it stopped",
             ) from None
 
@@ -113,14 +116,19 @@ class StudyFolder:
             loaded = json.loads(path.read_text(encoding="utf-8"))
         except OSError:
             raise InputError(
-                "no study in this folder", file=self.path,
+                "no study in this folder",
+                file=self.path,
                 mend="run `dse explore` or `dse sweep` with this --out first",
             ) from None
         except ValueError:
-            raise InputError("the file is damaged", file=path, mend="restore or remove it") from None
+            raise InputError(
+                "the file is damaged", file=path, mend="restore or remove it"
+            ) from None
         if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
-                f"not schema version {SCHEMA_VERSION}", file=path, field="schema_version",
+                f"not schema version {SCHEMA_VERSION}",
+                file=path,
+                field="schema_version",
                 mend="use the release that wrote it",
             )
         return loaded
@@ -141,7 +149,9 @@ class StudyFolder:
                 except ValueError:
                     if line.endswith("\n"):
                         raise InputError(
-                            "the line is damaged", file=path, field=f"line {number}",
+                            "the line is damaged",
+                            file=path,
+                            field=f"line {number}",
                             mend="remove the line: its design will be evaluated again",
                         ) from None
                     return

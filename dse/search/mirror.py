@@ -26,8 +26,9 @@ def open_storage(url: str) -> Any:
     try:
         if "://" in url:
             return optuna.storages.get_storage(url)
-        backend = optuna.storages.journal.JournalFileBackend(url)
-        return optuna.storages.JournalStorage(backend)
+        from optuna.storages.journal import JournalFileBackend
+
+        return optuna.storages.JournalStorage(JournalFileBackend(url))
     except Exception as error:
         raise InputError(
             f"the storage cannot be opened ({_first_line(error)})",
@@ -42,7 +43,7 @@ def _first_line(error: Exception) -> str:
 
 
 class Mirror:
-    """Adds each new outcome of a study to the storage; one that is there already is not repeated."""
+    """Adds each new outcome of a study to the storage, none twice."""
 
     def __init__(self, url: str, experiment: Experiment) -> None:
         self.url = url
@@ -90,7 +91,7 @@ class Mirror:
             raise RunError(
                 f"the storage was lost ({_first_line(error)})",
                 file=self.url,
-                mend="nothing is lost: the log in --out has every evaluation; run the command again",
+                mend="the log in --out has every evaluation; run the command again",
             ) from None
 
 
@@ -110,7 +111,9 @@ def read_storage(url: str) -> tuple[Experiment, list[Outcome]]:
         ) from None
     if study is None or "experiment" not in study.user_attrs:
         raise InputError(
-            "no study of this tool in the storage", file=url, mend="run `dse explore --storage` first"
+            "no study of this tool in the storage",
+            file=url,
+            mend="run `dse explore --storage` first",
         )
     experiment = Experiment.model_validate(study.user_attrs["experiment"])
     outcomes = []

@@ -1,9 +1,9 @@
 """Where proposals come from: Optuna's samplers behind one small port, or the whole grid.
 
-Determinism: designs are asked in batches of a fixed size. Each batch has a sampler of its own, seeded
-by (seed, batch number), and outcomes are told in the order of asking. So neither the number of
-workers nor an interruption changes what is proposed: a resumed study asks the same batches again and
-answers them from its log.
+Determinism: designs are asked in batches of a fixed size. Each batch has a sampler of its own,
+seeded by (seed, batch number), and outcomes are told in the order of asking. So neither the number
+of workers nor an interruption changes what is proposed: a resumed study asks the same batches
+again and answers them from its log.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class OptunaProposer:
                 multivariate=True, seed=seed, n_startup_trials=population, constant_liar=True
             )
         if kind == "qmc":
-            return optuna.samplers.QMCSampler(seed=self.experiment.seed, warn_independent_sampling=False)
+            return optuna.samplers.QMCSampler(
+                seed=self.experiment.seed, warn_independent_sampling=False
+            )
         return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -17,7 +17,7 @@ from dse.technology.floor import FloorFacts, FloorModel
 from dse.technology.lines import Line, read_lines
 from dse.technology.memories import MemoryModel
 from dse.technology.nodes import NODES, VALIDATION_NODES
-from dse.technology.points import solve_point, solve_points, highest_hz
+from dse.technology.points import highest_hz, solve_point, solve_points
 
 
 class Technology(Economics):

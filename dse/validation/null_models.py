@@ -1,8 +1,9 @@
 """Null models: what anyone could guess without a simulator. Ours must beat them.
 
-Each predicts a latency from the network alone and is fitted, per family of chips, on all rows but the
-one it predicts (leave one out), in the logarithm: ``a * MACs``, ``a * weight bytes`` and, for families
-of at least five rows, ``a + b * MACs + c * bytes`` by non-negative least squares on relative errors.
+Each predicts a latency from the network alone and is fitted, per family of chips, on all rows but
+the one it predicts (leave one out), in the logarithm: ``a * MACs``, ``a * weight bytes`` and, for
+families of at least five rows, ``a + b * MACs + c * bytes`` by non-negative least squares on
+relative errors.
 """
 
 from __future__ import annotations

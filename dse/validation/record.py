@@ -30,16 +30,21 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
-        return {**{k: out[k] for k in ("item", "quantity", "published", "ours")},
-                "ratio": self.ratio, "role": self.role, "kind": self.kind, "note": self.note}
+        return {
+            **{k: out[k] for k in ("item", "quantity", "published", "ours")},
+            "ratio": self.ratio,
+            "role": self.role,
+            "kind": self.kind,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True)
 class Section:
     """A named group of rows with the summary of its judged ones.
 
-    ``null_error`` is the median absolute error of the best null model on the same rows, None where a
-    null model makes no sense.
+    ``null_error`` is the median absolute error of the best null model on the same rows, None where
+    a null model makes no sense.
     """
 
     name: str

@@ -16,7 +16,7 @@ from dse.hardware.resolve import load_chip
 from dse.schema import Strict, read_yaml, validate
 from dse.technology import technology_checks
 from dse.validation.null_models import Sample, null_errors
-from dse.validation.record import Kind, Role, Row, Section
+from dse.validation.record import Kind, Row, Section
 from dse.workload import list_models, load_model
 
 
@@ -57,10 +57,13 @@ def models() -> Section:
     """MACs and parameters of the zoo against published figures."""
     rows = []
     for info in list_models():
-        for quantity, figure in (("MACs", info.published_macs), ("parameters", info.published_params)):
+        for quantity, figure in (
+            ("MACs", info.published_macs),
+            ("parameters", info.published_parameters),
+        ):
             if figure:
                 model = load_model(info.name)
-                ours = model.macs if quantity == "MACs" else model.parameters
+                ours = model.macs if quantity == "MACs" else model.trainable
                 rows.append(Row(info.name, quantity, figure, float(ours), "judged", "paper"))
     return Section("models", tuple(rows))
 
@@ -73,7 +76,7 @@ def technology() -> Section:
             check.quantity,
             check.published,
             check.ours,
-            cast(Role, check.role),
+            check.role,
             cast(Kind, check.kind),
         )
         for check in technology_checks()
@@ -102,10 +105,10 @@ def silicon() -> Section:
         record = evaluate_model(workload, chip)
         name = f"{item.model} on {item.chip}"
         note = "; ".join(record.reasons)
-        rows.append(Row(name, "latency s", item.latency_s, record.latency_s, "judged", item.kind, note))
-        samples.append(
-            Sample(item.family, workload.macs, workload.weight_bytes, item.latency_s)
+        rows.append(
+            Row(name, "latency s", item.latency_s, record.latency_s, "judged", item.kind, note)
         )
+        samples.append(Sample(item.family, workload.macs, workload.weight_bytes, item.latency_s))
         if item.energy_j and item.energy_scope:
             ours = record.by_scope[item.energy_scope]["energy_j"]
             quantity = f"energy J, {item.energy_scope}"

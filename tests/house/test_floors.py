@@ -60,9 +60,9 @@ def test_imports_point_down(path: Path) -> None:
     own = owner(path)
     if own in ("__init__", "__main__"):
         return
-    above = {
-        name for name in imported(path) - {own} if LEVEL[name] >= LEVEL[own]
-    } | (imported(path) & STRANGERS.get(own, set()))
+    above = {name for name in imported(path) - {own} if LEVEL[name] >= LEVEL[own]} | (
+        imported(path) & STRANGERS.get(own, set())
+    )
     assert not above, f"{path.name} on floor {own!r} imports {sorted(above)}"
 
 

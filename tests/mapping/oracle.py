@@ -28,6 +28,7 @@ CLASS_LOOPS = {
     "I": ("G", "B", "OY", "OX", "C", "K"),
     "O": ("G", "B", "K", "OY", "OX", "C"),
 }
+INNERMOST = {"W": {"B", "OY", "OX"}, "I": {"K"}, "O": {"C"}}
 STREAMED = {"ws": ("B", "OY", "OX"), "os": ("C", "FY", "FX"), "is": ("K",)}
 
 
@@ -91,8 +92,11 @@ def choices(case: Case) -> Iterator[Choice]:
     for spatial in spatials:
         for tiles in itertools.product(*lists):
             for flow in flows:
+                cut = {d for d, t in zip(TILED, tiles, strict=True) if t < case.sizes[d]} - {"G"}
                 for kept, loops in CLASS_LOOPS.items():
-                    yield Choice(spatial, tiles, flow, loops, kept)
+                    # A class whose innermost group is not cut is another class in disguise.
+                    if not cut or INNERMOST[kept] & cut:
+                        yield Choice(spatial, tiles, flow, loops, kept)
 
 
 def pieces(size: int, tile: int) -> list[int]:
