@@ -34,9 +34,7 @@ def templates(as_json: bool) -> None:
 
 
 def nodes(as_json: bool) -> None:
-    from dse.technology import load_technology
-
-    _emit("nodes", [dict(row) for row in load_technology().node_table()], as_json)
+    _emit("nodes", _node_rows(), as_json)
 
 
 def apps(as_json: bool) -> None:
@@ -135,17 +133,19 @@ def _node(name: str) -> dict[str, Any] | None:
         return None
     node = parse_node(name)
     technology = load_technology()
-    rows = [row for row in technology.node_table() if _same_node(row["node"], node)]
+    rows = [row for row in _node_rows() if row["node_nm"] == node]
     facts = [
         fact
         for fact in (_row(f) for f in technology.facts())
         if fact.get("node_nm") in (None, node)
     ]
-    return {"kind": "node", **(dict(rows[0]) if rows else {"node": f"{node}nm"}), "facts": facts}
+    return {"kind": "node", **(rows[0] if rows else {"name": f"{node}nm"}), "facts": facts}
 
 
-def _same_node(label: object, node: int) -> bool:
-    return str(label).removesuffix("nm") == str(node)
+def _node_rows() -> list[dict[str, Any]]:
+    from dse.technology import load_technology
+
+    return [{"name": f"{row['node_nm']}nm", **row} for row in load_technology().node_table()]
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -24,10 +24,11 @@ def _load(file: str, seed: int | None = None) -> Experiment:
 
 
 def sweep(file: str, out: str, workers: int | None, as_json: bool) -> None:
+    from dse.search import check_numbers
     from dse.search import sweep as run
 
+    check_numbers(None, workers)
     experiment = _load(file)
-    print(f"{experiment.name}: {experiment.size} designs", file=sys.stderr)
     _finish(run(experiment, out, workers=workers, on_progress=_note), out, as_json)
 
 
@@ -40,15 +41,11 @@ def explore(
     storage: str | None,
     as_json: bool,
 ) -> None:
+    from dse.search import check_numbers
     from dse.search import explore as run
 
+    check_numbers(trials, workers)
     experiment = _load(file, seed)
-    wanted = trials or experiment.trials
-    print(
-        f"{experiment.name}: {wanted} of {experiment.size:,} designs, {experiment.sampler}, "
-        f"seed {experiment.seed}",
-        file=sys.stderr,
-    )
     result = run(
         experiment, out, trials=trials, workers=workers, storage=storage, on_progress=_note
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.hardware.chip import LINKS
 from dse.mapping import costs as k
-from dse.mapping.kernel import fill_rows, tile_counts
+from dse.mapping.kernel import fill_rows, tile_counts, volumes
 from dse.mapping.problem import Problem
 from dse.mapping.schedule import Bytes, LayerSchedule, Phase
 from dse.mapping.space import TILED
@@ -20,7 +20,7 @@ from dse.workload.layer import DIMS
 #: Tile loops of each order class: those outside, then the innermost group.
 ORDERS = {
     "W": (("G", "K", "C"), ("B", "OY", "OX")),
-    "I": (("G", "B", "OY", "OX", "C"), ("K",)),
+    "I": (("G", "B", "C", "OY", "OX"), ("K",)),
     "O": (("G", "B", "K", "OY", "OX"), ("C",)),
 }
 
@@ -34,7 +34,7 @@ class Evaluation:
     tile: Any
     counts: Any
     footprint: Any
-    volumes: tuple[float, float, float]
+    volumes: Any
     result: Any
 
     @property
@@ -67,12 +67,11 @@ def evaluate(
     g, b, ko, r, y, x = (rows[d, 0] for d in range(6))
     tile = k.tile_side(c, g, b, ko, r, y, x)
     n = tile_counts(g, b, ko, r, y, x)
-    halo = problem.dims[0] * problem.dims[1] * problem.dims[3] * y[k.R_SPANS] * x[k.R_SPANS]
-    volumes = (float(spatial[10]), float(halo), float(spatial[12]))
+    vol = volumes(problem.dims, spatial, y, x)
     array = k.array_side(c, flow, spatial, one, g, b, ko, r, y, x)
     room = k.footprint(c, array[5], tile[3], tile[4], tile[5], n)
-    result = k.class_side(c, order, array, tile, n, volumes)
-    return Evaluation(rows, array, tile, n, room, volumes, result)
+    result = k.class_side(c, order, array, tile, n, vol)
+    return Evaluation(rows, array, tile, n, room, vol, result)
 
 
 def schedule(problem: Problem, best: Sequence[int]) -> LayerSchedule:
@@ -243,8 +242,9 @@ def _loop_nest(
         f"side {room[3]:.0f} B of {problem.room:.0f} B"
     )
     if w:
+        again = float(found.array[1]) / max(float(found.volumes[0]), 1.0)
         lines.append(
-            f"  reuse in the buffer: W {float(found.array[1]) / max(found.volumes[0], 1):.1f} "
+            f"  reuse in the buffer: W {again:.1f} "
             f"array loads per weight, {kept} stationary across tiles"
         )
     unit = "vector lanes" if problem.on_vector else "array"

@@ -26,9 +26,11 @@ OBJECTIVES = ("edp", "latency", "energy")
 
 # Row fields: tile size, number of tiles, array steps over all tiles, steps of a full and of the
 # last ragged tile, how many full and ragged tiles, size of the last tile, input elements covered
-# by one full tile / over all tiles (OY, OX: halo included), tile size padded to the alignment.
-R_T, R_N, R_STEPS, R_FULL, R_RAG, R_NFULL, R_NRAG, R_LAST, R_SPAN, R_SPANS, R_PAD = range(11)
-ROW_FIELDS = 11
+# by one full tile / over all tiles (OY, OX: halo included), tile size padded to the alignment,
+# input elements over all tiles if each keeps what it shares with the one before.
+R_T, R_N, R_STEPS, R_FULL, R_RAG, R_NFULL, R_NRAG, R_LAST = range(8)
+R_SPAN, R_SPANS, R_PAD, R_SLIDE = range(8, 12)
+ROW_FIELDS = 12
 
 # Constants of a problem.
 (
@@ -244,7 +246,8 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
         arr: result of :func:`array_side`; tile: result of :func:`tile_side`.
         n: tiles relevant to W, I, O, those of the groups irrelevant to W, I, O (B*OY*OX, K, C),
             and of all dims.
-        vol: elements of W, of I with halo over all tiles, of O.
+        vol: elements of W; of I over all tiles, its halo fetched again by each; of O; of I with the
+            halo kept along the innermost of OY and OX, which needs C not to be innermost.
     """
     steps = n[6]
     rest = np.maximum(steps - 1.0, 1.0)
@@ -263,7 +266,8 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
     wb, ib = c[C_WB] * c[C_SW], c[C_IB] * c[C_SI]
     spilled = vol[2] * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
     w_later = (vol[0] * w_mult - tile[0]) * wb * c[C_HOME_W]
-    i_later = (vol[1] * i_mult - tile[1]) * ib * c[C_HOME_I]
+    i_all = vol[1] if order == 2 else vol[3]
+    i_later = (i_all * i_mult - tile[1]) * ib * c[C_HOME_I]
     w_first, i_first = tile[0] * wb * c[C_HOME_W], tile[1] * ib * c[C_HOME_I]
     s_first = tile[2] * c[C_SIDE] * c[C_HOME_S]
     s_later = (vol[2] - tile[2]) * c[C_SIDE] * c[C_HOME_S]

@@ -51,6 +51,7 @@ from dse.mapping.costs import (
     R_NRAG,
     R_PAD,
     R_RAG,
+    R_SLIDE,
     R_SPAN,
     R_SPANS,
     R_STEPS,
@@ -96,10 +97,16 @@ def fill_rows(
             row[R_LAST] = rag if rag > 0.0 else t
             row[R_SPAN] = 1.0
             row[R_SPANS] = row[R_N]
+            row[R_SLIDE] = 1.0
             if d >= 4:
                 f, stride, dilation = nest[d - 4], nest[2 * d - 6], nest[2 * d - 5]
                 row[R_SPAN] = span(t, f, stride, dilation)
                 row[R_SPANS] = full * row[R_SPAN] + span(rag, f, stride, dilation)
+                row[R_SLIDE] = row[R_SPAN] + (full - 1.0) * (
+                    span(2.0 * t, f, stride, dilation) - row[R_SPAN]
+                )
+                if rag > 0.0:
+                    row[R_SLIDE] += span(t + rag, f, stride, dilation) - row[R_SPAN]
 
 
 @shared
@@ -108,6 +115,14 @@ def tile_counts(g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
     a = b[R_N] * y[R_N] * x[R_N]
     w, i, o = g[R_N] * k[R_N] * r[R_N], g[R_N] * a * r[R_N], g[R_N] * a * k[R_N]
     return w, i, o, a, k[R_N], r[R_N], w * a
+
+
+@shared
+def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
+    """Elements of W, of I with the halo fetched again, of O, of I with the halo kept once."""
+    deep = sizes[0] * sizes[1] * sizes[3]
+    kept = np.minimum(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
+    return s[10], deep * (y[R_SPANS] * x[R_SPANS]), s[12], deep * kept
 
 
 @shared
@@ -135,19 +150,20 @@ def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, f
 @shared
 def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
     """Least time, s, and energy, J, of all transfers of a tiling over the three order classes."""
-    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[1]
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
     ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
     side = c[C_SIDE] * vol[2] * c[C_HOME_S]
     ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
     w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
     t0 = link_s(c, wb, i_all, both, side)
     t1 = link_s(c, w_all, ib, both, side)
-    t2 = link_s(c, w_all, i_all, ob, side)
+    apart = i_all * (vol[1] / vol[3])
+    t2 = link_s(c, w_all, apart, ob, side)
     pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
     store = c[C_P_O_STORE] + c[C_P_READ]
     fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
     spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
-    e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + i_all * pi
+    e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + apart * pi
     least_s, least_j = min(t0, t1, t2), fixed + min(e0, e1, e2)
     return least_s * (1.0 - 1e-9), least_j * (1.0 - 1e-9)
 
@@ -228,8 +244,7 @@ def _search_function(version: int) -> Function:
                                 for jx in range(lengths[5]):
                                     x = rows[5, jx]
                                     n = tile_counts(g, b, k, r, y, x)
-                                    vi = sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS]
-                                    vol = (s[10], vi, s[12])
+                                    vol = volumes(sizes, s, y, x)
                                     links = least_transfers(c, n, vol)
                                     least_s = c[C_LAT0] + max(array_s, links[0])
                                     least_j = array_j + links[1] + c[C_STATIC] * least_s
@@ -294,7 +309,7 @@ def search_numpy(
         g, b, k, r, y, x = dims
         tile = tile_side(c, g, b, k, r, y, x)
         n = tile_counts(g, b, k, r, y, x)
-        vol = (s[10], sizes[0] * sizes[1] * sizes[3] * y[R_SPANS] * x[R_SPANS], s[12])
+        vol = volumes(sizes, s, y, x)
         key1, key2 = np.full(shape, np.inf), np.full(shape, np.inf)
         for fi, flow in enumerate(flows):
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)

@@ -2,7 +2,7 @@
 
 from dse.search.candidate import Outcome, evaluate_candidate
 from dse.search.experiment import Experiment, check_experiment, load_experiment
-from dse.search.explore import Progress, StudyResult, design_row, explore, sweep
+from dse.search.explore import Progress, StudyResult, check_numbers, design_row, explore, sweep
 from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "StudyFolder",
     "StudyResult",
     "check_experiment",
+    "check_numbers",
     "design_row",
     "evaluate_candidate",
     "explore",

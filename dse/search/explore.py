@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dse.errors import InputError
 from dse.evaluation.design import Value
 from dse.files import SCHEMA_VERSION
 from dse.search.candidate import Outcome, values_key
@@ -22,7 +23,7 @@ from dse.search.workers import Workers
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a running search, after each batch."""
+    """State of a running search, at its start and after each batch."""
 
     distinct: int
     wanted: int
@@ -114,7 +115,8 @@ def explore(
     Returns:
         The result; ``interrupted`` is true after Ctrl-C (what was evaluated is in the folder).
     """
-    wanted = min(trials or experiment.trials, experiment.size)
+    check_numbers(trials, workers)
+    wanted = min(experiment.trials if trials is None else trials, experiment.size)
     from dse.search.proposals import OptunaProposer
 
     proposer = OptunaProposer(experiment)
@@ -128,6 +130,17 @@ def explore(
     return _run(experiment, out, wanted, workers, storage, on_progress, batches(), proposer.tell)
 
 
+def check_numbers(trials: int | None, workers: int | None) -> None:
+    """Refuse counts below one.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for option, count in (("--trials", trials), ("--workers", workers)):
+        if count is not None and count < 1:
+            raise InputError(f"a count of {count}", field=option, mend="give 1 or more")
+
+
 def sweep(
     experiment: Experiment,
     out: str | Path | None = None,
@@ -138,6 +151,7 @@ def sweep(
     """Evaluate the whole grid of the experiment; resumable like :func:`explore`."""
     from dse.search.proposals import grid_batches
 
+    check_numbers(None, workers)
     batches = ([(None, values) for values in batch] for batch in grid_batches(experiment))
     return _run(
         experiment, out, experiment.size, workers, None, on_progress, batches, lambda _, __: None
@@ -167,6 +181,8 @@ def _run(
     distinct: dict[str, Outcome] = {}
     proposals, interrupted = 0, False
     reference: list[float] | None = None
+    if on_progress is not None:
+        on_progress(Progress(0, wanted, 0, 0, 0, 0.0, 0.0))
     try:
         with Workers(experiment, workers) as pool, contextlib.closing(_Closer(folder)):
             for batch in batches:

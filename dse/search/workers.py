@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 
-from dse.errors import InputError, RunError
+from dse.errors import RunError
 from dse.evaluation.design import Value
 from dse.search.candidate import Outcome, run_candidate
 from dse.search.experiment import Experiment
@@ -21,8 +21,6 @@ class Workers:
     """Evaluates lists of designs on ``count`` processes (1: in this process)."""
 
     def __init__(self, experiment: Experiment, count: int | None) -> None:
-        if count is not None and count < 1:
-            raise InputError(f"{count} workers", field="--workers", mend="give 1 or more")
         self.experiment = experiment
         self.count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None

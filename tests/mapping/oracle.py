@@ -25,7 +25,7 @@ RELEVANT = {
 }
 CLASS_LOOPS = {
     "W": ("G", "K", "C", "B", "OY", "OX"),
-    "I": ("G", "B", "OY", "OX", "C", "K"),
+    "I": ("G", "B", "C", "OY", "OX", "K"),
     "O": ("G", "B", "K", "OY", "OX", "C"),
 }
 INNERMOST = {"W": {"B", "OY", "OX"}, "I": {"K"}, "O": {"C"}}
@@ -97,6 +97,14 @@ def choices(case: Case) -> Iterator[Choice]:
                     # A class whose innermost group is not cut is another class in disguise.
                     if not cut or INNERMOST[kept] & cut:
                         yield Choice(spatial, tiles, flow, loops, kept)
+                        if {"OY", "OX"} <= cut and kept != "O":
+                            yield Choice(spatial, tiles, flow, swapped(loops), kept)
+
+
+def swapped(loops: tuple[str, ...]) -> tuple[str, ...]:
+    """The same loops with OY and OX in each other's place."""
+    other = {"OY": "OX", "OX": "OY"}
+    return tuple(other.get(d, d) for d in loops)
 
 
 def pieces(size: int, tile: int) -> list[int]:
@@ -134,6 +142,7 @@ def walk_tiles(case: Case, tiles: tuple[int, ...], loops: tuple[str, ...]) -> Wa
     order = [range(len(cut[d])) for d in loops]
     visits = 0
     pending: tuple[int, ...] | None = None
+    before: tuple[int, ...] | None = None
 
     def leave(key: tuple[int, ...]) -> float:
         index = dict(zip(RELEVANT["O"], key, strict=True))
@@ -151,7 +160,11 @@ def walk_tiles(case: Case, tiles: tuple[int, ...], loops: tuple[str, ...]) -> Wa
             key = tuple(at[d] for d in RELEVANT[operand])
             new = here.get(operand) != key
             here[operand] = key
-            moved = size[operand] * width * scale * (homes[operand] != "buffer")
+            count = size[operand]
+            if operand == "I" and new:
+                count -= still_there(case, cut, before, key)
+                before = key
+            moved = count * width * scale * (homes[operand] != "buffer")
             walk.loads[operand].append(moved if new else 0.0)
             walk.events[operand] = walk.events.get(operand, 0) + new
         key = tuple(at[d] for d in RELEVANT["O"])
@@ -173,6 +186,31 @@ def walk_tiles(case: Case, tiles: tuple[int, ...], loops: tuple[str, ...]) -> Wa
     assert pending is not None
     walk.stores.append(leave(pending))
     return walk
+
+
+def still_there(
+    case: Case, cut: dict[str, list[int]], old: tuple[int, ...] | None, new: tuple[int, ...]
+) -> int:
+    """Input elements of the new tile that the tile before it held (its neighbour in OY or OX)."""
+    nest = case.layer.nest
+    assert nest is not None
+    if old is None or old[:3] != new[:3]:
+        return 0
+
+    def lines(dim: str, index: int, taps: int, stride: int, dilation: int) -> set[int]:
+        start = sum(cut[dim][:index])
+        outputs = range(start, start + cut[dim][index])
+        return {o * stride + t * dilation for o in outputs for t in range(taps)}
+
+    shared = 1
+    for dim, place, form in (
+        ("OY", 3, (nest.FY, nest.stride_y, nest.dilation_y)),
+        ("OX", 4, (nest.FX, nest.stride_x, nest.dilation_x)),
+    ):
+        shared *= len(lines(dim, old[place], *form) & lines(dim, new[place], *form))
+    if old[3] != new[3] and old[4] != new[4]:
+        return 0
+    return cut["G"][new[0]] * cut["B"][new[1]] * cut["C"][new[2]] * shared
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""Bad input: exit code 2, one error on stderr that names file, field and mend; no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dse.files import shipped_folder
+from tests.cli.conftest import Ran, Run
+
+CHIP = """
+schema_version: 1
+name: mine
+template: conv_core
+description: a test
+node: 16nm
+f_hz: 600e6
+array: {rows: 16, cols: 16}
+buffer: {bytes: 131072}
+sources:
+  array: {status: assumed, source: test}
+  buffer: {status: assumed, source: test}
+  f_hz: {status: assumed, source: test}
+"""
+
+
+def refused(done: Ran, *words: str) -> None:
+    """The command was refused in one line that holds all ``words``."""
+    assert done.code == 2, done.err
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in done.err
+    for word in words:
+        assert word in lines[0], lines[0]
+    assert done.out == ""
+
+
+def simulate(run: Run, model: str, *rest: str) -> Ran:
+    return run("simulate", model, "--chip", "edge_vision", *rest)
+
+
+def test_missing_file(run: Run) -> None:
+    refused(simulate(run, "nowhere.onnx"), "nowhere.onnx")
+
+
+def test_not_an_onnx_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("this is no network, it is a sentence\n" * 20)
+    refused(simulate(run, "text.onnx"), "text.onnx")
+
+
+def test_empty_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    refused(simulate(run, "empty.onnx"), "empty.onnx")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_file(run: Run, tmp_path: Path, share: float) -> None:
+    whole = (shipped_folder("models") / "resnet8.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: int(len(whole) * share)])
+    refused(simulate(run, "cut.onnx"), "cut.onnx")
+
+
+def test_unknown_names_come_with_a_suggestion(run: Run) -> None:
+    refused(simulate(run, "mobilenetv22"), "mobilenetv2")
+    refused(run("simulate", "resnet8", "--chip", "edge_visionn"), "edge_vision")
+    refused(run("show", "nothing_like_this"))
+
+
+@pytest.mark.parametrize("node", ["6.5nm", "1nm", "seven", "-7nm"])
+def test_unknown_node(run: Run, node: str) -> None:
+    refused(simulate(run, "resnet8", f"--node={node}"), "7")
+
+
+@pytest.mark.parametrize("precision", ["w3a5", "int7", "w8a8-magic", ""])
+def test_unknown_precision(run: Run, precision: str) -> None:
+    done = simulate(run, "resnet8", f"--precision={precision}")
+    if precision:
+        refused(done, "precision")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("array:", "arrray:", ("arrray", "array")),
+        ("rows: 16", "rowz: 16", ("rowz",)),
+        ("rows: 16", "rows: -16", ("array.rows",)),
+        ("rows: 16", "rows: many", ("array.rows",)),
+        ("bytes: 131072", "bytes: 0", ("buffer.bytes",)),
+        ("bytes: 131072", "bytes: -5", ("buffer.bytes",)),
+        ("node: 16nm", "node: 6.5nm", ("node",)),
+        ("f_hz: 600e6", "f_hz: 90e9", ("f_hz",)),
+        ("template: conv_core", "template: conv_corr", ("conv_core",)),
+        ("name: mine", "name: [mine", ()),
+    ],
+)
+def test_faults_in_a_chip_file(
+    run: Run, tmp_path: Path, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    assert old in CHIP
+    (tmp_path / "mine.yaml").write_text(CHIP.replace(old, new, 1))
+    refused(run("simulate", "resnet8", "--chip", "mine.yaml"), "mine.yaml", *words)
+
+
+def test_a_good_chip_file_works(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(CHIP)
+    assert run("simulate", "resnet8", "--chip", "mine.yaml", "--json").code == 0
+
+
+def test_binary_chip_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_bytes(bytes(range(256)))
+    refused(run("simulate", "resnet8", "--chip", "bad.yaml"), "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "nonsense",
+        "chip.array.rowss=4",
+        "chip.array.rows=-4",
+        "chip.buffer.bytes=0",
+        "chip.f_hz=1e12",
+        "planet.mass=3",
+        "app.sort.rate_hz=3",
+    ],
+)
+def test_faults_in_settings(run: Run, setting: str) -> None:
+    refused(simulate(run, "resnet8", "--set", setting))
+
+
+@pytest.mark.parametrize("binding", ["batch", "batch=0", "batch=x", "=3"])
+def test_faults_in_bindings(run: Run, binding: str) -> None:
+    refused(simulate(run, "resnet8", "--bind", binding))
+
+
+APP = """
+schema_version: 1
+name: mine
+streams:
+  - {id: a, model: resnet8, rate_hz: 10, deadline_s: 0.1}
+  - {id: b, model: resnet8, after: a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("after: a", "after: c", "'c'"),
+        ("after: a", "after: b", "cycle"),
+        ("rate_hz: 10", "rate_hz: -10", "rate_hz"),
+        ("rate_hz: 10, ", "", "rate_hz"),
+        ("id: b", "id: a", "twice"),
+        ("deadline_s", "deadlin_s", "deadline_s"),
+        ("model: resnet8", "model: resnet88", "resnet8"),
+    ],
+)
+def test_faults_in_an_app(run: Run, tmp_path: Path, old: str, new: str, word: str) -> None:
+    (tmp_path / "mine.yaml").write_text(APP.replace(old, new, 1))
+    refused(run("simulate", "mine.yaml", "--chip", "edge_vision"), word)
+
+
+def test_numbers_that_make_no_sense(run: Run) -> None:
+    refused(simulate(run, "resnet8", "--volume", "0"), "--volume")
+    refused(simulate(run, "resnet8", "--trace", "t.json", "--fidelity", "analytic"), "--trace")
+    refused(run("explore", "factory_module", "--out", "x", "--workers", "0"), "--workers")
+    refused(run("explore", "factory_module", "--out", "x", "--trials", "0"), "--trials")
+    refused(run("validate", "--section", "astrology"), "technology")
+
+
+def test_folders_that_are_no_studies(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(run("report", "empty", "--out", "page"), "empty")
+    (tmp_path / "file").write_text("x")
+    refused(run("explore", "factory_module", "--out", "file"), "file")
+    refused(run("report", "sqlite:///nowhere/study.db", "--out", "page"))
+
+
+def test_usage_errors_leave_with_two(run: Run) -> None:
+    assert run("simulate").code == 2
+    assert run("no_such_command").code == 2
+    assert run("simulate", "resnet8").code == 2

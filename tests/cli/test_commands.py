@@ -1,0 +1,200 @@
+"""Every command of the contract, end to end, from an empty folder outside the repository."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+
+METRICS = (
+    "latency_s energy_j average_power_w peak_power_w throughput_per_s macs utilization dram_bytes "
+    "area_mm2 die_cost_usd unit_cost_usd carbon_kg quality"
+).split()
+LAYER = (
+    "name op macs cycles latency_s energy_j utilization bottleneck energy_breakdown_j".split()
+)
+TASK = (
+    "deadline_s latency_p50_s latency_p90_s latency_p99_s latency_p999_s latency_max_s "
+    "missed_fraction"
+).split()
+
+
+@pytest.mark.parametrize("kind", ["models", "chips", "nodes", "apps", "templates"])
+def test_lists(run: Run, kind: str) -> None:
+    done = run(kind, "--json")
+    assert done.code == 0
+    rows = done.json[kind]
+    assert rows
+    assert all(row["name"] for row in rows)
+    assert run(kind).code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2", "edge_vision", "5nm", "factory_inspection", "conv_core"]
+)
+def test_show(run: Run, name: str) -> None:
+    assert run(name and "show", name, "--json").json["kind"]
+    assert run("show", name).code == 0
+
+
+@pytest.mark.parametrize("fidelity", ["roofline", "analytic", "simulate"])
+def test_simulated_model_carries_the_contract(run: Run, fidelity: str) -> None:
+    done = run(
+        "simulate", "mobilenetv2", "--chip", "edge_vision", "--fidelity", fidelity, "--json"
+    )
+    assert done.code == 0
+    record = done.json
+    assert set(METRICS) <= set(record)
+    assert set(record["by_scope"]) == {"npu", "die", "die_dram", "module"}
+    assert record["schema_version"] == 1
+    assert all(set(LAYER) <= set(row) for row in record["layers"])
+
+
+@pytest.mark.parametrize("fidelity", ["analytic", "simulate"])
+@pytest.mark.parametrize("chip", ["edge_vision", "nvdla_2048", "gap9"])
+def test_layers_add_up(run: Run, chip: str, fidelity: str) -> None:
+    record = run("simulate", "resnet8", "--chip", chip, "--fidelity", fidelity, "--json").json
+    names = [row["name"] for row in record["layers"]]
+    assert {"static", "idle"} <= set(names)
+    for key in ("energy_j", "latency_s"):
+        total = sum(row[key] for row in record["layers"])
+        assert total == pytest.approx(record[key], rel=1e-6)
+    scopes = [record["by_scope"][s]["energy_j"] for s in ("npu", "die", "die_dram", "module")]
+    assert scopes == sorted(scopes)
+    assert scopes[-1] == pytest.approx(record["energy_j"])
+
+
+def test_a_finer_node_takes_less_energy(run: Run) -> None:
+    def energy(node: str) -> float:
+        done = run("simulate", "resnet50", "--chip", "edge_vision", "--node", node, "--json")
+        return float(done.json["energy_j"])
+
+    assert energy("28nm") > energy("16nm") > energy("7nm") > energy("2nm")
+
+
+def test_simulated_app_carries_tasks(run: Run) -> None:
+    record = run("simulate", "factory_inspection", "--chip", "edge_vision", "--json").json
+    assert set(METRICS) <= set(record)
+    assert len(record["tasks"]) == 7
+    assert all(set(TASK) <= set(row) for row in record["tasks"])
+    assert record["feasible"] is False
+    assert any("cores would be" in reason or "late" in reason for reason in record["reasons"])
+
+
+def test_an_infeasible_design_is_a_result(run: Run) -> None:
+    done = run("simulate", "vgg19", "--chip", "gap9", "--json")
+    assert done.code == 0
+    assert done.json["feasible"] is False
+    assert done.json["reasons"]
+
+
+def test_map_and_explain_a_layer(run: Run) -> None:
+    record = run("map", "mobilenetv2", "--chip", "edge_vision", "--json").json
+    layer = record["layers"][0]["name"]
+    done = run("map", "mobilenetv2", "--chip", "edge_vision", "--explain", layer)
+    assert done.code == 0
+    assert layer in done.out
+    wrong = run("map", "mobilenetv2", "--chip", "edge_vision", "--explain", "no_such_layer")
+    assert wrong.code == 2
+
+
+def test_overrides_and_bindings(run: Run) -> None:
+    base = ("simulate", "resnet8", "--chip", "edge_vision", "--json")
+    small = run(*base, "--set", "chip.array.rows=16", "--set", "chip.node=28nm").json
+    assert small["node"] == "28nm"
+    assert small["latency_s"] > run(*base).json["latency_s"]
+    double = run(*base, "--bind", "batch=2").json
+    assert double["macs"] == 2 * run(*base).json["macs"]
+
+
+def test_trace_is_a_chrome_trace(run: Run, tmp_path: Path) -> None:
+    done = run("simulate", "resnet8", "--chip", "edge_vision", "--trace", "t.json", "--json")
+    assert done.code == 0
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert {event["ph"] for event in events} >= {"X", "C"}
+
+
+def test_explain_says_what_binds_and_the_step_holds(run: Run) -> None:
+    answer = run("explain", "resnet8", "--chip", "edge_vision", "--json").json
+    assert answer["bottleneck"]
+    step = next(s for s in answer["steps"] if s["path"] == "chip.f_hz" and s["feasible"])
+    promised = step["metrics"]["latency_s"][1]
+    record = run(
+        "simulate", "resnet8", "--chip", "edge_vision", "--json",
+        "--set", f"chip.f_hz={step['after']}",
+    ).json  # fmt: skip
+    assert record["latency_s"] == pytest.approx(promised, rel=1e-9)
+
+
+def test_profile_compares_cpu_and_chip(run: Run) -> None:
+    answer = run("profile", "resnet8", "--runs", "1", "--json").json
+    assert answer["cpu"]["latency_s"] > 0
+    assert answer["chip"]["latency_s"] > 0
+
+
+@pytest.mark.parametrize("section", ["technology", "area"])
+def test_validate_sections(run: Run, section: str) -> None:
+    found = run("validate", "--section", section, "--json").json["sections"]
+    assert [part["name"] for part in found] == [section]
+    keys = {"item", "quantity", "published", "ours", "ratio", "role", "kind"}
+    assert all(keys <= set(row) for row in found[0]["rows"])
+    assert {
+        "geometric_mean_ratio",
+        "median_absolute_error",
+        "worst",
+        "null_model_median_absolute_error",
+    } <= set(found[0]["summary"])
+
+
+EXPERIMENT = """
+schema_version: 1
+name: tiny
+app: wearable_kws
+chip: edge_vision
+parameters:
+  chip.node: {ladder: [28nm, 16nm, 7nm]}
+  chip.f_hz: {ladder: [2.0e+8, 4.0e+8]}
+  model.keyword.precision: {choices: [w8a8, w8a16]}
+objectives: [{metric: average_power_w}, {metric: unit_cost_usd}]
+population: 4
+batch: 4
+trials: 8
+"""
+
+
+@pytest.fixture
+def experiment(run: Run, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def test_sweep_explore_and_report(run: Run, experiment: Path, tmp_path: Path) -> None:
+    swept = run("sweep", str(experiment), "--out", "swept", "--workers", "1", "--json")
+    assert swept.code == 0
+    assert swept.json["designs"] == 12
+    again = run("sweep", str(experiment), "--out", "swept", "--workers", "1", "--json")
+    assert again.json["pareto"] == swept.json["pareto"]
+    explored = run("explore", str(experiment), "--out", "found", "--workers", "1", "--json")
+    assert explored.json["designs"] == 8
+    done = run("report", "swept", "--out", "page", "--workers", "1", "--json")
+    assert done.code == 0
+    for name in ("report.html", "pareto.csv", "pareto.json", "designs.csv"):
+        assert (tmp_path / "page" / name).stat().st_size > 0
+
+
+def test_report_from_a_storage(run: Run, experiment: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    ran = run(
+        "explore", str(experiment), "--out", "x", "--workers", "1", "--storage", url, "--json"
+    )
+    done = run("report", url, "--out", "page", "--no-feedback", "--json")
+    assert done.json["designs"] == ran.json["designs"]
+    front: list[Any] = json.loads((tmp_path / "page" / "pareto.json").read_text())["pareto"]
+    assert {json.dumps(m["parameters"]) for m in front} == {
+        json.dumps(m["values"]) for m in ran.json["pareto"]
+    }
