@@ -132,7 +132,9 @@ def validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
+        faults = error.errors(include_url=False)
+        # A misspelt field is also a missing one: the misspelling is what to mend.
+        fault = min(faults, key=lambda found: found["type"] != "extra_forbidden")
         path = [str(part) for part in fault["loc"]]
         field = ".".join(path)
         line = _line(lines or {}, path)

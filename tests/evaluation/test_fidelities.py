@@ -1,0 +1,107 @@
+"""The relations between fidelities, and accounting that closes."""
+
+from __future__ import annotations
+
+import pytest
+
+import dse
+from dse.evaluation import Evaluation
+
+PAIRS = [
+    ("mobilenetv2", "edge_vision"),
+    ("resnet50", "edge_vision"),
+    ("resnet50", "nvdla_2048"),
+    ("deit_tiny", "edge_vision"),
+    ("efficientnet_lite0", "tda4vm"),
+    ("dscnn_kws", "gap9"),
+    ("mobilenetv1_vww", "stm32n6"),
+    ("squeezenet", "edge_tpu"),
+    ("shufflenet", "rk3588_npu"),
+]
+
+
+def at(model: str, chip: str, fidelity: str) -> Evaluation:
+    return dse.simulate(dse.load_model(model), dse.load_chip(chip), fidelity)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("model", "chip"), PAIRS)
+def test_roofline_below_analytic_equal_to_simulation(model: str, chip: str) -> None:
+    bound, total, played = (at(model, chip, f) for f in ("roofline", "analytic", "simulate"))
+    assert total.latency_s is not None
+    assert bound.latency_s is not None
+    assert bound.energy_j is not None
+    assert total.energy_j is not None
+    assert bound.latency_s <= total.latency_s
+    assert bound.energy_j <= total.energy_j
+    assert played.latency_s == pytest.approx(total.latency_s, rel=0.02)
+    # The converter is less efficient in the quiet stretches that only the simulation sees.
+    assert played.energy_j == pytest.approx(total.energy_j, rel=0.05)
+    assert played.dram_bytes == pytest.approx(total.dram_bytes)
+
+
+@pytest.mark.parametrize(("model", "chip"), PAIRS[:5])
+@pytest.mark.parametrize("fidelity", ["analytic", "simulate"])
+def test_rows_and_parts_add_up(model: str, chip: str, fidelity: str) -> None:
+    record = at(model, chip, fidelity)
+    assert sum(row.energy_j for row in record.layers) == pytest.approx(record.energy_j)
+    assert sum(row.latency_s for row in record.layers) == pytest.approx(record.latency_s)
+    assert sum(record.energy_breakdown_j.values()) == pytest.approx(record.energy_j)
+    assert sum(record.cost_breakdown_usd.values()) == pytest.approx(record.unit_cost_usd)
+    for row in record.layers:
+        assert sum(row.energy_breakdown_j.values()) == pytest.approx(row.energy_j)
+        assert 0.0 <= row.utilization <= 1.0
+    assert any(row.name == "static" and row.energy_j > 0 for row in record.layers)
+
+
+def test_app_energy_breakdown_closes() -> None:
+    app, chip = dse.load_app("wearable_kws"), dse.load_chip("gap9")
+    for fidelity in ("analytic", "simulate"):
+        record = dse.simulate(app, chip, fidelity)  # type: ignore[arg-type]
+        assert sum(record.energy_breakdown_j.values()) == pytest.approx(record.energy_j)
+
+
+def test_only_simulation_declares_an_app_feasible() -> None:
+    app, chip = dse.load_app("wearable_kws"), dse.load_chip("gap9")
+    assert dse.simulate(app, chip, "roofline").feasible is None
+    assert dse.simulate(app, chip, "analytic").feasible is None
+    assert dse.simulate(app, chip).feasible is True
+
+
+def test_halving_dram_channels_breaks_a_deadline_and_says_where() -> None:
+    """The demo app on a chip that carries it, then with half the memory channels."""
+    app = dse.load_app("factory_inspection")
+    good = {"array__rows": 64, "array__cols": 64, "f_hz": 8e8, "l2__bytes": 0}
+    good["buffer__bytes"] = 131072
+    settings = {"sort.name": "mobilenetv1"}
+    wide = dse.simulate(
+        app, dse.load_chip("edge_vision", **good, dram__channels=2), settings=settings
+    )
+    narrow = dse.simulate(
+        app, dse.load_chip("edge_vision", **good, dram__channels=1), settings=settings
+    )
+    late = [row.task for row in narrow.tasks if not row.meets_deadline]
+    assert all(row.meets_deadline for row in wide.tasks), wide.reasons
+    assert late, "halving the channels should cost a deadline"
+    reason = next(r for r in narrow.reasons if r.startswith(f"stream {late[0]}"))
+    assert "layer" in reason
+    assert "dram" in reason
+
+
+def test_volume_spreads_one_time_cost() -> None:
+    record = at("resnet8", "edge_vision", "analytic")
+    by_volume = {float(v): cost for v, cost in record.unit_cost_by_volume_usd.items()}
+    ordered = [by_volume[v] for v in sorted(by_volume)]
+    assert ordered == sorted(ordered, reverse=True)
+    assert by_volume[record.volume] == pytest.approx(record.unit_cost_usd)
+
+
+def test_precision_costs_what_it_costs() -> None:
+    chip, model = dse.load_chip("edge_vision"), dse.load_model("resnet50")
+    eight = dse.simulate(model, chip, precision="w8a8")
+    sixteen = dse.simulate(model, chip, precision="w8a16")
+    assert eight.latency_s is not None
+    assert sixteen.latency_s is not None
+    assert eight.energy_j is not None
+    assert sixteen.energy_j is not None
+    assert sixteen.latency_s > 2 * eight.latency_s
+    assert sixteen.energy_j > eight.energy_j
