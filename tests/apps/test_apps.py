@@ -32,7 +32,12 @@ def test_instances_are_spread_over_the_period() -> None:
     program = Program("p", (), (), 1, 0.0)
     tasks = stream_tasks(app, {"cam": program, "next": program}, cores=2)
     cams = [task.release for task in tasks[:4]]
-    assert [r.phase_s for r in cams if isinstance(r, Periodic)] == [0.0, 0.05, 0.1, pytest.approx(0.15)]
+    assert [r.phase_s for r in cams if isinstance(r, Periodic)] == [
+        0.0,
+        0.05,
+        0.1,
+        pytest.approx(0.15),
+    ]
     assert tasks[5].release == Triggered("cam.1", 0.5)
     assert tasks[0].cores == (0, 1)
 

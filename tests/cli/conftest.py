@@ -31,9 +31,7 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """``run("simulate", "resnet50", ...)`` from an empty folder."""
     monkeypatch.chdir(tmp_path)
 

@@ -10,17 +10,41 @@ import pytest
 
 from tests.cli.conftest import Run
 
-METRICS = (
-    "latency_s energy_j average_power_w peak_power_w throughput_per_s macs utilization dram_bytes "
-    "area_mm2 die_cost_usd unit_cost_usd carbon_kg quality"
-).split()
-LAYER = (
-    "name op macs cycles latency_s energy_j utilization bottleneck energy_breakdown_j".split()
-)
-TASK = (
-    "deadline_s latency_p50_s latency_p90_s latency_p99_s latency_p999_s latency_max_s "
-    "missed_fraction"
-).split()
+METRICS = [
+    "latency_s",
+    "energy_j",
+    "average_power_w",
+    "peak_power_w",
+    "throughput_per_s",
+    "macs",
+    "utilization",
+    "dram_bytes",
+    "area_mm2",
+    "die_cost_usd",
+    "unit_cost_usd",
+    "carbon_kg",
+    "quality",
+]
+LAYER = [
+    "name",
+    "op",
+    "macs",
+    "cycles",
+    "latency_s",
+    "energy_j",
+    "utilization",
+    "bottleneck",
+    "energy_breakdown_j",
+]
+TASK = [
+    "deadline_s",
+    "latency_p50_s",
+    "latency_p90_s",
+    "latency_p99_s",
+    "latency_p999_s",
+    "latency_max_s",
+    "missed_fraction",
+]
 
 
 @pytest.mark.parametrize("kind", ["models", "chips", "nodes", "apps", "templates"])
@@ -43,9 +67,7 @@ def test_show(run: Run, name: str) -> None:
 
 @pytest.mark.parametrize("fidelity", ["roofline", "analytic", "simulate"])
 def test_simulated_model_carries_the_contract(run: Run, fidelity: str) -> None:
-    done = run(
-        "simulate", "mobilenetv2", "--chip", "edge_vision", "--fidelity", fidelity, "--json"
-    )
+    done = run("simulate", "mobilenetv2", "--chip", "edge_vision", "--fidelity", fidelity, "--json")
     assert done.code == 0
     record = done.json
     assert set(METRICS) <= set(record)

@@ -56,7 +56,7 @@ def test_rows_and_parts_add_up(model: str, chip: str, fidelity: str) -> None:
 def test_app_energy_breakdown_closes() -> None:
     app, chip = dse.load_app("wearable_kws"), dse.load_chip("gap9")
     for fidelity in ("analytic", "simulate"):
-        record = dse.simulate(app, chip, fidelity)  # type: ignore[arg-type]
+        record = dse.simulate(app, chip, fidelity)
         assert sum(record.energy_breakdown_j.values()) == pytest.approx(record.energy_j)
 
 
@@ -74,10 +74,10 @@ def test_halving_dram_channels_breaks_a_deadline_and_says_where() -> None:
     good["buffer__bytes"] = 131072
     settings = {"sort.name": "mobilenetv1"}
     wide = dse.simulate(
-        app, dse.load_chip("edge_vision", **good, dram__channels=2), settings=settings
+        app, dse.load_chip("edge_vision", None, **good, dram__channels=2), settings=settings
     )
     narrow = dse.simulate(
-        app, dse.load_chip("edge_vision", **good, dram__channels=1), settings=settings
+        app, dse.load_chip("edge_vision", None, **good, dram__channels=1), settings=settings
     )
     late = [row.task for row in narrow.tasks if not row.meets_deadline]
     assert all(row.meets_deadline for row in wide.tasks), wide.reasons

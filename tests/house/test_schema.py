@@ -37,7 +37,9 @@ def test_unknown_field_suggests(tmp_path: Path) -> None:
         validate(Outer, {"name": "x", "array": {"rowz": 1}})
 
 
-@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "a: 1\na: 2\n", "\tx: 1", "!!python/none x"])
+@pytest.mark.parametrize(
+    "text", ["a: [1", "- 1\n- 2\n", "a: 1\na: 2\n", "\tx: 1", "!!python/none x"]
+)
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)

@@ -191,10 +191,14 @@ def walk_tiles(case: Case, tiles: tuple[int, ...], loops: tuple[str, ...]) -> Wa
 def still_there(
     case: Case, cut: dict[str, list[int]], old: tuple[int, ...] | None, new: tuple[int, ...]
 ) -> int:
-    """Input elements of the new tile that the tile before it held (its neighbour in OY or OX)."""
+    """Input elements of the new tile that the tile before it held.
+
+    The window slides forwards along OY or OX; a loop that starts again loads its tile in full.
+    """
     nest = case.layer.nest
     assert nest is not None
-    if old is None or old[:3] != new[:3]:
+    steps = (0, 0) if old is None else (new[3] - old[3], new[4] - old[4])
+    if old is None or old[:3] != new[:3] or steps not in ((0, 1), (1, 0)):
         return 0
 
     def lines(dim: str, index: int, taps: int, stride: int, dilation: int) -> set[int]:
@@ -208,8 +212,6 @@ def still_there(
         ("OX", 4, (nest.FX, nest.stride_x, nest.dilation_x)),
     ):
         shared *= len(lines(dim, old[place], *form) & lines(dim, new[place], *form))
-    if old[3] != new[3] and old[4] != new[4]:
-        return 0
     return cut["G"][new[0]] * cut["B"][new[1]] * cut["C"][new[2]] * shared
 
 

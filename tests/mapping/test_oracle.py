@@ -213,7 +213,7 @@ def test_enough_cases_were_compared() -> None:
     assert _compared[0] >= min(CASES, 60) * 0.5
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(layer=layers(), chip=chips(), data=st.data())
 def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject) -> None:
     """Ragged tiles of any size, not only candidates: formulas equal the literal count."""
@@ -246,7 +246,7 @@ def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject)
         assert side == pytest.approx(sum(walk.loads["side"]), rel=1e-12, abs=0.0)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(layer=layers(), data=st.data())
 def test_three_order_classes_are_all_orders(layer: Any, data: st.DataObject) -> None:
     """At any prices, no permutation of the tile loops moves less than the best class."""

@@ -60,9 +60,7 @@ def test_two_workers_find_the_same(tmp_path: Path) -> None:
     assert [o.key for o in one.front] == [o.key for o in two.front]
 
 
-def test_an_interrupted_study_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = explore(experiment(), workers=1)
     seen = 0
     real = StudyFolder.append
