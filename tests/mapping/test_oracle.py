@@ -25,7 +25,8 @@ from dse.mapping.schedule import Program, program_latency_s, unroll
 from dse.mapping.space import rate_of
 
 from .conftest import make_chip, make_layer
-from .oracle import CLASS_LOOPS, Case, choices, cost, swapped, walk_array, walk_tiles
+from .oracle import CLASS_LOOPS, Case, choices, swapped, walk_array, walk_tiles
+from .oracle_cost import cost
 
 #: Random cases of the brute force; DSE_LONG_TESTS=1 runs ten times as many.
 CASES = 2000 if os.environ.get("DSE_LONG_TESTS") else 200

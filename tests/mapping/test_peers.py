@@ -50,5 +50,4 @@ def test_energy_on_edge256(layer: Layer, published: float) -> None:
     made = map_layer(layer, chip, "energy")
     # The weight registers are written once per weight and tile, 0.08 pJ each.
     ours = sum(price(made.counts, chip).values())
-    print(layer.name, ours / published, made.tiles, made.order, made.spatial)
-    assert ours <= published * 1.001
+    assert 0.95 * published < ours <= published
