@@ -20,7 +20,7 @@ from dse.workload.layer import Layer, Workload
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
 SHARES = (0.0, 0.25, 0.5, 0.75)
 #: Roles of tensors that are part of the model, not made by an inference.
-STORED = ("weight", "bias")
+STORED = ("weight", "bias", "table")
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,22 @@ def _homes(
         return "dram" if "dram" in found else found[0] if found else outside
 
     main, side = operands(layer, workload)
+    tables = tables_of(layer, workload)
+    source = weights[tables[0]] if tables else common(main)
     if layer.w_is_activation:
         second = places.get(layer.w_tensor or "", outside)
     else:
         second = weights.get(weight_name(layer), outside)
-    return Homes(second, common(main), common(layer.outputs[:1]), common(side))
+    return Homes(second, source, common(layer.outputs[:1]), common(side))
+
+
+def tables_of(layer: Layer, workload: Workload) -> tuple[str, ...]:
+    """Stored tables (embeddings) of which the layer reads rows."""
+    return tuple(
+        name
+        for name in layer.inputs
+        if name in workload.tensors and workload.tensors[name].role == "table"
+    )
 
 
 def weight_name(layer: Layer) -> str:
@@ -211,20 +222,30 @@ def _keep_all(
 def _place_weights(
     workload: Workload, chip: Chip, store: Home, left: float, dram: bool
 ) -> tuple[dict[str, Home], dict[str, float]]:
-    """Home of every weight tensor, the biggest first into NVM and then into the store."""
+    """Home of every stored tensor, the biggest first into NVM and then into the store.
+
+    Tables come last: an inference reads a few rows of them, so keeping them saves little.
+    """
     sizes: dict[str, tuple[float, str]] = {}
+    tables: dict[str, tuple[float, str]] = {}
     for layer in workload.layers:
         if layer.w_elements and not layer.w_is_activation:
             name = weight_name(layer)
             most = max(stored_bytes(layer), sizes.get(name, (0.0, ""))[0])
             sizes[name] = (most, layer.name)
+        for name in tables_of(layer, workload):
+            tables[name] = (float(workload.tensors[name].bytes), layer.name)
     room: dict[Home, float] = {}
     if has_link(chip, "nvm"):
         room["nvm"] = chip.links["nvm"].capacity_bytes
     room[store] = left
     places: dict[str, Home] = {}
     taken: dict[str, float] = {}
-    for name, (need, layer_name) in sorted(sizes.items(), key=lambda item: (-item[1][0], item[0])):
+
+    def biggest(of: Mapping[str, tuple[float, str]]) -> list[tuple[str, tuple[float, str]]]:
+        return sorted(of.items(), key=lambda item: (-item[1][0], item[0]))
+
+    for name, (need, layer_name) in biggest(sizes) + biggest(tables):
         home = next((h for h, free in room.items() if need <= free), None)
         if home is not None:
             room[home] -= need

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from dse.evaluation.design import Value
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Choices, Experiment
-from dse.search.front import front_of
+from dse.search.front import front_of, losses_of
 
 #: Designs whose neighbours are tried while nothing is feasible yet.
 SUBSTITUTES = 4
@@ -62,7 +62,8 @@ class OptunaProposer:
     def _neighbours(self) -> list[dict[str, Value]]:
         """Some untried designs one step from the present front (Pareto local search).
 
-        Without a feasible design the least infeasible ones stand in for the front.
+        In turn around the front's best member in each objective and around a random one, so that
+        the ends of the front are pushed out. Without a feasible design the least infeasible ones stand in for the front.
         """
         share = self.experiment.local_share
         if share == 0.0 or len(self.told) < self.experiment.population:
@@ -71,18 +72,27 @@ class OptunaProposer:
         best = [outcomes[index] for index in front_of(outcomes, self.experiment)]
         if not best:
             best = sorted(outcomes, key=lambda outcome: outcome.violation)[:SUBSTITUTES]
-        near: dict[str, dict[str, Value]] = {}
-        for outcome in best:
-            for name, steps in self.steps.items():
-                for value in self._beside(name, steps, outcome.values[name]):
-                    values = {**outcome.values, name: value}
-                    key = values_key(values)
-                    if key not in self.told:
-                        near[key] = values
         rng = np.random.default_rng((self.experiment.seed, self.batch))
-        count = min(len(near), round(share * self.experiment.batch))
-        keys = sorted(near)
-        return [near[keys[i]] for i in rng.choice(len(keys), size=count, replace=False)]
+        losses = losses_of(best, self.experiment)
+        ends = [int(np.argmin(losses[:, column])) for column in range(losses.shape[1])]
+        chosen: dict[str, dict[str, Value]] = {}
+        for turn in range(round(share * self.experiment.batch)):
+            place = turn % (len(ends) + 1)
+            index = ends[place] if place < len(ends) else int(rng.integers(len(best)))
+            near = [v for v in self._around(best[index]) if values_key(v) not in chosen]
+            if near:
+                values = near[int(rng.integers(len(near)))]
+                chosen[values_key(values)] = values
+        return list(chosen.values())
+
+    def _around(self, outcome: Outcome) -> list[dict[str, Value]]:
+        """Untried designs one step from ``outcome``."""
+        near = [
+            {**outcome.values, name: value}
+            for name, steps in self.steps.items()
+            for value in self._beside(name, steps, outcome.values[name])
+        ]
+        return [values for values in near if values_key(values) not in self.told]
 
     def _beside(self, name: str, steps: Sequence[Value], value: Value) -> list[Value]:
         """The neighbours of a value: one step on a ladder, every other of plain choices."""

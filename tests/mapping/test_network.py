@@ -132,6 +132,30 @@ def test_a_residual_lives_until_it_is_added() -> None:
     assert "stem.b" not in lives
 
 
+def test_a_table_is_stored_and_not_alive() -> None:
+    """An embedding reads rows of a table that lies where weights lie."""
+    rows = Layer(
+        "embed", "Gather", "movement", ("embed",), ("ids", "table"), ("rows",), None,
+        i_elements=64, o_elements=64,
+    )  # fmt: skip
+    tensors = {
+        "ids": Tensor("ids", (4,), "input"),
+        "table": Tensor("table", (1000, 16), "table"),
+        "rows": Tensor("rows", (4, 16), "output"),
+    }
+    net = replace(
+        network(), layers=(rows,), tensors=tensors, inputs=("ids",), outputs=("rows",), parameters=0
+    )
+    chip = make_chip(buffer_bytes=4096, dram=0.0, nvm=1e9, nvm_bytes=20000)
+    plan = plan_memory(net, chip)
+    assert plan.homes[0].I == "nvm"
+    assert plan.peak_bytes == 4 + 64
+    program = map_network(net, chip)
+    assert program.schedules[0].counts["nvm.read_bit"] == 64 * 8
+    with pytest.raises(UnmappableError, match="16000"):
+        map_network(net, make_chip(buffer_bytes=4096, dram=0.0, nvm=1e9, nvm_bytes=2000))
+
+
 @pytest.mark.parametrize("room", [3000, 9000, 40000])
 def test_plan_never_overfills(room: int) -> None:
     net = network()
