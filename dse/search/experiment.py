@@ -154,6 +154,7 @@ class Experiment(Strict):
     population: int = Field(default=24, ge=4, le=1000)
     batch: int = Field(default=8, ge=1, le=1000)
     local_share: float = Field(default=0.5, ge=0, le=1)
+    stratify: str | None = None
     trials: int = Field(default=200, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -166,6 +167,12 @@ class Experiment(Strict):
                     f"parameter {path!r} is in no group; start it with app., model. or chip."
                 )
         return parameters
+
+    @model_validator(mode="after")
+    def _stratum(self) -> Experiment:
+        if self.stratify is not None and self.stratify not in self.parameters:
+            raise ValueError(f"stratify names no parameter: {self.stratify!r}; use one of those above")
+        return self
 
     @property
     def size(self) -> int:

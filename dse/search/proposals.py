@@ -21,8 +21,10 @@ from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Choices, Experiment
 from dse.search.front import front_of, losses_of
 
-#: Designs whose neighbours are tried while nothing is feasible yet.
+#: Least infeasible designs that stand in for a front while there is none.
 SUBSTITUTES = 4
+#: Designs to step from, and the parameter that a step leaves alone.
+Pool = tuple[list[Outcome], str | None]
 
 
 class OptunaProposer:
@@ -43,8 +45,8 @@ class OptunaProposer:
     def ask(self) -> list[tuple[Any, dict[str, Value]]]:
         """The next batch: Optuna trials and their parameter values."""
         self.study.sampler = self._sampler(self.batch)
-        for values in self._neighbours():
-            self.study.enqueue_trial(self._indices(values))
+        for indices in self._enqueued():
+            self.study.enqueue_trial(indices)
         self.batch += 1
         trials = [self.study.ask(self._distributions()) for _ in range(self.experiment.batch)]
         return [(trial, self._values(trial.params)) for trial in trials]
@@ -59,37 +61,68 @@ class OptunaProposer:
         else:
             self.study.tell(trial, list(outcome.objectives))
 
-    def _neighbours(self) -> list[dict[str, Value]]:
-        """Some untried designs one step from the present front (Pareto local search).
+    def _enqueued(self) -> list[dict[str, int]]:
+        """What this batch tries in place of the sampler's own proposals.
 
-        In turn around the front's best member in each objective and around a random one, so that
-        the ends of the front are pushed out. Without a feasible design the least infeasible ones stand in for the front.
+        While the population is drawn: the strata in turn, the rest left to the sampler. From then
+        on some untried designs one step from the best ones so far (Pareto local search).
         """
-        share = self.experiment.local_share
-        if share == 0.0 or len(self.told) < self.experiment.population:
-            return []
-        outcomes = list(self.told.values())
-        best = [outcomes[index] for index in front_of(outcomes, self.experiment)]
-        if not best:
-            best = sorted(outcomes, key=lambda outcome: outcome.violation)[:SUBSTITUTES]
+        count = round(self.experiment.local_share * self.experiment.batch)
+        stratum = self.experiment.stratify
+        if len(self.told) < self.experiment.population:
+            if stratum is None:
+                return []
+            size, steps = self.experiment.batch, len(self.steps[stratum])
+            return [{stratum: (self.batch * size + turn) % steps} for turn in range(size)]
         rng = np.random.default_rng((self.experiment.seed, self.batch))
-        losses = losses_of(best, self.experiment)
-        ends = [int(np.argmin(losses[:, column])) for column in range(losses.shape[1])]
+        pools = [self._front_pools(), self._strata_pools()] if stratum else [self._front_pools()]
         chosen: dict[str, dict[str, Value]] = {}
-        for turn in range(round(share * self.experiment.batch)):
-            place = turn % (len(ends) + 1)
-            index = ends[place] if place < len(ends) else int(rng.integers(len(best)))
-            near = [v for v in self._around(best[index]) if values_key(v) not in chosen]
+        for turn in range(count):
+            several = pools[turn % len(pools)]
+            number = turn // len(pools)
+            pool, held = several[(self.batch * count + number) % len(several)]
+            centre = pool[int(rng.integers(len(pool)))]
+            near = [v for v in self._around(centre, held) if values_key(v) not in chosen]
             if near:
                 values = near[int(rng.integers(len(near)))]
                 chosen[values_key(values)] = values
-        return list(chosen.values())
+        return [self._indices(values) for values in chosen.values()]
 
-    def _around(self, outcome: Outcome) -> list[dict[str, Value]]:
-        """Untried designs one step from ``outcome``."""
+    def _front_pools(self) -> list[Pool]:
+        """The front's best member in each objective, and the whole front.
+
+        Without a feasible design the least infeasible ones stand in for the front.
+        """
+        best = self._best(list(self.told.values()))
+        losses = losses_of(best, self.experiment)
+        ends = [best[int(np.argmin(losses[:, column]))] for column in range(losses.shape[1])]
+        return [*(([end], None) for end in ends), (best, None)]
+
+    def _strata_pools(self) -> list[Pool]:
+        """For each value of the stratified parameter the best designs that have it."""
+        name = self.experiment.stratify
+        assert name is not None
+        pools: list[Pool] = []
+        for value in self.steps[name]:
+            own = [outcome for outcome in self.told.values() if outcome.values[name] == value]
+            if any(outcome.objectives for outcome in own):
+                pools.append((self._best(own), name))
+        return pools
+
+    def _best(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """The front among ``outcomes``, or the least infeasible of them."""
+        front = [outcomes[index] for index in front_of(outcomes, self.experiment)]
+        if front:
+            return front
+        known = [outcome for outcome in outcomes if outcome.objectives]
+        return sorted(known, key=lambda o: (o.violation, o.key))[:SUBSTITUTES]
+
+    def _around(self, outcome: Outcome, held: str | None) -> list[dict[str, Value]]:
+        """Untried designs one step from ``outcome``, the parameter ``held`` left as it is."""
         near = [
             {**outcome.values, name: value}
             for name, steps in self.steps.items()
+            if name != held
             for value in self._beside(name, steps, outcome.values[name])
         ]
         return [values for values in near if values_key(values) not in self.told]
