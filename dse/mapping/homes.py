@@ -52,14 +52,19 @@ def has_link(chip: Chip, name: str) -> bool:
     return name in chip.links and chip.links[name].bytes_per_s > 0.0
 
 
+def spills(chip: Chip) -> bool:
+    """Whether activations may leave the chip: it has a DRAM that can be written (no flash)."""
+    return has_link(chip, "dram") and chip.links["dram"].writable
+
+
 def default_homes(layer: Layer, chip: Chip) -> Homes:
     """Homes of a layer mapped on its own.
 
-    Activations live in DRAM, without DRAM in L2, else in the buffer; weights in NVM if the chip
-    has it and they fit, else beside the activations.
+    Activations live in DRAM, without one that can be written in L2, else in the buffer; weights in
+    NVM if the chip has it and they fit, else in external memory, else beside the activations.
     """
-    outer: Home = "dram" if has_link(chip, "dram") else "l2" if has_link(chip, "l2") else "buffer"
-    weights = outer
+    outer: Home = "dram" if spills(chip) else "l2" if has_link(chip, "l2") else "buffer"
+    weights: Home = "dram" if has_link(chip, "dram") else outer
     if (
         not layer.w_is_activation
         and has_link(chip, "nvm")

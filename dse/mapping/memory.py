@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.homes import Home, Homes, has_link, stored_bytes
+from dse.mapping.homes import Home, Homes, has_link, spills, stored_bytes
 from dse.workload.layer import Layer, Workload
 
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
@@ -109,15 +109,16 @@ def plan_memory(workload: Workload, chip: Chip, share: float = 0.0, cores: int =
             evenly.
 
     Raises:
-        UnmappableError: a chip without DRAM on which activations or weights do not fit.
+        UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
+            do not fit, or a network beyond the DRAM's capacity.
     """
-    dram, l2 = has_link(chip, "dram"), has_link(chip, "l2")
+    dram, l2, spill = has_link(chip, "dram"), has_link(chip, "l2"), spills(chip)
     store: Home = "l2" if l2 else "buffer"
     buffer_bytes = float(chip.buffer.capacity_bytes) * cores
-    capacity = chip.links["l2"].capacity_bytes if l2 else buffer_bytes * (share if dram else 1.0)
+    capacity = chip.links["l2"].capacity_bytes if l2 else buffer_bytes * (share if spill else 1.0)
     lives = lifetimes(workload)
     live = [0.0] * len(workload.layers)
-    if dram:
+    if spill:
         kept = _keep(workload, lives, capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
@@ -127,13 +128,15 @@ def plan_memory(workload: Workload, chip: Chip, share: float = 0.0, cores: int =
     in_store = resident.get(store, 0.0)
     if store == "l2":
         rooms = [float(chip.buffer.capacity_bytes)] * len(live)
-    elif dram:
+    elif spill:
         rooms = [(buffer_bytes - peak - in_store) / cores] * len(live)
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
     homes = tuple(
-        _homes(layer, workload, places, weights, store, dram) for layer in workload.layers
+        _homes(layer, workload, places, weights, store, spill) for layer in workload.layers
     )
+    if dram:
+        _check_dram(workload, chip, lives, places, weights)
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     return MemoryPlan(homes, tuple(rooms), tuple(sorted(kept)), stays, resident, peak)
 
@@ -144,9 +147,9 @@ def _homes(
     places: Mapping[str, Home],
     weights: Mapping[str, Home],
     store: Home,
-    dram: bool,
+    spill: bool,
 ) -> Homes:
-    outside: Home = "dram" if dram else store
+    outside: Home = "dram" if spill else store
 
     def common(names: tuple[str, ...]) -> Home:
         found = [places.get(name, outside) for name in names]
@@ -174,6 +177,34 @@ def tables_of(layer: Layer, workload: Workload) -> tuple[str, ...]:
 def weight_name(layer: Layer) -> str:
     """The stored tensor a layer's weights come from (the layer's name if it has none)."""
     return layer.w_tensor or layer.name
+
+
+def _check_dram(
+    workload: Workload,
+    chip: Chip,
+    lives: Mapping[str, Lifetime],
+    places: Mapping[str, Home],
+    weights: Mapping[str, Home],
+) -> None:
+    """All weights and the most activations alive at once must fit what is outside the chip."""
+    stored = sum(
+        workload.tensors[name].bytes if name in workload.tensors else 0
+        for name, home in weights.items()
+        if home == "dram"
+    )
+    alive = [0.0] * len(workload.layers)
+    for life in lives.values():
+        if places[life.name] == "dram":
+            for n in range(life.first, life.last + 1):
+                alive[n] += life.bytes
+    need, room = stored + max(alive, default=0.0), chip.links["dram"].capacity_bytes
+    if need > room:
+        raise UnmappableError(
+            f"{workload.name} needs {need:.3g} bytes outside the chip, "
+            f"the external memory has {room:.3g}",
+            field="dram.capacity_bytes",
+            mend="enlarge it, or store the weights in fewer bits",
+        )
 
 
 def _keep(
@@ -212,7 +243,7 @@ def _keep_all(
         if need > capacity:
             raise UnmappableError(
                 f"layer {layer.name}: {need:.0f} bytes of activations are alive, "
-                f"the {store} has {capacity:.0f} and the chip has no DRAM",
+                f"the {store} has {capacity:.0f} and the chip has no DRAM to write to",
                 field=f"{store}.bytes",
                 mend=f"enlarge the {store}, add DRAM, or lower the input resolution",
             )

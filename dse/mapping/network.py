@@ -8,7 +8,7 @@ from typing import Any
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping import Objective
-from dse.mapping.homes import has_link
+from dse.mapping.homes import has_link, spills
 from dse.mapping.mapper import map_layer
 from dse.mapping.memory import SHARES, MemoryPlan, plan_memory
 from dse.mapping.schedule import (
@@ -63,7 +63,7 @@ def map_network(
 
 
 def _shares(chip: Chip, cores: int) -> Sequence[float]:
-    buffer_is_store = has_link(chip, "dram") and not has_link(chip, "l2")
+    buffer_is_store = spills(chip) and not has_link(chip, "l2")
     return SHARES if buffer_is_store and cores == 1 else (0.0,)
 
 

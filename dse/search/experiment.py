@@ -171,7 +171,9 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _stratum(self) -> Experiment:
         if self.stratify is not None and self.stratify not in self.parameters:
-            raise ValueError(f"stratify names no parameter: {self.stratify!r}; use one of those above")
+            raise ValueError(
+                f"stratify names no parameter: {self.stratify!r}; use one of those above"
+            )
         return self
 
     @property
