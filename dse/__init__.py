@@ -15,11 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import DseError, ImpossibleChipError, InputError, RunError, UnmappableError
+from dse.version import __version__
 
 if TYPE_CHECKING:
     from dse.api import explore, load_app, load_chip, load_model, map_layer, simulate
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DseError",
@@ -27,6 +26,7 @@ __all__ = [
     "InputError",
     "RunError",
     "UnmappableError",
+    "__version__",
     "explore",
     "load_app",
     "load_chip",

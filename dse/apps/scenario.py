@@ -27,7 +27,7 @@ class QualityFloor(Strict):
     an absolute floor (a ceiling if less is better). At least one of the two.
     """
 
-    metric: str
+    metric: Literal["top1", "miou", "map", "auc"]
     max_drop: float | None = Field(default=None, gt=0)
     min_value: float | None = None
     risk: Literal["median", "p90"] = "p90"
@@ -54,7 +54,7 @@ class Stream(Strict):
     precision: str | None = None
     description: str = ""
     instances: int = Field(default=1, ge=1, le=64)
-    rate_hz: float | None = Field(default=None, gt=0)
+    rate_hz: float | None = Field(default=None, gt=0, le=1e6)
     rate_range_hz: tuple[float, float] | None = None
     release: Literal["periodic", "poisson"] = "periodic"
     jitter_s: float = Field(default=0.0, ge=0)
@@ -67,6 +67,15 @@ class Stream(Strict):
     cores: tuple[int, ...] | Literal["all", "split"] = "all"
     quality: QualityFloor | None = None
     source: str = "assumed"
+
+    @model_validator(mode="after")
+    def _rates(self) -> Stream:
+        limits = self.rate_range_hz
+        if limits is None:
+            return self
+        if not 0 < limits[0] <= limits[1]:
+            raise ValueError("rate_range_hz is not in order; write [low, high] above 0")
+        return self
 
     @model_validator(mode="after")
     def _one_release(self) -> Stream:

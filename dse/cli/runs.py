@@ -41,7 +41,8 @@ class ModelRequest:
         from dse.hardware.resolve import load_chip
 
         overrides = dict(self.groups["chip"])
-        node = self.node or overrides.pop("node", None)
+        inner = overrides.pop("node", None)
+        node = inner if self.node is None else self.node
         return load_chip(
             self.chip, node=None if node is None else str(node), overrides=overrides or None
         )
@@ -50,13 +51,13 @@ class ModelRequest:
         from dse.evaluation import model_at
 
         groups = self.groups
-        if groups["app"]:
-            path = next(iter(groups["app"]))
-            raise InputError(
-                "a model alone has no app settings",
-                field=f"app.{path}",
-                mend="simulate an app instead",
-            )
+        for group in ("app", "model"):
+            for path in groups[group]:
+                raise InputError(
+                    f"a model alone has no {group} settings",
+                    field=f"{group}.{path}",
+                    mend="simulate an app; a model takes --precision and name@res=...,width=...",
+                )
         return model_at(
             self.subject,
             self.precision,
@@ -111,7 +112,7 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Evaluate a model or an app at one fidelity."""
-    if volume <= 0:
+    if not 0 < volume < float("inf"):
         raise InputError(f"a volume of {volume:g}", field="--volume", mend="give units above 0")
     if trace is not None and fidelity != "simulate":
         raise InputError(

@@ -6,17 +6,23 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dse.cli.output import print_json, print_table
-from dse.errors import RunError
+from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from dse.search import Experiment, Progress, StudyResult
 
 
+#: Grids beyond this are a slip of the pen, not a sweep.
+LARGEST_SWEEP = 100_000
+
+
 def _load(file: str, seed: int | None = None) -> Experiment:
     from dse.search import check_experiment, load_experiment
 
     experiment = load_experiment(file)
+    if seed is not None and seed < 0:
+        raise InputError(f"a seed of {seed}", field="--seed", mend="give 0 or more")
     if seed is not None:
         experiment = experiment.model_copy(update={"seed": seed})
     check_experiment(experiment, file)
@@ -29,6 +35,13 @@ def sweep(file: str, out: str, workers: int | None, as_json: bool) -> None:
 
     check_numbers(None, workers)
     experiment = _load(file)
+    if experiment.size > LARGEST_SWEEP:
+        raise InputError(
+            f"a grid of {experiment.size:,} designs",
+            file=file,
+            field="parameters",
+            mend=f"shorten them to {LARGEST_SWEEP:,} at most, or use dse explore",
+        )
     _finish(run(experiment, out, workers=workers, on_progress=_note), out, as_json)
 
 
@@ -93,6 +106,9 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
 
 def report(source: str, out: str, feedback: bool, workers: int | None, as_json: bool) -> None:
     from dse.report import write_report
+    from dse.search import check_numbers
+
+    check_numbers(None, workers)
 
     def on_step(done: int, wanted: int) -> None:
         end = "\n" if done == wanted else "\r"

@@ -14,7 +14,7 @@ from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.record import Evaluation, TaskRow
-from dse.evaluation.terms import Fidelity
+from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip
 from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
 from dse.mapping.mapper import Objective
@@ -70,6 +70,8 @@ def evaluate_app(
     Returns:
         The record, and the timeline if it was simulated.
     """
+    check_fidelity(fidelity)
+    macs_per_s = sum(stream_rate_hz(app, s) * workloads[s.id].macs for s in app.streams)
     base = frame(
         "app",
         app.name,
@@ -78,6 +80,7 @@ def evaluate_app(
         fidelity,
         volume=app.budgets.volume,
         volumes=app.budgets.volumes,
+        macs=round(macs_per_s * app.horizon_s),
         horizon_s=app.horizon_s,
     )
     try:
@@ -201,7 +204,8 @@ def _expected(
     """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves."""
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
     active = min(float(chip.cores), usage["cores"] * chip.cores)
-    static = static_by_scope_w(chip, active)
+    # Any core works at least as long as all of them together would need.
+    static = static_by_scope_w(chip, active, active / chip.cores)
     frames = app.horizon_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j[scope] for load in loads) * frames
@@ -245,7 +249,6 @@ def _common(
     return replace(
         record,
         latency_s=max(late),
-        macs=round(macs_per_s * app.horizon_s),
         utilization=macs_per_s / chip.peak_macs_per_s,
         carbon_kg=carbon,
         quality=worst_margin(verdicts),
@@ -327,9 +330,9 @@ def _late(
         if row.missed_fraction is None:
             text = f"{row.isolated_latency_s * 1e3:.3g} ms alone on the chip"
         else:
-            text = f"{row.missed_fraction:.1%} of frames late"
+            text = f"{row.missed_fraction:.1%} of frames late or dropped"
             if row.latency_p99_s is not None:
-                text += f" (p99 {row.latency_p99_s * 1e3:.3g} ms)"
+                text += f" (p99 of the completed {row.latency_p99_s * 1e3:.3g} ms)"
         text = f"stream {row.task}: {text}, deadline {row.deadline_s * 1e3:g} ms"
         program = programs[row.stream]
         spot = timeline.hotspots.get(row.task) if timeline else None

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import dse
 from dse.apps import App, Stream, load_app
 from dse.errors import InputError
 from dse.evaluation.app_run import evaluate_app
@@ -16,6 +15,7 @@ from dse.files import nearest
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 from dse.schema import digest
+from dse.version import model_version
 from dse.workload import Model, Workload, load_model, parse_precision
 from dse.workload.lower import UnknownOps
 
@@ -84,7 +84,7 @@ def resolve_design(design: Design) -> Resolved:
     workloads = stream_workloads(app, chip, groups["model"])
     identity = digest(
         {
-            "version": dse.__version__,
+            "version": model_version(),
             "app": app.model_dump(mode="json"),
             "chip": chip.digest,
             "workloads": {name: load.digest for name, load in workloads.items()},
@@ -191,7 +191,12 @@ def _workload(stream: Stream, chip: Chip, settings: Mapping[str, Value]) -> Work
     if "method" in settings:
         variant.append(f"method={settings['method']}")
     full = name + (("," if "@" in name else "@") + ",".join(variant) if variant else "")
-    return model_at(full, str(settings.get("precision") or stream.precision or "") or None, chip)
+    precision = str(settings.get("precision") or stream.precision or "") or None
+    try:
+        return model_at(full, precision, chip)
+    except InputError as error:
+        where = f"stream {stream.id}: {error.field or 'model'}"
+        raise InputError(error.message, file=error.file, field=where, mend=error.mend) from None
 
 
 def model_at(

@@ -26,27 +26,33 @@ def nested(own: Mapping[str, float]) -> dict[str, float]:
     return out
 
 
-def static_by_component_w(chip: Chip, active_cores: float) -> dict[str, float]:
-    """Static power by component, W, with ``active_cores`` of the cores at work on average.
+def static_by_component_w(
+    chip: Chip, active_cores: float, chip_share: float = 1.0
+) -> dict[str, float]:
+    """Static power by component, W.
 
-    Components of the chip as a whole count as active with the share of time in which any core
-    works, taken as ``min(1, active_cores)``.
+    Optimistic, as the analytic level is to be: what waits is gated at once and wakes for free,
+    where it may gate at all.
+
+    Args:
+        chip: the chip.
+        active_cores: how many cores work, on average over time.
+        chip_share: share of time in which any core works; 1 for a model alone.
     """
     out: dict[str, float] = {}
     for part in chip.static:
-        if part.per_core:
-            watts = part.active_w * active_cores + part.idle_w * (chip.cores - active_cores)
-        else:
-            share = min(1.0, active_cores)
-            watts = part.active_w * share + part.idle_w * (1.0 - share)
+        may_gate = chip.power_gating or part.scope == "die_dram"
+        rest_w = min(part.idle_w, part.gated_w) if may_gate else part.idle_w
+        count, share = (chip.cores, active_cores / chip.cores) if part.per_core else (1, chip_share)
+        watts = count * (part.active_w * share + rest_w * (1.0 - share))
         out[part.component] = out.get(part.component, 0.0) + watts
     return out
 
 
-def static_by_scope_w(chip: Chip, active_cores: float) -> dict[str, float]:
+def static_by_scope_w(chip: Chip, active_cores: float, chip_share: float = 1.0) -> dict[str, float]:
     """The same by nested scope, W."""
     own = dict.fromkeys(SCOPES, 0.0)
-    by_component = static_by_component_w(chip, active_cores)
+    by_component = static_by_component_w(chip, active_cores, chip_share)
     seen: set[str] = set()
     for part in chip.static:
         if part.component not in seen:

@@ -18,7 +18,7 @@ from dse.evaluation.energy import (
 )
 from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
-from dse.evaluation.terms import Fidelity, Terms
+from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
 from dse.mapping.network import energy_breakdown_j, layer_rows, map_network
@@ -65,6 +65,7 @@ def evaluate_model(
     Returns:
         The record; ``feasible`` is False with the reason if the chip cannot run the model.
     """
+    check_fidelity(fidelity)
     terms = terms or Terms()
     base = frame(
         "model",
@@ -229,6 +230,7 @@ def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> 
         latency_s=latency,
         energy_j=energy,
         average_power_w=energy / latency,
+        by_scope=scope_table(chip, {"die_dram": energy, "module": energy}, {}, latency),
         throughput_per_s=1.0 / latency,
         utilization=use["compute"],
         dram_bytes=moved,

@@ -5,10 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dse.errors import InputError
+from dse.files import nearest
 from dse.mapping.mapper import Objective
 
 Fidelity = Literal["roofline", "analytic", "simulate"]
 FIDELITIES: tuple[Fidelity, ...] = ("roofline", "analytic", "simulate")
+
+
+def check_fidelity(fidelity: str) -> None:
+    """Refuse a level that there is not.
+
+    Raises:
+        InputError: naming the three levels.
+    """
+    if fidelity not in FIDELITIES:
+        raise InputError(
+            f"unknown fidelity {fidelity!r}",
+            field="fidelity",
+            mend=f"use one of: {', '.join(FIDELITIES)}{nearest(fidelity, list(FIDELITIES))}",
+        )
 
 
 @dataclass(frozen=True)

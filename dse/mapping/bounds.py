@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dse.hardware.chip import Chip
-from dse.mapping.homes import byte_price, has_link, price_of, stored_bytes
+from dse.mapping.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.memory import operands, weight_name
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
@@ -19,7 +19,8 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     """Bytes an inference must at least read from and write to DRAM; (0, 0) without DRAM.
 
     Read are the network's inputs (what its layers touch of them) and the weights beyond all
-    on-chip room (buffers, L2, NVM); written are its outputs.
+    on-chip room (buffers, L2, NVM); written are its outputs. Beside a memory that cannot be written
+    inputs and outputs stay on the chip.
     """
     if not has_link(chip, "dram"):
         return 0.0, 0.0
@@ -40,7 +41,10 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
             inputs[main[0]] = min(need, inputs.get(main[0], need))
         if layer.outputs and layer.outputs[0] in workload.outputs:
             outputs += layer.o_bytes
-    return sum(inputs.values()) + max(0.0, sum(weights.values()) - room), outputs
+    beyond = max(0.0, sum(weights.values()) - room)
+    if not spills(chip):
+        return beyond, 0.0
+    return sum(inputs.values()) + beyond, outputs
 
 
 def _input_bytes(layer: Layer) -> float:

@@ -262,8 +262,15 @@ def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], core
 
 
 def _alignment(array: Array, nest: LoopNest) -> Factors:
-    """Multiples that the dims are padded to; along the diagonal a channel is a group."""
+    """Multiples that the dims are padded to.
+
+    Along the diagonal a channel is a group. Where filter taps may share the channels' axis (image
+    mode), fewer channels than their multiple are packed with the taps and not padded.
+    """
     multiples = dict(array.align)
+    packed = any("C" in axis.dims and {"FX", "FY"} & set(axis.dims) for axis in array.axes)
+    if packed and multiples.get("C", 1) > nest.C:
+        multiples.pop("C")
     if nest.depthwise and array.depthwise == "diagonal":
         channels = multiples.pop("C", 1)
         multiples.pop("K", None)

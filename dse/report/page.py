@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dse.errors import InputError
 from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
@@ -44,6 +45,12 @@ def write_report(
     """
     study = read_study(source)
     folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be made ({error.strerror})", file=folder, mend="give another --out"
+        ) from None
     write_tables(study, folder)
     chosen = picks(study)
     replies: list[Feedback] = []

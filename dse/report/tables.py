@@ -69,7 +69,6 @@ def write_tables(study: Study, out: Path) -> None:
     """designs.csv (all), pareto.csv and pareto.json (the front) in ``out``."""
     import pandas as pd
 
-    out.mkdir(parents=True, exist_ok=True)
     rows = [design_row(outcome, study.experiment) for outcome in study.outcomes]
     front = {study.outcomes[index].key for index in study.front_indices}
     for row, outcome in zip(rows, study.outcomes, strict=True):

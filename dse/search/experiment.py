@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.design import Design, Value
 from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
+from dse.hardware.library import load_spec
 from dse.schema import Strict, read_yaml, validate
 
 
@@ -172,9 +174,17 @@ class Experiment(Strict):
     def _stratum(self) -> Experiment:
         if self.stratify is not None and self.stratify not in self.parameters:
             raise ValueError(
-                f"stratify names no parameter: {self.stratify!r}; use one of those above"
+                f"stratify names no parameter ({self.stratify}); use one of the parameters"
             )
         return self
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        names = [objective.metric for objective in objectives]
+        if len(set(names)) < len(names):
+            raise ValueError("an objective is named twice; give each metric once")
+        return objectives
 
     @property
     def size(self) -> int:
@@ -217,6 +227,17 @@ def check_experiment(experiment: Experiment, file: str) -> None:
     """
     from dse.evaluation.design import resolve_design
 
+    for kind, load, name in (
+        ("app", load_app, experiment.app),
+        ("chip", load_spec, experiment.chip),
+    ):
+        try:
+            load(name)
+        except InputError as error:
+            where = error.file or file
+            raise InputError(
+                error.message, file=where, field=error.field or kind, mend=error.mend
+            ) from None
     first = {path: parameter.values[0] for path, parameter in experiment.parameters.items()}
     tried: set[tuple[str, Value]] = set()
     for path, parameter in experiment.parameters.items():

@@ -175,9 +175,9 @@ def _run(
     folder = StudyFolder(out) if out is not None else None
     known: dict[str, Outcome] = {}
     if folder is not None:
+        known = {outcome.key: outcome for outcome in folder.outcomes()} if folder.exists else {}
         folder.open(experiment, load_technology().digest)
-        known = {outcome.key: outcome for outcome in folder.outcomes()}
-    mirror = Mirror(storage, experiment) if storage else None
+    mirror = Mirror(storage, experiment) if storage is not None else None
     distinct: dict[str, Outcome] = {}
     proposals, interrupted = 0, False
     reference: list[float] | None = None

@@ -15,6 +15,7 @@ from dse.files import SCHEMA_VERSION
 from dse.schema import digest
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
+from dse.version import model_version
 
 LOG = "evaluations.jsonl"
 CONFIG = "study.json"
@@ -48,7 +49,7 @@ class StudyFolder:
             config = self.config()
             if config["identity"] != identity:
                 raise InputError(
-                    "the folder holds the study of another experiment, chip, app or data version",
+                    "the folder holds another experiment, or one of another version of the tool",
                     file=self.path,
                     mend="give another --out folder, or remove this one",
                 )
@@ -139,40 +140,58 @@ class StudyFolder:
     def outcomes(self) -> Iterator[Outcome]:
         """Every evaluation of the log, in the order written; each design once."""
         path = self.path / LOG
-        if not path.is_file():
+        if not path.exists():
             return
         seen: set[str] = set()
-        with path.open(encoding="utf-8") as handle:
-            for number, line in enumerate(handle, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    if line.endswith("\n"):
-                        raise InputError(
-                            "the line is damaged",
-                            file=path,
-                            field=f"line {number}",
-                            mend="remove the line: its design will be evaluated again",
-                        ) from None
-                    return
-                row.pop("schema_version")
-                row.pop("seconds")
-                objectives = row.pop("objectives")
-                reasons = tuple(row.pop("reasons"))
-                outcome = Outcome(
-                    **row,
-                    objectives=None if objectives is None else tuple(objectives),
-                    reasons=reasons,
-                )
-                if outcome.key not in seen:
-                    seen.add(outcome.key)
-                    yield outcome
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise InputError(
+                f"the log cannot be read ({error.strerror})", file=path, mend="restore the file"
+            ) from None
+        # What stands behind the last line end was cut short by a kill; it is evaluated again.
+        for number, line in enumerate(lines[:-1], 1):
+            outcome = _outcome(line, path, number)
+            if outcome.key not in seen:
+                seen.add(outcome.key)
+                yield outcome
+
+
+def _outcome(line: bytes, path: Path, number: int) -> Outcome:
+    """One line of the log.
+
+    Raises:
+        InputError: the line is not one that this release wrote.
+    """
+    try:
+        row = json.loads(line)
+        if row.pop("schema_version") != SCHEMA_VERSION:
+            raise ValueError("another schema version")
+        row.pop("seconds")
+        objectives, reasons = row.pop("objectives"), row.pop("reasons")
+        outcome = Outcome(
+            **row,
+            objectives=None if objectives is None else tuple(float(v) for v in objectives),
+            reasons=tuple(reasons),
+        )
+        if not isinstance(outcome.values, dict):
+            raise TypeError("values")
+        if not isinstance(outcome.evaluation, (dict, type(None))):
+            raise TypeError("evaluation")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            "the line is damaged",
+            file=path,
+            field=f"line {number}",
+            mend="remove the line: its design will be evaluated again",
+        ) from None
+    return outcome
 
 
 def experiment_identity(experiment: Experiment, technology_digest: str) -> str:
-    """Identity of a study: its experiment (how far it runs aside) and the technology data."""
+    """Identity of a study: its experiment (how far it runs aside), data and code version."""
     content = experiment.model_dump(mode="json", exclude=set(OPEN_FIELDS))
-    return digest([content, technology_digest])
+    return digest([content, technology_digest, model_version()])
 
 
 def environment() -> dict[str, str]:

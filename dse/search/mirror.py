@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import optuna
@@ -23,6 +24,9 @@ def open_storage(url: str) -> Any:
         InputError: it cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    if not url:
+        raise InputError("no storage", field="--storage", mend="give a URL or a file")
     try:
         if "://" in url:
             return optuna.storages.get_storage(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -56,7 +57,8 @@ class Workers:
             self._pool = ProcessPoolExecutor(
                 self.count,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_ignore_interrupt,
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
             )
         futures: list[Future[tuple[Outcome, float]]] = [
             self._pool.submit(timed, job) for job in jobs
@@ -71,9 +73,17 @@ class Workers:
             ) from None
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C goes to the parent alone, which keeps what is finished."""
+def _start_worker(parent: int) -> None:
+    """Ctrl-C goes to the parent alone, which keeps what is finished; no worker outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def timed(job: tuple[Experiment, dict[str, Value]]) -> tuple[Outcome, float]:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dse.errors import InputError
 from dse.hardware.chip import SCOPES
 from dse.simulation.task import Timeline
 
@@ -54,8 +55,17 @@ def chrome_trace(timeline: Timeline) -> dict[str, Any]:
 
 
 def write_trace(timeline: Timeline, path: str | Path) -> None:
-    """Write :func:`chrome_trace` to a file."""
-    Path(path).write_text(json.dumps(chrome_trace(timeline)), encoding="utf-8")
+    """Write :func:`chrome_trace` to a file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        Path(path).write_text(json.dumps(chrome_trace(timeline)), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the trace cannot be written ({error.strerror})", file=path, mend="give another file"
+        ) from None
 
 
 def _name(kind: str, process: int, thread: int, label: str) -> dict[str, Any]:

@@ -51,6 +51,9 @@ class Case:
         if nest.depthwise and array.depthwise == "diagonal":  # there a channel is a group
             multiples = {"G": math.lcm(array.align.get("C", 1), array.align.get("G", 1))}
             return multiples.get(dim, 1 if dim in ("C", "K") else array.align.get(dim, 1))
+        shares = any("C" in axis.dims and {"FX", "FY"} & set(axis.dims) for axis in array.axes)
+        if dim == "C" and shares and array.align.get("C", 1) > nest.C:
+            return 1  # image mode: channels and taps share the lanes
         return array.align.get(dim, 1)
 
 
