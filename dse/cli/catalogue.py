@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from dse.cli.output import print_json, print_table, print_tree
+from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 
@@ -34,7 +34,12 @@ def templates(as_json: bool) -> None:
 
 
 def nodes(as_json: bool) -> None:
-    _emit("nodes", _node_rows(), as_json)
+    rows = _node_rows()
+    if as_json:
+        _emit("nodes", rows, as_json)
+        return
+    print("at nominal voltage, and at an equal clock; int8 MAC alone, SRAM of 128 KiB, 60 C")
+    print_table([_node_line(row) for row in rows])
 
 
 def apps(as_json: bool) -> None:
@@ -146,6 +151,27 @@ def _node_rows() -> list[dict[str, Any]]:
     from dse.technology import load_technology
 
     return [{"name": f"{row['node_nm']}nm", **row} for row in load_technology().node_table()]
+
+
+def _node_line(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``dse nodes`` for a person."""
+    return {
+        "node": row["name"],
+        "V": row["nominal_v"],
+        "clock": si(row["f_at_nominal_hz"], "Hz"),
+        "max": si(row["f_max_hz"], "Hz"),
+        "MAC": si(row["int8_mac_pj_at_nominal"] * 1e-12, "J"),
+        "SRAM/bit": si(row["sram_128kib_pj_per_bit_at_nominal"] * 1e-12, "J"),
+        "equal clock": si(row["equal_f_hz"], "Hz"),
+        "at V": row["voltage_at_equal_f_v"],
+        "its MAC": si(row["int8_mac_pj_at_equal_f"] * 1e-12, "J"),
+        "Mgate/mm2": row["logic_mgates_per_mm2"],
+        "MiB/mm2": row["sram_mib_per_mm2"],
+        "leak/mm2": si(row["logic_leakage_w_per_mm2_60c"], "W"),
+        "wafer USD": f"{row['wafer_usd']:,.0f}",
+        "D0/cm2": row["defects_per_cm2"],
+        "full SoC design": f"{row['design_full_soc_usd'] / 1e6:,.0f} M USD",
+    }
 
 
 def _model(name: str) -> dict[str, Any]:
