@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ _PREFIXES = (
     (1e-6, "µ"),
     (1e-9, "n"),
     (1e-12, "p"),
+    (1e-15, "f"),
 )
 
 
@@ -44,6 +46,13 @@ def si(value: float | None, unit: str) -> str:
         if abs(value) >= factor:
             return f"{value / factor:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
+
+
+def note_step(what: str, done: int, wanted: int) -> None:
+    """Progress on stderr: rewritten in place on a terminal, else its end only."""
+    if done == wanted or sys.stderr.isatty():
+        end = "\n" if done == wanted else "\r"
+        print(f"{what} {done} of {wanted}", end=end, file=sys.stderr, flush=True)
 
 
 def print_table(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from dse.cli.output import print_json, print_table, si
+from dse.cli.output import note_step, print_json, print_table, si
 from dse.cli.parse import bindings, is_app, settings
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
@@ -239,7 +239,7 @@ def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _step_note(done: int, wanted: int) -> None:
-    print(f"\rstep {done} of {wanted}", end="" if done < wanted else "\n", file=sys.stderr)
+    note_step("step", done, wanted)
 
 
 def _headline(record: Evaluation) -> None:

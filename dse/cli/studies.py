@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dse.cli.output import print_json, print_table
+from dse.cli.output import note_step, print_json, print_table
 from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
 
@@ -111,8 +111,7 @@ def report(source: str, out: str, feedback: bool, workers: int | None, as_json: 
     check_numbers(None, workers)
 
     def on_step(done: int, wanted: int) -> None:
-        end = "\n" if done == wanted else "\r"
-        print(f"feedback: step {done} of {wanted}", end=end, file=sys.stderr, flush=True)
+        note_step("feedback: step", done, wanted)
 
     written = write_report(source, out, feedback=feedback, workers=workers, on_step=on_step)
     if as_json:
