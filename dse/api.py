@@ -21,9 +21,9 @@ from dse.evaluation import (
     stream_workloads,
     workload_on,
 )
-from dse.hardware.chip import Chip
+from dse.hardware.chip import Chip, Platform
+from dse.mapping.mapped import MappedLayer, mapped_layer
 from dse.mapping.mapper import Objective
-from dse.mapping.schedule import LayerSchedule
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload
 
@@ -63,20 +63,20 @@ def load_chip(path_or_name: str | Path, node: str | int | None = None, **overrid
     return load(path_or_name, node=node, overrides=paths or None)
 
 
-def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> LayerSchedule:
-    """The best mapping of one layer on one core of ``chip``, with all operands in DRAM.
+def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> MappedLayer:
+    """The best mapping of one layer alone on one core of ``chip``.
+
+    Activations are in DRAM (without DRAM in L2 or the buffer), weights in NVM if they fit there.
 
     Raises:
         UnmappableError: no unit of the chip can run the layer, or it fits no memory.
     """
-    from dse.mapping.mapper import map_layer as run
-
-    return run(layer, chip, objective)
+    return mapped_layer(layer, chip, objective)
 
 
 def simulate(
     model_or_app: Model | Workload | App,
-    chip: Chip,
+    chip: Chip | Platform,
     fidelity: Fidelity = "simulate",
     *,
     precision: str | None = None,
@@ -88,13 +88,21 @@ def simulate(
 
     Args:
         model_or_app: from :func:`load_model` or :func:`load_app`.
-        chip: from :func:`load_chip`.
+        chip: from :func:`load_chip`, or a platform of one chip.
         fidelity: ``roofline`` (bound), ``analytic`` (sum) or ``simulate`` (discrete events).
         precision: of a model, such as ``w8a8``; by default the file's own, else the chip's native.
         volume: units over the product's life, for a model's unit cost (an app has its own).
         seed: of jitter, random arrivals and triggers.
         settings: model settings of an app's streams, such as ``{"sort.precision": "w8a16"}``.
     """
+    if isinstance(chip, Platform):
+        if len(chip.chips) != 1:
+            raise InputError(
+                f"a platform of {len(chip.chips)} chips",
+                field="chip",
+                mend="give one chip; apps split over several chips cannot be simulated yet",
+            )
+        chip = chip.chip
     if isinstance(model_or_app, App):
         workloads = stream_workloads(model_or_app, chip, settings)
         return evaluate_app(model_or_app, workloads, chip, fidelity, seed=seed)[0]

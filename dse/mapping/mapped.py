@@ -1,0 +1,62 @@
+"""One mapped layer as a record for users: what it costs and how it is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dse.files import SCHEMA_VERSION
+from dse.hardware.chip import Chip
+from dse.mapping.mapper import Objective, map_layer
+from dse.mapping.network import layer_rows
+from dse.mapping.schedule import LayerSchedule, Program, unroll
+from dse.workload.layer import Layer
+
+
+@dataclass(frozen=True)
+class MappedLayer:
+    """The best mapping of one layer alone on one core.
+
+    ``energy_j`` is the dynamic energy (scope ``die_dram``), ``latency_s`` includes launch, first load
+    and last store. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
+    ``schedule`` holds phases and action counts.
+    """
+
+    name: str
+    op: str
+    unit: str
+    macs: int
+    cycles: float
+    latency_s: float
+    energy_j: float
+    utilization: float
+    bottleneck: str
+    energy_breakdown_j: Mapping[str, float]
+    dims: Mapping[str, int]
+    dataflow: str
+    spatial: Mapping[str, int]
+    tiles: Mapping[str, int]
+    order: str
+    homes: Mapping[str, str]
+    schedule: LayerSchedule
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per phase of the schedule."""
+        return [asdict(phase) for phase in self.schedule.phases]
+
+
+def mapped_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> MappedLayer:
+    """Map one layer alone, all operands at their default homes.
+
+    Raises:
+        UnmappableError: no unit of the chip can run the layer, or it fits no memory.
+    """
+    made = map_layer(layer, chip, objective)
+    segments = unroll((made,), prefetch=chip.buffer.double_buffered)
+    (row,) = layer_rows(Program(layer.name, (made,), segments, 1, 0.0), chip)
+    return MappedLayer(**row, schedule=made)
