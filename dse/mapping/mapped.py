@@ -18,8 +18,8 @@ from dse.workload.layer import Layer
 class MappedLayer:
     """The best mapping of one layer alone on one core.
 
-    ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, first load
-    and last store. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
+    ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, fill and
+    drain. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
     ``schedule`` holds phases and action counts.
     """
 
