@@ -33,13 +33,31 @@ def templates(as_json: bool) -> None:
     _emit("templates", [_row(template) for template in list_templates()], as_json)
 
 
-def nodes(as_json: bool) -> None:
+def nodes(line: str | None, plot: str | None, as_json: bool) -> None:
+    from dse.technology import load_technology
+
+    lines = load_technology().lines
     rows = _node_rows()
+    if line is not None:
+        if line not in lines:
+            raise InputError(
+                f"unknown line {line!r}", field="--line", mend=f"use one of: {', '.join(lines)}"
+            )
+        rows = [row for row in rows if row["node_nm"] in lines[line].nodes]
+    if plot is not None:
+        from dse.report.nodes import plot_nodes
+
+        plot_nodes(rows, plot)
+    known = [_row(found) for found in lines.values()]
     if as_json:
-        _emit("nodes", rows, as_json)
+        print_json({"schema_version": SCHEMA_VERSION, "nodes": rows, "lines": known})
         return
     print("at nominal voltage, and at an equal clock; int8 MAC alone, SRAM of 128 KiB, 60 C")
     print_table([_node_line(row) for row in rows])
+    if line is None:
+        print("\nlines (a search can be restricted to one: chip.node: {line: NAME})")
+        columns = ["name", "nodes", "date", "note"]
+        print_table([{key: found[key] for key in columns} for found in known])
 
 
 def apps(as_json: bool) -> None:

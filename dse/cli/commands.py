@@ -59,9 +59,13 @@ def chips(json: Json = False) -> None:
 
 
 @app.command("nodes")
-def nodes(json: Json = False) -> None:
+def nodes(
+    line: Annotated[Optional[str], typer.Option(help="Only the nodes of a line: jasm1 ...")] = None,  # noqa: UP045
+    plot: Annotated[Optional[str], typer.Option(help="Write plots to this .html file.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
     """List the process nodes with energy, speed, area, leakage and cost."""
-    catalogue.nodes(json)
+    catalogue.nodes(line, plot, json)
 
 
 @app.command("apps")
@@ -119,11 +123,16 @@ def simulate(
     volume: Volume = 1e6,
     seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
     unknown_ops: UnknownOps = "error",
+    uncertainty: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="DRAWS", help="Low and high from draws of the technology facts."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run a model or a whole app on a chip: latency, energy, power, deadlines, cost."""
     request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], unknown_ops)
-    runs.simulate(request, fidelity, objective, volume, seed, trace, json)
+    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty)
+    runs.simulate(request, options, json)
 
 
 @app.command("sweep")
@@ -163,11 +172,15 @@ def report(
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
     ] = True,
+    uncertainty: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="DRAWS", help="How likely each front member beats its neighbour."),
+    ] = None,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
-    studies.report(source, out, feedback, workers, json)
+    studies.report(source, out, feedback, uncertainty, workers, json)
 
 
 @app.command("explain")

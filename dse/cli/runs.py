@@ -13,7 +13,7 @@ from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from dse.evaluation import Evaluation, Fidelity, Value
+    from dse.evaluation import Evaluation, Fidelity, Uncertainty, Value
     from dse.hardware.chip import Chip
     from dse.mapping.mapper import Objective
     from dse.workload import Workload
@@ -102,63 +102,89 @@ def map_model(
     _layers(record)
 
 
-def simulate(
-    request: ModelRequest,
-    fidelity: Fidelity,
-    objective: Objective,
-    volume: float,
-    seed: int,
-    trace: str | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class Options:
+    """How ``dse simulate`` evaluates."""
+
+    fidelity: Fidelity
+    objective: Objective
+    volume: float
+    seed: int
+    trace: str | None
+    draws: int | None
+
+
+def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
     """Evaluate a model or an app at one fidelity."""
-    if not 0 < volume < float("inf"):
-        raise InputError(f"a volume of {volume:g}", field="--volume", mend="give units above 0")
-    if trace is not None and fidelity != "simulate":
+    if not 0 < options.volume < float("inf"):
+        raise InputError(
+            f"a volume of {options.volume:g}", field="--volume", mend="give units above 0"
+        )
+    if options.trace is not None and options.fidelity != "simulate":
         raise InputError(
             "only a simulation has a trace", field="--trace", mend="use --fidelity simulate"
         )
-    if is_app(request.subject):
-        record = _simulate_app(request, fidelity, objective, seed, trace)
-    else:
-        from dse.evaluation import Terms, evaluate_model
-
-        chip = request.load_chip()
-        workload = request.load_model(chip)
-        terms = Terms(volume=volume, objective=objective, seed=seed)
-        record = evaluate_model(workload, chip, fidelity, terms, trace=trace)
+    if options.draws is not None and options.draws < 2:
+        raise InputError(
+            f"{options.draws} draws", field="--uncertainty", mend="give 2 or more; 32 is usual"
+        )
+    run = _simulate_app if is_app(request.subject) else _simulate_model
+    record, spread = run(request, options)
     if as_json:
-        print_json(record.to_dict())
+        extra = {"uncertainty": spread.to_dict()} if spread else {}
+        print_json({**record.to_dict(), **extra})
         return
     _headline(record)
+    if spread is not None:
+        print(f"  under {spread.draws} draws of the technology facts (10 % to 90 %):")
+        for name, band in spread.bands.items():
+            print(f"    {name:<16}{band.low:.3g} to {band.high:.3g} (nominal {band.nominal:.3g})")
+        print(f"    the node reaches this clock in {spread.reaches_clock:.0%} of them")
     if record.kind == "model":
         _layers(record)
     else:
         _tasks(record)
 
 
-def _simulate_app(
-    request: ModelRequest, fidelity: Fidelity, objective: Objective, seed: int, trace: str | None
-) -> Evaluation:
-    from dse.evaluation import app_design, evaluate_app, resolve_design
+def _simulate_model(
+    request: ModelRequest, options: Options
+) -> tuple[Evaluation, Uncertainty | None]:
+    from dse.evaluation import Terms, evaluate_model, model_uncertainty
+
+    chip = request.load_chip()
+    workload = request.load_model(chip)
+    terms = Terms(volume=options.volume, objective=options.objective, seed=options.seed)
+    record = evaluate_model(workload, chip, options.fidelity, terms, trace=options.trace)
+    if options.draws is None:
+        return record, None
+    return record, model_uncertainty(workload, chip, options.draws, options.seed, terms)
+
+
+def _simulate_app(request: ModelRequest, options: Options) -> tuple[Evaluation, Uncertainty | None]:
+    from dse.evaluation import app_design, app_uncertainty, evaluate_app, resolve_design
     from dse.simulation import write_trace
 
     _no_bindings(request)
-    design = app_design(request.subject, request.chip, _app_settings(request), seed)
+    design = app_design(request.subject, request.chip, _app_settings(request), options.seed)
     found = resolve_design(design)
     record, timeline = evaluate_app(
         found.app,
         found.workloads,
         found.chip,
-        fidelity,
-        objective=objective,
-        seed=seed,
-        trace=trace is not None,
+        options.fidelity,
+        objective=options.objective,
+        seed=options.seed,
+        trace=options.trace is not None,
     )
-    if trace is not None and timeline is not None:
-        write_trace(timeline, trace)
-        print(f"trace written to {trace}", file=sys.stderr)
-    return replace(record, identity=found.identity)
+    if options.trace is not None and timeline is not None:
+        write_trace(timeline, options.trace)
+        print(f"trace written to {options.trace}", file=sys.stderr)
+    record = replace(record, identity=found.identity)
+    if options.draws is None:
+        return record, None
+    return record, app_uncertainty(
+        found.app, found.workloads, found.chip, options.draws, options.seed
+    )
 
 
 def _app_settings(request: ModelRequest) -> dict[str, Value]:

@@ -104,16 +104,19 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
         )
 
 
-def report(source: str, out: str, feedback: bool, workers: int | None, as_json: bool) -> None:
+def report(
+    source: str, out: str, feedback: bool, draws: int | None, workers: int | None, as_json: bool
+) -> None:
     from dse.report import write_report
     from dse.search import check_numbers
 
     check_numbers(None, workers)
 
-    def on_step(done: int, wanted: int) -> None:
-        note_step("feedback: step", done, wanted)
-
-    written = write_report(source, out, feedback=feedback, workers=workers, on_step=on_step)
+    if draws is not None and draws < 2:
+        raise InputError(f"{draws} draws", field="--uncertainty", mend="give 2 or more")
+    written = write_report(
+        source, out, feedback=feedback, draws=draws, workers=workers, on_step=note_step
+    )
     if as_json:
         print_json({"schema_version": SCHEMA_VERSION, **written})
         return

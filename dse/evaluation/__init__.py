@@ -18,10 +18,18 @@ from dse.evaluation.design import (
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import METRICS, Evaluation, LayerRow, TaskRow
 from dse.evaluation.terms import FIDELITIES, Fidelity, Terms
+from dse.evaluation.uncertainty import (
+    Band,
+    Uncertainty,
+    app_uncertainty,
+    model_uncertainty,
+    probability_better,
+)
 
 __all__ = [
     "FIDELITIES",
     "METRICS",
+    "Band",
     "CpuProfile",
     "Design",
     "Evaluation",
@@ -30,13 +38,17 @@ __all__ = [
     "Resolved",
     "TaskRow",
     "Terms",
+    "Uncertainty",
     "Value",
     "app_design",
+    "app_uncertainty",
     "evaluate",
     "evaluate_app",
     "evaluate_model",
     "identity_at",
     "model_at",
+    "model_uncertainty",
+    "probability_better",
     "profile_cpu",
     "resolve_design",
     "split_settings",

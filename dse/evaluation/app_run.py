@@ -54,6 +54,7 @@ def evaluate_app(
     objective: Objective = "edp",
     seed: int = 0,
     trace: bool = False,
+    mapped_on: Chip | None = None,
 ) -> tuple[Evaluation, Timeline | None]:
     """The app's streams on ``chip``.
 
@@ -66,6 +67,7 @@ def evaluate_app(
         objective: what the mapper minimises per layer.
         seed: of jitter, random arrivals and triggers.
         trace: keep the intervals of every layer in the timeline.
+        mapped_on: take the mappings of this chip (the same design at nominal technology).
 
     Returns:
         The record, and the timeline if it was simulated.
@@ -85,7 +87,7 @@ def evaluate_app(
     )
     try:
         loads = [
-            _load(app, stream, workloads[stream.id], chip, objective, fidelity)
+            _load(app, stream, workloads[stream.id], chip, mapped_on or chip, objective, fidelity)
             for stream in app.streams
         ]
     except UnmappableError as error:
@@ -118,6 +120,7 @@ def _load(
     stream: Stream,
     workload: Workload,
     chip: Chip,
+    mapped_on: Chip,
     objective: Objective,
     fidelity: Fidelity,
 ) -> _Load:
@@ -134,7 +137,7 @@ def _load(
         dynamic = roofline_energy_j(workload, chip, cores) - chip.mapping_static_w * latency
         joules = dict.fromkeys(("npu", "die", "die_dram"), dynamic)
         return _Load(stream, workload, None, rate, latency, cores, moved, joules, verdict)
-    program = map_network(workload, chip, objective, cores=cores)
+    program = map_network(workload, mapped_on, objective, cores=cores)
     return _Load(
         stream,
         workload,

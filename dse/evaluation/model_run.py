@@ -52,6 +52,7 @@ def evaluate_model(
     terms: Terms | None = None,
     *,
     trace: str | None = None,
+    mapped_on: Chip | None = None,
 ) -> Evaluation:
     """One inference of ``workload`` on an otherwise idle ``chip``.
 
@@ -61,6 +62,7 @@ def evaluate_model(
         fidelity: ``roofline`` bounds, ``analytic`` sums, ``simulate`` plays.
         terms: volume and lifetime, options of the mapper.
         trace: a file for the Chrome trace of the simulation.
+        mapped_on: take the mapping of this chip (the same design at nominal technology).
 
     Returns:
         The record; ``feasible`` is False with the reason if the chip cannot run the model.
@@ -82,7 +84,7 @@ def evaluate_model(
     try:
         if fidelity == "roofline":
             return _bounded(base, workload, chip, terms)
-        program = map_network(workload, chip, terms.objective, cores=terms.cores)
+        program = map_network(workload, mapped_on or chip, terms.objective, cores=terms.cores)
     except UnmappableError as error:
         return replace(base, feasible=False, reasons=(error.describe(),))
     run = _analytic(program, chip) if fidelity == "analytic" else _simulated(program, chip, trace)

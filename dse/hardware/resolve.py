@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import Array, Axis, Buffer, Chip, Host, Link, Overheads, Pmic, VectorUnit
 from dse.hardware.floorplan import chip_area, nvm_node
@@ -226,7 +226,7 @@ def host_clock(spec: ChipSpec, tech: Technology, floor: FloorFacts) -> HostClock
     reach = tech.operating_point(floor.node_nm, corner=spec.corner).f_hz * core.f_max_ratio
     clock = reach if spec.host.f_hz is None else spec.host.f_hz
     if clock > reach * (1.0 + 1e-9):
-        raise InputError(
+        raise ImpossibleChipError(
             f"the host clock of {clock / 1e6:.0f} MHz is out of reach on {floor.node_nm} nm",
             field="host.f_hz",
             mend=f"at most {reach / 1e6:.0f} MHz, or null for that clock",

@@ -10,6 +10,7 @@ from dse.errors import InputError
 from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
+from dse.report.confidence import Confidence, front_confidence
 from dse.report.plots import front_plot, label, quality_plot, stack_plot, volume_plot
 from dse.report.tables import (
     Study,
@@ -28,8 +29,9 @@ def write_report(
     out: str | Path,
     *,
     feedback: bool = True,
+    draws: int | None = None,
     workers: int | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study into ``out``.
 
@@ -37,8 +39,10 @@ def write_report(
         source: a study folder or an Optuna storage URL.
         out: folder, made if missing.
         feedback: try one step around the picked designs (simulations) and say what it buys.
+        draws: say how likely each front member beats its neighbour, over so many draws of the
+            uncertain technology facts.
         workers: processes for that.
-        on_step: called with (done, all) while the steps are tried.
+        on_step: called with (what, done, all) on the way.
 
     Returns:
         What was written: file paths, number of designs and of front members.
@@ -55,9 +59,13 @@ def write_report(
     chosen = picks(study)
     replies: list[Feedback] = []
     if feedback and chosen:
-        replies = advise(study, chosen, workers, on_step)
+        replies = advise(study, chosen, workers, _named(on_step, "feedback: step"))
         write_json(folder / "feedback.json", [vars(reply) for reply in replies])
-    html = render(study, chosen, replies)
+    sure: list[Confidence] = []
+    if draws and chosen:
+        sure = front_confidence(study, draws, workers, _named(on_step, "draws: member"))
+        write_json(folder / "confidence.json", [vars(member) for member in sure])
+    html = render(study, chosen, replies, sure)
     (folder / "report.html").write_text(html, encoding="utf-8")
     names = ["report.html", "pareto.csv", "pareto.json", "designs.csv"]
     return {
@@ -68,7 +76,18 @@ def write_report(
     }
 
 
-def render(study: Study, chosen: Sequence[Pick], replies: Sequence[Feedback]) -> str:
+def _named(
+    on_step: Callable[[str, int, int], None] | None, what: str
+) -> Callable[[int, int], None] | None:
+    return None if on_step is None else lambda done, wanted: on_step(what, done, wanted)
+
+
+def render(
+    study: Study,
+    chosen: Sequence[Pick],
+    replies: Sequence[Feedback],
+    sure: Sequence[Confidence] = (),
+) -> str:
     """The page as HTML, complete in itself (no network needed to read it)."""
     import jinja2
 
@@ -95,6 +114,7 @@ def render(study: Study, chosen: Sequence[Pick], replies: Sequence[Feedback]) ->
         experiment=study.experiment,
         picks=chosen,
         replies=replies,
+        sure=sure,
         plots=plots,
         volumes=volumes_of(study.outcomes),
         cheapest=cheapest_by_volume(study),

@@ -17,6 +17,7 @@ from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
 from dse.hardware.library import load_spec
 from dse.schema import Strict, read_yaml, validate
+from dse.technology import load_technology
 
 
 class Choices(Strict):
@@ -69,7 +70,27 @@ class Range(Strict):
         return tuple(float(f"{value:.6g}") for value in raw)
 
 
-Parameter = Annotated[Choices | Ladder | Range, Field(union_mode="left_to_right")]
+class LineNodes(Strict):
+    """The nodes of a production line (``jasm1``, ``rapidus`` ...), coarsest first."""
+
+    line: str
+
+    @field_validator("line")
+    @classmethod
+    def _known(cls, line: str) -> str:
+        lines = load_technology().lines
+        if line not in lines:
+            raise ValueError(f"unknown line {line!r}; use one of: {', '.join(lines)}")
+        return line
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return tuple(
+            f"{n}nm" for n in sorted(load_technology().lines[self.line].nodes, reverse=True)
+        )
+
+
+Parameter = Annotated[Choices | Ladder | Range | LineNodes, Field(union_mode="left_to_right")]
 
 
 class Objective(Strict):

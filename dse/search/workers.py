@@ -7,15 +7,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
+from typing import TypeVar
 
 from dse.errors import RunError
 from dse.evaluation.design import Value
 from dse.search.candidate import Outcome, run_candidate
 from dse.search.experiment import Experiment
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class Workers:
@@ -47,9 +51,16 @@ class Workers:
         Raises:
             RunError: a worker process died.
         """
-        jobs = [(self.experiment, design) for design in designs]
+        yield from self.run(timed, [(self.experiment, design) for design in designs])
+
+    def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """Results of a module-level ``function`` in the order they finish.
+
+        Raises:
+            RunError: a worker process died.
+        """
         if self.count == 1:
-            yield from map(timed, jobs)
+            yield from map(function, jobs)
             return
         if not jobs:
             return
@@ -60,9 +71,7 @@ class Workers:
                 initializer=_start_worker,
                 initargs=(os.getpid(),),
             )
-        futures: list[Future[tuple[Outcome, float]]] = [
-            self._pool.submit(timed, job) for job in jobs
-        ]
+        futures = [self._pool.submit(function, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -176,11 +176,11 @@ EXPERIMENT = """
 schema_version: 1
 name: tiny
 app: wearable_kws
-chip: edge_vision
+chip: gap9
 parameters:
   chip.node: {ladder: [28nm, 16nm, 7nm]}
-  chip.f_hz: {ladder: [2.0e+8, 4.0e+8]}
-  model.keyword.precision: {choices: [w8a8, w8a16]}
+  chip.f_hz: {ladder: [1.0e+8, 2.0e+8]}
+  model.keyword.precision: {choices: [w8a8, w4a8]}
 objectives: [{metric: average_power_w}, {metric: unit_cost_usd}]
 population: 4
 batch: 4
@@ -220,3 +220,17 @@ def test_report_from_a_storage(run: Run, experiment: Path, tmp_path: Path) -> No
     assert {json.dumps(m["parameters"]) for m in front} == {
         json.dumps(m["values"]) for m in ran.json["pareto"]
     }
+
+
+def test_uncertainty_lines_and_node_plot(run: Run, experiment: Path, tmp_path: Path) -> None:
+    base = ("simulate", "resnet8", "--chip", "edge_vision", "--json")
+    found = run(*base, "--uncertainty", "6").json["uncertainty"]
+    assert found["bands"]["energy_j"]["low"] < found["bands"]["energy_j"]["high"]
+    rapidus = run("nodes", "--line", "rapidus", "--plot", "n.html", "--json").json
+    assert [row["name"] for row in rapidus["nodes"]] == ["2nm"]
+    assert {"jasm1", "jasm2", "rapidus", "tsmc", "samsung"} <= {x["name"] for x in rapidus["lines"]}
+    assert (tmp_path / "n.html").stat().st_size > 1000
+    experiment.write_text(EXPERIMENT.replace("{ladder: [28nm, 16nm, 7nm]}", "{line: jasm1}"))
+    swept = run("sweep", str(experiment), "--out", "line", "--workers", "1", "--json").json
+    nodes = {outcome["values"]["chip.node"] for outcome in swept["pareto"]}
+    assert nodes <= {"28nm", "22nm", "16nm", "12nm"}
