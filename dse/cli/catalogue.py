@@ -33,7 +33,7 @@ def templates(as_json: bool) -> None:
     _emit("templates", [_row(template) for template in list_templates()], as_json)
 
 
-def nodes(line: str | None, plot: str | None, as_json: bool) -> None:
+def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool) -> None:
     from dse.technology import load_technology
 
     lines = load_technology().lines
@@ -49,8 +49,14 @@ def nodes(line: str | None, plot: str | None, as_json: bool) -> None:
 
         plot_nodes(rows, plot)
     known = [_row(found) for found in lines.values()]
+    costs = _costs(volumes, [row["node_nm"] for row in rows]) if volumes else []
     if as_json:
-        print_json({"schema_version": SCHEMA_VERSION, "nodes": rows, "lines": known})
+        content = {"nodes": rows, "lines": known, **({"unit_cost": costs} if volumes else {})}
+        print_json({"schema_version": SCHEMA_VERSION, **content})
+        return
+    if costs:
+        print("unit cost, USD: 4 TMAC/s of int8 and 4 MiB of SRAM as a small NPU, without DRAM")
+        print_table(costs)
         return
     print("at nominal voltage, and at an equal clock; int8 MAC alone, SRAM of 128 KiB, 60 C")
     print_table([_node_line(row) for row in rows])
@@ -157,18 +163,52 @@ def _node(name: str) -> dict[str, Any] | None:
     node = parse_node(name)
     technology = load_technology()
     rows = [row for row in _node_rows() if row["node_nm"] == node]
-    facts = [
-        fact
-        for fact in (_row(f) for f in technology.facts())
-        if fact.get("node_nm") in (None, node)
-    ]
+    every = {*technology.nodes, *technology.validation_nodes}
+    facts = [f for f in map(_row, technology.facts()) if not _of_another_node(f, node, every)]
     return {"kind": "node", **(rows[0] if rows else {"name": f"{node}nm"}), "facts": facts}
+
+
+def _of_another_node(fact: dict[str, Any], node: int, nodes: set[int]) -> bool:
+    """Whether a fact belongs to one node, and that is not ``node``."""
+    last = str(fact["path"]).rpartition(".")[2]
+    return last.isdigit() and int(last) in nodes and int(last) != node
 
 
 def _node_rows() -> list[dict[str, Any]]:
     from dse.technology import load_technology
 
     return [{"name": f"{row['node_nm']}nm", **row} for row in load_technology().node_table()]
+
+
+def _costs(volumes: str, nodes: list[int]) -> list[dict[str, Any]]:
+    """The same small die at every node, with the parts of its unit cost, by volume."""
+    from dse.technology import load_technology
+    from dse.technology.table import unit_cost_by_node
+
+    out: list[dict[str, Any]] = []
+    for text in volumes.split(","):
+        try:
+            volume = float(text)
+        except ValueError:
+            volume = 0.0
+        if not 0 < volume < float("inf"):
+            raise InputError(f"{text!r} is no volume", field="--volumes", mend="write 1e5,1e6,1e7")
+        found = unit_cost_by_node(
+            load_technology(), volume, macs_per_s=4e12, sram_bytes=4 * 2**20, nodes=tuple(nodes)
+        )
+        cheapest = min(found, key=lambda cost: cost.total_usd).node_nm
+        for cost in sorted(found, key=lambda c: -c.node_nm):
+            parts = {k: v for k, v in _row(cost).items() if k.endswith(("_usd", "_per_unit"))}
+            out.append(
+                {
+                    "volume": volume,
+                    "node": f"{cost.node_nm}nm",
+                    "unit_cost_usd": cost.total_usd,
+                    "cheapest": cost.node_nm == cheapest,
+                    **{name: value for name, value in parts.items() if name != "unit_cost_usd"},
+                }
+            )
+    return out
 
 
 def _node_line(row: dict[str, Any]) -> dict[str, Any]:

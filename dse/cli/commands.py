@@ -61,11 +61,17 @@ def chips(json: Json = False) -> None:
 @app.command("nodes")
 def nodes(
     line: Annotated[Optional[str], typer.Option(help="Only the nodes of a line: jasm1 ...")] = None,  # noqa: UP045
-    plot: Annotated[Optional[str], typer.Option(help="Write plots to this .html file.")] = None,  # noqa: UP045
+    plot: Annotated[Optional[str], typer.Option(help="Write plots to an .html file.")] = None,  # noqa: UP045
+    volumes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="N,N,...", help="Unit cost of one small die by node at these volumes."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the process nodes with energy, speed, area, leakage and cost."""
-    catalogue.nodes(line, plot, json)
+    catalogue.nodes(line, plot, volumes, json)
 
 
 @app.command("apps")

@@ -234,3 +234,19 @@ def test_uncertainty_lines_and_node_plot(run: Run, experiment: Path, tmp_path: P
     swept = run("sweep", str(experiment), "--out", "line", "--workers", "1", "--json").json
     nodes = {outcome["values"]["chip.node"] for outcome in swept["pareto"]}
     assert nodes <= {"28nm", "22nm", "16nm", "12nm"}
+
+
+def test_unit_cost_by_node_moves_with_volume(run: Run) -> None:
+    rows = run("nodes", "--volumes", "1e5,1e6,1e7", "--json").json["unit_cost"]
+    cheapest = {row["volume"]: row["node"] for row in rows if row["cheapest"]}
+    assert cheapest[1e5] == "28nm"
+    assert cheapest[1e7] in ("16nm", "12nm")
+    for row in rows:
+        parts = [v for k, v in row.items() if k.endswith(("_usd", "_per_unit"))]
+        assert sum(parts) - row["unit_cost_usd"] == pytest.approx(row["unit_cost_usd"])
+
+
+def test_show_node_has_its_own_facts_with_sources(run: Run) -> None:
+    facts = run("show", "5nm", "--json").json["facts"]
+    assert all(fact["source"] and fact["status"] for fact in facts)
+    assert not any(fact["path"].endswith(".28") for fact in facts)
