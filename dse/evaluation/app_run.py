@@ -107,6 +107,7 @@ def evaluate_app(
     record = _common(record, app, loads, rows, chip)
     reasons = [
         *(f"stream {v.stream}: {v.reason}" for v in _verdicts(loads) if not v.passes),
+        *_crowded(loads, chip),
         *_overload(usage),
         *_late(rows, loads, chip, timeline),
         *_over_budget(app, record),
@@ -137,7 +138,8 @@ def _load(
         dynamic = roofline_energy_j(workload, chip, cores) - chip.mapping_static_w * latency
         joules = dict.fromkeys(("npu", "die", "die_dram"), dynamic)
         return _Load(stream, workload, None, rate, latency, cores, moved, joules, verdict)
-    program = map_network(workload, mapped_on, objective, cores=cores)
+    shared = len(app.streams) > 1
+    program = map_network(workload, mapped_on, objective, cores=cores, shared=shared)
     return _Load(
         stream,
         workload,
@@ -310,6 +312,23 @@ def _row(load: _Load, name: str, stats: Mapping[str, TaskStats], chip: Chip) -> 
         quality_margin=verdict.margin,
         meets_deadline=meets,
     )
+
+
+def _crowded(loads: Sequence[_Load], chip: Chip) -> list[str]:
+    """On-chip memories that the weights of all networks together overfill."""
+    programs = {load.program.name: load.program for load in loads if load.program}
+    rooms = {
+        name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links
+    } | {"buffer": float(chip.buffer.capacity_bytes * chip.cores)}
+    reasons = []
+    for name, room in rooms.items():
+        need = sum(program.resident_bytes.get(name, 0.0) for program in programs.values())
+        if need > room:
+            reasons.append(
+                f"{name}: the weights of all streams need {need:.3g} bytes, "
+                f"{need / room - 1.0:.0%} more than its {room:.3g}"
+            )
+    return reasons
 
 
 def _overload(usage: Mapping[str, float]) -> list[str]:

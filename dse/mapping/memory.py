@@ -100,13 +100,22 @@ def lifetimes(workload: Workload) -> dict[str, Lifetime]:
     }
 
 
-def plan_memory(workload: Workload, chip: Chip, share: float = 0.0, cores: int = 1) -> MemoryPlan:
+def plan_memory(
+    workload: Workload,
+    chip: Chip,
+    share: float = 0.0,
+    cores: int = 1,
+    *,
+    shared: bool = False,
+) -> MemoryPlan:
     """Where everything lives.
 
     Args:
         share: part of the buffer that keeps tensors (chips with DRAM and without L2 only).
         cores: cores the network is split over; what stays in their buffers is taken as spread
             evenly.
+        shared: whether other networks run on the chip too. Then no weights stay in the L2 or buffer
+            from one inference to the next (the others need the room) unless there is no DRAM.
 
     Raises:
         UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
@@ -123,7 +132,7 @@ def plan_memory(workload: Workload, chip: Chip, share: float = 0.0, cores: int =
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak = max(live, default=0.0)
-    weights, resident = _place_weights(workload, chip, store, capacity - peak, dram)
+    weights, resident = _place_weights(workload, chip, store, capacity - peak, dram, shared)
     places: dict[str, Home] = {name: store if name in kept else "dram" for name in lives}
     in_store = resident.get(store, 0.0)
     if store == "l2":
@@ -251,10 +260,11 @@ def _keep_all(
 
 
 def _place_weights(
-    workload: Workload, chip: Chip, store: Home, left: float, dram: bool
+    workload: Workload, chip: Chip, store: Home, left: float, dram: bool, shared: bool
 ) -> tuple[dict[str, Home], dict[str, float]]:
-    """Home of every stored tensor, the biggest first into NVM and then into the store.
+    """Home of every stored tensor, the biggest first: into the store, the fastest, then into NVM.
 
+    On a chip that other networks share NVM comes first, and beside DRAM the store is not used.
     Tables come last: an inference reads a few rows of them, so keeping them saves little.
     """
     sizes: dict[str, tuple[float, str]] = {}
@@ -267,9 +277,12 @@ def _place_weights(
         for name in tables_of(layer, workload):
             tables[name] = (float(workload.tensors[name].bytes), layer.name)
     room: dict[Home, float] = {}
+    if not shared:
+        room[store] = left
     if has_link(chip, "nvm"):
         room["nvm"] = chip.links["nvm"].capacity_bytes
-    room[store] = left
+    if shared and not dram:
+        room[store] = left
     places: dict[str, Home] = {}
     taken: dict[str, float] = {}
 
@@ -284,7 +297,7 @@ def _place_weights(
         elif dram:
             home = "dram"
         else:
-            free = max(room.values())
+            free = max(room.values(), default=0.0)
             raise UnmappableError(
                 f"layer {layer_name}: its weights need {need:.0f} bytes, "
                 f"{free:.0f} are left on the chip, which has no DRAM",

@@ -28,12 +28,18 @@ BOTTLENECKS = dict(zip(ENGINES, ("compute", "vector", "buffer port", "dma", "hos
 
 
 def map_network(
-    workload: Workload, chip: Chip, objective: Objective = "edp", *, cores: int = 1
+    workload: Workload,
+    chip: Chip,
+    objective: Objective = "edp",
+    *,
+    cores: int = 1,
+    shared: bool = False,
 ) -> Program:
     """One inference of a network: its layers mapped one by one under the best memory plan.
 
     Several memory plans are tried (see :data:`SHARES`) and the best by ``objective`` is kept. Each
-    layer is mapped for the same objective on its own: the sum of best layers.
+    layer is mapped for the same objective on its own: the sum of best layers. ``shared`` says that
+    other networks run on the chip too, see :func:`plan_memory`.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
@@ -45,7 +51,7 @@ def map_network(
     seen: list[MemoryPlan] = []
     for share in _shares(chip, cores):
         try:
-            plan = plan_memory(workload, chip, share, cores)
+            plan = plan_memory(workload, chip, share, cores, shared=shared)
             if plan in seen:
                 continue
             seen.append(plan)

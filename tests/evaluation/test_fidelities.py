@@ -105,3 +105,17 @@ def test_precision_costs_what_it_costs() -> None:
     assert sixteen.energy_j is not None
     assert sixteen.latency_s > 2 * eight.latency_s
     assert sixteen.energy_j > eight.energy_j
+
+
+def test_networks_that_share_a_chip_do_not_share_its_memory_twice() -> None:
+    """Beside DRAM no weights stay between inferences; without it all must fit together."""
+    app = dse.load_app("factory_inspection")
+    shared = dse.simulate(app, dse.load_chip("edge_vision"))
+    assert all(", 0 weight" in note or "and 0 weight" in note for note in shared.notes), (
+        shared.notes
+    )
+    small = dse.load_chip("gap9", None, l2__bytes=65536, nvm__bytes=120000)
+    wearable = dse.load_app("wearable_kws")
+    crowded = dse.simulate(wearable, small)
+    assert crowded.feasible is False
+    assert any("nvm" in reason or "l2" in reason for reason in crowded.reasons)
