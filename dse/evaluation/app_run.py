@@ -16,7 +16,7 @@ from dse.evaluation.model_run import link_totals
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip
-from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
+from dse.mapping.bounds import roofline
 from dse.mapping.mapper import Objective
 from dse.mapping.network import energy_breakdown_j, map_network
 from dse.mapping.schedule import Program, program_latency_s
@@ -133,11 +133,10 @@ def _load(
     )
     rate = stream_rate_hz(app, stream)
     if fidelity == "roofline":
-        latency = roofline_latency_s(workload, chip, cores)
-        moved = {"dram": sum(external_bytes(workload, chip, cores))}
-        dynamic = roofline_energy_j(workload, chip, cores) - chip.mapping_static_w * latency
-        joules = dict.fromkeys(("npu", "die", "die_dram"), dynamic)
-        return _Load(stream, workload, None, rate, latency, cores, moved, joules, verdict)
+        bound = roofline(workload, chip, cores)
+        moved = {"dram": bound.dram_bytes}
+        joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
+        return _Load(stream, workload, None, rate, bound.latency_s, cores, moved, joules, verdict)
     shared = len(app.streams) > 1
     program = map_network(workload, mapped_on, objective, cores=cores, shared=shared)
     return _Load(

@@ -20,7 +20,7 @@ from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.bounds import external_bytes, roofline_energy_j, roofline_latency_s
+from dse.mapping.bounds import roofline
 from dse.mapping.network import energy_breakdown_j, layer_rows, map_network
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
 from dse.quality import Quality, quality
@@ -217,12 +217,9 @@ def link_totals(program: Program) -> dict[str, float]:
 
 def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> Evaluation:
     """The network-level bounds; layer rows carry nothing but their MACs."""
-    latency = roofline_latency_s(workload, chip, terms.cores)
-    energy = roofline_energy_j(workload, chip, terms.cores)
-    moved = sum(external_bytes(workload, chip, terms.cores))
-    use = {"compute": workload.macs / (chip.peak_macs_per_s * latency)}
-    if moved:
-        use["dram"] = moved / (chip.links["dram"].bytes_per_s * latency)
+    bound = roofline(workload, chip, terms.cores)
+    latency, energy = bound.latency_s, bound.energy_j
+    use = {"compute": bound.compute_s / latency, "dram": bound.link_s / latency}
     rows = tuple(
         LayerRow(layer.name, layer.op, layer.macs, 0.0, 0.0, 0.0, 0.0, "bound", {})
         for layer in workload.layers
@@ -234,8 +231,8 @@ def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> 
         average_power_w=energy / latency,
         by_scope=scope_table(chip, {"die_dram": energy, "module": energy}, {}, latency),
         throughput_per_s=1.0 / latency,
-        utilization=use["compute"],
-        dram_bytes=moved,
+        utilization=workload.macs / (chip.peak_macs_per_s * latency),
+        dram_bytes=bound.dram_bytes,
         resource_utilization=use,
         bottleneck=max(use, key=lambda name: use[name]),
         layers=rows,

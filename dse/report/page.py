@@ -119,7 +119,7 @@ def render(
         volumes=volumes_of(study.outcomes),
         cheapest=cheapest_by_volume(study),
         spans=cheapest_spans(study),
-        front=[front_line(outcome, study.experiment) for outcome in study.front],
+        front=front_lines(study),
         columns=front_columns(study.experiment),
         failures=failure_counts(study.outcomes),
         label=label,
@@ -146,7 +146,15 @@ def three(value: Any) -> str:
 
 def front_columns(experiment: Experiment) -> list[str]:
     """Columns of the front table: objectives, then the parameters that vary."""
-    return [o.metric for o in experiment.objectives] + list(experiment.parameters)
+    return [*(o.metric for o in experiment.objectives), *experiment.parameters, "equal designs"]
+
+
+def front_lines(study: Study) -> list[list[Any]]:
+    """One line per distinct point of the front; the last cell counts designs that tie with it."""
+    ties: dict[tuple[float, ...], list[Outcome]] = {}
+    for outcome in study.front:
+        ties.setdefault(outcome.objectives or (), []).append(outcome)
+    return [[*front_line(found[0], study.experiment), len(found)] for found in ties.values()]
 
 
 def front_line(outcome: Outcome, experiment: Experiment) -> list[Any]:
