@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -105,6 +106,9 @@ def read_storage(url: str) -> tuple[Experiment, list[Outcome]]:
     Raises:
         InputError: no storage, or none that this package wrote.
     """
+    file = url.removeprefix("sqlite:///")
+    if file != url and not Path(file).is_file():
+        raise InputError("there is no such database", file=url, mend="check the path")
     storage = open_storage(url)
     try:
         names = optuna.get_all_study_names(storage)

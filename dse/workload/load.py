@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dse.errors import InputError
+from dse.files import nearest
 from dse.schema import digest
 from dse.workload.graph import Graph
 from dse.workload.layer import Layer, Tensor
@@ -101,8 +102,12 @@ def _sizes(request: Request, bindings: Mapping[str, int]) -> dict[str, int | tup
         elif re.fullmatch(r"-?\d+", text):
             sizes[key] = int(text)
         else:
+            known = ("width", "res", "batch", *PRECISION_KEYS)
             raise InputError(
-                f"{key}={text} is not a whole number", field=key, mend=f"write {key}=224"
+                f"{key}={text} sets nothing",
+                field=key,
+                mend=f"use {', '.join(known)}, or a symbol of the graph with a whole number"
+                + nearest(key, list(known)),
             )
     for key, value in bindings.items():
         if isinstance(value, bool) or not isinstance(value, (int, tuple)):
