@@ -269,12 +269,12 @@ def _alignment(array: Array, nest: LoopNest) -> Factors:
     """
     multiples = dict(array.align)
     packed = any("C" in axis.dims and {"FX", "FY"} & set(axis.dims) for axis in array.axes)
-    if packed and multiples.get("C", 1) > nest.C:
-        multiples.pop("C")
     if nest.depthwise and array.depthwise == "diagonal":
         channels = multiples.pop("C", 1)
         multiples.pop("K", None)
         multiples["G"] = math.lcm(channels, multiples.get("G", 1))
+    elif packed and multiples.get("C", 1) > nest.C:
+        multiples.pop("C")
     return tuple(multiples.get(d, 1) for d in DIMS)
 
 

@@ -268,3 +268,17 @@ def test_three_order_classes_are_all_orders(layer: Any, data: st.DataObject) -> 
     classes = np.array([traffic(loops) for loops in orders])
     for order in itertools.permutations(cut):
         assert (classes <= traffic((*rest, *order)) + 1e-9).all(axis=1).any()
+
+
+def test_groups_on_the_diagonal_keep_the_alignment_of_channels() -> None:
+    """A case the long run found: image mode is for few channels, not for depthwise groups."""
+    layer = make_layer(G=2, OX=3)
+    chip = make_chip(
+        2, 2, row_dims=("C", "FY", "FX"), depthwise="diagonal", align={"C": 4}
+    )  # fmt: skip
+    assert layer.nest is not None
+    problem = pack(layer, chip, Homes(), 1e6, layer.nest.sizes, 1)
+    assert problem.align.tolist() == [4, 1, 1, 1, 1, 1]
+    assert (
+        pack(make_layer(C=3, FX=3), chip, Homes(), 1e6, (1, 1, 1, 3, 1, 1, 1, 3), 1).align[3] == 1
+    )
