@@ -7,7 +7,7 @@ does not implement runs in the cheapest implemented pair that holds both values 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from dse.errors import InputError
 
@@ -106,8 +106,3 @@ def _all_served(
             if key is not None:
                 out.append(((weights, activations), key))
     return tuple(out)
-
-
-def widest(formats: Iterable[str]) -> str:
-    """The format with the most bits in all."""
-    return max(formats, key=lambda name: sum(_SHAPE[name]))

@@ -24,21 +24,6 @@ STANDARD = ("", "ai.onnx")
 ROUNDS = 12
 
 
-def read_proto(path: Path) -> onnx.ModelProto:
-    """The model in a file, without external data.
-
-    Raises:
-        InputError: missing, unreadable, not ONNX, or cut short.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror or error})", file=path, mend="check the path"
-        ) from None
-    return parse_proto(data, path)
-
-
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
     """The model in ``data``; ``path`` is for errors.
 

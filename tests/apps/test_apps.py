@@ -58,7 +58,8 @@ FOUND = Quality("top1", True, 75.0, 0.7, 1.2, "ptq", 5, "measured", ("x",), "rea
 def test_margins(floor: dict[str, object], margin: float) -> None:
     verdict = judge_quality("s", QualityFloor.model_validate({"metric": "top1", **floor}), FOUND)
     assert verdict.margin == pytest.approx(margin, abs=1e-9)
-    assert verdict.passes == (margin >= -1e-12) or abs(margin) < 1e-9
+    if abs(margin) > 1e-9:  # exactly at the floor rounding decides
+        assert verdict.passes == (margin > 0)
     assert (verdict.reason is None) == verdict.passes
 
 

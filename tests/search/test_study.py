@@ -11,7 +11,6 @@ import pytest
 from dse.errors import InputError
 from dse.report import write_report
 from dse.search import Experiment, StudyFolder, StudyResult, explore, front_of, sweep
-from dse.search import explore as explore_module
 from dse.search.candidate import Outcome
 from dse.search.experiment import Constraint, Range
 from dse.search.folder import LOG
@@ -163,7 +162,3 @@ def test_constraints_and_ranges() -> None:
     assert limit.excess(9.0) < 0
     assert limit.excess(None) == float("inf")
     assert Range(low=1, high=8, steps=4, log=True).values == (1.0, 2.0, 4.0, 8.0)
-
-
-def test_explore_is_exported() -> None:
-    assert callable(explore_module)
