@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
-from zoo_catalog import NETWORKS
-from zoo_graph import Recipe, export_graph
+from zoo_build import GraphBuilder, bound
 from zoo_measure import (
     GraphFault,
     count_macs,
@@ -28,11 +28,17 @@ from zoo_measure import (
     op_counts,
     runs,
 )
+from zoo_written import WRITTEN
+
+if TYPE_CHECKING:
+    from zoo_graph import Recipe
 
 FOLDER = Path(__file__).resolve().parent
 MANIFEST = FOLDER / "manifest.yaml"
 #: Graphs above this many multiply-accumulates are loaded but not run at their own size.
 RUN_LIMIT_MACS = 5e9
+#: Graphs with more parameters are not run either: they are filled when they run (4 bytes each).
+RUN_LIMIT_PARAMS = 3e8
 
 
 def export(name: str, recipe: Recipe) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def export(name: str, recipe: Recipe) -> dict[str, Any]:
     Raises:
         GraphFault: if the graph does not load or its shapes are not all known.
     """
+    from zoo_graph import export_graph  # torch
+
     model, params = export_graph(name, recipe)
     onnx.checker.check_model(model, full_check=True)
     if not runs(model, execute=count_macs(model) < RUN_LIMIT_MACS):
@@ -48,6 +56,25 @@ def export(name: str, recipe: Recipe) -> dict[str, Any]:
     data = model.SerializeToString(deterministic=True)
     (FOLDER / f"{name}.onnx").write_bytes(data)
     return {"params": params, **figures(model), "bytes": len(data)}
+
+
+def write(name: str, builder: GraphBuilder) -> dict[str, Any]:
+    """Writes ``NAME.onnx`` from a graph built operator by operator and returns its figures.
+
+    Raises:
+        GraphFault: if the graph does not load or its shapes are not all known.
+    """
+    model = builder.model()
+    fixed = bound(model, builder.defaults)
+    onnx.checker.check_model(model)
+    onnx.checker.check_model(fixed, full_check=True)
+    small = builder.params < RUN_LIMIT_PARAMS and count_macs(fixed) < RUN_LIMIT_MACS
+    if not runs(fixed, execute=small):
+        raise GraphFault(f"{name}: ONNX Runtime computes other shapes than those inferred")
+    data = model.SerializeToString(deterministic=True)
+    (FOLDER / f"{name}.onnx").write_bytes(data)
+    symbols = {"symbols": dict(builder.defaults)} if builder.defaults else {}
+    return {"params": builder.params, **symbols, **figures(fixed), "bytes": len(data)}
 
 
 def measure_shipped(file: str) -> dict[str, Any]:
@@ -66,11 +93,16 @@ def figures(model: onnx.ModelProto) -> dict[str, Any]:
     kinds = {k: n for k, n in sorted(op_counts(model).items()) if k != "ConstantOfShape"}
     return {
         "macs": count_macs(model),
-        "inputs": {name: one_line(shape) for name, shape in inputs.items()},
+        "inputs": {name: one_line(shape) for name, shape in without_layers(inputs).items()},
         "resizable": resizes(model, inputs),
         "opset": max(o.version for o in model.opset_import if not o.domain),
         "operators": kinds,
     }
+
+
+def without_layers(inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """``inputs``; those that differ by the number of their layer only are one, ``past.*.key``."""
+    return {re.sub(r"\.\d+\.", ".*.", name): shape for name, shape in inputs.items()}
 
 
 def one_line(shape: tuple[int, ...]) -> CommentedSeq:
@@ -88,7 +120,8 @@ def resizes(model: onnx.ModelProto, inputs: dict[str, tuple[int, ...]]) -> bool:
     height, width = shapes[0][2:]
     small = aligned(height / 2), aligned(width / 2)
     large = aligned(1.5 * height), aligned(1.5 * width)
-    return is_resizable(model, *small, execute=True) and is_resizable(model, *large, execute=False)
+    light = count_macs(model) < RUN_LIMIT_MACS * 4  # half the size is a quarter of the work
+    return is_resizable(model, *small, execute=light) and is_resizable(model, *large, execute=False)
 
 
 def aligned(size: float) -> int:
@@ -114,11 +147,15 @@ def main() -> int:
         file: str = entries[name]["file"]
         if file.startswith("onnx:"):
             measured = measure_shipped(file)
-        elif name in NETWORKS:
-            measured = export(name, NETWORKS[name])
+        elif name in WRITTEN:
+            measured = write(name, WRITTEN[name](name))
         else:
-            print(f"zoo_catalog.py has no recipe for {name!r}", file=sys.stderr)
-            return 2
+            from zoo_catalog import NETWORKS  # torch, timm, transformers
+
+            if name not in NETWORKS:
+                print(f"no recipe for {name!r} in zoo_catalog.py, zoo_written.py", file=sys.stderr)
+                return 2
+            measured = export(name, NETWORKS[name])
         entries[name].update(measured)
         print(f"{name}: {measured['macs'] / 1e6:.3f} MMAC, {measured['bytes']} bytes", flush=True)
         with MANIFEST.open("w", encoding="utf-8") as stream:

@@ -13,8 +13,7 @@ import torch
 import zoo_dense as dense
 import zoo_networks as own
 from torch import nn
-from zoo_graph import Recipe
-from zoo_language import Decoder, DecoderShape, decoder_inputs
+from zoo_graph import Recipe, image
 
 
 def declare_torchvision_operators() -> None:
@@ -44,18 +43,20 @@ from torchvision import models as vision  # noqa: E402
 from transformers import (  # noqa: E402
     BertConfig,
     BertModel,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    RTDetrConfig,
+    RTDetrForObjectDetection,
+    RTDetrResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
     WhisperConfig,
     WhisperModel,
 )
+from zoo_vision import VISION  # noqa: E402
 
 set_fused_attn(False)
-
-
-def image(height: int, width: int | None = None) -> dict[str, tuple[int, ...]]:
-    """One RGB image, ``height`` x ``width`` (square by default)."""
-    return {"image": (1, 3, height, width or height)}
 
 
 def deeplabv3_mobilenet() -> nn.Module:
@@ -139,18 +140,49 @@ class FirstOutput(nn.Module):
         return self.network(x, return_dict=False)[0]
 
 
-LLAMA_1B = DecoderShape(16, 2048, 8192, 32, 8, 128256, tied=True)
-TINYLLAMA = DecoderShape(22, 2048, 5632, 32, 4, 32000, tied=False)
-QWEN2_05B = DecoderShape(24, 896, 4864, 14, 2, 151936, tied=True, qkv_bias=True)
-
-
-def decoder(shape: DecoderShape, tokens: int, cached: int) -> Recipe:
-    """Recipe of a language model step; see :class:`zoo_language.Decoder`."""
-    return Recipe(
-        partial(Decoder, shape, tokens, cached),
-        decoder_inputs(shape, tokens, cached),
-        integers=frozenset({"tokens"}),
+def depth_anything_s() -> nn.Module:
+    """Depth Anything small: DINOv2-S/14 and a DPT head of 64 channels."""
+    backbone = Dinov2Config(
+        hidden_size=384,
+        num_hidden_layers=12,
+        num_attention_heads=6,
+        image_size=518,
+        patch_size=14,
+        out_features=["stage9", "stage10", "stage11", "stage12"],
+        reshape_hidden_states=False,
     )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=384,
+        neck_hidden_sizes=[48, 96, 192, 384],
+        fusion_hidden_size=64,
+        attn_implementation="eager",
+    )
+    return FirstOutput(DepthAnythingForDepthEstimation(config))
+
+
+def rtdetr_r18() -> nn.Module:
+    """RT-DETR on ResNet-18: hybrid encoder, three decoder layers of 300 queries, 80 classes."""
+    backbone = RTDetrResNetConfig(
+        hidden_sizes=[64, 128, 256, 512],
+        depths=[2, 2, 2, 2],
+        layer_type="basic",
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    config = RTDetrConfig(
+        backbone_config=backbone,
+        encoder_in_channels=[128, 256, 512],
+        hidden_expansion=0.5,
+        decoder_layers=3,
+        anchor_image_size=[640, 640],
+        attn_implementation="eager",
+    )
+    network = RTDetrForObjectDetection(config)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child).__name__ == "RTDetrFrozenBatchNorm2d":
+                module.add_module(name, nn.BatchNorm2d(child.weight.numel()))
+    return FirstOutput(network)
 
 
 def scaled(stem: str, width: float) -> str:
@@ -159,6 +191,7 @@ def scaled(stem: str, width: float) -> str:
 
 
 NETWORKS: dict[str, Recipe] = {
+    **VISION,
     **{
         scaled("mobilenetv1", w): Recipe(partial(own.mobilenet_v1, w), image(224))
         for w in (1.0, 0.75, 0.5, 0.25)
@@ -175,6 +208,8 @@ NETWORKS: dict[str, Recipe] = {
     "efficientnet_lite0": Recipe(
         partial(timm.create_model, "efficientnet_lite0"), image(224), fake=False
     ),
+    "depth_anything_s": Recipe(depth_anything_s, image(518), fake=False),
+    "rtdetr_r18": Recipe(rtdetr_r18, image(640), fake=False),
     "resnet18": Recipe(partial(vision.resnet18, weights=None), image(224)),
     "resnet50_v1.5": Recipe(partial(vision.resnet50, weights=None), image(224)),
     "deit_tiny": Recipe(
@@ -193,8 +228,4 @@ NETWORKS: dict[str, Recipe] = {
     "bert_tiny": Recipe(
         bert_tiny, {"tokens": (1, 128)}, integers=frozenset({"tokens"}), fake=False
     ),
-    "llama3.2_1b_decode": decoder(LLAMA_1B, 1, 512),
-    "llama3.2_1b_prefill": decoder(LLAMA_1B, 128, 0),
-    "tinyllama_1.1b_decode": decoder(TINYLLAMA, 1, 512),
-    "qwen2_0.5b_decode": decoder(QWEN2_05B, 1, 512),
 }

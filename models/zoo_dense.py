@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
 from zoo_networks import conv_bn_relu, mobilenet_v1_features
+
+#: Builds a convolution from input channels, output channels, kernel and (optional) stride.
+Spatial = Callable[..., nn.Sequential]
 
 
 def conv_silu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -19,13 +24,21 @@ def conv_silu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Seq
     )
 
 
+def separable_silu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Depthwise and 1x1 convolution, each with batch normalization and SiLU."""
+    depthwise = nn.Conv2d(inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False)
+    return nn.Sequential(
+        depthwise, nn.BatchNorm2d(inputs), nn.SiLU(), *conv_silu(inputs, outputs, 1)
+    )
+
+
 class Bottleneck(nn.Module):
     """1x1 and 3x3 convolution, with a residual if ``shortcut``."""
 
-    def __init__(self, channels: int, shortcut: bool) -> None:
+    def __init__(self, channels: int, shortcut: bool, spatial: Spatial = conv_silu) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            conv_silu(channels, channels, 1), conv_silu(channels, channels, 3)
+            conv_silu(channels, channels, 1), spatial(channels, channels, 3)
         )
         self.shortcut = shortcut
 
@@ -38,12 +51,19 @@ class Bottleneck(nn.Module):
 class CrossStage(nn.Module):
     """Cross-stage partial block: half the channels pass ``depth`` bottlenecks."""
 
-    def __init__(self, inputs: int, outputs: int, depth: int, shortcut: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        depth: int,
+        shortcut: bool = True,
+        spatial: Spatial = conv_silu,
+    ) -> None:
         super().__init__()
         half = outputs // 2
         self.main = conv_silu(inputs, half, 1)
         self.side = conv_silu(inputs, half, 1)
-        self.blocks = nn.Sequential(*(Bottleneck(half, shortcut) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Bottleneck(half, shortcut, spatial) for _ in range(depth)))
         self.join = conv_silu(2 * half, outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,11 +89,11 @@ class PyramidPooling(nn.Module):
 class DetectionHead(nn.Module):
     """Decoupled head of one scale: box (4), objectness (1) and class scores."""
 
-    def __init__(self, inputs: int, width: int, classes: int) -> None:
+    def __init__(self, inputs: int, width: int, classes: int, spatial: Spatial = conv_silu) -> None:
         super().__init__()
         self.stem = conv_silu(inputs, width, 1)
-        self.class_tower = nn.Sequential(conv_silu(width, width, 3), conv_silu(width, width, 3))
-        self.box_tower = nn.Sequential(conv_silu(width, width, 3), conv_silu(width, width, 3))
+        self.class_tower = nn.Sequential(spatial(width, width, 3), spatial(width, width, 3))
+        self.box_tower = nn.Sequential(spatial(width, width, 3), spatial(width, width, 3))
         self.scores = nn.Conv2d(width, classes, 1)
         self.box = nn.Conv2d(width, 4, 1)
         self.objectness = nn.Conv2d(width, 1, 1)
@@ -93,30 +113,38 @@ class YoloX(nn.Module):
         width: channels of the first stage (32 in YOLOX-s).
         depth: bottlenecks of a short stage (1 in YOLOX-s).
         classes: object classes.
+        spatial: builds the 3x3 convolutions after the first (separable in YOLOX-nano).
     """
 
-    def __init__(self, width: int = 32, depth: int = 1, classes: int = 80) -> None:
+    def __init__(
+        self, width: int = 32, depth: int = 1, classes: int = 80, spatial: Spatial = conv_silu
+    ) -> None:
         super().__init__()
         a, b, c, d = (width * n for n in (2, 4, 8, 16))
+        top = partial(CrossStage, depth=depth, shortcut=False, spatial=spatial)
         self.stem = conv_silu(12, width, 3)
-        self.stage2 = nn.Sequential(conv_silu(width, a, 3, 2), CrossStage(a, a, depth))
-        self.stage3 = nn.Sequential(conv_silu(a, b, 3, 2), CrossStage(b, b, 3 * depth))
-        self.stage4 = nn.Sequential(conv_silu(b, c, 3, 2), CrossStage(c, c, 3 * depth))
-        self.stage5 = nn.Sequential(
-            conv_silu(c, d, 3, 2), PyramidPooling(d), CrossStage(d, d, depth, shortcut=False)
+        self.stage2 = nn.Sequential(
+            spatial(width, a, 3, 2), CrossStage(a, a, depth, spatial=spatial)
         )
+        self.stage3 = nn.Sequential(
+            spatial(a, b, 3, 2), CrossStage(b, b, 3 * depth, spatial=spatial)
+        )
+        self.stage4 = nn.Sequential(
+            spatial(b, c, 3, 2), CrossStage(c, c, 3 * depth, spatial=spatial)
+        )
+        self.stage5 = nn.Sequential(spatial(c, d, 3, 2), PyramidPooling(d), top(d, d))
         self.lateral5 = conv_silu(d, c, 1)
-        self.top4 = CrossStage(2 * c, c, depth, shortcut=False)
+        self.top4 = top(2 * c, c)
         self.lateral4 = conv_silu(c, b, 1)
-        self.top3 = CrossStage(2 * b, b, depth, shortcut=False)
-        self.down3 = conv_silu(b, b, 3, 2)
-        self.bottom4 = CrossStage(2 * b, c, depth, shortcut=False)
-        self.down4 = conv_silu(c, c, 3, 2)
-        self.bottom5 = CrossStage(2 * c, d, depth, shortcut=False)
-        self.heads = nn.ModuleList(DetectionHead(n, b, classes) for n in (b, c, d))
+        self.top3 = top(2 * b, b)
+        self.down3 = spatial(b, b, 3, 2)
+        self.bottom4 = top(2 * b, c)
+        self.down4 = spatial(c, c, 3, 2)
+        self.bottom5 = top(2 * c, d)
+        self.heads = nn.ModuleList(DetectionHead(n, b, classes, spatial) for n in (b, c, d))
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Maps of 85 channels at strides 8, 16 and 32 of an image (N, 3, H, W)."""
+    def features(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Feature maps at strides 8, 16 and 32 of an image (N, 3, H, W)."""
         phases = [image[..., i::2, j::2] for j in (0, 1) for i in (0, 1)]
         p3 = self.stage3(self.stage2(self.stem(torch.cat(phases, dim=1))))
         p4 = self.stage4(p3)
@@ -126,24 +154,31 @@ class YoloX(nn.Module):
         up4 = functional.interpolate(lateral4, scale_factor=2.0)
         n3 = self.top3(torch.cat([up4, p3], dim=1))
         n4 = self.bottom4(torch.cat([self.down3(n3), lateral4], dim=1))
-        n5 = self.bottom5(torch.cat([self.down4(n4), lateral5], dim=1))
-        return tuple(head(n) for head, n in zip(self.heads, (n3, n4, n5), strict=True))
+        return n3, n4, self.bottom5(torch.cat([self.down4(n4), lateral5], dim=1))
+
+    def detections(self, features: Iterable[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """One raw map a scale."""
+        return tuple(head(n) for head, n in zip(self.heads, features, strict=True))
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Maps of 5 + classes channels at strides 8, 16 and 32 of an image (N, 3, H, W)."""
+        return self.detections(self.features(image))
 
 
 class FastDepth(nn.Module):
     """FastDepth (arXiv 1903.03273) before pruning: MobileNetV1 and five upsampling stages.
 
     The decoder stages are 5x5 depthwise and 1x1 convolutions with nearest upsampling; encoder
-    features are added at three resolutions.
+    features are added at three resolutions. ``width`` multiplies all channels.
     """
 
     #: Encoder blocks whose outputs (64, 128 and 256 channels) are added in the decoder.
     SKIPS = (1, 3, 5)
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        self.encoder = mobilenet_v1_features(1.0)
-        channels = (1024, 512, 256, 128, 64, 32)
+        self.encoder = mobilenet_v1_features(width)
+        channels = [int(c * width) for c in (1024, 512, 256, 128, 64, 32)]
         self.decoder = nn.ModuleList(
             nn.Sequential(conv_bn_relu(i, i, 5, 1, 2, groups=i), conv_bn_relu(i, o, 1))
             for i, o in itertools.pairwise(channels)

@@ -27,10 +27,17 @@ FILL = 0.02
 SCOPES = "pkg.torch.onnx.name_scopes"
 #: Prefix of the names inside the wrapping modules of the zoo, left out of the graphs.
 WRAPPER = "network."
+#: Attributes of convolutions and pooling that mean nothing when all their entries are these.
+NEUTRAL = {"strides": 1, "dilations": 1, "pads": 0}
+#: Graphs above this many bytes name their inner tensors by number.
+LONG_NAMES_BYTES = 200_000
 #: Operators that only change the layout of a weight.
 LAYOUT_OPS = frozenset(
     {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Cast", "Expand", "Gather"}
 )
+
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,11 @@ class Recipe:
         )
 
 
+def image(height: int, width: int | None = None, *, name: str = "image") -> dict[str, Shape]:
+    """One RGB image, ``height`` x ``width`` (square by default)."""
+    return {name: (1, 3, height, width or height)}
+
+
 def export_graph(name: str, recipe: Recipe) -> tuple[onnx.ModelProto, int]:
     """The weightless graph of one network and its number of trainable parameters."""
     if recipe.fake:
@@ -80,7 +92,10 @@ def export_graph(name: str, recipe: Recipe) -> tuple[onnx.ModelProto, int]:
     _remove_unused(graph)
     _rename(graph)
     _weights_as_nodes(graph, weights)
-    return _cleaned(model, name), params
+    proto = _cleaned(model, name)
+    if proto.ByteSize() > LONG_NAMES_BYTES:
+        _number_tensors(proto.graph)
+    return proto, params
 
 
 def _exported(recipe: Recipe) -> tuple[ir.Model, int]:
@@ -230,6 +245,10 @@ def _drop_neutral(graph: ir.Graph) -> None:
 
 
 def _is_true(value: ir.Value | None) -> bool:
+    """Whether a constant, or one that is only widened, holds nothing but true."""
+    maker = value.producer() if value is not None else None
+    if maker is not None and maker.op_type == "Expand":
+        value = maker.inputs[0]
     return (
         value is not None
         and value.const_value is not None
@@ -352,9 +371,13 @@ def _cleaned(model: ir.Model, name: str) -> onnx.ModelProto:
     del graph.quantization_annotation[:]
     proto.doc_string = graph.doc_string = proto.producer_version = ""
     proto.producer_name, graph.name = "models/export.py", name
+    version = next(o.version for o in proto.opset_import if not o.domain)
     for node in graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
+        _drop_defaults(node, version)
+        if node.name == node.output[0]:
+            node.name = ""  # readers call a node without a name after its first output
     for item in (*graph.input, *graph.output, *graph.initializer):
         item.doc_string = ""
         del item.metadata_props[:]
@@ -362,3 +385,35 @@ def _cleaned(model: ir.Model, name: str) -> onnx.ModelProto:
         if opset.domain and not any(n.domain == opset.domain for n in graph.node):
             proto.opset_import.remove(opset)
     return proto
+
+
+def _drop_defaults(node: onnx.NodeProto, opset: int) -> None:
+    """Removes the attributes that say what the operator does without them."""
+    if node.domain:
+        return
+    known = onnx.defs.get_schema(node.op_type, opset, "").attributes
+    kept = []
+    for attribute in node.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        default = known[attribute.name].default_value
+        same = bool(default.type) and onnx.helper.get_attribute_value(default) == value
+        neutral = attribute.name in NEUTRAL and set(value) == {NEUTRAL[attribute.name]}
+        if not same and not neutral:
+            kept.append(attribute)
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _number_tensors(graph: onnx.GraphProto) -> None:
+    """Renames inner tensors to ``t1``, ``t2`` ...; nodes keep (or take on) their names."""
+    kept = {v.name for v in (*graph.input, *graph.output)}
+    inner = [o for n in graph.node for o in n.output if o and o not in kept]
+    inner += [i.name for i in graph.initializer]
+    short = {name: f"t{index}" for index, name in enumerate(inner)}
+    for node in graph.node:
+        if node.op_type != "ConstantOfShape":
+            node.name = node.name or node.output[0]
+        node.input[:] = [short.get(name, name) for name in node.input]
+        node.output[:] = [short.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = short[tensor.name]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from dse.workload.layer import DIMS, FUNCTIONS, Layer, LoopNest, Tensor, Workload
 from dse.workload.precision import FORMAT_BITS, Precision, bits_of, parse_precision
+from dse.workload.sparsity import Sparsity
 
 if TYPE_CHECKING:
     from dse.workload.load import load_model
     from dse.workload.model import Model
     from dse.workload.table import layer_table
-    from dse.workload.zoo import ModelInfo, list_models
+    from dse.workload.zoo import ModelInfo, list_models, serving
 
 __all__ = [
     "DIMS",
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Precision",
+    "Sparsity",
     "Tensor",
     "Workload",
     "bits_of",
@@ -33,6 +35,7 @@ __all__ = [
     "list_models",
     "load_model",
     "parse_precision",
+    "serving",
 ]
 
 _LATER = {
@@ -40,6 +43,7 @@ _LATER = {
     "Model": "dse.workload.model",
     "layer_table": "dse.workload.table",
     "list_models": "dse.workload.zoo",
+    "serving": "dse.workload.zoo",
     "ModelInfo": "dse.workload.zoo",
 }
 

@@ -44,6 +44,8 @@ def fuse_composites(graph: Graph) -> Graph:
             continue
         cluster = _between(common[0], node, graph)
         kind = _kind(cluster)
+        if any(n.repeat != node.repeat for n in cluster):
+            continue
         if kind is None or any(n.name in gone for n in cluster) or not _closed(cluster, graph):
             continue
         cluster += _tail(cluster[-1], graph)
@@ -51,7 +53,14 @@ def fuse_composites(graph: Graph) -> Graph:
         names = tuple(n.name for n in cluster if n is not last)
         gone.update(n.name for n in cluster)
         replaced[last.name] = Node(
-            last.name, kind, "", (common[0],), last.outputs, {}, absorbed=names
+            last.name,
+            kind,
+            "",
+            (common[0],),
+            last.outputs,
+            {},
+            absorbed=names,
+            repeat=last.repeat,
         )
         lineage[last.outputs[0]] = [common[0], *lineage.get(common[0], [])][:REACH]
     if not replaced:
@@ -116,7 +125,8 @@ def _tail(last: Node, graph: Graph) -> list[Node]:
         if len(users) != 1 or users[0].op not in ("Mul", "Div") or users[0].domain:
             break
         if (
-            _sources(users[0], graph) != [last.outputs[0]]
+            users[0].repeat != last.repeat
+            or _sources(users[0], graph) != [last.outputs[0]]
             or users[0].inputs.count(last.outputs[0]) > 1
         ):
             break

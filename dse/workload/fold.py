@@ -36,7 +36,7 @@ def absorb(draft: Draft, ctx: Context, fates: dict[str, str]) -> None:
         if len(users) != 1 or users[0].name in fates:
             break
         node = users[0]
-        if not _folded(draft, node, tensor, ctx):
+        if node.repeat != draft.repeat or not _folded(draft, node, tensor, ctx):
             break
         fates.update(dict.fromkeys(node.absorbed, "folded"))
         is_view = node.op in _THROUGH
@@ -88,7 +88,9 @@ def _normalization(draft: Draft, node: Node, ctx: Context) -> bool:
     channels = ctx.graph.size(node.inputs[1], node)
     if not all(ctx.graph.is_const(name) for name in node.inputs[1:5]):
         return False
-    if draft.kind == "compute" and draft.linear and draft.channel_axis == 1:
+    rank = len(ctx.graph.shape(node.inputs[0], node))
+    along = draft.channel_axis is not None and draft.channel_axis % rank == 1
+    if draft.kind == "compute" and draft.linear and along and not draft.w_is_activation:
         if not draft.biases:
             _bias(draft, node.inputs[2], channels)
         return True
@@ -133,6 +135,10 @@ def _constant(draft: Draft, node: Node, tensor: str, other: str, ctx: Context) -
     if draft.linear:
         shifts = node.op in ("Add", "Sub", "Sum") and draft.kind == "compute"
         if shifts and not draft.biases:
+            _bias(draft, other, elements)
+        if draft.w_is_activation and elements > 1 and not shifts:
+            # there are no stored weights that could take a scale of every channel
+            draft.work(["mul"], draft.o_elements)
             _bias(draft, other, elements)
         return True
     draft.work(binary_functions(node, ctx), draft.o_elements)

@@ -13,10 +13,14 @@ import onnx
 from onnx import numpy_helper
 
 from dse.errors import InputError
-from dse.workload.values import evaluate
+from dse.workload.values import evaluate, sizes_of
 
 #: Constants with more elements than this are weights: their values are never looked at.
 VALUE_ELEMENTS = 4096
+#: Domain of the operators that stand for what a loop does around its body (see ``control``).
+LOOP_DOMAIN = "dse.loop"
+#: Operators with bodies, which read more than their inputs.
+CONTROL = frozenset({"If", "Loop", "Scan"})
 #: Operators whose result differs from run to run, so that constants do not fold through them.
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
@@ -28,7 +32,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. ``absorbed`` names further nodes that a composite stands for."""
+    """One operator.
+
+    ``absorbed`` names further nodes that a composite stands for; ``repeat`` is how often the node
+    runs in one inference (the trips of the loops that it was taken out of); ``proto`` is the
+    node of the file.
+    """
 
     name: str
     op: str
@@ -37,6 +46,8 @@ class Node:
     outputs: tuple[str, ...]
     attrs: dict[str, Any] = field(default_factory=dict, compare=False)
     absorbed: tuple[str, ...] = ()
+    repeat: int = 1
+    proto: onnx.NodeProto | None = field(default=None, compare=False, repr=False)
 
     def input(self, index: int) -> str | None:
         """Name of input ``index``; None if it is left out."""
@@ -101,8 +112,10 @@ class Graph:
         for node in self.nodes:
             if node.op in RANDOM or (not node.inputs and node.op != "Constant"):
                 continue
+            if node.domain == LOOP_DOMAIN or node.op in CONTROL:
+                continue
             reads = [name for name in node.inputs if name]
-            shape_only = node.op in ("Shape", "Size") and reads and reads[0] in self.shapes
+            shape_only = node.op in ("Shape", "Size") and reads
             if shape_only or all(name in known for name in reads):
                 known.update(filter(None, node.outputs))
         return frozenset(known)
@@ -158,15 +171,23 @@ class Graph:
         if shape is not None and math.prod(shape) > VALUE_ELEMENTS:
             return None
         if node.op in ("Shape", "Size"):
-            arrays: list[np.ndarray | None] = [
-                np.broadcast_to(np.False_, self.shapes[node.inputs[0]])
-            ]
-        else:
-            arrays = [self.value(i) if i else None for i in node.inputs]
-            missing = [i for i, a in zip(node.inputs, arrays, strict=True) if i and a is None]
-            if missing:
-                return None
+            seen = self.shapes.get(node.inputs[0])
+            return None if seen is None else sizes_of(node.op, seen, node.attrs)
+        arrays = [self.value(i) if i else None for i in node.inputs]
+        if any(i and a is None for i, a in zip(node.inputs, arrays, strict=True)):
+            return None
         return evaluate(node.op, arrays, node.attrs, self.opset)
+
+    def learn(self, name: str, kind: int, shape: Shape) -> None:
+        """Takes up the type (0 if unknown) and shape of a tensor."""
+        self.shapes[name] = shape
+        if kind:
+            self.types.setdefault(name, kind)
+
+    def forget_unknown_values(self) -> None:
+        """Lets values be computed again that could not be with the shapes known so far."""
+        for name in [n for n, value in self._values.items() if value is None]:
+            del self._values[name]
 
     def with_nodes(self, nodes: tuple[Node, ...]) -> Graph:
         """The same graph with other nodes (caches are rebuilt)."""
@@ -187,7 +208,7 @@ def stored_value(tensor: onnx.TensorProto | None) -> np.ndarray | None:
         return None
     try:
         return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, LookupError):
         return None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dse.workload.precision import Precision, bits_of
+from dse.workload.sparsity import DENSE, Sparsity
 
 #: Loop dims of a compute layer, in canonical order. ``G`` groups (depthwise channels, heads),
 #: ``B`` batch, ``K`` output and ``C`` input channels of a group, ``OY OX`` output rows and columns
@@ -115,6 +116,9 @@ class Layer:
     ``vector_ops`` is work by function of :data:`FUNCTIONS`: done on the way out of the array for a
     compute layer, the work itself for a vector layer; for a host layer, operations on the host.
     ``acc_bits`` is the width of partial sums.
+    ``weight_density`` and ``input_density`` are shares of nonzero weights and inputs, 0 to 1;
+    ``weight_pattern`` is ``dense``, ``unstructured`` or ``n:m`` (at most n of m neighbours along C
+    are nonzero). MACs and bytes here are those of the dense layer: what zeros save is the chip's.
     """
 
     name: str
@@ -137,6 +141,9 @@ class Layer:
     o_format: str = "int8"
     acc_bits: int = 32
     note: str = ""
+    weight_density: float = 1.0
+    weight_pattern: str = "dense"
+    input_density: float = 1.0
 
     @property
     def macs(self) -> int:
@@ -179,6 +186,9 @@ class Layer:
             self.o_format,
             self.acc_bits,
             self.b_elements,
+            self.weight_density,
+            self.weight_pattern,
+            self.input_density,
         )
 
 
@@ -196,6 +206,7 @@ class Workload:
             ``host``, ``folded`` (into another layer) or ``view`` (free).
         digest: identity of graph, bindings and precision.
         family: key for published quality; ``settings`` are width, resolution and the like.
+        sparsity: zeros in weights and activations, as applied to ``layers``.
     """
 
     name: str
@@ -210,6 +221,7 @@ class Workload:
     digest: str
     family: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    sparsity: Sparsity = DENSE
 
     @functools.cached_property
     def macs(self) -> int:

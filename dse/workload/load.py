@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,17 +13,20 @@ from pathlib import Path
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.schema import digest
+from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import Layer, Tensor
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import FORMATS, Model
-from dse.workload.precision import FORMAT_BITS, Precision, bits_of, parse_precision
+from dse.workload.precision import KEYS as PRECISION_KEYS
+from dse.workload.precision import REFINING, Precision, parse_precision, refined, written
 from dse.workload.read import parse_proto, read_graph
+from dse.workload.sparsity import KEYS as SPARSITY_KEYS
+from dse.workload.sparsity import parse_sparsity
 from dse.workload.zoo import Request, resolve
 
-#: Settings of a name that are no sizes of the graph.
-PRECISION_KEYS = ("w", "a", "kv", "method")
+#: Settings that name a file: precisions by layer, and measured quality.
+FILE_KEYS = ("per_layer", "quality")
 #: Files up to this size are lowered once in a process.
 REMEMBERED_BYTES = 16 << 20
 Bindings = tuple[tuple[str, int | tuple[int, int]], ...]
@@ -37,8 +41,11 @@ def load_model(
         path_or_name: a shipped name (``mobilenetv2``) or an .onnx file, each with settings behind
             ``@``: ``mobilenetv2@width=0.75,res=192,w=4,a=8,method=qat,batch=1``. ``width`` picks
             another graph of the family; ``res`` (``192`` or ``96x160``) sets height and width of
-            image inputs; ``batch`` the leading axis; ``w a kv method`` the precision; any other
-            key binds a symbolic size of the graph.
+            image inputs; ``batch`` the leading axis; ``w a kv acc first_last method`` or
+            ``precision`` the precision (see :mod:`~dse.workload.precision`); ``sparsity``
+            and ``act_density`` the zeros (see :class:`~dse.workload.sparsity.Sparsity`);
+            ``per_layer`` a YAML file of precisions by layer (patterns such as ``*/conv1*``: w8a8),
+            ``quality`` a file of measured quality; any other key binds a symbolic size.
         unknown_ops: ``error`` refuses an operator without a rule, ``host`` sends it to the host.
         bindings: sizes by symbol, like the settings (they win).
 
@@ -52,7 +59,10 @@ def load_model(
     request = resolve(path_or_name)
     sizes = _sizes(request, bindings)
     _check_resizable(request, sizes)
-    explicit = _explicit(request)
+    explicit = written(request.settings)
+    refining = {k: v for k, v in request.settings.items() if k in REFINING}
+    refined(Precision(), refining)
+    sparsity = parse_sparsity(request.settings)
     try:
         data = request.file.read_bytes()
     except OSError as error:
@@ -63,7 +73,9 @@ def load_model(
         ) from None
     lowering = _lowered if len(data) <= REMEMBERED_BYTES else lower_bytes
     bare = lowering(data, str(request.file), tuple(sorted(sizes.items())), unknown_ops)
-    settings = {k: v for k, v in request.settings.items() if k not in PRECISION_KEYS}
+    apart = (*PRECISION_KEYS, *SPARSITY_KEYS)
+    settings = {k: v for k, v in request.settings.items() if k not in apart}
+    settings |= sparsity.settings
     settings |= {k: _shown(v) for k, v in sizes.items()}
     info = request.info
     quality: dict[str, str] = dict(settings)
@@ -72,7 +84,8 @@ def load_model(
             quality["width"] = f"{info.width:g}"
         if "res" not in quality and info.resolution is not None:
             quality["res"] = str(info.resolution)
-    tail = ",".join(f"{k}={v}" for k, v in (settings | _precision_settings(request)).items())
+    formats = {k: v for k, v in request.settings.items() if k in PRECISION_KEYS}
+    tail = ",".join(f"{k}={v}" for k, v in (settings | formats).items())
     return replace(
         bare,
         name=f"{request.stem}@{tail}" if tail else request.stem,
@@ -80,12 +93,51 @@ def load_model(
         family=info.family if info else "",
         settings=quality,
         explicit=explicit,
+        refining=refining,
+        policy=_policy(request.settings.get("per_layer")),
+        sparsity=sparsity,
+        measured=_measured(request.settings.get("quality"), data, request.file),
         _cache={},
     )
 
 
-def _precision_settings(request: Request) -> dict[str, str]:
-    return {k: v for k, v in request.settings.items() if k in PRECISION_KEYS}
+def _policy(file: str | None) -> tuple[tuple[str, Precision], ...]:
+    """The patterns of a policy's file with their precisions, in order."""
+    if file is None:
+        return ()
+    data, lines = read_yaml(file)
+    found = []
+    for pattern, text in data.items():
+        try:
+            found.append((str(pattern), parse_precision(str(text))))
+        except InputError as error:
+            where = f"line {lines[pattern]}: {pattern}" if pattern in lines else str(pattern)
+            raise InputError(error.message, file=file, field=where, mend=error.mend) from None
+    return tuple(found)
+
+
+def _measured(file: str | None, data: bytes, model: Path) -> str:
+    """Digest of a file of measured quality, which is part of what a design is.
+
+    Raises:
+        InputError: it cannot be read, or was measured on another model.
+    """
+    if file is None:
+        return ""
+    mend = f"make it with `dse quality {model.name} --inputs DATA.npz --out FILE`"
+    try:
+        text = Path(file).read_bytes()
+        measured = json.loads(text).get("model_sha256", "")
+    except OSError as error:
+        why = f"the file cannot be read ({error.strerror or error})"
+        raise InputError(why, file=file, field="quality", mend=mend) from None
+    except (ValueError, AttributeError):
+        why = "the file is no report of `dse quality`"
+        raise InputError(why, file=file, field="quality", mend=mend) from None
+    if measured != hashlib.sha256(data).hexdigest():
+        why = f"the quality was measured on another file than {model.name}"
+        raise InputError(why, file=file, field="quality", mend=mend)
+    return hashlib.sha256(text).hexdigest()
 
 
 def _shown(value: int | tuple[int, int]) -> str:
@@ -95,14 +147,14 @@ def _shown(value: int | tuple[int, int]) -> str:
 def _sizes(request: Request, bindings: Mapping[str, int]) -> dict[str, int | tuple[int, int]]:
     sizes: dict[str, int | tuple[int, int]] = {}
     for key, text in request.settings.items():
-        if key in PRECISION_KEYS or key == "width":
+        if key in (*PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS, "width"):
             continue
         if key == "res" and (pair := re.fullmatch(r"(\d+)x(\d+)", text)):
             sizes[key] = (int(pair[1]), int(pair[2]))
         elif re.fullmatch(r"-?\d+", text):
             sizes[key] = int(text)
         else:
-            known = ("width", "res", "batch", *PRECISION_KEYS)
+            known = ("width", "res", "batch", *PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS)
             raise InputError(
                 f"{key}={text} sets nothing",
                 field=key,
@@ -137,35 +189,6 @@ def _check_resizable(request: Request, sizes: Mapping[str, int | tuple[int, int]
         field="res",
         mend="leave res out, or export the network at the wanted resolution",
     )
-
-
-def _explicit(request: Request) -> Precision | None:
-    """The precision written into the name; ``a`` follows ``w`` upward to 8 bit if left out."""
-    given = _precision_settings(request)
-    if not given:
-        return None
-    weights = _format(given.get("w", "8"), "w")
-    wide = weights if not weights.startswith("int") or bits_of(weights) > 8 else "int8"
-    activations = _format(given["a"], "a") if "a" in given else wide
-    method = given.get("method", "")
-    if method not in ("", "ptq", "qat"):
-        raise InputError(f"unknown method {method!r}", field="method", mend="use ptq or qat")
-    name = f"w{weights.removeprefix('int')}a{activations.removeprefix('int')}"
-    precision = parse_precision(weights if weights == "fp32" == activations else name)
-    if method == "qat":
-        precision = replace(precision, method="qat")
-    return replace(precision, kv=_format(given["kv"], "kv")) if "kv" in given else precision
-
-
-def _format(text: str, key: str) -> str:
-    name = f"int{text}" if text.isdigit() else text
-    if name not in FORMAT_BITS:
-        raise InputError(
-            f"{key}={text} is no number format",
-            field=key,
-            mend=f"use 2, 4, 8, 16 or one of: {', '.join(FORMAT_BITS)}",
-        )
-    return name
 
 
 @functools.lru_cache(maxsize=64)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dse.errors import InputError
 from dse.workload.composites import fuse_composites
+from dse.workload.control import body_fault
 from dse.workload.fold import absorb
-from dse.workload.graph import Graph, Node
+from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node
 from dse.workload.layer import Layer, Role, Tensor
-from dse.workload.ops import RULES, is_known
+from dse.workload.norms import fuse_norms
+from dse.workload.ops import rule_of
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
 from dse.workload.ops.layout import is_cache
@@ -45,8 +48,8 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
         InputError: an operator without a rule (unless ``unknown_ops`` is ``host``), or one in a
             form that its rule does not cover; names node and operator.
     """
-    names = [node.name for node in graph.nodes]
-    graph = fuse_composites(graph)
+    names = [node.name for node in graph.nodes if node.domain != LOOP_DOMAIN]
+    graph = fuse_composites(fuse_norms(graph))
     ctx = Context(graph)
     fates: dict[str, str] = {}
     drafts: list[Draft] = []
@@ -57,23 +60,53 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
         if node.name not in graph.live or graph.is_folded(node):
             fates[node.name] = "folded"
             continue
+        if node.domain == LOOP_DOMAIN:
+            _around_loop(node, ctx)
+            continue
         outcome = _ruled(node, ctx, unknown_ops)
         if isinstance(outcome, View):
             _alias(node, outcome, ctx)
             fates[node.name] = "folded" if outcome.folded else "view"
             continue
+        if any(draft.nest is not None and draft.nest.macs < 1 for draft in outcome):
+            raise graph.fault(
+                node,
+                "one of its sizes is zero",
+                "bind its symbolic sizes to 1 or more, or export it with other sizes",
+            )
         kinds = [draft.kind for draft in outcome]
         fates[node.name] = "compute" if "compute" in kinds else kinds[-1]
+        for draft in outcome:
+            draft.repeat = node.repeat
         absorb(outcome[-1], ctx, fates)
         for draft in outcome:
+            draft.repeated()
             _emit(draft, ctx)
             drafts.append(draft)
-    return _finished(drafts, ctx, {name: fates[name] for name in names})
+    loops = [node.attrs["of"] for node in graph.nodes if node.domain == LOOP_DOMAIN]
+    return _finished(
+        drafts, ctx, {name: fates[name] for name in names} | dict.fromkeys(loops, "view")
+    )
+
+
+def _around_loop(node: Node, ctx: Context) -> None:
+    """What a loop hands to its body and takes from it lies where it is written."""
+    _alias(node, View(tuple(node.inputs)), ctx)
+    if node.op == "Stack":
+        trips = int(node.attrs["trips"])
+        for root in ctx.roots(node.outputs[0]):
+            ctx.stacked[root] = ctx.stacked.get(root, 1) * trips
 
 
 def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | View:
-    if is_known(node):
-        return RULES[node.op](node, ctx)
+    rule = rule_of(node)
+    if rule is not None:
+        try:
+            return rule(node, ctx)
+        except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+            raise _malformed(node, ctx.graph, error) from error
+    if node.op in CONTROL and not node.domain:
+        raise body_fault(node, ctx.graph)
     if unknown_ops == "host":
         return unknown(node, ctx)
     operator = f"{node.domain}.{node.op}" if node.domain else node.op
@@ -81,6 +114,19 @@ def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | V
         node,
         f"the operator {operator} is not known",
         "use --unknown-ops host to run it on the host core, or export without it",
+    )
+
+
+def _malformed(node: Node, graph: Graph, error: Exception) -> InputError:
+    """A node of a form that its operator does not have, though the checker lets it pass.
+
+    Rules rely on the operator's definition (a needed attribute is there, axes lie in range).
+    """
+    reason = f"{type(error).__name__}: {error}"
+    return graph.fault(
+        node,
+        f"not a valid {node.op} ({' '.join(reason.split())[:160]})",
+        "the graph is invalid: export it again",
     )
 
 
@@ -113,7 +159,10 @@ def _finished(drafts: list[Draft], ctx: Context, fates: dict[str, str]) -> Lower
     for draft in drafts:
         for name in (*draft.inputs, *draft.outputs):
             if name not in tensors:
-                shape = graph.shapes.get(name) or _inner_shape(name, draft)
+                shape = draft.shapes.get(name) or graph.shapes.get(name)
+                shape = shape or _inner_shape(name, draft)
+                if name in ctx.stacked:
+                    shape = (ctx.stacked[name], *shape)
                 tensors[name] = Tensor(name, shape, roles.get(name, "activation"))
     read = {name for draft in drafts for name in draft.inputs}
     inputs = tuple(name for name in graph.inputs if name in read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,8 +11,18 @@ import onnx
 from dse.errors import InputError
 from dse.files import nearest
 from dse.schema import digest
+from dse.workload.ends import ends_of
 from dse.workload.layer import Layer, Tensor, Workload
-from dse.workload.precision import FORMAT_BITS, Precision, bits_of, parse_precision
+from dse.workload.precision import (
+    FORMAT_BITS,
+    KEYS,
+    Precision,
+    accumulator_bits,
+    bits_of,
+    parse_precision,
+    refined,
+)
+from dse.workload.sparsity import DENSE, Sparsity, pruned_layers, rectified_layers
 
 #: Number format of each ONNX element type that quantized graphs use.
 FORMATS: dict[int, str] = {
@@ -43,8 +54,12 @@ class Model:
         macs: multiply-accumulates of one inference.
         fates: of every node of the file; see :class:`~dse.workload.layer.Workload`.
         digest: identity of graph and bindings.
-        explicit: precision given with the name, if any.
+        explicit: precision given with the name, if any; ``refining`` is what the name says of KV
+            cache, partial sums and ends, whatever the precision of the rest.
+        policy: precisions of layers by pattern of their name, in the order of the policy's file.
         native: precision of a quantized file, if it is one; ``formats`` are its tensors'.
+        sparsity: zeros in weights and activations that :meth:`at` applies.
+        measured: digest of the file of measured quality that the name points to, if any.
         remarks: defaults that were taken, such as a symbol bound to 1.
     """
 
@@ -61,9 +76,13 @@ class Model:
     fates: Mapping[str, str]
     digest: str
     explicit: Precision | None = None
+    refining: Mapping[str, str] = field(default_factory=dict)
+    policy: tuple[tuple[str, Precision], ...] = ()
     native: Precision | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
     prescribed: Mapping[str, str] = field(default_factory=dict)
+    sparsity: Sparsity = DENSE
+    measured: str = ""
     remarks: tuple[str, ...] = ()
     _cache: dict[object, Workload] = field(default_factory=dict, compare=False, repr=False)
 
@@ -73,30 +92,55 @@ class Model:
 
     def precision(self, default: Precision | str | None = None) -> Precision:
         """The precision in force: of the name, else of the file, else ``default``, else w8a8."""
-        return self.explicit or self.native or _parsed(default) or Precision()
+        chosen = self.explicit or self.native or _parsed(default) or Precision()
+        return refined(chosen, self.refining)
 
     def at(
         self,
         precision: Precision | str | None = None,
         per_layer: Mapping[str, Precision | str] | None = None,
+        *,
+        default: Precision | str | None = None,
     ) -> Workload:
         """The workload at ``precision``; with None at :meth:`precision`.
 
         Args:
-            precision: of all layers; given here it also overrides formats stored in the file.
+            precision: of all layers; given here it also overrides formats stored in the file. What
+                it leaves open of KV cache, partial sums and ends, the name decides.
             per_layer: other precisions of single layers, by layer name (first and last at
                 ``w8a8``, say). A layer's input keeps the format its producer writes.
+            default: instead of w8a8, where neither argument, name nor file say anything.
 
         Raises:
             InputError: unknown precision or layer.
         """
-        chosen = _parsed(precision) or self.precision()
-        from_file = precision is None and self.explicit is None and self.native is not None
-        single = {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}
+        given = _parsed(precision)
+        chosen = self.precision(default) if given is None else refined(given, self.refining)
+        from_file = given is None and self.explicit is None and self.native is not None
+        single = self._by_policy()
+        single |= {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}
         key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])))
         if key not in self._cache:
             self._cache[key] = self._applied(chosen, from_file, single)
         return self._cache[key]
+
+    def _by_policy(self) -> dict[str, Precision]:
+        """The precision of every layer that a pattern of :attr:`policy` means; the last one wins.
+
+        Raises:
+            InputError: a pattern that means no layer.
+        """
+        found: dict[str, Precision] = {}
+        for pattern, precision in self.policy:
+            names = [x.name for x in self.layers if fnmatch.fnmatchcase(x.name, pattern)]
+            if not names:
+                raise InputError(
+                    f"no layer of {self.name!r} is called {pattern!r}",
+                    field="per_layer",
+                    mend=f"see `dse show {self.model}` for the names",
+                )
+            found |= dict.fromkeys(names, precision)
+        return found
 
     def _applied(
         self, precision: Precision, from_file: bool, single: Mapping[str, Precision]
@@ -116,7 +160,7 @@ class Model:
         )
         extra = ",".join(f"{n}={p.name}" for n, p in sorted(single.items()))
         shown = precision.name if not extra else f"{precision.name}[{extra}]"
-        identity = {
+        identity: dict[str, object] = {
             "graph": self.digest,
             "precision": [
                 precision.weights,
@@ -128,6 +172,16 @@ class Model:
             ],
             "per_layer": {n: [p.weights, p.activations, p.method] for n, p in single.items()},
         }
+        if precision.ends is not None:
+            identity["ends"] = precision.ends
+        if self.measured:
+            identity["measured"] = self.measured
+        if not self.sparsity.dense:
+            layers = self._pruned(layers)
+            identity["sparsity"] = [self.sparsity.name, self.sparsity.act_density]
+        settings = dict(self.settings)
+        if single:
+            settings["per_layer"] = "+".join(sorted({p.name for p in single.values()}))
         return Workload(
             name=_with_precision(self.name, precision, shown),
             model=self.model,
@@ -140,7 +194,36 @@ class Model:
             fates=self.fates,
             digest=digest(identity),
             family=self.family,
-            settings=self.settings,
+            settings=settings,
+            sparsity=self.sparsity,
+        )
+
+    def _pruned(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """``layers`` with the zeros of :attr:`sparsity`; an error if it touches none of them."""
+        wanted = self.sparsity
+        pruned = pruned_layers(layers, wanted, self.inputs)
+        if wanted.weight_pattern != "dense" and not pruned:
+            raise InputError(
+                f"sparsity={wanted.name} fits no layer of {self.name!r}",
+                field="sparsity",
+                mend="leave it out: depthwise and first layers are not pruned, and n:m needs "
+                "input channels in multiples of m",
+            )
+        rectified = rectified_layers(layers) if wanted.act_density < 1 else set()
+        if wanted.act_density < 1 and not rectified:
+            raise InputError(
+                f"no layer of {self.name!r} reads the result of a ReLU",
+                field="act_density",
+                mend="leave it out: other activations give no zeros",
+            )
+        return tuple(
+            replace(
+                layer,
+                weight_density=wanted.weight_density if layer.name in pruned else 1.0,
+                weight_pattern=wanted.weight_pattern if layer.name in pruned else "dense",
+                input_density=wanted.act_density if layer.name in rectified else 1.0,
+            )
+            for layer in layers
         )
 
     def _tensor_formats(
@@ -170,7 +253,13 @@ class Model:
             if layer.w_tensor is not None and layer.name in self.prescribed:
                 formats[layer.w_tensor] = self.prescribed[layer.name]
         if from_file:
-            formats.update({n: f for n, f in self.formats.items() if n in formats})
+            kept = {n: f for n, f in self.formats.items() if n in formats}
+            if precision.kv is not None:
+                kept = {n: f for n, f in kept.items() if self.tensors[n].role != "kv"}
+            formats.update(kept)
+        if precision.ends is not None:
+            for name in ends_of(self.layers, self.tensors):
+                formats[name] = max(formats[name], precision.ends, key=bits_of)
         return formats
 
 
@@ -184,8 +273,8 @@ def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -
     if layer.kind == "compute" and o_format.startswith("int"):
         work["mul"] = work.get("mul", 0) + layer.o_elements
     bits = precision.accumulator_bits
-    if layer.kind == "compute" and max(bits_of(i_format), bits_of(w_format)) > 8 and bits < 48:
-        bits = 48 if i_format.startswith("int") else bits
+    if layer.kind == "compute" and precision.acc is None:
+        bits = max(bits, accumulator_bits(w_format, i_format))
     return replace(
         layer,
         i_format=i_format,
@@ -208,12 +297,16 @@ def _parsed(precision: Precision | str | None) -> Precision | None:
 def _with_precision(name: str, precision: Precision, shown: str) -> str:
     stem, _, tail = name.partition("@")
     short = {f: f.removeprefix("int") for f in FORMAT_BITS}
-    parts = [p for p in tail.split(",") if p and p.split("=")[0] not in ("w", "a", "kv", "method")]
+    parts = [p for p in tail.split(",") if p and p.split("=")[0] not in KEYS]
     parts += [f"w={short[precision.weights]}", f"a={short[precision.activations]}"]
     if precision.kv is not None:
         parts.append(f"kv={short[precision.kv]}")
+    if precision.acc is not None:
+        parts.append(f"acc={precision.acc}")
+    if precision.ends is not None:
+        parts.append(f"first_last={short[precision.ends]}")
     if precision.method == "qat":
         parts.append("method=qat")
-    if "[" in shown:
+    if "[" in shown and not any(p.startswith("per_layer=") for p in parts):
         parts.append(f"layers={shown.partition('[')[2].rstrip(']')}")
     return f"{stem}@{','.join(parts)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from onnx import shape_inference
 
 from dse.errors import InputError
 from dse.workload.binding import bind_inputs
-from dse.workload.graph import Graph, Node, attributes
-from dse.workload.shapes import missing_shapes
+from dse.workload.control import TRIPS, Bodies, body_fault
+from dse.workload.graph import CONTROL, Graph, Node, attributes
+from dse.workload.shapes import fill_shapes
+from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
+from dse.workload.wire import without_weights
 
 #: Stored tensors with more elements than this are dropped before shape inference.
 KEPT_ELEMENTS = 4096
@@ -32,7 +36,7 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
     """
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(data)
+        model.ParseFromString(without_weights(data))
     except DecodeError:
         # A ModelProto written by any exporter starts with field 1, ir_version, a small integer.
         starts_well = data[:1] == b"\x08" and len(data) > 1 and 0 < data[1] < 64
@@ -63,44 +67,34 @@ def read_graph(
     Raises:
         InputError: an invalid or cyclic graph, an unbound spatial symbol, an unknown shape.
     """
+    try:
+        return _read(model, file, bindings)
+    except UnicodeDecodeError:
+        raise InputError(
+            "the ONNX file is damaged (a name in it is not text)",
+            file=file,
+            mend="export or copy it again",
+        ) from None
+
+
+def _read(
+    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+) -> tuple[Graph, int, tuple[str, ...]]:
+    check_text(model.graph, file)
     if model.functions:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
-    if model.HasField("graph") and any(_has_graph(node) for node in model.graph.node):
-        _inline_constant_ifs(model)
-    factor, remarks = bind_inputs(model, file, bindings)
+    check_nodes(model, file)
+    check_stored(model, file)
+    trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
+    sizes = {name: value for name, value in bindings.items() if name not in trips}
+    factor, remarks = bind_inputs(model, file, sizes)
+    forget_data(model.graph, KEPT_ELEMENTS)
     stored = _stored(model)
     _drop_weights(model)
-    graph = _inferred(model, file, stored)
+    graph = _inferred(model, file, stored, trips)
     return graph, factor, remarks
-
-
-def _has_graph(node: onnx.NodeProto) -> bool:
-    return any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-
-
-def _inline_constant_ifs(model: onnx.ModelProto) -> None:
-    """Replaces every ``If`` whose condition is stored by the branch that runs."""
-    stored = {t.name: t for t in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            name = node.output[0]
-            stored.update((name, a.t) for a in node.attribute if a.name == "value")
-    nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
-        tensor = stored.get(node.input[0]) if node.op_type == "If" and node.input else None
-        if tensor is None:
-            nodes.append(node)
-            continue
-        wanted = "then_branch" if onnx.numpy_helper.to_array(tensor).any() else "else_branch"
-        branch = next(a.g for a in node.attribute if a.name == wanted)
-        model.graph.initializer.extend(branch.initializer)
-        nodes.extend(branch.node)
-        for inner, outer in zip(branch.output, node.output, strict=True):
-            nodes.append(onnx.helper.make_node("Identity", [inner.name], [outer]))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
 
 
 def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:
@@ -136,25 +130,51 @@ def _drop_weights(model: onnx.ModelProto) -> None:
 
 
 def _inferred(
-    model: onnx.ModelProto, file: str, stored: dict[str, onnx.TensorProto | None]
+    model: onnx.ModelProto,
+    file: str,
+    stored: dict[str, onnx.TensorProto | None],
+    trips: Mapping[str, int | tuple[int, int]],
 ) -> Graph:
-    """Shape inference by onnx, helped by our own rules until nothing new is found."""
-    nodes = _ordered(_nodes(model, file), stored, model, file)
-    reason = ""
+    """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way."""
+    loops = Bodies(file, trips)
+    reasons: dict[str, str] = {}
+    nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
     for _ in range(ROUNDS):
+        reason = ""
         try:
-            model = shape_inference.infer_shapes(model, data_prop=True)
+            model = shape_inference.infer_shapes(model, check_type=True, data_prop=True)
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
+            _check_types(reason, nodes, file)
         graph = _assembled(model, file, nodes, stored)
-        found = missing_shapes(graph)
-        if not found:
+        found, reasons = fill_shapes(graph)
+        if loops.take_out(model, graph, stored):
+            nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
+            continue
+        if not found or _first_unknown(graph) is None:
             break
-        _tell(model, found)
+        _tell(model, graph)
+    loops.check_trips()
     unknown = _first_unknown(graph)
     if unknown is not None:
-        _refuse(unknown, graph, model, reason)
+        _refuse(unknown, graph, reasons.get(unknown.name) or reason)
     return graph
+
+
+#: What onnx says of an operand whose element type its operator does not take.
+_WRONG_TYPE = re.compile(
+    r"node name: (?P<node>.*?)\): (?P<what>.*(?:inconsistent|unsupported) type.*)"
+)
+
+
+def _check_types(reason: str, nodes: tuple[Node, ...], file: str) -> None:
+    """Refuses a graph in which onnx found an operand of the wrong type."""
+    found = _WRONG_TYPE.search(reason)
+    if found is None:
+        return
+    node = next((n for n in nodes if n.name == found["node"]), None)
+    if node is not None:
+        raise _invalid(node, f"an operand is of the wrong type ({found['what']})", file)
 
 
 def _assembled(
@@ -185,18 +205,23 @@ def _assembled(
     return Graph(nodes, shapes, types, stored, names, outputs, opset, file)
 
 
-def _tell(model: onnx.ModelProto, found: Mapping[str, tuple[int, tuple[int, ...]]]) -> None:
-    """Writes shapes that onnx could not infer into the model."""
+def _tell(model: onnx.ModelProto, graph: Graph) -> None:
+    """Writes the shapes found into the model, for a further round of inference."""
     known = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
-    for name, (kind, shape) in found.items():
-        info = onnx.helper.make_tensor_value_info(name, kind, shape)
+    given = {v.name for v in model.graph.input}
+    for name, shape in graph.shapes.items():
+        if name in given or name in graph.initializers:
+            continue
+        info = onnx.helper.make_tensor_value_info(
+            name, graph.types.get(name, onnx.TensorProto.FLOAT), shape
+        )
         if name in known:
             known[name].CopyFrom(info)
         else:
             model.graph.value_info.append(info)
 
 
-def _nodes(model: onnx.ModelProto, file: str) -> list[Node]:
+def _nodes(model: onnx.ModelProto, repeats: Mapping[str, int]) -> list[Node]:
     used: set[str] = set()
     nodes: list[Node] = []
     for index, proto in enumerate(model.graph.node):
@@ -207,9 +232,21 @@ def _nodes(model: onnx.ModelProto, file: str) -> list[Node]:
             count += 1
             name = f"{stem}#{count}"
         used.add(name)
+        proto.name = name
         domain = "" if proto.domain in STANDARD else proto.domain
         inputs, outputs = tuple(proto.input), tuple(proto.output)
-        nodes.append(Node(name, proto.op_type, domain, inputs, outputs, attributes(proto)))
+        nodes.append(
+            Node(
+                name,
+                proto.op_type,
+                domain,
+                inputs,
+                outputs,
+                attributes(proto),
+                repeat=repeats.get(proto.name, 1),
+                proto=proto,
+            )
+        )
     return nodes
 
 
@@ -275,14 +312,11 @@ def _first_unknown(graph: Graph) -> Node | None:
     return None
 
 
-def _refuse(node: Node, graph: Graph, model: onnx.ModelProto, reason: str) -> None:
-    if not reason:
-        try:
-            shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
-        except (shape_inference.InferenceError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+def _refuse(node: Node, graph: Graph, reason: str) -> None:
     from dse.workload.ops import is_known
 
+    if node.op in CONTROL:
+        raise body_fault(node, graph)
     if not is_known(node):
         return  # lowering names the unknown operator, or sends it to the host
     raise graph.fault(

@@ -6,62 +6,133 @@ import math
 from collections.abc import Callable
 
 import onnx
+from onnx import numpy_helper
+from onnx.shape_inference import InferenceError, infer_node_outputs
 
-from dse.workload.graph import Graph, Node, Shape
+from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
+from dse.workload.shapes_fused import FUSED_RULES, SAME, TYPES, broadcast
 
-#: Operators whose first result has the shape of their first input.
-SAME = frozenset(
-    {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasSplitGelu", "SkipLayerNormalization"}
-    | {"SkipSimplifiedLayerNormalization", "SimplifiedLayerNormalization", "RotaryEmbedding"}
-    | {"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "RMSNormalization"}
-    | {"GroupNorm", "SkipGroupNorm", "NhwcMaxPool", "BiasAdd", "EmbedLayerNormalization"}
-    | {"QuantizeLinear", "DequantizeLinear", "Dropout"}
+
+#: What the inference of onnx raises for a node that is not valid.
+_REFUSALS = (
+    InferenceError,
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    RuntimeError,
+    ValueError,
+    TypeError,
 )
-#: Two operands (data, scale, zero point each) that broadcast.
-QUANTIZED_PAIRS = frozenset({"QLinearAdd", "QLinearMul"})
-
-Found = dict[str, tuple[int, Shape]]
 
 
-def missing_shapes(graph: Graph) -> Found:
-    """Element type and shape of results that onnx did not infer but that follow from the inputs.
+def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
+    """Finds shapes that onnx did not infer but that follow from the inputs, in one pass.
 
-    Only results whose inputs are all known are given, so that a further round of inference can
-    build on them.
+    ``graph.shapes`` and ``graph.types`` are filled in place. A node is looked at with our own rules
+    and, if there is none, by the inference that onnx has for single operators.
+
+    Returns:
+        The number of tensors found; for each node that onnx refused, its reason.
     """
-    found: Found = {}
+    graph.forget_unknown_values()
+    found = 0
+    reasons: dict[str, str] = {}
     for node in graph.nodes:
-        if all(name in graph.shapes for name in node.outputs if name):
+        if all(name in graph.shapes for name in node.outputs if name) or node.op in CONTROL:
             continue
-        for name, shape in _shapes_of(node, graph).items():
-            if name and name not in graph.shapes and name not in found:
-                kind = graph.types.get(name) or _type_of(node, graph)
-                found[name] = (kind, shape)
-    return found
+        shapes = _shapes_of(node, graph)
+        if shapes:
+            kind = _type_of(node, graph)
+            for name, shape in shapes.items():
+                if name and name not in graph.shapes:
+                    graph.learn(name, kind, shape)
+                    found += 1
+            if all(name in graph.shapes for name in node.outputs if name):
+                continue
+        found += _inferred_alone(node, graph, reasons)
+    return found, reasons
 
 
 def _type_of(node: Node, graph: Graph) -> int:
-    for name in node.inputs:
+    fixed = int(onnx.TensorProto.INT64) if node.op == "Step" else TYPES.get(node.op)
+    if fixed is not None:
+        return fixed
+    for name in node.inputs[1 if node.op == "Where" else 0 :]:
         if name in graph.types:
             return graph.types[name]
     return int(onnx.TensorProto.FLOAT)
 
 
+def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
+    """Shapes by the inference of onnx for this operator alone; returns how many were found."""
+    if node.domain or node.proto is None:
+        return 0
+    inputs: dict[str, onnx.TypeProto] = {}
+    data: dict[str, onnx.TensorProto] = {}
+    for name in filter(None, node.inputs):
+        if name not in graph.shapes or name not in graph.types:
+            return 0
+        kind = graph.types[name]
+        inputs[name] = onnx.helper.make_tensor_type_proto(kind, graph.shapes[name])
+        value = graph.value(name)
+        if value is not None and kind == onnx.TensorProto.INT64:
+            data[name] = numpy_helper.from_array(value)
+    try:
+        schema = onnx.defs.get_schema(node.op, graph.opset, "")
+        results = infer_node_outputs(
+            schema,
+            node.proto,
+            inputs,
+            data,
+            opset_imports=[onnx.helper.make_opsetid("", graph.opset)],
+            ir_version=onnx.IR_VERSION,
+        )
+    except _REFUSALS as error:
+        reasons[node.name] = " ".join(str(error).split())[:200]
+        return 0
+    found = 0
+    for name, result in results.items():
+        tensor = result.tensor_type
+        dims = tensor.shape.dim
+        known = tensor.HasField("shape") and all(d.HasField("dim_value") for d in dims)
+        if name and known and name not in graph.shapes:
+            graph.learn(name, tensor.elem_type, tuple(d.dim_value for d in dims))
+            found += 1
+    return found
+
+
 def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
+    if node.domain == LOOP_DOMAIN:
+        return _around_loop(node, graph)
     value = graph.value(node.outputs[0]) if node.outputs and not node.domain else None
     if value is not None:
         return {node.outputs[0]: value.shape}
-    rule = _RULES.get(node.op)
     first = node.input(0)
     if node.op in SAME and first in graph.shapes:
         assert first is not None
         return {node.outputs[0]: graph.shapes[first]}
+    rule = (FUSED_RULES.get(node.op) if node.domain else None) or _RULES.get(node.op)
     if rule is None:
         return {}
     try:
         return rule(node, graph)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, TypeError):
         return {}
+
+
+def _around_loop(node: Node, graph: Graph) -> dict[str, Shape]:
+    """What goes into a loop's body (Step, Carry, Slot) and comes out of it (Out, Stack)."""
+    if node.op == "Step":
+        return {node.outputs[0]: ()}
+    shape = graph.shapes.get(node.inputs[0])
+    if shape is None:
+        return {}
+    axis = int(node.attrs.get("axis", 0))
+    if node.op == "Slot":
+        shape = tuple(n for i, n in enumerate(shape) if i != axis % len(shape))
+    elif node.op == "Stack":
+        axis %= len(shape) + 1
+        shape = (*shape[:axis], int(node.attrs["trips"]), *shape[axis:])
+    return {node.outputs[0]: shape}
 
 
 def _reshape(node: Node, graph: Graph) -> dict[str, Shape]:
@@ -81,13 +152,7 @@ def _expand(node: Node, graph: Graph) -> dict[str, Shape]:
     wanted = graph.value(node.inputs[1])
     if wanted is None:
         return {}
-    return {node.outputs[0]: _broadcast(graph.shapes[node.inputs[0]], tuple(map(int, wanted)))}
-
-
-def _broadcast(a: Shape, b: Shape) -> Shape:
-    rank = max(len(a), len(b))
-    padded = zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True)
-    return tuple(y if x == 1 else x for x, y in padded)
+    return {node.outputs[0]: broadcast(graph.shapes[node.inputs[0]], tuple(map(int, wanted)))}
 
 
 def _filled(node: Node, graph: Graph) -> dict[str, Shape]:
@@ -169,53 +234,30 @@ def _padded(node: Node, graph: Graph) -> dict[str, Shape]:
     return {node.outputs[0]: tuple(shape)}
 
 
-def _quantized_pair(node: Node, graph: Graph) -> dict[str, Shape]:
-    a, b = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[3]]
-    return {node.outputs[0]: _broadcast(a, b)}
-
-
-def _fused_conv(node: Node, graph: Graph) -> dict[str, Shape]:
-    x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
-    spatial = len(w) - 2
-    strides, dilations = node.ints("strides", [1] * spatial), node.ints("dilations", [1] * spatial)
-    pads = node.ints("pads", [0] * 2 * spatial)
-    sizes = tuple(
-        (x[2 + i] + pads[i] + pads[i + spatial] - dilations[i] * (w[2 + i] - 1) - 1) // strides[i]
-        + 1
-        for i in range(spatial)
-    )
-    return {node.outputs[0]: (x[0], w[0], *sizes)}
-
-
-def _fused_matmul(node: Node, graph: Graph) -> dict[str, Shape]:
-    a, b = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
-    if node.attrs.get("transA"):
-        a = (*a[:-2], a[-1], a[-2])
-    if node.attrs.get("transB"):
-        b = (*b[:-2], b[-1], b[-2])
-    return {node.outputs[0]: (*_broadcast(a[:-2], b[:-2]), a[-2], b[-1])}
-
-
-def _packed_matmul(node: Node, graph: Graph) -> dict[str, Shape]:
-    return {node.outputs[0]: (*graph.shapes[node.inputs[0]][:-1], int(node.attrs["N"]))}
-
-
-def _attention(node: Node, graph: Graph) -> dict[str, Shape]:
-    x = graph.shapes[node.inputs[0]]
-    if node.op == "Attention" and node.domain:
-        hidden = node.ints("qkv_hidden_sizes", [graph.shapes[node.inputs[1]][1] // 3] * 3)
-        return {node.outputs[0]: (*x[:-1], hidden[-1])}
-    if node.op == "GroupQueryAttention":
-        heads, shared = int(node.attrs["num_heads"]), int(node.attrs["kv_num_heads"])
-        head = x[-1] // heads if node.input(1) else x[-1] // (heads + 2 * shared)
-        found = {node.outputs[0]: (*x[:-1], heads * head)}
-        past = graph.shapes[node.inputs[3]][2] if node.input(3) else 0
-        for name in node.outputs[1:3]:
-            found[name] = (x[0], shared, max(past, x[1]), head)
-        return found
-    values = node.input(2)
-    width = graph.shapes[values][-1] if values and len(graph.shapes[values]) == 3 else x[-1]
-    return {node.outputs[0]: (*x[:-1], width)}
+def _bounded(node: Node, graph: Graph) -> dict[str, Shape]:
+    """Results whose size depends on the data, at the most they can be."""
+    first = graph.shapes[node.inputs[0]]
+    n = math.prod(first)
+    if node.op == "NonZero":
+        return {node.outputs[0]: (max(1, len(first)), n)}
+    if node.op == "NonMaxSuppression":
+        batch, classes, boxes = graph.shapes[node.inputs[1]]
+        limit = graph.scalar(node.input(2))
+        kept = min(boxes, int(limit)) if limit is not None and limit > 0 else boxes
+        return {node.outputs[0]: (batch * classes * kept, 3)}
+    if "axis" not in node.attrs:
+        whole: Shape = (n,)
+        kept_axis = n
+    else:
+        axis = int(node.attrs["axis"]) % len(first)
+        whole, kept_axis = first, first[axis]
+    if node.op == "Compress":
+        picked = math.prod(graph.shapes[node.inputs[1]])
+        axis = int(node.attrs.get("axis", 0)) % len(whole)
+        picked = min(picked, whole[axis])
+        return {node.outputs[0]: (*whole[:axis], picked, *whole[axis + 1 :])}
+    shapes = (whole, (kept_axis,), (n if "axis" not in node.attrs else kept_axis,), (kept_axis,))
+    return dict(zip(node.outputs, shapes, strict=False))
 
 
 _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
@@ -228,6 +270,7 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
     "Slice": _slice,
     "Split": _split,
     "Pad": _padded,
+    **dict.fromkeys(("NonZero", "NonMaxSuppression", "Compress", "Unique"), _bounded),
     **dict.fromkeys(
         (
             "ReduceSum",
@@ -243,13 +286,4 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
         ),
         _reduced,
     ),
-    "QLinearAdd": _quantized_pair,
-    "QLinearMul": _quantized_pair,
-    "FusedConv": _fused_conv,
-    "FusedMatMul": _fused_matmul,
-    "FusedGemm": _fused_matmul,
-    "MatMulNBits": _packed_matmul,
-    "Attention": _attention,
-    "MultiHeadAttention": _attention,
-    "GroupQueryAttention": _attention,
 }

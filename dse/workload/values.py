@@ -32,8 +32,9 @@ def evaluate(op: str, arrays: Arrays, attrs: Attributes, opset: int) -> Array | 
     if rule is None:
         return None
     try:
-        result = rule(arrays, attrs)
-    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError):
+        with np.errstate(all="ignore"):
+            result = rule(arrays, attrs)
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, AttributeError):
         return None
     return result if result is not None and result.size <= LIMIT else None
 
@@ -67,13 +68,14 @@ def _constant(_: Arrays, attrs: Attributes) -> Array:
     raise ValueError("no number")
 
 
-def _shape(arrays: Arrays, attrs: Attributes) -> Array:
-    shape = _first(arrays).shape
-    return np.array(shape[attrs.get("start", 0) : attrs.get("end", len(shape))], np.int64)
-
-
-def _size(arrays: Arrays, _: Attributes) -> Array:
-    return np.array(_first(arrays).size, np.int64)
+def sizes_of(op: str, shape: tuple[int, ...], attrs: Attributes) -> Array | None:
+    """The result of ``Shape`` or ``Size`` for a tensor of ``shape``."""
+    try:
+        if op == "Size":
+            return np.array(math.prod(shape), np.int64)
+        return np.array(shape[attrs.get("start", 0) : attrs.get("end", len(shape))], np.int64)
+    except (TypeError, OverflowError):
+        return None
 
 
 def _filled(arrays: Arrays, attrs: Attributes) -> Array:
@@ -192,8 +194,6 @@ def _extremum(operation: Callable[[Array, Array], Array]) -> Rule:
 
 _RULES: dict[str, Rule] = {
     "Constant": _constant,
-    "Shape": _shape,
-    "Size": _size,
     "ConstantOfShape": _filled,
     "Gather": _gather,
     "Concat": _concat,

@@ -44,7 +44,13 @@ class ManifestEntry(BaseModel):
     params: int | None = None
     macs: int | None = None
     inputs: dict[str, list[int]] = {}
+    symbols: dict[str, int] = {}
     published: Published | None = None
+    deviates: str = ""
+    serves: list[str] = []
+    stand_in_for: str = ""
+    why: str = ""
+    target: Published | None = None
 
 
 class Manifest(BaseModel):
@@ -67,8 +73,13 @@ class ModelInfo:
         resizable: whether ``res`` may change the height and width of its input.
         parameters: trainable parameters (weights, biases, scale and shift of normalizations).
         macs: multiply-accumulates of one inference at batch 1.
-        inputs: shape of each input.
+        inputs: shape of each input (``past.*.key`` stands for one of each layer).
+        symbols: symbolic sizes of the graph with the values they have unless they are bound.
         published_parameters, published_macs: as printed by ``published_source``.
+        deviates: why ours differ from the published figures by more than 1 %, if they do.
+        serves: streams of the application scenarios that this network is for.
+        stand_in_for: the network it takes the place of, and ``why`` it may.
+        target_parameters, target_macs: of that network, as printed by ``target_source``.
     """
 
     name: str
@@ -84,9 +95,17 @@ class ModelInfo:
     parameters: int | None = None
     macs: int | None = None
     inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    symbols: tuple[tuple[str, int], ...] = ()
     published_parameters: float | None = None
     published_macs: float | None = None
     published_source: str = ""
+    deviates: str = ""
+    serves: tuple[str, ...] = ()
+    stand_in_for: str = ""
+    why: str = ""
+    target_parameters: float | None = None
+    target_macs: float | None = None
+    target_source: str = ""
 
 
 def list_models() -> list[ModelInfo]:
@@ -117,6 +136,7 @@ def _manifest(path: Path) -> Manifest:
 
 def _info(entry: ManifestEntry, folder: Path) -> ModelInfo:
     published = entry.published or Published()
+    target = entry.target or Published()
     return ModelInfo(
         name=entry.name,
         task=entry.task,
@@ -131,10 +151,30 @@ def _info(entry: ManifestEntry, folder: Path) -> ModelInfo:
         parameters=entry.params,
         macs=entry.macs,
         inputs=tuple((name, tuple(shape)) for name, shape in entry.inputs.items()),
+        symbols=tuple(entry.symbols.items()),
         published_parameters=published.params,
         published_macs=published.macs,
         published_source=published.source,
+        deviates=entry.deviates,
+        serves=tuple(entry.serves),
+        stand_in_for=entry.stand_in_for,
+        why=entry.why,
+        target_parameters=target.params,
+        target_macs=target.macs,
+        target_source=target.source,
     )
+
+
+def serving() -> dict[str, tuple[str, ...]]:
+    """Names of the networks that serve each stream of the application scenarios.
+
+    A stream of several stages (a prefill and steps) has one network for each.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for info in list_models():
+        for stream in info.serves:
+            found[stream] = (*found.get(stream, ()), info.name)
+    return found
 
 
 def _located(file: str, folder: Path) -> Path:
@@ -159,7 +199,8 @@ def _onnx_folder() -> Path:
 class Request:
     """A model as asked for: its file, and the settings written behind ``@``.
 
-    ``settings`` keeps the text of each value; ``info`` is set for a shipped network.
+    ``settings`` keeps the text of each value; those of a shipped network include its symbolic
+    sizes. ``info`` is set for a shipped network.
     """
 
     stem: str
@@ -192,7 +233,8 @@ def resolve(path_or_name: str | Path) -> Request:
         raise InputError(
             f"the graph of {name!r} is missing", file=info.file, mend="install the package again"
         )
-    return Request(name, info.file, settings, info)
+    symbols = {symbol: str(value) for symbol, value in info.symbols}
+    return Request(name, info.file, symbols | settings, info)
 
 
 def _unknown(name: str, known: dict[str, Any]) -> None:

@@ -118,7 +118,7 @@ def test_spatial_symbols_must_be_bound(tmp_path: Path) -> None:
         "mobilenetv2@width",
         "mobilenetv2@res=big",
         "mobilenetv2@res=0",
-        "mobilenetv2@w=5",
+        "mobilenetv2@w=17",
         "mobilenetv2@method=magic",
         "mobilenetv2@seq=3",
         "mobilenetv2@res=96,res=128",

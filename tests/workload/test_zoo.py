@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+import tracemalloc
+from pathlib import Path
 
 import onnx
 import pytest
 
-from dse.workload import FUNCTIONS, list_models, load_model
+from dse.workload import FUNCTIONS, ModelInfo, list_models, load_model, serving
 
 NAMES = [info.name for info in list_models()]
 FATES = {"compute", "vector", "movement", "host", "folded", "view"}
@@ -120,3 +123,51 @@ def test_precision_changes_formats_only() -> None:
     assert mixed.layers[0].w_format == "int8"
     assert mixed.layers[1].w_format == "int4"
     assert mixed.digest != narrow.digest
+
+
+STREAMS = json.loads(Path(__file__).with_name("scenario_streams.json").read_text())
+WANTED = sorted({s for group in STREAMS.values() for names in group.values() for s in names})
+
+
+@pytest.mark.parametrize("stream", WANTED)
+def test_every_stream_of_every_scenario_has_a_network(stream: str) -> None:
+    """The streams of the application scenarios and of XRBench (arXiv 2211.08675)."""
+    names = serving().get(stream, ())
+    assert names, f"no entry of models/manifest.yaml serves {stream!r}"
+    assert set(names) <= set(NAMES)
+
+
+@pytest.mark.parametrize("info", list_models(), ids=NAMES)
+def test_published_counts_are_met_or_the_difference_is_explained(info: ModelInfo) -> None:
+    pairs = [(info.macs, info.published_macs), (info.parameters, info.published_parameters)]
+    off = [(a, b) for a, b in pairs if a and b and abs(a / b - 1) > 0.01]
+    assert not off or info.deviates, f"{info.name}: {off} differ by more than 1 %, unexplained"
+
+
+@pytest.mark.parametrize("info", [i for i in list_models() if i.stand_in_for], ids=lambda i: i.name)
+def test_stand_ins_are_near_their_target_and_say_why(info: ModelInfo) -> None:
+    assert info.why
+    assert info.target_source
+    assert info.macs is not None
+    assert info.parameters is not None
+    if info.target_macs:
+        assert 0.75 < info.macs / info.target_macs < 1.25
+    if info.target_parameters:
+        assert 0.7 < info.parameters / info.target_parameters < 1.45
+
+
+def test_graphs_are_small() -> None:
+    """No graph holds weights: the largest is a transformer of 24 layers with bottlenecks."""
+    sizes = {info.name: info.file.stat().st_size for info in list_models()}
+    assert max(sizes.values()) < 300_000, max(sizes, key=lambda n: sizes[n])
+
+
+def test_big_graphs_need_little_memory_to_lower() -> None:
+    """A layer of 8 Mpixel or a volume is a loop nest, never an array."""
+    load_model("resnet18")  # imports
+    tracemalloc.start()
+    for name in ("ssd_resnet50_8mp", "deeplabv3plus_8mp", "unet3d", "pointpainting_standin"):
+        load_model(name)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6

@@ -8,35 +8,57 @@ from __future__ import annotations
 from dse.workload.graph import Node
 from dse.workload.ops import (
     attention,
+    attention_fused,
     convolution,
+    einsum,
     elementwise,
+    embedding,
     host,
     layout,
     matmul,
     normalization,
     pooling,
+    quantized,
     recurrent,
+    signal,
 )
 from dse.workload.ops.draft import Rule
-
-#: Domains whose operators the rules know.
-DOMAINS = ("", "com.microsoft")
 
 FAMILIES: dict[str, dict[str, Rule]] = {
     "convolution": convolution.RULES,
     "matmul": matmul.RULES,
+    "einsum": einsum.RULES,
     "attention": attention.RULES,
+    "fused attention": attention_fused.RULES,
     "recurrent": recurrent.RULES,
     "normalization": normalization.RULES,
     "elementwise": elementwise.RULES,
     "pooling": pooling.RULES,
     "layout": layout.RULES,
+    "embedding": embedding.RULES,
+    "quantized": quantized.RULES,
+    "signal": signal.RULES,
     "host": host.RULES,
 }
 
+#: Rules of the standard operators and of those of com.microsoft that mean the same.
 RULES: dict[str, Rule] = {op: rule for rules in FAMILIES.values() for op, rule in rules.items()}
+#: Operators of other domains, and those whose com.microsoft form differs from the standard one.
+ELSEWHERE: dict[tuple[str, str], Rule] = {
+    ("com.microsoft", "Attention"): attention_fused.packed,
+    ("com.microsoft", "GatherND"): layout.move,
+    ("ai.onnx.preview", "FlexAttention"): attention.flexible,
+}
+
+
+def rule_of(node: Node) -> Rule | None:
+    """The rule for a node's operator; None if it is not known."""
+    special = ELSEWHERE.get((node.domain, node.op))
+    if special is not None or node.domain not in ("", "com.microsoft"):
+        return special
+    return RULES.get(node.op)
 
 
 def is_known(node: Node) -> bool:
     """Whether there is a rule for the node's operator."""
-    return node.domain in DOMAINS and node.op in RULES
+    return rule_of(node) is not None

@@ -12,16 +12,20 @@ from dse.workload.ops.elementwise import ACTIVATIONS
 
 
 def convolution(
-    node: Node, ctx: Context, x: str, w: str, bias: str | None, y: str | None = None
+    node: Node, ctx: Context, x: str, w: str, bias: str | None, *, last: bool = False
 ) -> Draft:
     """One convolution over ``x`` (N, C, ...) with kernel ``w`` (M, C/groups, ...).
+
+    With ``last`` the channels of ``x`` and of the result are the last axis.
 
     A third spatial axis is folded: output slices into ``B``, taps into ``C`` (same MACs, without
     the reuse between slices). More than three axes are refused.
     """
     graph = ctx.graph
     xs, ws = graph.shape(x, node), graph.shape(w, node)
-    ys = graph.shape(y or node.outputs[0], node)
+    ys = graph.shape(node.outputs[0], node)
+    if last:
+        xs, ys = (xs[0], xs[-1], *xs[1:-1]), (ys[0], ys[-1], *ys[1:-1])
     groups = int(node.attrs.get("group", 1))
     rank = len(ws) - 2
     if rank < 1 or rank > 3 or len(xs) != len(ws) or len(ys) != len(ws):
@@ -48,7 +52,7 @@ def convolution(
         dilation_y=dilations[-2] if rank > 1 else 1,
         dilation_x=dilations[-1],
     )
-    return _layer(node, ctx, x, w, bias, nest, channels=ws[0], y=y)
+    return _layer(node, ctx, x, w, bias, nest, channels=ws[0], axis=len(ys) - 1 if last else 1)
 
 
 def _padded(sizes: Shape) -> tuple[int, int, int]:
@@ -64,11 +68,11 @@ def _layer(
     bias: str | None,
     nest: LoopNest,
     channels: int,
-    y: str | None = None,
+    axis: int = 1,
 ) -> Draft:
     graph = ctx.graph
     weight = graph.is_const(w)
-    out = y or node.outputs[0]
+    out = node.outputs[0]
     draft = Draft(
         name=node.name,
         op=node.op,
@@ -82,7 +86,7 @@ def _layer(
         w_elements=graph.size(w, node),
         i_elements=graph.size(x, node),
         o_elements=graph.size(out, node),
-        channel_axis=1,
+        channel_axis=axis,
         linear=True,
     )
     if bias is not None:
@@ -93,8 +97,9 @@ def _layer(
 
 
 def conv(node: Node, ctx: Context) -> Outcome:
-    """Conv, and com.microsoft FusedConv with its activation (and residual)."""
-    draft = convolution(node, ctx, node.inputs[0], node.inputs[1], node.input(2))
+    """Conv, FusedConv with its activation (and residual), the Nhwc forms with channels last."""
+    last = node.op.startswith("Nhwc")
+    draft = convolution(node, ctx, node.inputs[0], node.inputs[1], node.input(2), last=last)
     if residual := node.input(3):
         draft.inputs.append(residual)
         draft.side_elements = ctx.graph.size(residual, node)
@@ -116,7 +121,8 @@ def conv_integer(node: Node, ctx: Context) -> Outcome:
 
 def qlinear_conv(node: Node, ctx: Context) -> Outcome:
     """QLinearConv: x, its scale and zero point, w, its two, the two of y, bias."""
-    return [convolution(node, ctx, node.inputs[0], node.inputs[3], node.input(8))]
+    last = bool(node.attrs.get("channels_last", 0))
+    return [convolution(node, ctx, node.inputs[0], node.inputs[3], node.input(8), last=last)]
 
 
 def conv_transpose(node: Node, ctx: Context) -> Outcome:
@@ -153,7 +159,8 @@ def conv_transpose(node: Node, ctx: Context) -> Outcome:
         FY=fy,
         FX=fx,
     )
-    draft = _layer(node, ctx, x, w, node.input(2), nest, channels=ws[1] * groups)
+    bias = node.input(3 if node.op == "ConvTransposeWithDynamicPads" else 2)
+    draft = _layer(node, ctx, x, w, bias, nest, channels=ws[1] * groups)
     if not exact:
         partial = math.prod((xs[0], *sizes)) * ws[1] * groups * phases
         draft.work(["add"], max(0, partial - draft.o_elements))
@@ -161,9 +168,44 @@ def conv_transpose(node: Node, ctx: Context) -> Outcome:
     return [draft]
 
 
+def deformable(node: Node, ctx: Context) -> Outcome:
+    """DeformConv: every tap of every group of offsets is sampled bilinearly, then one product.
+
+    A sample is four elements copied, weighed and added, and once more weighed by the mask.
+    """
+    graph = ctx.graph
+    x, w, offset, mask = node.inputs[0], node.inputs[1], node.inputs[2], node.input(4)
+    xs, ws, ys = graph.shape(x, node), graph.shape(w, node), graph.shape(node.outputs[0], node)
+    groups, taps, points = int(node.attrs.get("group", 1)), math.prod(ws[2:]), math.prod(ys[2:])
+    samples = xs[0] * xs[1] * taps * points
+    sampled = f"{node.name}:sampled"
+    sampling = Draft(
+        name=f"{node.name}:sample",
+        op=node.op,
+        kind="vector",
+        nodes=[node.name],
+        inputs=[n for n in (x, offset, mask) if n],
+        outputs=[sampled],
+        i_elements=sum(graph.size(n, node) for n in (x, offset, mask) if n),
+        o_elements=samples,
+    )
+    sampling.work(["copy", "mul"], 4 * samples)
+    sampling.work(["add"], 3 * samples)
+    if mask:
+        sampling.work(["mul"], samples)
+    nest = LoopNest(G=groups, B=xs[0], K=ws[0] // groups, C=ws[1] * taps, OX=points)
+    product = _layer(node, ctx, x, w, node.input(3), nest, channels=ws[0])
+    product.inputs[0], product.i_elements = sampled, samples
+    return [sampling, product]
+
+
 RULES: dict[str, Rule] = {
     "Conv": conv,
     "FusedConv": conv,
+    "NhwcConv": conv,
+    "NhwcFusedConv": conv,
+    "ConvTransposeWithDynamicPads": conv_transpose,
+    "DeformConv": deformable,
     "ConvInteger": conv_integer,
     "QLinearConv": qlinear_conv,
     "ConvTranspose": conv_transpose,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dse.workload.graph import Graph, Node
+from dse.workload.graph import Graph, Node, Shape
 from dse.workload.layer import Kind, LoopNest
 
 
@@ -20,6 +20,8 @@ class Draft:
         linear: nothing nonlinear has been applied on the way out yet.
         w_format: number format that the operator itself prescribes for its weights.
         biases, tables: names of stored tensors that are no weights of the nest.
+        shapes: shapes of tensors that differ from what the graph says, such as packed weights.
+        repeat: runs per inference (inside a loop's body).
     """
 
     name: str
@@ -42,7 +44,25 @@ class Draft:
     w_format: str | None = None
     biases: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    repeat: int = 1
     note: str = ""
+
+    def repeated(self) -> None:
+        """Counts everything but stored operands ``repeat`` times, once all is folded in."""
+        times = self.repeat
+        if times == 1:
+            return
+        if self.nest is not None and self.w_is_activation:
+            self.nest = replace(self.nest, G=self.nest.G * times)
+            self.w_elements *= times
+        elif self.nest is not None:
+            self.nest = replace(self.nest, B=self.nest.B * times)
+        self.i_elements *= times
+        self.o_elements *= times
+        self.side_elements *= times
+        self.ops = {function: count * times for function, count in self.ops.items()}
+        self.note = f"{times} trips of a loop" + (f"; {self.note}" if self.note else "")
 
     def work(self, functions: Iterable[str], count: int) -> None:
         """Adds ``count`` operations of each of ``functions``."""
@@ -67,12 +87,14 @@ class Context:
         sources: for each activation known so far, the stored tensors that hold it.
         placed: tensors (by what holds them) that already lie inside a concatenated tensor.
         written: tensors written by a layer.
+        stacked: tensors of which each trip of a loop writes another part, and the trips.
     """
 
     graph: Graph
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
     placed: set[tuple[str, ...]] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
+    stacked: dict[str, int] = field(default_factory=dict)
 
     def roots(self, name: str) -> tuple[str, ...]:
         """The stored tensors that hold activation ``name``."""

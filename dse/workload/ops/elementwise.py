@@ -59,6 +59,8 @@ UNARY: dict[str, tuple[str, ...]] = {
 ACTIVATIONS = {
     **{name: UNARY[name] for name in ("Relu", "Clip", "LeakyRelu", "Tanh", "Sigmoid")},
     "HardSigmoid": UNARY["HardSigmoid"],
+    "Silu": UNARY["Silu"],
+    "Swish": UNARY["Silu"],
 }
 #: Functions per result of operators of two tensors or more (per further operand).
 BINARY: dict[str, tuple[str, ...]] = {
@@ -217,6 +219,28 @@ def bias_gelu(node: Node, ctx: Context) -> Outcome:
     return [vector(node, ctx, {"add": n, "lut": n, "mul": n})]
 
 
+def biased(node: Node, ctx: Context) -> Outcome:
+    """BiasAdd (with a residual), BiasDropout: one addition for each further operand."""
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"add": n * len([x for x in node.inputs[1:3] if x])})]
+
+
+def split_gelu(node: Node, ctx: Context) -> Outcome:
+    """BiasSplitGelu: bias, then one half times the table of the other."""
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"add": 2 * n, "lut": n, "mul": 2 * n})]
+
+
+def distances(node: Node, ctx: Context) -> Outcome:
+    """CDist: difference, square and sum for each element of each pair of rows."""
+    n = ctx.graph.size(node.outputs[0], node)
+    width = ctx.graph.shape(node.inputs[0], node)[-1]
+    work = {"add": n * width, "mul": n * width, "reduce": n * width}
+    if str(node.attrs.get("metric", "sqeuclidean")) == "euclidean":
+        work["div"] = n
+    return [vector(node, ctx, work)]
+
+
 def gated(node: Node, ctx: Context) -> Outcome:
     """SwiGLU: table, product with the table's argument, product with the gate."""
     n = ctx.graph.size(node.outputs[0], node)
@@ -243,6 +267,10 @@ RULES: dict[str, Rule] = {
     "DequantizeLinear": quantize,
     "DynamicQuantizeLinear": dynamic_quantize,
     "BiasGelu": bias_gelu,
+    "BiasAdd": biased,
+    "BiasDropout": biased,
+    "BiasSplitGelu": split_gelu,
+    "CDist": distances,
     "SwiGLU": gated,
     "BitCast": identity,
     "CumSum": cumulative,

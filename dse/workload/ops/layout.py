@@ -10,7 +10,8 @@ from dse.workload.ops.draft import Context, Outcome, Rule, View, activations, li
 #: Products whose operands may be read in any order of axes.
 PRODUCTS = frozenset(
     {"MatMul", "Gemm", "Einsum", "FusedMatMul", "FusedGemm", "MatMulInteger", "QLinearMatMul"}
-    | {"QGemm", "MatMulNBits"}
+    | {"QGemm", "MatMulNBits", "FusedMatMulActivation", "DynamicQuantizeMatMul"}
+    | {"MatMulIntegerToFloat"}
 )
 #: Operators that pass a strided order on to their readers.
 TRANSPARENT = frozenset(
@@ -196,7 +197,7 @@ def generated(node: Node, ctx: Context) -> Outcome:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshape),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "ExpandDims"), reshape),
     "Transpose": transpose,
     "Concat": concat,
     "Slice": slice_,

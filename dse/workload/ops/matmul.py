@@ -1,13 +1,15 @@
-"""Matrix products: MatMul of any rank, Gemm, Einsum, and their quantized forms."""
+"""Matrix products: MatMul of any rank, Gemm, and their quantized forms."""
 
 from __future__ import annotations
 
 import math
 
+import onnx
+
 from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
-from dse.workload.ops.elementwise import ACTIVATIONS
+from dse.workload.ops.elementwise import ACTIVATIONS, UNARY
 
 
 def product_layer(
@@ -96,9 +98,16 @@ def plain(node: Node, ctx: Context) -> Outcome:
 
 
 def fused(node: Node, ctx: Context) -> Outcome:
-    """com.microsoft FusedMatMul: transposed operands and a scale folded into the weights."""
+    """com.microsoft FusedMatMul, FusedMatMulActivation, TransposeMatMul.
+
+    Their scale is folded into the weights.
+    """
+    graph = ctx.graph
+    if node.attrs.get("transBatchA") or node.attrs.get("transBatchB"):
+        raise graph.fault(node, "transposed batch axes", "export it with Transpose and MatMul")
     flip_a, flip_b = bool(node.attrs.get("transA")), bool(node.attrs.get("transB"))
-    return [matmul(node, ctx, node.inputs[0], node.inputs[1], flip_a=flip_a, flip_b=flip_b)]
+    draft = matmul(node, ctx, node.inputs[0], node.inputs[1], flip_a=flip_a, flip_b=flip_b)
+    return [_activated(draft, node, ctx)]
 
 
 def qlinear_matmul(node: Node, ctx: Context) -> Outcome:
@@ -129,6 +138,14 @@ def gemm(node: Node, ctx: Context) -> Outcome:
         flip_b=bool(node.attrs.get("transB")),
     )
     draft = _with_bias(draft, node, ctx, node.input(2))
+    if node.op == "GemmFastGelu":
+        draft.work(UNARY["FastGelu"], draft.o_elements)
+        draft.linear = False
+    return [_activated(draft, node, ctx)]
+
+
+def _activated(draft: Draft, node: Node, ctx: Context) -> Draft:
+    """The activation that the operator names by attribute."""
     activation = str(node.attrs.get("activation", ""))
     if activation:
         functions = ACTIVATIONS.get(activation)
@@ -136,6 +153,19 @@ def gemm(node: Node, ctx: Context) -> Outcome:
             raise ctx.graph.fault(node, f"unknown activation {activation!r}", "use Gemm and Relu")
         draft.work(functions, draft.o_elements)
         draft.linear = False
+    return draft
+
+
+def dynamic(node: Node, ctx: Context) -> Outcome:
+    """DynamicQuantizeMatMul (scales its first operand) and MatMulIntegerToFloat."""
+    draft = matmul(node, ctx, node.inputs[0], node.inputs[1])
+    bias = node.input(4 if node.op == "DynamicQuantizeMatMul" else 6)
+    draft = _with_bias(draft, node, ctx, bias)
+    if node.op == "DynamicQuantizeMatMul":
+        n = draft.i_elements
+        draft.work(["reduce"], 2 * n)
+        draft.work(["mul"], n)
+        draft.work(["div"], 1)
     return [draft]
 
 
@@ -153,7 +183,11 @@ def _with_bias(draft: Draft, node: Node, ctx: Context, bias: str | None) -> Draf
 
 
 def packed(node: Node, ctx: Context) -> Outcome:
-    """com.microsoft MatMulNBits: weights of ``bits`` bits, packed, with a scale per block."""
+    """com.microsoft MatMulNBits, MatMulBnb4: packed weights of ``bits`` bits, a scale per block.
+
+    Scales and zero points are stored beside the weights: they are counted in ``b_elements``, in
+    numbers of 32 bits.
+    """
     graph = ctx.graph
     x, width, depth = node.inputs[0], int(node.attrs["N"]), int(node.attrs["K"])
     rows = graph.size(x, node) // depth
@@ -161,46 +195,21 @@ def packed(node: Node, ctx: Context) -> Outcome:
         node, ctx, LoopNest(K=width, C=depth, OX=rows), x, node.inputs[1], bias=node.input(5)
     )
     draft.w_elements = width * depth
+    draft.shapes[node.inputs[1]] = (width, depth)
     bits = int(node.attrs.get("bits", 4))
     draft.w_format = f"int{bits}" if bits in (2, 4, 8) else "int8"
+    if node.op == "MatMulNBits":
+        beside = [name for name in (node.input(2), node.input(3)) if name]
+    else:
+        beside = [name for name in (node.input(2),) if name]
+    for name in beside:
+        kind = graph.types.get(name, int(onnx.TensorProto.FLOAT))
+        held = graph.size(name, node) * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+        draft.inputs.append(name)
+        draft.biases.append(name)
+        draft.b_elements += -(-held // 4)
+        draft.shapes[name] = (-(-held // 4),)
     return [draft]
-
-
-def einsum(node: Node, ctx: Context) -> Outcome:
-    """Einsum of two operands: letters in both and the result are groups, lost ones are summed.
-
-    Letters of the first operand alone are rows, of the second alone output channels. A letter that
-    is summed although only one operand has it belongs to the sum as well.
-    """
-    graph = ctx.graph
-    equation = str(node.attrs["equation"]).replace(" ", "")
-    terms, arrow, result = equation.partition("->")
-    operands = terms.split(",")
-    repeated = any(len(set(t)) != len(t) for t in operands)
-    if len(operands) != 2 or not arrow or "." in equation or repeated:
-        raise graph.fault(
-            node,
-            f"an Einsum {equation!r} of other than two plain operands",
-            "split it into MatMul and Transpose, or --unknown-ops host",
-        )
-    i, w = node.inputs[0], node.inputs[1]
-    if graph.is_const(i) and not graph.is_const(w):
-        (i, w), operands = (w, i), operands[::-1]
-    sizes: dict[str, int] = {}
-    for name, term in zip((i, w), operands, strict=True):
-        sizes.update(zip(term, graph.shape(name, node), strict=True))
-
-    def product(letters: set[str]) -> int:
-        return math.prod(sizes[letter] for letter in letters)
-
-    first, second, kept = set(operands[0]), set(operands[1]), set(result)
-    nest = LoopNest(
-        G=product(first & second & kept),
-        K=product((second - first) & kept),
-        C=product((first | second) - kept),
-        OX=product((first - second) & kept),
-    )
-    return [product_layer(node, ctx, nest, i, w, channel_axis=None)]
 
 
 RULES: dict[str, Rule] = {
@@ -211,6 +220,11 @@ RULES: dict[str, Rule] = {
     "Gemm": gemm,
     "FusedGemm": gemm,
     "QGemm": qgemm,
+    "FusedMatMulActivation": fused,
+    "TransposeMatMul": fused,
+    "GemmFastGelu": gemm,
+    "DynamicQuantizeMatMul": dynamic,
+    "MatMulIntegerToFloat": dynamic,
     "MatMulNBits": packed,
-    "Einsum": einsum,
+    "MatMulBnb4": packed,
 }

@@ -18,7 +18,8 @@ def softmax(node: Node, ctx: Context) -> Outcome:
     shape = graph.shape(node.inputs[0], node)
     n = math.prod(shape)
     older = graph.opset < 13 and not node.domain
-    axis = int(node.attrs.get("axis", 1 if older else -1)) % max(1, len(shape))
+    axis = int(node.attrs.get("axis", 1 if older or node.op == "BiasSoftmax" else -1))
+    axis %= max(1, len(shape))
     row = math.prod(shape[axis:]) if older else (shape[axis] if shape else 1)
     rows = n // row if row else 0
     work = {"reduce": 2 * n, "add": n, "exp": n}
@@ -28,6 +29,9 @@ def softmax(node: Node, ctx: Context) -> Outcome:
         work = {"compare": 2 * n}
     else:
         work |= {"div": rows, "mul": n}
+    if node.op == "BiasSoftmax":
+        work["add"] += n
+        return [vector(node, ctx, work)]
     return [vector(node, ctx, work, weights=[])]
 
 
@@ -45,20 +49,35 @@ def _normalized(
 
 
 def layer_norm(node: Node, ctx: Context) -> Outcome:
-    """LayerNormalization, and the root-mean-square forms without mean."""
+    """LayerNormalization, and the root-mean-square forms without mean.
+
+    Normalizations recognized among single operators carry ``axes``; the others normalize from
+    ``axis`` on. The Skip forms add their second input first (and a stored bias, inputs 4 or 3),
+    and may hand on that sum, which is then written as well.
+    """
     graph = ctx.graph
     shape = graph.shape(node.inputs[0], node)
-    axis = int(node.attrs.get("axis", -1)) % max(1, len(shape))
+    n, skip = math.prod(shape), node.op.startswith("Skip")
     centred = node.op in ("LayerNormalization", "SkipLayerNormalization")
-    n, rows = math.prod(shape), math.prod(shape[:axis])
-    skip = node.op.startswith("Skip")
-    if skip:
-        rows = math.prod(shape[:-1])
+    if "axes" in node.attrs:
+        rows = n // max(1, math.prod(shape[int(a)] for a in node.attrs["axes"]))
+    else:
+        axis = -1 if skip else int(node.attrs.get("axis", -1))
+        rows = math.prod(shape[: axis % max(1, len(shape))])
+    operands = len([name for name in node.inputs if name])
+    plain_shift = operands > 2 and not skip
     draft = _normalized(
-        node, ctx, n, rows, centred=centred, scale=True, shift=centred and len(node.inputs) > 2
+        node,
+        ctx,
+        n,
+        rows,
+        centred=centred,
+        scale=operands > 1,
+        shift=plain_shift or (skip and centred and node.input(3) is not None),
     )
     if skip:
-        draft.work(["add"], n)
+        bias = node.input(4 if centred else 3)
+        draft.work(["add"], n * (2 if bias else 1))
     return [draft]
 
 
@@ -71,6 +90,8 @@ def group_norm(node: Node, ctx: Context) -> Outcome:
     )
     if int(node.attrs.get("activation", 0)):
         draft.work(["lut", "mul"], math.prod(shape))
+    if node.op == "SkipGroupNorm":
+        draft.work(["add"], math.prod(shape) * len([n for n in node.inputs[3:5] if n]))
     return [draft]
 
 
@@ -137,6 +158,8 @@ RULES: dict[str, Rule] = {
     ),
     "GroupNormalization": group_norm,
     "GroupNorm": group_norm,
+    "SkipGroupNorm": group_norm,
+    "BiasSoftmax": softmax,
     "InstanceNormalization": group_norm,
     "BatchNormalization": batch_norm,
     "LRN": lrn,

@@ -8,11 +8,16 @@ from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Outcome, Rule, View, live_outputs, vector
 
 
+def taps_of(node: Node) -> int:
+    """Taps of a pooling window."""
+    return math.prod(node.ints("kernel_shape", [1]))
+
+
 def pool(node: Node, ctx: Context) -> Outcome:
     """One comparison (maximum) or addition (average, Lp) for each tap of each result."""
     n = ctx.graph.size(node.outputs[0], node)
-    taps = math.prod(node.ints("kernel_shape", [1]))
-    if node.op == "MaxPool":
+    taps = taps_of(node)
+    if node.op in ("MaxPool", "NhwcMaxPool"):
         return [vector(node, ctx, {"compare": n * taps})]
     work = {"add": n * taps, "mul": n}
     if node.op == "LpPool":

@@ -27,7 +27,9 @@ def recurrent(node: Node, ctx: Context) -> Outcome:
     first, second, width = graph.shape(x, node)
     steps, batch = (second, first) if node.attrs.get("layout") else (first, second)
     directions, rows, _ = graph.shape(w, node)
-    gates, functions = _CELLS[node.op]
+    gates, functions = _CELLS[node.op.removeprefix("DynamicQuantize")]
+    if node.op.startswith("DynamicQuantize"):  # its weights are stored transposed
+        rows = graph.shape(w, node)[2]
     hidden = rows // gates
     out = live_outputs(node, graph)
     moved = steps * batch * directions * rows
@@ -81,4 +83,7 @@ def recurrent(node: Node, ctx: Context) -> Outcome:
     return [inputs_product, state_product, cells]
 
 
-RULES: dict[str, Rule] = dict.fromkeys(_CELLS, recurrent)
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_CELLS, recurrent),
+    "DynamicQuantizeLSTM": recurrent,
+}

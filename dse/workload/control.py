@@ -1,0 +1,352 @@
+"""If, Loop and Scan: their bodies taken out into the graph around them.
+
+A body becomes ordinary nodes called ``LOOP/NODE`` that run ``trips`` times:
+
+- Scan: as many trips as its sequences are long; Loop: its trip count if that is known before the
+  network runs, else the binding ``LOOP.trips``;
+- If: the branch that runs if the condition is known, else the branch that costs more.
+
+Shapes inside a loop are those of its first trip. What a loop does around its body costs nothing:
+operators of :data:`~dse.workload.graph.LOOP_DOMAIN` stand for it. ``Step`` is the trip's number,
+``Carry`` what one trip hands to the next, ``Slot`` the trip's part of a sequence, ``Stack`` the
+parts put together again, ``Out`` a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from dse.errors import InputError
+from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
+
+#: Ending of the binding that sets the trips of a loop.
+TRIPS = ".trips"
+#: A trip count above this is the "for ever" of a while loop.
+FOREVER = 1 << 31
+
+
+def _has_bodies(node: Node) -> bool:
+    """Whether the attributes that its operator needs are there, and of the right kind."""
+    if node.op == "If":
+        needed: tuple[str, ...] = ("then_branch", "else_branch")
+    else:
+        needed = ("body",)
+        if node.op == "Scan" and not isinstance(node.attrs.get("num_scan_inputs"), int):
+            return False
+    return all(isinstance(node.attrs.get(name), onnx.GraphProto) for name in needed)
+
+
+def body_fault(node: Node, graph: Graph) -> InputError:
+    """Why an If, Loop or Scan could not be taken out."""
+    if node.op == "Loop":
+        return graph.fault(
+            node,
+            "how often the loop runs is not known before the network runs",
+            f"bind it: --bind {node.name}{TRIPS}=N",
+        )
+    return graph.fault(
+        node,
+        "the shapes that its body reads are not known, or it is of a form that is not lowered",
+        "bind its symbolic sizes (--bind name=value) or export it unrolled",
+    )
+
+
+@dataclass
+class Bodies:
+    """Takes bodies out, and remembers how often their nodes run.
+
+    Attributes:
+        file: for errors.
+        trips: bindings ``LOOP.trips``.
+        repeats: runs per inference of each node that was taken out, by name.
+    """
+
+    file: str
+    trips: Mapping[str, int | tuple[int, int]]
+    repeats: dict[str, int] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def take_out(
+        self,
+        model: onnx.ModelProto,
+        graph: Graph,
+        stored: dict[str, onnx.TensorProto | None],
+    ) -> bool:
+        """Takes out, in place, every body whose trips are known; whether there was one."""
+        bodies: dict[int, list[onnx.NodeProto]] = {}
+        for node in graph.nodes:
+            if node.op not in CONTROL or node.domain or node.proto is None:
+                continue
+            if not _has_bodies(node):
+                raise body_fault(node, graph)
+            try:
+                taken = self._body(node, model, graph, stored)
+            except (LookupError, ValueError, TypeError) as error:
+                raise body_fault(node, graph) from error
+            if taken is not None:
+                bodies[id(node.proto)] = taken
+        if not bodies:
+            return False
+        wanted = [node.proto for node in graph.nodes if node.proto is not None]
+        nodes = [n for proto in wanted for n in bodies.get(id(proto), [proto])]
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
+        return True
+
+    def check_trips(self) -> None:
+        """Refuses a binding of trips that no loop took."""
+        for name in self.trips:
+            if name not in self.used:
+                raise InputError(
+                    f"no loop is called {name.removesuffix(TRIPS)!r}",
+                    file=self.file,
+                    field=name,
+                    mend="see the error without this binding for the loop's name",
+                )
+
+    def _body(
+        self,
+        node: Node,
+        model: onnx.ModelProto,
+        graph: Graph,
+        stored: dict[str, onnx.TensorProto | None],
+    ) -> list[onnx.NodeProto] | None:
+        if node.op == "If":
+            branch = self._branch(node, model, graph)
+            if branch is None or len(branch.output) != len(node.outputs):
+                return None
+            results = [_around("Out", node, name) for name in node.outputs]
+            return self._inlined(node, branch, {}, results, 1, model, stored)
+        trips = self._trips(node, graph)
+        body: onnx.GraphProto = node.attrs["body"]
+        if trips is None:
+            return None
+        before = _loop_inputs(node, body) if node.op == "Loop" else _scan_inputs(node, body)
+        after = _loop_outputs(node, trips) if node.op == "Loop" else _scan_outputs(node, trips)
+        if (
+            before is None
+            or "" in before
+            or len(body.output) != len(after)
+            or len(body.input) < len(before)
+        ):
+            return None
+        return self._inlined(node, body, before, after, trips, model, stored)
+
+    def _trips(self, node: Node, graph: Graph) -> int | None:
+        given = self.trips.get(f"{node.name}{TRIPS}")
+        if isinstance(given, int):
+            self.used.add(f"{node.name}{TRIPS}")
+            return max(1, given)
+        if node.op == "Loop":
+            count = graph.scalar(node.input(0))
+            return int(count) if count is not None and 1 <= count < FOREVER else None
+        sequences = int(node.attrs["num_scan_inputs"])
+        if graph.opset < 9 or not sequences:
+            return None
+        if not 0 < sequences <= len(node.inputs):
+            return None
+        axis = node.ints("scan_input_axes", [0] * sequences)[0]
+        shape = graph.shapes.get(node.inputs[len(node.inputs) - sequences])
+        return shape[axis] if shape and shape[axis] >= 1 else None
+
+    def _branch(self, node: Node, model: onnx.ModelProto, graph: Graph) -> onnx.GraphProto | None:
+        branches: list[onnx.GraphProto] = [
+            node.attrs[name] for name in ("then_branch", "else_branch")
+        ]
+        condition = graph.scalar(node.input(0))
+        if condition is not None:
+            return branches[0] if condition else branches[1]
+        costs = [_cost(branch, model, graph, self.file) for branch in branches]
+        if None in costs:
+            return None
+        return branches[0] if max(costs[0] or (), costs[1] or ()) == costs[0] else branches[1]
+
+    def _inlined(
+        self,
+        node: Node,
+        body: onnx.GraphProto,
+        before: Mapping[str, onnx.NodeProto],
+        after: list[onnx.NodeProto],
+        trips: int,
+        model: onnx.ModelProto,
+        stored: dict[str, onnx.TensorProto | None],
+    ) -> list[onnx.NodeProto]:
+        """Nodes in front of the body, the body's under names of their own, and those behind it."""
+        prefix = f"{node.name}/"
+        inside = [value.name for value in body.input]
+        inside += [tensor.name for tensor in body.initializer]
+        inside += [name for proto in body.node for name in proto.output]
+        names = {name: prefix + name for name in inside if name}
+        found: list[onnx.NodeProto] = []
+        for name, proto in before.items():
+            made = onnx.NodeProto.FromString(proto.SerializeToString())
+            made.output[0] = names[name]
+            found.append(made)
+        for index, proto in enumerate(body.node):
+            made = onnx.NodeProto.FromString(proto.SerializeToString())
+            made.name = prefix + (proto.name or f"{proto.op_type}_{index}")
+            while made.name in self.repeats:
+                made.name += "'"
+            _rename(made, names)
+            self.repeats[made.name] = node.repeat * trips
+            found.append(made)
+        for tensor in body.initializer:
+            name = names[tensor.name]
+            if math.prod(tensor.dims) > VALUE_ELEMENTS:
+                stored[name] = None
+                model.graph.input.append(
+                    onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+                )
+                continue
+            stored[name] = onnx.TensorProto.FromString(tensor.SerializeToString())
+            model.graph.initializer.append(stored[name])
+            model.graph.initializer[-1].name = name
+        for value, proto in zip(body.output, after, strict=True):
+            if proto.output[0]:
+                proto.input[0] = names.get(value.name, value.name)
+                found.append(proto)
+        for proto in (*before.values(), *after):
+            self.repeats[proto.name] = node.repeat
+        if not any(o.domain == LOOP_DOMAIN for o in model.opset_import):
+            model.opset_import.append(onnx.helper.make_opsetid(LOOP_DOMAIN, 1))
+        return found
+
+
+def _around(
+    op: str, node: Node, output: str, read: str | None = "", **attrs: int
+) -> onnx.NodeProto:
+    """An operator of the loop domain that belongs to ``node``; ``read`` None: it reads nothing."""
+    made = onnx.helper.make_node(
+        op,
+        [] if read is None else [read],
+        [output],
+        name=f"{node.name}/{op}:{output or read}",
+        domain=LOOP_DOMAIN,
+        of=node.name,
+    )
+    made.attribute.extend(onnx.helper.make_attribute(key, n) for key, n in attrs.items())
+    return made
+
+
+def _loop_inputs(node: Node, body: onnx.GraphProto) -> dict[str, onnx.NodeProto] | None:
+    """Body inputs: the trip's number, the condition, what is carried."""
+    names = [value.name for value in body.input]
+    if len(names) != max(2, len(node.inputs)):
+        return None
+    truth = onnx.helper.make_tensor("", onnx.TensorProto.BOOL, (), [True])
+    condition = onnx.helper.make_node(
+        "Constant", [], [""], name=f"{node.name}/goes_on", value=truth
+    )
+    found = {names[0]: _around("Step", node, names[0], None), names[1]: condition}
+    for name, first in zip(names[2:], node.inputs[2:], strict=True):
+        found[name] = _around("Carry", node, name, first)
+    return found
+
+
+def _loop_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
+    """For the body's outputs: the condition (dropped), what is carried, what is stacked."""
+    carried = max(0, len(node.inputs) - 2)
+    made = [_around("Out", node, "")]
+    for index, name in enumerate(node.outputs):
+        stacked = index >= carried
+        made.append(
+            _around("Stack", node, name, trips=trips, axis=0)
+            if stacked
+            else _around("Out", node, name)
+        )
+    return made
+
+
+def _scan_inputs(node: Node, body: onnx.GraphProto) -> dict[str, onnx.NodeProto] | None:
+    sequences = int(node.attrs["num_scan_inputs"])
+    axes = node.ints("scan_input_axes", [0] * sequences)
+    states = len(node.inputs) - sequences
+    names = [value.name for value in body.input]
+    if len(names) != len(node.inputs):
+        return None
+    found: dict[str, onnx.NodeProto] = {}
+    for index, (name, given) in enumerate(zip(names, node.inputs, strict=True)):
+        found[name] = (
+            _around("Carry", node, name, given)
+            if index < states
+            else _around("Slot", node, name, given, axis=axes[index - states])
+        )
+    return found
+
+
+def _scan_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
+    states = len(node.inputs) - int(node.attrs["num_scan_inputs"])
+    axes = node.ints("scan_output_axes", [0] * (len(node.outputs) - states))
+    return [
+        _around("Out", node, name)
+        if index < states
+        else _around("Stack", node, name, trips=trips, axis=axes[index - states])
+        for index, name in enumerate(node.outputs)
+    ]
+
+
+def _rename(proto: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Gives the tensors of a node, and those that its own bodies capture, other names."""
+    for index, name in enumerate(proto.input):
+        proto.input[index] = names.get(name, name)
+    for index, name in enumerate(proto.output):
+        proto.output[index] = names.get(name, name)
+    for attribute in proto.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            own = {value.name for value in inner.input} | {t.name for t in inner.initializer}
+            own |= {name for node in inner.node for name in node.output}
+            seen = {old: new for old, new in names.items() if old not in own}
+            for node in inner.node:
+                _rename(node, seen)
+            for value in inner.output:
+                value.name = seen.get(value.name, value.name)
+
+
+def _captured(body: onnx.GraphProto) -> Iterator[str]:
+    """Names that a body reads from around it."""
+    own = {value.name for value in body.input} | {t.name for t in body.initializer}
+    for node in body.node:
+        read = list(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                read += list(_captured(inner))
+        yield from (name for name in read if name and name not in own)
+        own.update(node.output)
+    yield from (value.name for value in body.output if value.name not in own)
+
+
+def _cost(
+    branch: onnx.GraphProto, model: onnx.ModelProto, graph: Graph, file: str
+) -> tuple[int, int, int] | None:
+    """MACs, vector operations and moved elements of a branch; None if shapes are missing."""
+    from dse.workload.lower import lower
+    from dse.workload.read import read_graph
+
+    alone = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    alone.graph.CopyFrom(branch)
+    for name in dict.fromkeys(_captured(branch)):
+        if name not in graph.shapes:
+            return None
+        kind, shape = graph.types.get(name, onnx.TensorProto.FLOAT), graph.shapes[name]
+        value = graph.value(name)
+        if value is not None:
+            alone.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        elif graph.is_const(name):
+            alone.graph.initializer.append(
+                onnx.TensorProto(name=name, data_type=kind, dims=list(shape))
+            )
+        else:
+            alone.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    if not alone.graph.node:
+        return (0, 0, 0)
+    lowered = lower(read_graph(alone, file, {})[0], "host")
+    return (
+        sum(layer.macs for layer in lowered.layers),
+        sum(count for layer in lowered.layers for _, count in layer.vector_ops),
+        sum(layer.i_elements + layer.o_elements for layer in lowered.layers),
+    )

@@ -1,0 +1,320 @@
+"""Shape rules of the com.microsoft operators, which onnx does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+
+from dse.workload.graph import Graph, Node, Shape
+
+Found = dict[str, Shape]
+
+#: Operators whose first result has the shape of their first input.
+SAME = frozenset(
+    {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasAdd", "BiasDropout", "BiasSoftmax"}
+    | {"SimplifiedLayerNormalization", "RMSNormalization", "RotaryEmbedding", "Inverse"}
+    | {"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "GroupNorm"}
+    | {"QuantizeLinear", "DequantizeLinear", "Dropout"}
+)
+#: Operators whose results have a type of their own.
+TYPES: dict[str, int] = {
+    "EmbedLayerNormalization": int(onnx.TensorProto.FLOAT),
+    "QEmbedLayerNormalization": int(onnx.TensorProto.FLOAT),
+    "MatMulIntegerToFloat": int(onnx.TensorProto.FLOAT),
+    "MatMulInteger": int(onnx.TensorProto.INT32),
+    "MulInteger": int(onnx.TensorProto.INT32),
+    "ReduceSumInteger": int(onnx.TensorProto.INT32),
+    "ConvInteger": int(onnx.TensorProto.INT32),
+    "QAttention": int(onnx.TensorProto.FLOAT),
+    "GatherBlockQuantized": int(onnx.TensorProto.FLOAT),
+    "DequantizeLinear": int(onnx.TensorProto.FLOAT),
+    "RelativePositionBias": int(onnx.TensorProto.FLOAT),
+    "NonZero": int(onnx.TensorProto.INT64),
+    "NonMaxSuppression": int(onnx.TensorProto.INT64),
+}
+
+
+def broadcast(a: Shape, b: Shape) -> Shape:
+    """Shape of an elementwise result, by numpy's rule."""
+    rank = max(len(a), len(b))
+    padded = zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True)
+    return tuple(y if x == 1 else x for x, y in padded)
+
+
+def _pair(first: int, second: int) -> Callable[[Node, Graph], Found]:
+    def rule(node: Node, graph: Graph) -> Found:
+        a, b = graph.shapes[node.inputs[first]], graph.shapes[node.inputs[second]]
+        return {node.outputs[0]: broadcast(a, b)}
+
+    return rule
+
+
+def _quantized_where(node: Node, graph: Graph) -> Found:
+    shape = broadcast(graph.shapes[node.inputs[1]], graph.shapes[node.inputs[4]])
+    return {node.outputs[0]: broadcast(graph.shapes[node.inputs[0]], shape)}
+
+
+def _quantized_concat(node: Node, graph: Graph) -> Found:
+    pieces = [graph.shapes[name] for name in node.inputs[2::3]]
+    axis = int(node.attrs["axis"]) % len(pieces[0])
+    total = sum(piece[axis] for piece in pieces)
+    return {node.outputs[0]: (*pieces[0][:axis], total, *pieces[0][axis + 1 :])}
+
+
+def _reduced(node: Node, graph: Graph) -> Found:
+    shape = graph.shapes[node.inputs[0]]
+    gone = {a % len(shape) for a in node.ints("axes", list(range(len(shape))))}
+    if node.attrs.get("keepdims", 1):
+        return {node.outputs[0]: tuple(1 if i in gone else n for i, n in enumerate(shape))}
+    return {node.outputs[0]: tuple(n for i, n in enumerate(shape) if i not in gone)}
+
+
+def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
+    """Output sizes of a convolution or pooling over ``spatial`` with ``kernel``."""
+    rank = len(spatial)
+    strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
+    if str(node.attrs.get("auto_pad", "NOTSET")).startswith("SAME"):
+        return tuple(-(-n // s) for n, s in zip(spatial, strides, strict=True))
+    pads = node.ints("pads", [0] * 2 * rank)
+    up = int(node.attrs.get("ceil_mode", 0))
+    sizes: list[int] = []
+    for i, n in enumerate(spatial):
+        room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
+        sizes.append((room + (strides[i] - 1 if up else 0)) // strides[i] + 1)
+    return tuple(sizes)
+
+
+def _convolution(weight: int, *, last: bool | None) -> Callable[[Node, Graph], Found]:
+    """Shape of a convolution; ``last`` tells whether channels are last (None: by attribute)."""
+
+    def rule(node: Node, graph: Graph) -> Found:
+        x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[weight]]
+        behind = bool(node.attrs.get("channels_last", 0)) if last is None else last
+        spatial = x[1:-1] if behind else x[2:]
+        sizes = windows(node, spatial, w[2:])
+        return {node.outputs[0]: (x[0], *sizes, w[0]) if behind else (x[0], w[0], *sizes)}
+
+    return rule
+
+
+def _pool(node: Node, graph: Graph) -> Found:
+    x = graph.shapes[node.inputs[0]]
+    last = node.op == "NhwcMaxPool" or bool(node.attrs.get("channels_last", 0))
+    kernel = tuple(node.ints("kernel_shape", []))
+    sizes = windows(node, x[1:-1] if last else x[2:], kernel)
+    return {node.outputs[0]: (x[0], *sizes, x[-1]) if last else (*x[:2], *sizes)}
+
+
+def _global_pool(node: Node, graph: Graph) -> Found:
+    x = graph.shapes[node.inputs[0]]
+    ones = (1,) * (len(x) - 2)
+    last = bool(node.attrs.get("channels_last", 0))
+    return {node.outputs[0]: (x[0], *ones, x[-1]) if last else (*x[:2], *ones)}
+
+
+def _transposed(node: Node, graph: Graph) -> Found:
+    x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
+    pads = graph.value(node.input(2))
+    rank = len(w) - 2
+    ends = [int(p) for p in pads.reshape(-1)] if pads is not None else [0] * 2 * rank
+    strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
+    more = node.ints("output_padding", [0] * rank)
+    sizes = tuple(
+        strides[i] * (x[2 + i] - 1)
+        + more[i]
+        + dilations[i] * (w[2 + i] - 1)
+        + 1
+        - ends[i]
+        - ends[i + rank]
+        for i in range(rank)
+    )
+    return {node.outputs[0]: (x[0], w[1] * int(node.attrs.get("group", 1)), *sizes)}
+
+
+def _matmul(second: int) -> Callable[[Node, Graph], Found]:
+    def rule(node: Node, graph: Graph) -> Found:
+        a, b = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[second]]
+        if node.attrs.get("transA"):
+            a = (*a[:-2], a[-1], a[-2])
+        if node.attrs.get("transB"):
+            b = (*b[:-2], b[-1], b[-2])
+        left = a if len(a) > 1 else (1, *a)
+        right = b if len(b) > 1 else (*b, 1)
+        shape = broadcast(left[:-2], right[:-2])
+        shape += (left[-2],) if len(a) > 1 else ()
+        return {node.outputs[0]: shape + ((right[-1],) if len(b) > 1 else ())}
+
+    return rule
+
+
+def _packed_matmul(node: Node, graph: Graph) -> Found:
+    return {node.outputs[0]: (*graph.shapes[node.inputs[0]][:-1], int(node.attrs["N"]))}
+
+
+def _embedding(node: Node, graph: Graph) -> Found:
+    """(batch, tokens) to (batch, tokens, width); then the mask's index and the sum before."""
+    tokens, table = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[2]]
+    shapes: tuple[Shape, ...] = ((*tokens, table[-1]), (tokens[0],), (*tokens, table[-1]))
+    return dict(zip(node.outputs, shapes, strict=False))
+
+
+def _skip_norm(node: Node, graph: Graph) -> Found:
+    x = graph.shapes[node.inputs[0]]
+    found = dict.fromkeys(node.outputs[1:3], (*x[:-1], 1))
+    return {node.outputs[0]: x, **found, **dict.fromkeys(node.outputs[3:4], x)}
+
+
+def _skip_group_norm(node: Node, graph: Graph) -> Found:
+    return dict.fromkeys(node.outputs, graph.shapes[node.inputs[0]])
+
+
+def _halved(node: Node, graph: Graph) -> Found:
+    x = graph.shapes[node.inputs[0]]
+    return {node.outputs[0]: (*x[:-1], x[-1] // 2)}
+
+
+def _block_gather(node: Node, graph: Graph) -> Found:
+    """Rows of a table of 4 or 8 bits; packed bytes hold two numbers of 4 bits."""
+    table, index = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
+    axis = int(node.attrs.get("gather_axis", 0)) % len(table)
+    packed = graph.types.get(node.inputs[0]) == onnx.TensorProto.UINT8
+    if packed and int(node.attrs.get("bits", 4)) == 4:
+        table = (*table[:-1], 2 * table[-1])
+    return {node.outputs[0]: (*table[:axis], *index, *table[axis + 1 :])}
+
+
+def _lstm(node: Node, graph: Graph) -> Found:
+    x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
+    hidden, directions = int(node.attrs["hidden_size"]), w[0]
+    state = (directions, x[1], hidden)
+    shapes = ((x[0], directions, x[1], hidden), state, state)
+    return {name: s for name, s in zip(node.outputs, shapes, strict=False) if name}
+
+
+def _experts(node: Node, graph: Graph) -> Found:
+    return {node.outputs[0]: graph.shapes[node.inputs[0]]}
+
+
+def _position_bias(node: Node, graph: Graph) -> Found:
+    heads = graph.shapes[node.inputs[0]][-1]
+    queries, keys = graph.scalar(node.input(1)), graph.scalar(node.input(2))
+    if queries is None or keys is None:
+        return {}
+    return {node.outputs[0]: (1, heads, int(queries), int(keys))}
+
+
+def _distances(node: Node, graph: Graph) -> Found:
+    return {node.outputs[0]: (graph.shapes[node.inputs[0]][0], graph.shapes[node.inputs[1]][0])}
+
+
+def _packed_qkv(node: Node, graph: Graph) -> Found:
+    """Attention and its forms that project by themselves."""
+    x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
+    hidden = node.ints("qkv_hidden_sizes", [w[1] // 3] * 3)
+    found: Found = {node.outputs[0]: (*x[:-1], hidden[-1])}
+    past_at = 8 if node.op == "QAttention" else 4
+    if len(node.outputs) > 1 and node.outputs[1]:
+        heads = int(node.attrs["num_heads"])
+        past = node.input(past_at)
+        old = graph.shapes[past][3] if past else 0
+        total = max(old, x[1]) if node.attrs.get("past_present_share_buffer") else old + x[1]
+        found[node.outputs[1]] = (2, x[0], heads, total, hidden[0] // heads)
+    return found
+
+
+def group_query_keys(node: Node, graph: Graph) -> int:
+    """Keys that a GroupQueryAttention reads: new ones and the cache.
+
+    The operator has a cache either as long as what it holds (then the file, or the input
+    ``total_sequence_length`` if it is a constant, says that it grows) or a buffer that is filled
+    up to its end, which is assumed when nothing is said.
+    """
+    new = graph.shapes[node.inputs[0]][1]
+    kept = graph.shapes[node.inputs[3]][2] if node.input(3) else 0
+    place = 7 if node.op == "SparseAttention" else 6
+    total = graph.scalar(node.input(place))
+    return max(int(total) if total is not None else 0, kept, new)
+
+
+def _group_query(node: Node, graph: Graph) -> Found:
+    x = graph.shapes[node.inputs[0]]
+    heads, shared = int(node.attrs["num_heads"]), int(node.attrs["kv_num_heads"])
+    head = x[-1] // heads if node.input(1) else x[-1] // (heads + 2 * shared)
+    found = {node.outputs[0]: (*x[:-1], heads * head)}
+    keys = group_query_keys(node, graph)
+    for name in node.outputs[1:3]:
+        found[name] = (x[0], shared, keys, head)
+    return found
+
+
+def _multi_head(node: Node, graph: Graph) -> Found:
+    """MultiHeadAttention with its operands apart, packed or as heads, and its caches."""
+    q = graph.shapes[node.inputs[0]]
+    heads = int(node.attrs["num_heads"])
+    k, v = (graph.shapes[n] if (n := node.input(i)) else None for i in (1, 2))
+    if len(q) == 5:  # (batch, tokens, heads, 3, head width)
+        new, width, value_width = q[1], q[4], heads * q[4]
+    elif k is not None and len(k) == 5:  # (batch, keys, heads, 2, head width)
+        new, width, value_width = k[1], k[4], heads * k[4]
+    elif k is None or v is None:
+        return {}
+    elif len(k) == 4:  # (batch, heads, keys, head width)
+        new, width, value_width = k[2], k[3], heads * v[3]
+    else:
+        new, width, value_width = k[1], q[2] // heads, v[2]
+    found: Found = {node.outputs[0]: (q[0], q[1], value_width)}
+    place = 5 if node.op.startswith("Decoder") else 6
+    past = node.input(place)
+    old = graph.shapes[past][2] if past else 0
+    share = node.op.startswith("Decoder") and node.attrs.get("past_present_share_buffer")
+    total = max(old, new) if share else old + new
+    for name, size in zip(node.outputs[1:3], (width, value_width // heads), strict=False):
+        found[name] = (q[0], heads, total, size)
+    return found
+
+
+FUSED_RULES: dict[str, Callable[[Node, Graph], Found]] = {
+    "QLinearAdd": _pair(0, 3),
+    "QLinearMul": _pair(0, 3),
+    "MulInteger": _pair(0, 2),
+    "QLinearWhere": _quantized_where,
+    "QLinearConcat": _quantized_concat,
+    "QLinearReduceMean": _reduced,
+    "ReduceSumInteger": _reduced,
+    "FusedConv": _convolution(1, last=False),
+    "QLinearConv": _convolution(3, last=None),
+    "NhwcConv": _convolution(1, last=True),
+    "NhwcFusedConv": _convolution(1, last=True),
+    "ConvTransposeWithDynamicPads": _transposed,
+    "NhwcMaxPool": _pool,
+    "QLinearAveragePool": _pool,
+    "QLinearGlobalAveragePool": _global_pool,
+    "FusedMatMul": _matmul(1),
+    "FusedMatMulActivation": _matmul(1),
+    "TransposeMatMul": _matmul(1),
+    "FusedGemm": _matmul(1),
+    "GemmFastGelu": _matmul(1),
+    "QGemm": _matmul(3),
+    "DynamicQuantizeMatMul": _matmul(1),
+    "MatMulIntegerToFloat": _matmul(1),
+    **dict.fromkeys(("MatMulNBits", "MatMulBnb4"), _packed_matmul),
+    **dict.fromkeys(("EmbedLayerNormalization", "QEmbedLayerNormalization"), _embedding),
+    **dict.fromkeys(
+        ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"),
+        _skip_norm,
+    ),
+    "SkipGroupNorm": _skip_group_norm,
+    "BiasSplitGelu": _halved,
+    "GatherBlockQuantized": _block_gather,
+    "DynamicQuantizeLSTM": _lstm,
+    **dict.fromkeys(("MoE", "QMoE"), _experts),
+    "RelativePositionBias": _position_bias,
+    "CDist": _distances,
+    **dict.fromkeys(
+        ("Attention", "QAttention", "DecoderMaskedSelfAttention"),
+        _packed_qkv,
+    ),
+    **dict.fromkeys(("MultiHeadAttention", "DecoderMaskedMultiHeadAttention"), _multi_head),
+    **dict.fromkeys(("GroupQueryAttention", "SparseAttention"), _group_query),
+}

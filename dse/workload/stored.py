@@ -1,0 +1,161 @@
+"""Checks of what a file holds, before anything is computed from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePosixPath, PureWindowsPath
+
+import onnx
+
+from dse.errors import InputError
+
+
+def check_stored(model: onnx.ModelProto, file: str) -> None:
+    """Refuses stored tensors with impossible sizes, or with data outside the file's folder.
+
+    The data themselves are not needed, and may be absent.
+
+    Raises:
+        InputError: names the node that reads the tensor.
+    """
+    for name, tensor in _tensors(model.graph):
+        if any(size < 0 for size in tensor.dims):
+            sizes = "x".join(map(str, tensor.dims))
+            raise _fault(
+                model, file, name, f"the stored tensor {name!r} has the size {sizes}", "damaged"
+            )
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            place = next((e.value for e in tensor.external_data if e.key == "location"), "")
+            if not place or outside(place):
+                raise _fault(
+                    model,
+                    file,
+                    name,
+                    f"the data of {name!r} lie outside the file's folder ({place or 'nowhere'})",
+                    "unsafe",
+                )
+
+
+def check_text(graph: onnx.GraphProto, file: str) -> None:
+    """Refuses a graph in which some name is not text.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    for name in _names(graph):
+        if not isinstance(name, str):
+            raise InputError(
+                "the ONNX file is damaged (a name in it is not text)",
+                file=file,
+                mend="export or copy it again",
+            )
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[object]:
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in values:
+            yield value.name
+    for node in graph.node:
+        yield node.name
+        yield node.op_type
+        yield node.domain
+        yield from node.input
+        yield from node.output
+        for attribute in node.attribute:
+            yield attribute.name
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _names(inner)
+
+
+#: Complaints of the checker that do not keep a graph from being read.
+_HARMLESS = ("No Op registered", "No opset import", "is deprecated", "Unrecognized attribute")
+
+
+def check_nodes(model: onnx.ModelProto, file: str) -> None:
+    """Refuses nodes whose inputs, outputs or attributes are not those of their operator.
+
+    Shape inference relies on them.
+
+    Raises:
+        InputError: names the node.
+    """
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = model.ir_version or onnx.IR_VERSION
+    context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    for node in _nodes(model.graph):
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            continue  # its inner nodes are looked at by themselves
+        try:
+            onnx.checker.check_node(node, context)
+        except (onnx.checker.ValidationError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            if any(words in reason for words in _HARMLESS):
+                continue
+            shown = node.name or next((name for name in node.output if name), "")
+            raise InputError(
+                f"not a valid {node.op_type} ({reason[:160]})",
+                file=file,
+                field=f"node {shown!r} ({node.op_type})",
+                mend="the graph is invalid: export it again",
+            ) from None
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def outside(place: str) -> bool:
+    """Whether a relative path leaves its folder, or is none, on any system."""
+    posix, windows = PurePosixPath(place), PureWindowsPath(place)
+    if posix.is_absolute() or windows.drive or windows.root:
+        return True
+    depth = 0
+    for part in windows.parts:
+        depth += -1 if part == ".." else 0 if part == "." else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def forget_data(graph: onnx.GraphProto, kept: int) -> None:
+    """Drops the data of ``Constant`` nodes of more than ``kept`` elements: shapes are enough."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            tensor = attribute.t
+            if node.op_type == "Constant" and math.prod(tensor.dims) > kept:
+                slim = onnx.TensorProto(
+                    name=tensor.name, data_type=tensor.data_type, dims=list(tensor.dims)
+                )
+                tensor.CopyFrom(slim)
+            for inner in (attribute.g, *attribute.graphs):
+                forget_data(inner, kept)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for tensor in graph.initializer:
+        yield tensor.name, tensor
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield node.output[0] if node.output else node.name, attribute.t
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _fault(model: onnx.ModelProto, file: str, tensor: str, message: str, kind: str) -> InputError:
+    reader = next((n for n in model.graph.node if tensor in (*n.input, *n.output)), None)
+    where = None
+    if reader is not None:
+        shown = reader.name or next(iter(reader.output), "")
+        where = f"node {shown!r} ({reader.op_type})"
+    mend = (
+        "the graph is invalid: export it again"
+        if kind == "damaged"
+        else "put the data file beside the .onnx file and write its bare name"
+    )
+    return InputError(message, file=file, field=where, mend=mend)
