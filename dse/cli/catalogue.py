@@ -17,7 +17,7 @@ def models(as_json: bool) -> None:
         "models",
         [_row(model) for model in list_models()],
         as_json,
-        ["name", "task", "params", "macs", "description"],
+        ["name", "task", "parameters", "macs", "stand_in_for", "licence", "description"],
     )
 
 
@@ -66,9 +66,12 @@ def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool
         print_table([{key: found[key] for key in columns} for found in known])
 
 
-def apps(as_json: bool) -> None:
-    from dse.apps import list_apps
+def apps(as_json: bool, *, schema: bool = False) -> None:
+    from dse.apps import app_schema, list_apps
 
+    if schema:
+        print_json(app_schema())
+        return
     rows = [
         {
             "name": app.name,
@@ -102,8 +105,14 @@ def _emit(
 
 
 def show(name: str, as_json: bool) -> None:
-    """The first kind of thing that ``name`` is: app, chip, template, node, model."""
-    content = _app(name) or _chip(name) or _template(name) or _node(name) or _model(name)
+    """The first kind of thing that ``name`` is: app, platform, chip, template, node, model."""
+    from dse.cli.parse import has_settings
+
+    if has_settings(name):
+        content = _model(name)
+    else:
+        content = _app(name) or _platform(name) or _chip(name)
+    content = content or _template(name) or _node(name) or _model(name)
     content = {"schema_version": SCHEMA_VERSION, **content}
     if as_json:
         print_json(content)
@@ -118,14 +127,16 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _app(name: str) -> dict[str, Any] | None:
-    from dse.apps import load_app
+    from dse.apps import figures, load_app
     from dse.cli.parse import is_app
     from dse.files import shipped_folder
 
     shipped = (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
     if not shipped and not (is_app(name) and _mentions(name, "streams:")):
         return None
-    return {"kind": "app", **load_app(name).model_dump(mode="json")}
+    app = load_app(name)
+    facts = [dataclasses.asdict(figure) for figure in figures(app)]
+    return {"kind": "app", **app.model_dump(mode="json"), "facts": facts}
 
 
 def _mentions(path: str, text: str) -> bool:
@@ -135,6 +146,15 @@ def _mentions(path: str, text: str) -> bool:
         return text in Path(path).read_text(encoding="utf-8")
     except OSError:
         raise InputError("there is no such file", file=path, mend="check the path") from None
+
+
+def _platform(name: str) -> dict[str, Any] | None:
+    from dse.hardware.platform import load_platform_spec, platform_file
+
+    path = platform_file(name)
+    if path is None:
+        return None
+    return {"kind": "platform", **load_platform_spec(path).model_dump(mode="json")}
 
 
 def _chip(name: str) -> dict[str, Any] | None:
@@ -233,23 +253,33 @@ def _node_line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
-    from dse.workload import layer_table, load_model
+    from dse.quality import quality
+    from dse.workload import layer_table, list_models, load_model
 
     model = load_model(name)
     workload = model.at(None)
     fates: dict[str, int] = {}
     for fate in workload.fates.values():
         fates[fate] = fates.get(fate, 0) + 1
+    found = quality(workload.family, workload.settings, workload.precision)
+    about = next((_row(info) for info in list_models() if info.name == workload.model), {})
+    kept = ("task", "source", "licence", "stand_in_for", "stand_in_why")
     return {
         "kind": "model",
         "name": workload.name,
+        **{key: about[key] for key in kept if about.get(key)},
         "family": workload.family,
         "precision": workload.precision.name,
+        "sparsity": workload.sparsity.name or "dense",
+        "quality": found.to_dict() if found else "unknown",
         "macs": workload.macs,
         "parameters": workload.parameters,
         "weight_bytes": workload.weight_bytes,
+        "stored_bytes": workload.stored_bytes,
+        "kv_bytes": sum(t.bytes for t in workload.tensors.values() if t.role == "kv"),
         "inputs": {n: list(workload.tensors[n].shape) for n in workload.inputs},
         "outputs": {n: list(workload.tensors[n].shape) for n in workload.outputs},
         "nodes_by_fate": fates,
+        "remarks": list(model.remarks),
         "layers": layer_table(workload),
     }

@@ -20,7 +20,12 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Chip = Annotated[str, typer.Option("--chip", "-c", help="A shipped chip or a YAML file.")]
+Chip = Annotated[
+    str,
+    typer.Option(
+        "--chip", "--platform", "-c", help="A shipped chip or platform, or a YAML file of one."
+    ),
+]
 Node = Annotated[Optional[str], typer.Option("--node", "-n", help="Process node, such as 7nm.")]  # noqa: UP045
 Precision = Annotated[
     Optional[str],  # noqa: UP045
@@ -75,9 +80,14 @@ def nodes(
 
 
 @app.command("apps")
-def apps(json: Json = False) -> None:
+def apps(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="The JSON schema of app files, for editors.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """List the shipped applications."""
-    catalogue.apps(json)
+    catalogue.apps(json, schema=schema)
 
 
 @app.command("templates")
@@ -125,6 +135,10 @@ def simulate(
     set_: Settings = None,
     bind: Bind = None,
     trace: Annotated[Optional[str], typer.Option(help="Write a Chrome trace to this file.")] = None,  # noqa: UP045
+    power_plot: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write power over time to this HTML file."),
+    ] = None,
     objective: Target = "edp",
     volume: Volume = 1e6,
     seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
@@ -137,7 +151,7 @@ def simulate(
 ) -> None:
     """Run a model or a whole app on a chip: latency, energy, power, deadlines, cost."""
     request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], unknown_ops)
-    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty)
+    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty, power_plot)
     runs.simulate(request, options, json)
 
 
@@ -163,10 +177,33 @@ def explore(
         Optional[str],  # noqa: UP045
         typer.Option(help="Mirror into an Optuna storage: a database URL or a journal file."),
     ] = None,
+    warm_start: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="DIR", help="Begin with the front of an earlier study."),
+    ] = None,
+    max_time: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="SECONDS", help="Stop after this time."),
+    ] = None,
+    stall: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", help="Stop when N evaluations brought no better front."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search an experiment's space with Optuna; goes on where it stopped."""
-    studies.explore(file, out, trials, seed, workers, storage, json)
+    studies.explore(
+        file,
+        out,
+        trials,
+        seed,
+        workers,
+        storage,
+        json,
+        warm_start=warm_start,
+        max_s=max_time,
+        stall=stall,
+    )
 
 
 @app.command("report")
@@ -208,14 +245,59 @@ def explain(
 def profile(
     file: Annotated[str, typer.Argument(help="An .onnx file or a shipped model.")],
     chip: Annotated[str | None, typer.Option("--chip", "-c", help="Chip to compare with.")] = None,
+    node: Node = None,
+    precision: Precision = None,
     runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
     bind: Bind = None,
+    force: Annotated[bool, typer.Option(help="Run a model of any size.")] = False,
     json: Json = False,
 ) -> None:
     """Run a model in onnxruntime on this CPU, beside a simulated chip."""
+    from dse.cli.profiling import ProfileRequest
     from dse.cli.profiling import profile as run_profile
 
-    run_profile(file, chip, runs_, bind or [], json)
+    run_profile(ProfileRequest(file, chip, node, precision, runs_, bind or [], force), json)
+
+
+@app.command("quality")
+def quality(
+    model: Annotated[str, typer.Argument(help="An .onnx file with weights, or a shipped model.")],
+    inputs: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--inputs", "-i", help="Calibration: an .npz, or a folder of .npy."),
+    ] = None,
+    evaluate: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--eval", help="Evaluation inputs (default: second half of --inputs)."),
+    ] = None,
+    labels: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="An .npy with the right class of every evaluation input."),
+    ] = None,
+    precision: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--precision", "-p", help="w8a8, w8a16, w4a8, w4afp16 ...; repeatable."),
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Ranges found while running.")] = False,
+    calibration: Annotated[
+        Literal["minmax", "entropy", "percentile"], typer.Option(help="How ranges are chosen.")
+    ] = "minmax",
+    group: Annotated[int, typer.Option(help="Inputs sharing a scale below 8 bit; 0 for all.")] = 0,
+    out: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--out", "-o", help="Write the report; results in it are not measured again."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure what quantization costs a model file; without inputs, show what is published."""
+    from dse.cli.measuring import QualityRequest
+    from dse.cli.measuring import quality as run_quality
+
+    precisions = precision or ["w8a8"]
+    request = QualityRequest(
+        model, inputs, evaluate, labels, precisions, dynamic, calibration, group, out
+    )
+    run_quality(request, json)
 
 
 @app.command("validate")

@@ -64,10 +64,17 @@ def bindings(pairs: Sequence[str]) -> dict[str, int]:
     return out
 
 
+def has_settings(name: str) -> bool:
+    """Whether ``name`` is a model's with settings behind ``@`` (which may name files too)."""
+    return "@" in name and not Path(name).exists()
+
+
 def is_app(name: str) -> bool:
     """Whether ``name`` means an app (a shipped one or a YAML file) rather than a model."""
     from dse.files import shipped_folder
 
+    if has_settings(name):
+        return False
     if Path(name).suffix in (".yaml", ".yml"):
         return True
     return (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from dse.cli.app_tables import app_figures, print_binding, print_tasks
 from dse.cli.output import note_step, print_json, print_table, si
 from dse.cli.parse import bindings, is_app, settings
 from dse.errors import InputError
@@ -51,7 +52,7 @@ class ModelRequest:
         from dse.evaluation import model_at
 
         groups = self.groups
-        for group in ("app", "model"):
+        for group in ("app", "model", "link", "cloud"):
             for path in groups[group]:
                 raise InputError(
                     f"a model alone has no {group} settings",
@@ -112,6 +113,7 @@ class Options:
     seed: int
     trace: str | None
     draws: int | None
+    power_plot: str | None = None
 
 
 def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
@@ -123,6 +125,12 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
     if options.trace is not None and options.fidelity != "simulate":
         raise InputError(
             "only a simulation has a trace", field="--trace", mend="use --fidelity simulate"
+        )
+    if options.power_plot is not None and options.fidelity != "simulate":
+        raise InputError(
+            "only a simulation has power over time",
+            field="--power-plot",
+            mend="use --fidelity simulate",
         )
     if options.draws is not None and options.draws < 2:
         raise InputError(
@@ -143,7 +151,7 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
     if record.kind == "model":
         _layers(record)
     else:
-        _tasks(record)
+        print_tasks(record)
 
 
 def _simulate_model(
@@ -154,7 +162,14 @@ def _simulate_model(
     chip = request.load_chip()
     workload = request.load_model(chip)
     terms = Terms(volume=options.volume, objective=options.objective, seed=options.seed)
-    record = evaluate_model(workload, chip, options.fidelity, terms, trace=options.trace)
+    record = evaluate_model(
+        workload,
+        chip,
+        options.fidelity,
+        terms,
+        trace=options.trace,
+        power_plot=options.power_plot,
+    )
     if options.draws is None:
         return record, None
     return record, model_uncertainty(workload, chip, options.draws, options.seed, terms)
@@ -162,7 +177,7 @@ def _simulate_model(
 
 def _simulate_app(request: ModelRequest, options: Options) -> tuple[Evaluation, Uncertainty | None]:
     from dse.evaluation import app_design, app_uncertainty, evaluate_app, resolve_design
-    from dse.simulation import write_trace
+    from dse.simulation import write_power_plot, write_trace
 
     _no_bindings(request)
     design = app_design(request.subject, request.chip, _app_settings(request), options.seed)
@@ -179,6 +194,9 @@ def _simulate_app(request: ModelRequest, options: Options) -> tuple[Evaluation, 
     if options.trace is not None and timeline is not None:
         write_trace(timeline, options.trace)
         print(f"trace written to {options.trace}", file=sys.stderr)
+    if options.power_plot is not None and timeline is not None:
+        write_power_plot(timeline, options.power_plot)
+        print(f"power plot written to {options.power_plot}", file=sys.stderr)
     record = replace(record, identity=found.identity)
     if options.draws is None:
         return record, None
@@ -234,8 +252,11 @@ def explain(request: ModelRequest, as_json: bool) -> None:
     for reason in answer["reasons"]:
         print(f"  - {reason}")
     print(f"bottleneck: {answer['bottleneck']}")
+    print_binding(answer["binds"])
     for sentence in answer["summary"]:
         print(f"  * {sentence}")
+    if answer["recommendation"]:
+        print(f"  next: {answer['recommendation']['text']}")
     print()
     print_table(answer["worst_layers"])
     if answer["slacks"]:
@@ -254,7 +275,7 @@ def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
     for name, (before, after) in step["metrics"].items():
         if before is None or after is None:
             row[name] = "-"
-        elif name == "quality":
+        elif name in ("quality", "score", "violation"):
             row[name] = f"{after - before:+.2f}"
         else:
             row[name] = f"{after / before - 1.0:+.1%}" if before else "-"
@@ -290,6 +311,7 @@ def _headline(record: Evaluation) -> None:
         "carbon": f"{record.carbon_kg:.3g} kg CO2e" if record.carbon_kg else "-",
         "quality": "unknown" if record.quality is None else f"{record.quality:.3g}",
         "bottleneck": record.bottleneck,
+        **app_figures(record),
     }
     for name, figure in figures.items():
         print(f"  {name:<13}{figure}")
@@ -324,30 +346,3 @@ def _layers(record: Evaluation) -> None:
     ]
     print()
     print_table(rows)
-
-
-def _tasks(record: Evaluation) -> None:
-    rows = [
-        {
-            "task": row.task,
-            "model": row.model,
-            "rate": si(row.rate_hz, "/s"),
-            "deadline": si(row.deadline_s, "s"),
-            "alone": si(row.isolated_latency_s, "s"),
-            "p50": si(row.latency_p50_s, "s"),
-            "p99": si(row.latency_p99_s, "s"),
-            "max": si(row.latency_max_s, "s"),
-            "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
-            "energy": si(row.energy_per_inference_j, "J"),
-            "bottleneck": row.bottleneck,
-            "quality": "-"
-            if row.quality_value is None
-            else f"{row.quality_metric} {row.quality_value:.3g}",
-            "margin": "-" if row.quality_margin is None else f"{row.quality_margin:.2f}",
-        }
-        for row in record.tasks
-    ]
-    print()
-    print_table(rows)
-    busy = ", ".join(f"{k} {v:.0%}" for k, v in record.resource_utilization.items())
-    print(f"\nbusy: {busy}")

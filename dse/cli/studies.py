@@ -53,14 +53,31 @@ def explore(
     workers: int | None,
     storage: str | None,
     as_json: bool,
+    *,
+    warm_start: str | None = None,
+    max_s: float | None = None,
+    stall: int | None = None,
 ) -> None:
-    from dse.search import check_numbers
+    from dse.search import check_numbers, starting_designs
     from dse.search import explore as run
 
     check_numbers(trials, workers)
+    for option, limit in (("--max-time", max_s), ("--stall", stall)):
+        if limit is not None and limit <= 0:
+            raise InputError(f"a limit of {limit:g}", field=option, mend="give more than 0")
     experiment = _load(file, seed)
+    limits = {"max_s": max_s, "stall": stall}
+    experiment = experiment.model_copy(
+        update={name: limit for name, limit in limits.items() if limit is not None}
+    )
     result = run(
-        experiment, out, trials=trials, workers=workers, storage=storage, on_progress=_note
+        experiment,
+        out,
+        trials=trials,
+        workers=workers,
+        storage=storage,
+        start=starting_designs(experiment, warm_start) if warm_start is not None else (),
+        on_progress=_note,
     )
     _finish(result, out, as_json)
 
@@ -70,11 +87,12 @@ def _note(state: Progress) -> None:
     rate = state.distinct / state.elapsed_s if state.elapsed_s else 0.0
     left = (state.wanted - state.distinct) / rate if rate else 0.0
     line = (
-        f"{state.distinct}/{state.wanted} designs, {state.feasible} feasible, front {state.front}, "
+        f"{state.distinct}/{state.wanted} designs, {state.pruned} left out by bounds, "
+        f"{state.feasible} feasible, front {state.front}, "
         f"hypervolume {state.hypervolume:.4g}, {rate:.1f}/s, {left:.0f} s left"
     )
     end = "\r" if sys.stderr.isatty() and state.distinct < state.wanted else "\n"
-    print(f"{line:<100}", end=end, file=sys.stderr, flush=True)
+    print(f"{line:<120}", end=end, file=sys.stderr, flush=True)
 
 
 def _finish(result: StudyResult, out: str, as_json: bool) -> None:
@@ -83,10 +101,13 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
     else:
         feasible = sum(outcome.feasible for outcome in result.outcomes)
         print(
-            f"{len(result.outcomes)} distinct designs ({feasible} feasible) from "
+            f"{result.evaluated} distinct designs ({feasible} feasible), "
+            f"{len(result.outcomes) - result.evaluated} more left out by bounds, from "
             f"{result.proposals} proposals in {result.elapsed_s:.1f} s; "
             f"{len(result.front)} on the front, in {out}"
         )
+        if result.stopped:
+            print(f"stopped: {result.stopped}")
         metrics = [objective.metric for objective in result.experiment.objectives]
         rows: list[dict[str, Any]] = [
             {**dict(zip(metrics, outcome.objectives or (), strict=True)), **outcome.values}
