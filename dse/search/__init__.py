@@ -2,9 +2,11 @@
 
 from dse.search.candidate import Outcome, evaluate_candidate
 from dse.search.experiment import Experiment, check_experiment, load_experiment
-from dse.search.explore import Progress, StudyResult, check_numbers, design_row, explore, sweep
+from dse.search.explore import StudyResult, check_numbers, design_row, explore, sweep
 from dse.search.folder import StudyFolder
 from dse.search.front import front_of
+from dse.search.progress import Progress
+from dse.search.warm import starting_designs
 
 __all__ = [
     "Experiment",
@@ -19,5 +21,6 @@ __all__ = [
     "explore",
     "front_of",
     "load_experiment",
+    "starting_designs",
     "sweep",
 ]

@@ -5,17 +5,25 @@ Runs in worker processes; everything here is a pure function of the experiment a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dse.apps import App
 from dse.errors import DseError, ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
-from dse.evaluation.design import Value, identity_at, resolve_design
+from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
 from dse.evaluation.record import Evaluation
-from dse.schema import canonical_json
-from dse.search.experiment import Experiment
+from dse.evaluation.requirements import requirements
+from dse.evaluation.terms import Fidelity
+from dse.schema import canonical_json, digest
+from dse.search.bound import Bound, dominated, losses
+from dse.search.experiment import AppUse, Experiment
+from dse.search.product_line import at_volume, combined
 
 #: Violation of a design that cannot be built or mapped at all.
 UNBUILDABLE = 1e6
@@ -27,12 +35,16 @@ class Outcome:
 
     Attributes:
         values: the parameter values proposed.
-        fidelity: the level that decided: ``none`` (the chip cannot be built), ``analytic`` (already
-            the optimistic level breaks a requirement) or the experiment's own.
+        fidelity: the level that decided: ``none`` (the chip cannot be built), ``roofline`` or
+            ``analytic`` (an optimistic level already breaks a requirement, or is dominated), or the
+            experiment's own.
         feasible: whether all requirements hold; only a simulated design may be feasible.
         serves: whether everything but the unit cost holds (cost depends on the volume).
         violation: sum of relative excesses over all requirements, 0 if feasible.
-        objectives: values in the experiment's order; None if the design could not be mapped.
+        objectives: values in the experiment's order; None if the design could not be mapped. Those
+            of an optimistic level are bounds.
+        pruned: an optimistic level is dominated by a design found before, so that the design cannot
+            be on the front and was not taken to the next level.
         evaluation: the record (without layer rows), None if the chip cannot be built.
     """
 
@@ -45,11 +57,17 @@ class Outcome:
     reasons: tuple[str, ...]
     identity: str
     evaluation: dict[str, Any] | None
+    pruned: bool = False
 
     @property
     def key(self) -> str:
         """Canonical text of the values."""
         return values_key(self.values)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the design was mapped (reached the analytic level)."""
+        return self.fidelity in ("analytic", "simulate")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,42 +78,123 @@ def values_key(values: Mapping[str, Value]) -> str:
     return canonical_json(dict(values))
 
 
-def evaluate_candidate(experiment: Experiment, values: Mapping[str, Value]) -> Outcome:
+def evaluate_candidate(
+    experiment: Experiment,
+    values: Mapping[str, Value],
+    front: NDArray[np.float64] | None = None,
+    clock: dict[str, float] | None = None,
+) -> Outcome:
     """Judge one proposal, at the cheapest level that can.
 
-    A design whose analytic (optimistic) result breaks a requirement is not simulated: simulation
-    can only be worse. One that only costs too much is: at a larger volume it may be the right one.
+    A design whose optimistic level breaks a requirement is not taken further: the next can only be
+    worse. Nor is one that the optimistic level shows to be dominated by ``front``. One that only
+    costs too much is: at a larger volume it may be the right one.
+
+    Args:
+        front: rows of :func:`dse.search.bound.losses` of designs found so far; None: no pruning.
+        clock: seconds by level are added here.
     """
     chosen = dict(values)
+    timer = _Clock(clock)
     try:
-        found = resolve_design(experiment.design(chosen))
+        parts = [
+            (use, resolve_design(experiment.design(chosen, use.app))) for use in experiment.uses
+        ]
     except ImpossibleChipError as error:
+        timer.stop("resolve")
         return Outcome(
             chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None
         )
-    workloads, chip, app = found.workloads, found.chip, found.app
-    record, _ = evaluate_app(app, workloads, chip, "analytic", seed=experiment.seed)
-    verdict = judge(record, app, experiment)
-    if experiment.fidelity == "simulate" and verdict.serves:
-        record, _ = evaluate_app(app, workloads, chip, "simulate", seed=experiment.seed)
-        verdict = judge(record, app, experiment)
+    timer.stop("resolve")
+    levels: tuple[Fidelity, ...] = ("analytic", "simulate")
+    if experiment.prune:
+        levels = ("roofline", *levels)
+    last = experiment.fidelity
+    pruned = False
+    for level in levels:
+        record, verdict = _at(level, parts, experiment)
+        timer.stop(level)
+        if level == last or not verdict.serves:
+            break
+        if front is not None and dominated(losses(record, experiment, exact=False), front):
+            pruned = True
+            break
     reasons = verdict.reasons
-    identity = identity_at(found.identity, record.fidelity)
-    feasible = verdict.violation == 0.0 and not reasons
+    if pruned:
+        reasons = (*reasons, f"dominated by a design found before even at the {level} level")
+    identities = [found.identity for _, found in parts]
+    whole = identities[0] if len(identities) == 1 else digest(identities)
+    identity = identity_at(whole, record.fidelity)
+    feasible = level == last and verdict.violation == 0.0 and not reasons
     record = replace(record, feasible=feasible, reasons=reasons, identity=identity)
-    objectives = _objectives(record, experiment)
-    slim = record.to_dict()
     return Outcome(
         chosen,
         record.fidelity,
         feasible,
-        verdict.serves,
+        verdict.serves and level == last,
         verdict.violation,
-        objectives,
+        _objectives(record, experiment),
         reasons,
         identity,
-        slim,
+        record.to_dict(),
+        pruned,
     )
+
+
+def _at(
+    level: Fidelity, parts: Sequence[tuple[AppUse, Resolved]], experiment: Experiment
+) -> tuple[Evaluation, Verdict]:
+    """One level of a design: its app's record and verdict, or those of all its apps together."""
+    found: list[tuple[AppUse, Evaluation]] = []
+    verdicts: list[Verdict] = []
+    total = sum(part.app.budgets.volume for _, part in parts)
+    for use, part in parts:
+        app = part.app if len(parts) == 1 else at_volume(part.app, total)
+        record, _ = evaluate_app(app, part.workloads, part.chip, level, seed=experiment.seed)
+        verdict = judge(record, app, experiment)
+        found.append((use, record))
+        verdicts.append(verdict)
+    if len(parts) == 1:
+        return found[0][1], verdicts[0]
+    reasons = tuple(
+        f"{use.app}: {reason}"
+        for (use, _), verdict in zip(found, verdicts, strict=True)
+        for reason in verdict.reasons
+    )
+    whole = Verdict(
+        sum(verdict.violation for verdict in verdicts),
+        all(verdict.serves for verdict in verdicts),
+        reasons,
+    )
+    return combined(found, experiment.combine), whole
+
+
+class _Clock:
+    """Adds the seconds since the last stop to a level."""
+
+    def __init__(self, into: dict[str, float] | None) -> None:
+        self.into, self.last = into, time.perf_counter()
+
+    def stop(self, level: str) -> None:
+        now = time.perf_counter()
+        if self.into is not None:
+            self.into[level] = self.into.get(level, 0.0) + now - self.last
+        self.last = now
+
+
+def bound_of(payload: tuple[Experiment, dict[str, Value]]) -> Bound:
+    """The cheapest level of a design (one argument, for process pools)."""
+    experiment, values = payload
+    try:
+        parts = [
+            (use, resolve_design(experiment.design(values, use.app))) for use in experiment.uses
+        ]
+    except ImpossibleChipError:
+        return Bound(None, False)
+    record, verdict = _at("roofline", parts, experiment)
+    if record.bottleneck == "unmappable":
+        return Bound(None, False)
+    return Bound(losses(record, experiment, exact=False), verdict.serves)
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
@@ -121,48 +220,34 @@ class Verdict:
 
 
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
-    """Sum of relative excesses over deadlines, budgets, floors and constraints; and the reasons."""
-    excess: list[float] = []
+    """Sum of relative excesses over all demands of the app and constraints; and the reasons."""
     reasons = list(record.reasons)
     if record.bottleneck == "unmappable":
         return Verdict(UNBUILDABLE, False, tuple(reasons))
-    streams = {stream.id: stream for stream in app.streams}
-    for row in record.tasks:
-        if row.deadline_s is None:
-            continue
-        if row.missed_fraction is not None:
-            excess.append(row.missed_fraction - (1.0 - row.percentile) - 1e-12)
-        else:
-            excess.append(row.isolated_latency_s / row.deadline_s - 1.0)
-    excess.extend(share - 1.0 - 1e-9 for share in record.resource_utilization.values())
-    budgets = app.budgets
-    limits = (
-        (record.average_power_w, budgets.module_power_w),
-        (record.peak_power_w, budgets.peak_power_w),
-        (record.area_mm2, budgets.area_mm2),
-    )
-    excess.extend(v / limit - 1.0 for v, limit in limits if v is not None and limit is not None)
-    for verdict in record.quality_detail:
-        if streams[verdict["stream"]].quality is None:
-            continue
-        margin = verdict["margin"]
-        excess.append(1.0 if margin is None else -float(margin))
+    demands = requirements(app, record)
+    beside_cost = sum(demand.excess for demand in demands if demand.kind != "cost")
+    cost = sum(demand.excess for demand in demands if demand.kind == "cost")
     for constraint in experiment.constraints:
         over = constraint.excess(record.metric(constraint.metric))
-        excess.append(min(over, UNBUILDABLE))
         if over > 0:
+            beside_cost += min(over, UNBUILDABLE)
             reasons.append(f"constraint on {constraint.metric} broken by {over:.0%}")
-    beside_cost = sum(value for value in excess if value > 0)
-    limit = budgets.unit_cost_usd
-    cost = max(0.0, record.unit_cost_usd / limit - 1.0) if limit is not None else 0.0
+    if record.feasible is False and beside_cost == cost == 0.0:
+        # What has no measure, such as a memory that overflows.
+        beside_cost = float(len(record.reasons))
     return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
 
 
-def run_candidate(payload: tuple[Experiment, dict[str, Value]]) -> Outcome:
-    """:func:`evaluate_candidate` for process pools: one argument, errors that travel."""
-    experiment, values = payload
+#: What a worker gets: the experiment, the values, and the front to prune against.
+Job = tuple[Experiment, dict[str, Value], NDArray[np.float64] | None]
+
+
+def run_candidate(job: Job) -> tuple[Outcome, dict[str, float]]:
+    """:func:`evaluate_candidate` for process pools, with seconds by level; errors that travel."""
+    experiment, values, front = job
+    clock: dict[str, float] = {}
     try:
-        return evaluate_candidate(experiment, values)
+        return evaluate_candidate(experiment, values, front, clock), clock
     except InputError as error:
         described = ", ".join(f"{path}={value}" for path, value in values.items())
         raise InputError(error.message, file=error.file, field=error.field, mend=error.mend) from (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,29 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
-from dse.evaluation.design import Design, Value
+from dse.evaluation.design import GROUPS, Design, Value
 from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
 from dse.hardware.library import load_spec
+from dse.hardware.platform import load_platform_spec, platform_file
 from dse.schema import Strict, read_yaml, validate
 from dse.technology import load_technology
 
+#: Grids with conditions are counted one by one up to this size.
+COUNTED = 200_000
 
-class Choices(Strict):
+
+class _Parameter(Strict):
+    """What all parameters share: ``when`` says in which designs the parameter counts at all.
+
+    ``when: {chip.l2.bytes: [1048576, 2097152]}``: only where that other parameter has one of these
+    values; elsewhere the chip's (or model's) own value stands.
+    """
+
+    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+
+
+class Choices(_Parameter):
     """A parameter with named alternatives, without order."""
 
     choices: tuple[Value, ...] = Field(min_length=1)
@@ -30,7 +43,7 @@ class Choices(Strict):
         return self.choices
 
 
-class Ladder(Strict):
+class Ladder(_Parameter):
     """A parameter with ordered steps, such as powers of two."""
 
     ladder: tuple[float | int | str, ...] = Field(min_length=1)
@@ -40,7 +53,7 @@ class Ladder(Strict):
         return self.ladder
 
 
-class Range(Strict):
+class Range(_Parameter):
     """A number between ``low`` and ``high`` in ``steps`` equal (or equal-ratio, ``log``) steps."""
 
     low: float
@@ -70,7 +83,7 @@ class Range(Strict):
         return tuple(float(f"{value:.6g}") for value in raw)
 
 
-class LineNodes(Strict):
+class LineNodes(_Parameter):
     """The nodes of a production line (``jasm1``, ``rapidus`` ...), coarsest first."""
 
     line: str
@@ -91,6 +104,13 @@ class LineNodes(Strict):
 
 
 Parameter = Annotated[Choices | Ladder | Range | LineNodes, Field(union_mode="left_to_right")]
+
+
+class AppUse(Strict):
+    """One app of a product line, and how much it weighs against the others."""
+
+    app: str
+    weight: float = Field(default=1.0, gt=0)
 
 
 class Objective(Strict):
@@ -157,39 +177,60 @@ class Experiment(Strict):
 
     ``parameters`` maps paths (``chip.node``, ``model.sort.precision``, ``app.sort.rate_hz``) to
     what they may be. ``fixed`` are settings all designs share. ``sampler`` is used by ``explore``;
-    a ``sweep`` visits the whole grid. ``population`` designs are drawn at random first; from then
-    on ``local_share`` of each batch are untried one-step neighbours of the present front, the rest
-    come from the sampler.
+    a ``sweep`` visits the whole grid. ``population`` designs come from a quasi-random sequence;
+    from then on ``local_share`` of each batch are untried one-step neighbours of the present
+    front, the most promising first (:mod:`dse.search.guide`), the rest come from the sampler.
+    ``prune`` leaves out what a cheaper level proves to be infeasible or dominated (:mod:`dse.search.bound`).
+    ``apps`` in place of ``app``: one chip for several apps, judged by the ``worst`` of them or by
+    their ``weighted`` mean in each metric; its cost is that of all their volumes together.
+    Paths of a stream then begin with its app: ``model.drone_delivery:obstacles.precision``.
+    ``stall`` ends a search whose hypervolume has stood still over that many evaluations, ``max_s``
+    one that has taken that long.
     """
 
     schema_version: Literal[1] = 1
     name: str
     title: str = ""
     description: str = ""
-    app: str
+    app: str = ""
+    apps: tuple[AppUse, ...] = ()
+    combine: Literal["worst", "weighted"] = "worst"
     chip: str
     parameters: dict[str, Parameter] = Field(min_length=1)
     fixed: dict[str, Value] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = Field(min_length=1, max_length=6)
     constraints: tuple[Constraint, ...] = ()
     fidelity: Literal["analytic", "simulate"] = "simulate"
-    sampler: Literal["nsga2", "nsga3", "tpe", "qmc", "random"] = "nsga2"
+    sampler: Literal["nsga2", "nsga3", "tpe", "qmc", "random", "cmaes", "gp", "grid"] = "nsga2"
     population: int = Field(default=24, ge=4, le=1000)
     batch: int = Field(default=8, ge=1, le=1000)
-    local_share: float = Field(default=0.5, ge=0, le=1)
+    local_share: float = Field(default=0.85, ge=0, le=1)
     stratify: str | None = None
+    prune: bool = True
     trials: int = Field(default=200, ge=1)
+    stall: int | None = Field(default=None, ge=1)
+    max_s: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("parameters")
     @classmethod
     def _groups(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         for path in parameters:
-            if path.split(".")[0] not in ("app", "model", "chip"):
+            if path.split(".")[0] not in GROUPS:
                 raise ValueError(
-                    f"parameter {path!r} is in no group; start it with app., model. or chip."
+                    f"parameter {path!r} is in no group; start it with "
+                    + " or ".join(f"{group}." for group in GROUPS)
                 )
         return parameters
+
+    @model_validator(mode="after")
+    def _some_app(self) -> Experiment:
+        if bool(self.app) == bool(self.apps):
+            raise ValueError("an experiment has either app or apps; give exactly one of them")
+        names = [use.app for use in self.apps]
+        if len(set(names)) < len(names):
+            raise ValueError("an app is named twice under apps; give it once, with a weight")
+        return self
 
     @model_validator(mode="after")
     def _stratum(self) -> Experiment:
@@ -197,6 +238,38 @@ class Experiment(Strict):
             raise ValueError(
                 f"stratify names no parameter ({self.stratify}); use one of the parameters"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Experiment:
+        for path, parameter in self.parameters.items():
+            for other, allowed in parameter.when.items():
+                if other not in self.parameters or other == path:
+                    raise ValueError(
+                        f"parameter {path} counts when {other!r} has a value, but that is no other "
+                        "parameter; name one of the file"
+                    )
+                strange = [v for v in allowed if v not in self.parameters[other].values]
+                if strange or not allowed:
+                    raise ValueError(
+                        f"parameter {path} counts when {other} is one of {list(allowed)}, which it "
+                        "cannot be; name some of its steps"
+                    )
+        seen: set[str] = set()
+        ring = {path: set(parameter.when) for path, parameter in self.parameters.items()}
+        while ring:
+            free = [path for path, needs in ring.items() if needs <= seen]
+            if not free:
+                raise ValueError(f"the conditions of {', '.join(ring)} form a ring; drop a `when`")
+            seen.update(free)
+            for path in free:
+                del ring[path]
+        return self
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> Experiment:
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise ValueError("cmaes takes one objective; name one, or use nsga2")
         return self
 
     @field_validator("objectives")
@@ -209,18 +282,50 @@ class Experiment(Strict):
 
     @property
     def size(self) -> int:
-        """Number of designs in the grid."""
-        return math.prod(len(parameter.values) for parameter in self.parameters.values())
+        """Number of designs in the grid (with conditions and beyond :data:`COUNTED`: at most)."""
+        points = math.prod(len(parameter.values) for parameter in self.parameters.values())
+        if points <= COUNTED and any(parameter.when for parameter in self.parameters.values()):
+            from dse.search.space import Space
 
-    def design(self, values: Mapping[str, Value]) -> Design:
-        """The design with these parameter values."""
-        return Design(self.app, self.chip, {**self.fixed, **values}, self.seed)
+            return sum(1 for _ in Space(self).designs())
+        return points
 
-    def grid(self) -> list[dict[str, Value]]:
-        """All points of the space, the last parameter varying fastest."""
-        names = list(self.parameters)
-        steps = [parameter.values for parameter in self.parameters.values()]
-        return [dict(zip(names, point, strict=True)) for point in itertools.product(*steps)]
+    @property
+    def uses(self) -> tuple[AppUse, ...]:
+        """The apps that the chip must serve."""
+        return self.apps or (AppUse(app=self.app),)
+
+    @property
+    def subject(self) -> str:
+        """The app, or the names of all of them."""
+        return " + ".join(use.app for use in self.uses)
+
+    def design(self, values: Mapping[str, Value], app: str | None = None) -> Design:
+        """The design with these parameter values, as one of its apps sees it (the first)."""
+        settings = {**self.fixed, **values}
+        chosen = app or self.uses[0].app
+        if self.apps:
+            settings = {
+                path: value
+                for full, value in settings.items()
+                if (path := _for_app(full, chosen)) is not None
+            }
+        return Design(chosen, self.chip, settings, self.seed)
+
+
+def _for_app(path: str, app: str) -> str | None:
+    """A path of a product line as one app knows it; None if it belongs to another app."""
+    group, _, rest = path.partition(".")
+    if group not in ("app", "model"):
+        return path
+    owner, colon, inner = rest.partition(":")
+    if not colon:
+        raise InputError(
+            "with several apps a stream's path needs its app",
+            field=path,
+            mend=f"write {group}.APP:{rest}",
+        )
+    return f"{group}.{inner}" if owner == app else None
 
 
 def load_experiment(path_or_name: str | Path) -> Experiment:
@@ -231,13 +336,25 @@ def load_experiment(path_or_name: str | Path) -> Experiment:
     path = find_file(str(path_or_name), "experiments", ".yaml", "experiment")
     data, lines = read_yaml(path)
     experiment = validate(Experiment, data, file=path, lines=lines)
-    update = {
-        key: str(path.parent / name)
-        for key in ("app", "chip")
-        if (name := getattr(experiment, key)).endswith((".yaml", ".yml"))
-        and (path.parent / name).is_file()
+    update: dict[str, Any] = {
+        key: _beside(path, name) for key in ("app", "chip") if (name := getattr(experiment, key))
     }
+    update["apps"] = tuple(
+        use.model_copy(update={"app": _beside(path, use.app)}) for use in experiment.apps
+    )
     return experiment.model_copy(update=update)
+
+
+def _beside(file: Path, name: str) -> str:
+    """``name`` as a path, if it is a YAML file beside the experiment's own."""
+    near = file.parent / name
+    return str(near) if name.endswith((".yaml", ".yml")) and near.is_file() else name
+
+
+def _load_site(name: str) -> object:
+    """The spec of a chip or platform; InputError if there is none."""
+    path = platform_file(name)
+    return load_spec(name) if path is None else load_platform_spec(path)
 
 
 def check_experiment(experiment: Experiment, file: str) -> None:
@@ -248,10 +365,8 @@ def check_experiment(experiment: Experiment, file: str) -> None:
     """
     from dse.evaluation.design import resolve_design
 
-    for kind, load, name in (
-        ("app", load_app, experiment.app),
-        ("chip", load_spec, experiment.chip),
-    ):
+    named = [("app", load_app, use.app) for use in experiment.uses]
+    for kind, load, name in (*named, ("chip", _load_site, experiment.chip)):
         try:
             load(name)
         except InputError as error:
@@ -267,7 +382,8 @@ def check_experiment(experiment: Experiment, file: str) -> None:
                 continue
             tried.add((path, value))
             try:
-                resolve_design(experiment.design({**first, path: value}))
+                for use in experiment.uses:
+                    resolve_design(experiment.design({**first, path: value}, use.app))
             except ImpossibleChipError:
                 continue
             except InputError as error:

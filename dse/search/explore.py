@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dse.errors import InputError
 from dse.evaluation.design import Value
@@ -17,21 +15,12 @@ from dse.files import SCHEMA_VERSION
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Experiment
 from dse.search.folder import StudyFolder
-from dse.search.front import front_of, hypervolume, losses_of
-from dse.search.workers import Workers
+from dse.search.front import Losses, front_of
+from dse.search.progress import Progress, SearchState
+from dse.search.workers import Evaluator, Workers
 
-
-@dataclass(frozen=True)
-class Progress:
-    """State of a running search, at its start and after each batch."""
-
-    distinct: int
-    wanted: int
-    proposals: int
-    feasible: int
-    front: int
-    hypervolume: float
-    elapsed_s: float
+#: Batches without a single new design after which a space counts as exhausted.
+IDLE_BATCHES = 40
 
 
 @dataclass(frozen=True)
@@ -45,6 +34,13 @@ class StudyResult:
     elapsed_s: float
     interrupted: bool = False
     exhausted: bool = False
+    stopped: str = ""
+    level_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def evaluated(self) -> int:
+        """Designs that were mapped."""
+        return sum(outcome.evaluated for outcome in self.outcomes)
 
     @property
     def front(self) -> tuple[Outcome, ...]:
@@ -56,11 +52,15 @@ class StudyResult:
             "schema_version": SCHEMA_VERSION,
             "experiment": self.experiment.name,
             "designs": len(self.outcomes),
+            "evaluated": self.evaluated,
+            "by_level": by_level(self.outcomes),
             "feasible": sum(outcome.feasible for outcome in self.outcomes),
             "proposals": self.proposals,
             "elapsed_s": self.elapsed_s,
             "interrupted": self.interrupted,
             "exhausted": self.exhausted,
+            "stopped": self.stopped,
+            "level_s": dict(self.level_s),
             "pareto": [outcome.to_dict() for outcome in self.front],
         }
 
@@ -92,6 +92,17 @@ def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def by_level(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    """How many designs ended at each level, and how many of them by pruning."""
+    out: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        row = out.setdefault(outcome.fidelity, {"designs": 0, "pruned": 0, "infeasible": 0})
+        row["designs"] += 1
+        row["pruned"] += outcome.pruned
+        row["infeasible"] += not outcome.feasible and not outcome.pruned
+    return out
+
+
 def explore(
     experiment: Experiment,
     out: str | Path | None = None,
@@ -99,9 +110,13 @@ def explore(
     trials: int | None = None,
     workers: int | None = None,
     storage: str | None = None,
+    start: Sequence[Mapping[str, Value]] = (),
+    evaluator: Evaluator | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> StudyResult:
     """Search the experiment's space until ``trials`` distinct designs were evaluated.
+
+    Designs that a bound proves infeasible or dominated are recorded but do not count.
 
     Args:
         experiment: the space, the objectives and the seed.
@@ -110,6 +125,9 @@ def explore(
         trials: distinct designs wanted in total (default: the experiment's).
         workers: processes (default: the machine's cores). Does not change the result.
         storage: an Optuna storage URL or journal file that mirrors the log.
+        start: designs to try first (:func:`dse.search.warm.starting_designs`).
+        evaluator: who evaluates in place of this package's levels, such as a table of a space that
+            was enumerated before (for comparing searches).
         on_progress: called after each batch.
 
     Returns:
@@ -117,17 +135,17 @@ def explore(
     """
     check_numbers(trials, workers)
     wanted = min(experiment.trials if trials is None else trials, experiment.size)
+    if experiment.sampler == "grid":
+        return sweep(experiment, out, workers=workers, on_progress=on_progress)
     from dse.search.proposals import OptunaProposer
 
-    proposer = OptunaProposer(experiment)
-
-    def batches() -> Iterator[list[tuple[Any, dict[str, Value]]]]:
-        # An evolutionary sampler repeats itself near the end of a small space: give up after
-        # twenty proposals per wanted design rather than never.
-        for _ in range(20 * wanted // experiment.batch + 20):
-            yield proposer.ask()
-
-    return _run(experiment, out, wanted, workers, storage, on_progress, batches(), proposer.tell)
+    proposer = OptunaProposer(experiment, start)
+    # A sampler repeats itself near the end of a small space, and bounds leave out most of a large
+    # one: give up after sixty proposals per wanted design rather than never.
+    most = 60 * wanted // experiment.batch + 60
+    plan = _Plan(proposer.ask, proposer.tell, most, prune=experiment.prune)
+    pool = evaluator or Workers(experiment, workers)
+    return _run(experiment, out, wanted, pool, storage, on_progress, plan, start)
 
 
 def check_numbers(trials: int | None, workers: int | None) -> None:
@@ -152,21 +170,37 @@ def sweep(
     from dse.search.proposals import grid_batches
 
     check_numbers(None, workers)
-    batches = ([(None, values) for values in batch] for batch in grid_batches(experiment))
-    return _run(
-        experiment, out, experiment.size, workers, None, on_progress, batches, lambda _, __: None
-    )
+    experiment = experiment.model_copy(update={"prune": False})
+    batches = grid_batches(experiment)
+
+    def ask(_: object, __: object) -> list[tuple[Any, dict[str, Value]]]:
+        return [(None, values) for values in next(batches, [])]
+
+    most = experiment.size // experiment.batch + 1
+    plan = _Plan(ask, lambda _, __: None, most, prune=False)
+    pool = Workers(experiment, workers)
+    return _run(experiment, out, experiment.size, pool, None, on_progress, plan, ())
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where batches come from, who is told, how many there are at most, and whether to prune."""
+
+    ask: Callable[[Any, Losses], list[tuple[Any, dict[str, Value]]]]
+    tell: Callable[[Any, Outcome], None]
+    batches: int
+    prune: bool
 
 
 def _run(
     experiment: Experiment,
     out: str | Path | None,
     wanted: int,
-    workers: int | None,
+    evaluator: Evaluator,
     storage: str | None,
     on_progress: Callable[[Progress], None] | None,
-    batches: Iterator[list[tuple[Any, dict[str, Value]]]],
-    tell: Callable[[Any, Outcome], None],
+    plan: _Plan,
+    start: Sequence[Mapping[str, Value]],
 ) -> StudyResult:
     from dse.search.mirror import Mirror
     from dse.technology import load_technology
@@ -176,19 +210,25 @@ def _run(
     known: dict[str, Outcome] = {}
     if folder is not None:
         known = {outcome.key: outcome for outcome in folder.outcomes()} if folder.exists else {}
-        folder.open(experiment, load_technology().digest)
+        folder.open(experiment, load_technology().digest, start)
     mirror = Mirror(storage, experiment) if storage is not None else None
-    distinct: dict[str, Outcome] = {}
-    proposals, interrupted = 0, False
-    reference: list[float] | None = None
+    state = SearchState(experiment)
+    level_s: dict[str, float] = {}
+    interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:
         on_progress(Progress(0, wanted, 0, 0, 0, 0.0, 0.0))
     try:
-        with Workers(experiment, workers) as pool, contextlib.closing(_Closer(folder)):
-            for batch in batches:
-                fresh = _fresh(batch, known, distinct, wanted)
-                for outcome, seconds in pool.evaluate(fresh):
+        with evaluator as pool, contextlib.closing(_Closer(folder)):
+            for _ in range(plan.batches):
+                batch = plan.ask(pool.bounds, state.rows)
+                if not batch:
+                    break
+                front = state.rows if plan.prune and experiment.prune else None
+                fresh = _fresh(batch, known, state.distinct, wanted - state.evaluated)
+                for outcome, seconds in pool.evaluate(fresh, front):
                     known[outcome.key] = outcome
+                    for level, spent in seconds.items():
+                        level_s[level] = level_s.get(level, 0.0) + spent
                     if folder is not None:
                         folder.append(outcome, seconds)
                 for trial, values in batch:
@@ -196,31 +236,35 @@ def _run(
                     if found is None:
                         continue
                     outcome = replace(found, values=values)
-                    tell(trial, outcome)
-                    proposals += 1
-                    if outcome.key not in distinct:
-                        distinct[outcome.key] = outcome
-                        if mirror is not None:
-                            mirror.add(outcome)
+                    plan.tell(trial, outcome)
+                    if state.add(outcome) and mirror is not None:
+                        mirror.add(outcome)
+                elapsed = time.perf_counter() - started
+                state.close_batch()
                 if on_progress is not None:
-                    elapsed = time.perf_counter() - started
-                    state, reference = _progress(
-                        experiment, distinct, wanted, proposals, elapsed, reference
-                    )
-                    on_progress(state)
-                if len(distinct) >= wanted:
+                    on_progress(state.progress(wanted, elapsed))
+                if state.evaluated >= wanted:
+                    exhausted = False
+                    break
+                if len(state.distinct) >= experiment.size or state.idle_batches >= IDLE_BATCHES:
+                    break
+                stopped = state.stop(elapsed)
+                if stopped:
+                    exhausted = False
                     break
     except KeyboardInterrupt:
         interrupted = True
-    outcomes = tuple(distinct.values())
+    outcomes = tuple(state.distinct.values())
     return StudyResult(
         experiment,
         outcomes,
         front_of(outcomes, experiment),
-        proposals,
+        state.proposals,
         time.perf_counter() - started,
         interrupted,
-        not interrupted and len(outcomes) < wanted,
+        not interrupted and exhausted and state.evaluated < wanted,
+        stopped,
+        level_s,
     )
 
 
@@ -239,10 +283,9 @@ def _fresh(
     batch: Sequence[tuple[Any, dict[str, Value]]],
     known: dict[str, Outcome],
     distinct: dict[str, Outcome],
-    wanted: int,
+    room: int,
 ) -> list[dict[str, Value]]:
     """The batch's designs that must be evaluated, each once, no more than are still wanted."""
-    room = wanted - len(distinct)
     out: dict[str, dict[str, Value]] = {}
     counted: set[str] = set()
     for _, values in batch:
@@ -255,25 +298,3 @@ def _fresh(
         if key not in known:
             out[key] = values
     return list(out.values())
-
-
-def _progress(
-    experiment: Experiment,
-    distinct: dict[str, Outcome],
-    wanted: int,
-    proposals: int,
-    elapsed_s: float,
-    reference: list[float] | None,
-) -> tuple[Progress, list[float] | None]:
-    outcomes = list(distinct.values())
-    front = front_of(outcomes, experiment)
-    volume = 0.0
-    if front:
-        losses = losses_of([outcomes[index] for index in front], experiment)
-        if reference is None:
-            spread = np.abs(losses).max(axis=0)
-            reference = list(losses.max(axis=0) + np.where(spread > 0, 0.5 * spread, 1.0))
-        volume = hypervolume(losses, reference)
-    feasible = sum(outcome.feasible for outcome in outcomes)
-    state = Progress(len(outcomes), wanted, proposals, feasible, len(front), volume, elapsed_s)
-    return state, reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from dse.version import model_version
 LOG = "evaluations.jsonl"
 CONFIG = "study.json"
 #: Experiment fields that may change between a run and its continuation.
-OPEN_FIELDS = ("trials", "title", "description")
+OPEN_FIELDS = ("trials", "title", "description", "stall", "max_s")
 
 
 class StudyFolder:
@@ -38,13 +38,20 @@ class StudyFolder:
     def exists(self) -> bool:
         return (self.path / CONFIG).is_file()
 
-    def open(self, experiment: Experiment, technology_digest: str) -> None:
+    def open(
+        self,
+        experiment: Experiment,
+        technology_digest: str,
+        start: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Create the folder, or check that it belongs to the same experiment.
+
+        ``start`` are the designs that the search begins with; they are part of what it is.
 
         Raises:
             InputError: the folder holds another experiment or was made with other technology data.
         """
-        identity = experiment_identity(experiment, technology_digest)
+        identity = experiment_identity(experiment, technology_digest, start)
         if self.exists:
             config = self.config()
             if config["identity"] != identity:
@@ -61,6 +68,7 @@ class StudyFolder:
                 "identity": identity,
                 "technology": technology_digest,
                 "experiment": experiment.model_dump(mode="json"),
+                "start": [dict(values) for values in start],
                 "environment": environment(),
             }
             try:
@@ -85,11 +93,12 @@ class StudyFolder:
                     handle.truncate(end)
         return path.open("a", encoding="utf-8")
 
-    def append(self, outcome: Outcome, seconds: float) -> None:
-        """Write one evaluation through to the disk."""
+    def append(self, outcome: Outcome, seconds: Mapping[str, float]) -> None:
+        """Write one evaluation, with its seconds by level, through to the disk."""
         if self._log is None:
             raise RunError("the study folder is not open", file=self.path)
-        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), "seconds": round(seconds, 4)}
+        spent = {level: round(value, 5) for level, value in seconds.items()}
+        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), "seconds": spent}
         try:
             self._log.write(json.dumps(row, allow_nan=False) + "\n")
             self._log.flush()
@@ -188,15 +197,18 @@ def _outcome(line: bytes, path: Path, number: int) -> Outcome:
     return outcome
 
 
-def experiment_identity(experiment: Experiment, technology_digest: str) -> str:
-    """Identity of a study: its experiment (how far it runs aside), data and code version."""
+def experiment_identity(
+    experiment: Experiment, technology_digest: str, start: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Identity of a study: its experiment (how far it runs aside), start, data, code version."""
     content = experiment.model_dump(mode="json", exclude=set(OPEN_FIELDS))
-    return digest([content, technology_digest, model_version()])
+    begun = [dict(values) for values in start]
+    return digest([content, technology_digest, model_version(), begun])
 
 
 def environment() -> dict[str, str]:
     """Versions that a result was computed with."""
-    packages = ("dse", "numpy", "simpy", "optuna", "onnx", "numba")
+    packages = ("dse", "numpy", "simpy", "optuna", "scikit-learn", "onnx", "numba")
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in packages:
         try:

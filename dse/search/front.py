@@ -59,6 +59,21 @@ def _volume(points: Losses, limit: NDArray[np.float64]) -> float:
     )
 
 
+def igd_plus(found: Sequence[Sequence[float]] | Losses, true: Losses) -> float:
+    """Mean distance of the true front's rows to what dominates or nearly dominates them.
+
+    IGD+ (Ishibuchi et al. 2015) with every objective scaled by its range over the true front; 0 if
+    every row of the true front was found.
+    """
+    rows = np.asarray(found, dtype=float).reshape(-1, true.shape[1])
+    if len(rows) == 0:
+        return float("inf")
+    span = np.ptp(true, axis=0)
+    span = np.where(span > 0, span, 1.0)
+    worse = np.maximum(rows[None, :, :] - true[:, None, :], 0.0) / span
+    return float(np.mean(np.min(np.linalg.norm(worse, axis=2), axis=1)))
+
+
 def front_of(outcomes: Sequence[Outcome], experiment: Experiment) -> tuple[int, ...]:
     """Indices of the feasible, fully evaluated designs that no other such design dominates."""
     eligible = [

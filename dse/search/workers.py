@@ -11,15 +11,46 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dse.errors import RunError
 from dse.evaluation.design import Value
-from dse.search.candidate import Outcome, run_candidate
+from dse.search.bound import Bound
+from dse.search.candidate import Outcome, bound_of, run_candidate
 from dse.search.experiment import Experiment
+
+#: Bounds that a worker computes in one go.
+CHUNK = 16
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+class Evaluator(Protocol):
+    """What a search needs of whoever judges its designs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+    def evaluate(
+        self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None
+    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
+        """Outcomes in any order, with seconds by level."""
+        ...
+
+    def bounds(self, designs: Sequence[dict[str, Value]]) -> list[Bound]:
+        """The cheapest level of each design, in order."""
+        ...
 
 
 class Workers:
@@ -45,13 +76,29 @@ class Workers:
                 for process in list((self._pool._processes or {}).values()):
                     process.terminate()
 
-    def evaluate(self, designs: Sequence[dict[str, Value]]) -> Iterator[tuple[Outcome, float]]:
-        """Outcomes in the order they finish, each with its evaluation time, s.
+    def evaluate(
+        self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None = None
+    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
+        """Outcomes in the order they finish, each with its seconds by level.
+
+        Args:
+            front: what to prune against, see :func:`dse.search.candidate.evaluate_candidate`.
 
         Raises:
             RunError: a worker process died.
         """
-        yield from self.run(timed, [(self.experiment, design) for design in designs])
+        yield from self.run(run_candidate, [(self.experiment, d, front) for d in designs])
+
+    def bounds(self, designs: Sequence[dict[str, Value]]) -> list[Bound]:
+        """The cheapest level of each design, in order."""
+        if self.count == 1 or len(designs) < 2 * CHUNK:
+            return [bound_of((self.experiment, values)) for values in designs]
+        parts = [
+            (number, self.experiment, list(designs[start : start + CHUNK]))
+            for number, start in enumerate(range(0, len(designs), CHUNK))
+        ]
+        found = dict(self.run(_bounds, parts))
+        return [bound for number in range(len(parts)) for bound in found[number]]
 
     def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Results of a module-level ``function`` in the order they finish.
@@ -95,8 +142,8 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def timed(job: tuple[Experiment, dict[str, Value]]) -> tuple[Outcome, float]:
-    """One evaluation and how long it took."""
-    started = time.perf_counter()
-    outcome = run_candidate(job)
-    return outcome, time.perf_counter() - started
+def _bounds(
+    part: tuple[int, Experiment, list[dict[str, Value]]],
+) -> tuple[int, list[Bound]]:
+    number, experiment, designs = part
+    return number, [bound_of((experiment, values)) for values in designs]

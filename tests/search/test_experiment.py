@@ -34,7 +34,7 @@ def test_a_good_file_passes(tmp_path: Path) -> None:
         ("chip.node", "chipp.node", "chipp.node"),
         ("chip.node", "chip.nodee", "nodee"),
         ("16nm, 7nm", "16nm, 6.5nm", "6.5"),
-        ("w8a8, w8a16", "w8a8, w9a9", "w9a9"),
+        ("w8a8, w8a16", "w8a8, w1a1", "w1a1"),
         ("model.keyword", "model.keywrd", "keyword"),
         ("app: wearable_kws", "app: wearable", "wearable_kws"),
         ("chip: edge_vision", "chip: edge", "edge_vision"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dse.search.front import hypervolume, non_dominated
+from dse.search.front import hypervolume, igd_plus, non_dominated
 
 GRID = hnp.arrays(
     np.float64,
@@ -44,3 +44,13 @@ def test_hypervolume_counts_cells(losses: np.ndarray) -> None:
 def test_more_designs_never_lower_the_hypervolume(losses: np.ndarray) -> None:
     limit = [6.0] * losses.shape[1]
     assert hypervolume(losses[:-1], limit) <= hypervolume(losses, limit) + 1e-9
+
+
+@given(GRID)
+def test_igd_plus_is_zero_for_the_front_and_never_negative(losses: np.ndarray) -> None:
+    front = losses[non_dominated(losses)]
+    assert igd_plus(front, front) == 0.0
+    assert igd_plus(losses, front) == 0.0
+    worse = front + 1.0
+    assert igd_plus(worse, front) > 0.0
+    assert igd_plus(front - 1.0, front) == 0.0

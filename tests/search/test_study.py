@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -46,10 +47,10 @@ def test_same_seed_same_study_and_no_design_twice(tmp_path: Path) -> None:
     first = explore(experiment(), tmp_path / "a", workers=1)
     second = explore(experiment(), tmp_path / "b", workers=1)
     assert keys(first) == keys(second)
-    assert len(set(keys(first))) == len(first.outcomes) == 20
+    assert len(set(keys(first))) == len(first.outcomes) >= first.evaluated == 20
     assert keys(explore(experiment(seed=4), workers=1)) != keys(first)
     logged = (tmp_path / "a" / LOG).read_text().splitlines()
-    assert len(logged) == 20
+    assert len(logged) == len(first.outcomes)
 
 
 def test_two_workers_find_the_same(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_an_interrupted_study_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     seen = 0
     real = StudyFolder.append
 
-    def append(self: StudyFolder, outcome: Outcome, seconds: float) -> None:
+    def append(self: StudyFolder, outcome: Outcome, seconds: Mapping[str, float]) -> None:
         nonlocal seen
         seen += 1
         if seen == 10:
@@ -81,7 +82,7 @@ def test_an_interrupted_study_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     resumed = explore(experiment(), tmp_path, workers=1)
     assert keys(resumed) == keys(whole)
     assert [o.key for o in resumed.front] == [o.key for o in whole.front]
-    assert len((tmp_path / LOG).read_text().splitlines()) == 20 >= before
+    assert len((tmp_path / LOG).read_text().splitlines()) == len(whole.outcomes) >= before
 
 
 def test_a_finished_study_is_not_evaluated_again(

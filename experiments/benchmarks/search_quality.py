@@ -1,0 +1,195 @@
+"""How much of the true Pareto front a search finds, against baselines, on an enumerated space.
+
+Run ``python experiments/benchmarks/search_quality.py TABLE.npz [--seeds 10] [--trials 2000]``,
+with a table of ``experiments/studies/reference_space/enumerate.py``. The searches are the real
+ones; only the evaluation of a design is looked up. An evaluation is a design that reached the analytic level;
+designs that only had their bound computed are counted beside it.
+
+Methods: ``dse`` (this package: bounds, surrogate-guided local search, NSGA-II), Optuna's random,
+Sobol, NSGA-II and multivariate TPE samplers alone, each without and with the same bound filter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.evaluation.design import Value
+from dse.search.bound import Bound, dominated
+from dse.search.candidate import Outcome, values_key
+from dse.search.experiment import Experiment
+from dse.search.explore import explore
+from dse.search.front import hypervolume, igd_plus, non_dominated
+from dse.search.space import Space
+
+METHODS: dict[str, dict[str, Any]] = {
+    "dse": {"sampler": "nsga2", "local_share": 0.9, "prune": True},
+    "nsga2": {"sampler": "nsga2", "local_share": 0.0, "prune": False},
+    "nsga2 + bounds": {"sampler": "nsga2", "local_share": 0.0, "prune": True},
+    "tpe": {"sampler": "tpe", "local_share": 0.0, "prune": False},
+    "tpe + bounds": {"sampler": "tpe", "local_share": 0.0, "prune": True},
+    "sobol": {"sampler": "qmc", "local_share": 0.0, "prune": False},
+    "sobol + bounds": {"sampler": "qmc", "local_share": 0.0, "prune": True},
+    "random": {"sampler": "random", "local_share": 0.0, "prune": False},
+    "random + bounds": {"sampler": "random", "local_share": 0.0, "prune": True},
+}
+#: Marks at which the table is read.
+MARKS = (100, 200, 500, 1000, 2000)
+
+
+class Table:
+    """An enumerated space, in place of the worker pool of a search."""
+
+    def __init__(self, path: Path) -> None:
+        data = np.load(path)
+        self.experiment = Experiment.model_validate(json.loads(str(data["space"])))
+        self.losses = data["losses"].astype(float)
+        self.violation, self.bounds_of = (
+            data["violation"].astype(float),
+            data["bounds"].astype(float),
+        )
+        self.serves = data["serves"]
+        self.index = {
+            values_key(values): number
+            for number, values in enumerate(Space(self.experiment).designs())
+        }
+        able = np.flatnonzero(np.isfinite(self.losses).all(axis=1) & (self.violation == 0.0))
+        self.front = able[non_dominated(self.losses[able])]
+        rows = self.losses[self.front]
+        self.reference = list(rows.max(axis=0) + 0.1 * np.ptp(rows, axis=0))
+        self.volume = hypervolume(rows, self.reference)
+        self.prune = True
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def bounds(self, designs: Sequence[Mapping[str, Value]]) -> list[Bound]:
+        """The bound level of designs."""
+        out = []
+        for values in designs:
+            number = self.index[values_key(values)]
+            row = self.bounds_of[number]
+            known = bool(np.isfinite(row).all())
+            out.append(Bound(tuple(map(float, row)) if known else None, bool(self.serves[number])))
+        return out
+
+    def evaluate(
+        self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None
+    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
+        """Outcomes as the real levels would give them."""
+        for values in designs:
+            number = self.index[values_key(values)]
+            level, pruned, row = "analytic", False, self.losses[number]
+            if not np.isfinite(row).all():
+                yield Outcome(values, "none", False, False, 1e6, None, (), "", None), {}
+                continue
+            if front is not None:
+                bound = self.bounds_of[number]
+                pruned = dominated(bound, front)
+                if pruned or not self.serves[number]:
+                    level, row = "roofline", bound
+            violation = float(self.violation[number])
+            good = level == "analytic" and violation == 0.0
+            objectives = tuple(
+                objective.loss(loss)
+                for objective, loss in zip(self.experiment.objectives, row, strict=True)
+            )
+            outcome = Outcome(values, level, good, good, violation, objectives, (), "", {}, pruned)
+            yield outcome, {}
+
+
+def run(table: Table, method: str, seed: int, trials: int) -> dict[str, Any]:
+    """One search: share of the hypervolume and of the front at the marks, and the effort."""
+    experiment = table.experiment.model_copy(update={**METHODS[method], "seed": seed})
+    started = time.process_time()
+    result = explore(experiment, trials=trials, evaluator=table)
+    spent = time.process_time() - started
+    evaluated = [table.index[o.key] for o in result.outcomes if o.evaluated]
+    wanted = set(table.front.tolist())
+    curve = {}
+    for mark in (*MARKS, len(evaluated)):
+        if mark > len(evaluated):
+            continue
+        first = np.array(evaluated[:mark])
+        able = first[(table.violation[first] == 0.0)]
+        rows = table.losses[able][non_dominated(table.losses[able])] if len(able) else []
+        curve[mark] = (
+            hypervolume(rows, table.reference) / table.volume if len(able) else 0.0,
+            len(wanted & set(first.tolist())) / len(wanted),
+            igd_plus(rows, table.losses[table.front]) if len(able) else np.inf,
+        )
+    return {
+        "curve": curve,
+        "evaluated": evaluated,
+        "bounds": len(result.outcomes) - len(evaluated),
+        "cpu_ms": spent / max(result.proposals, 1) * 1e3,
+        "repeats": len(evaluated) - len(set(evaluated)),
+    }
+
+
+def needed(table: Table, found: dict[str, Any], share: float) -> float:
+    """Evaluations until the hypervolume share is reached; inf if it never is."""
+    evaluated = found["evaluated"]
+    low, high = 1, len(evaluated) + 1
+    while low < high:
+        middle = (low + high) // 2
+        first = np.array(evaluated[:middle])
+        able = first[table.violation[first] == 0.0]
+        rows = table.losses[able][non_dominated(table.losses[able])] if len(able) else []
+        volume = hypervolume(rows, table.reference) / table.volume if len(able) else 0.0
+        low, high = (low, middle) if volume >= share else (middle + 1, high)
+    return float(low) if low <= len(evaluated) else float("inf")
+
+
+def main() -> None:
+    """Print the table of methods."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    options = parser.parse_args()
+    table = Table(options.table)
+    size, front = len(table.losses), len(table.front)
+    print(f"{size} designs, {front} on the true front; {options.seeds} seeds, median (quartiles)")
+    found = {
+        method: [run(table, method, seed, options.trials) for seed in range(options.seeds)]
+        for method in options.methods
+    }
+    mark = max(m for m in MARKS if m <= options.trials)
+    goal = None
+    if "random" in found:
+        goal = float(
+            np.median([r["curve"][mark][0] for r in found["random"] if mark in r["curve"]])
+        )
+        print(f"random search has {goal:.4f} of the hypervolume after {mark} evaluations")
+    for method, runs in found.items():
+        line = [f"{method:<16}"]
+        for at in (m for m in MARKS if m <= options.trials):
+            shares = np.array([r["curve"][at][:2] for r in runs if at in r["curve"]])
+            if len(shares):
+                q = np.percentile(shares, (25, 50, 75), axis=0)
+                line.append(
+                    f"@{at}: hv {q[1, 0]:.4f} ({q[0, 0]:.4f}-{q[2, 0]:.4f}) front {q[1, 1]:.0%}"
+                )
+        if goal is not None:
+            reach = np.median([needed(table, r, goal) for r in runs])
+            line.append(f"reaches random@{mark} after {reach:.0f}")
+        line.append(f"bounds {np.median([r['bounds'] for r in runs]):.0f}")
+        line.append(f"repeats {max(r['repeats'] for r in runs)}")
+        line.append(f"{np.median([r['cpu_ms'] for r in runs]):.1f} ms CPU a proposal")
+        print("; ".join(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

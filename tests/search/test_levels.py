@@ -1,0 +1,197 @@
+"""Bounds, pruning, conditions, transfer, limits and product lines of a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dse.errors import InputError
+from dse.evaluation.design import Value
+from dse.search import Experiment, explore, starting_designs
+from dse.search.bound import columns, dominated
+from dse.search.candidate import bound_of, evaluate_candidate, values_key
+from dse.search.explore import by_level
+from dse.search.front import non_dominated
+from dse.search.progress import SearchState
+from dse.search.space import Space
+from tests.search.test_study import SPACE, experiment, keys
+
+ROWS = {
+    "chip.node": {"ladder": ["28nm", "16nm", "7nm"]},
+    "chip.f_hz": {"ladder": [1e8, 2e8, 4e8]},
+    "chip.buffer.bytes": {"ladder": [65536, 131072, 262144]},
+}
+
+
+def test_pruning_leaves_the_front_as_it_is() -> None:
+    """The same proposals in the same order, with and without the bounds."""
+    full, pruning = experiment(prune=False), experiment(prune=True)
+    designs = list(Space(full).designs())
+    order = np.random.default_rng(5).permutation(len(designs))[:48]
+    fronts, mapped = [], []
+    for chosen in (full, pruning):
+        state = SearchState(chosen)
+        for start in range(0, len(order), 8):
+            rows = state.rows if chosen.prune else None
+            for index in order[start : start + 8]:
+                state.add(evaluate_candidate(chosen, designs[int(index)], rows))
+            state.close_batch()
+        outcomes = list(state.distinct.values())
+        able = [o for o in outcomes if o.feasible]
+        keep = non_dominated(np.array([o.objectives for o in able]))
+        fronts.append({o.key: o.objectives for o, kept in zip(able, keep, strict=True) if kept})
+        mapped.append(sum(o.evaluated for o in outcomes))
+        if chosen.prune:
+            assert any(o.pruned for o in outcomes)
+            assert all(not o.feasible for o in outcomes if o.pruned)
+    assert fronts[0] == fronts[1]
+    assert mapped[1] < mapped[0]
+
+
+def test_the_bound_is_below_what_is_found() -> None:
+    study = experiment()
+    for values in list(Space(study).designs())[::9]:
+        outcome = evaluate_candidate(experiment(prune=False), values)
+        bound = bound_of((study, values))
+        if outcome.objectives is None:
+            continue
+        assert bound.losses is not None
+        assert len(bound.losses) == len(columns(study, ("1e6", "1e7", "1e8")))
+        assert all(b <= o for b, o in zip(bound.losses, outcome.objectives, strict=False))
+        assert bound.serves or not outcome.serves
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
+def test_dominated_is_the_definition(rows: list[tuple[int, int]]) -> None:
+    front = np.array(rows[1:], dtype=float).reshape(-1, 2)
+    found = any(a <= rows[0][0] and b <= rows[0][1] and (a, b) != rows[0] for a, b in rows[1:])
+    assert dominated(rows[0], front) == found
+
+
+def conditional() -> Experiment:
+    space = {
+        **SPACE,
+        "chip.l2.bytes": {"ladder": [0, 262144, 524288]},
+        "chip.l2.bytes_per_cycle": {"ladder": [8, 16], "when": {"chip.l2.bytes": [262144, 524288]}},
+    }
+    return experiment(parameters=space)
+
+
+def test_a_value_that_does_not_count_is_left_out() -> None:
+    study = conditional()
+    designs = list(Space(study).designs())
+    assert len({values_key(values) for values in designs}) == len(designs) == study.size
+    assert study.size == 90 * (1 + 2 * 2)
+    for values in designs:
+        assert ("chip.l2.bytes_per_cycle" in values) == (values["chip.l2.bytes"] != 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_neighbours_are_mutual_and_one_step_away(data: st.DataObject) -> None:
+    space = Space(conditional())
+    point = {n: data.draw(st.integers(0, len(s) - 1)) for n, s in space.steps.items()}
+    values = space.values(point)
+    for near in space.around(values):
+        assert near != values
+        changed = {n for n in {*near, *values} if near.get(n) != values.get(n)}
+        assert len(changed - {"chip.l2.bytes_per_cycle"}) <= 1
+        if near.keys() == values.keys():
+            assert values in space.around(near)
+    assert space.encode([values]).shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ({"chip.nothing": [1]}, "no other"),
+        ({"chip.node": ["5nm"]}, "cannot be"),
+        ({"chip.f_hz": [1e8]}, "ring"),
+    ],
+)
+def test_a_wrong_condition_is_named(when: dict[str, list[object]], words: str) -> None:
+    space = {**ROWS, "chip.array.cols": {"ladder": [8, 16], "when": when}}
+    if "chip.f_hz" in when:
+        space["chip.f_hz"] = {"ladder": [1e8, 2e8], "when": {"chip.array.cols": [8]}}
+    with pytest.raises(ValueError, match=words):
+        experiment(parameters=space)
+
+
+def test_a_search_stops_when_nothing_gets_better() -> None:
+    result = explore(experiment(trials=80, stall=12), workers=1)
+    assert result.stopped.startswith("no better front")
+    assert result.evaluated < 80
+    assert not result.exhausted
+
+
+def test_a_time_limit_holds() -> None:
+    result = explore(experiment(trials=80, max_s=1e-6), workers=1)
+    assert "time limit" in result.stopped
+    assert 0 < len(result.outcomes) <= 4
+
+
+def test_levels_add_up() -> None:
+    result = explore(experiment(), workers=1)
+    levels = by_level(result.outcomes)
+    assert sum(row["designs"] for row in levels.values()) == len(result.outcomes)
+    assert set(result.level_s) >= {"resolve", "roofline", "analytic"}
+
+
+def test_transfer_begins_with_the_earlier_front(tmp_path: Path) -> None:
+    first = explore(experiment(), tmp_path / "a", workers=1)
+    other = experiment(parameters={**SPACE, "chip.f_hz": {"ladder": [1.1e8, 2.1e8]}})
+    start = starting_designs(other, tmp_path / "a")
+    assert start
+    wanted = {v["chip.node"] for v in start}
+    assert wanted == {o.values["chip.node"] for o in first.front}
+    second = explore(other, tmp_path / "b", workers=1, start=start)
+    assert (
+        keys(second)[: len(start)]
+        == [values_key(values) for values in start][: len(second.outcomes)]
+    )
+    again = explore(other, tmp_path / "b", workers=1, start=start)
+    assert keys(again) == keys(second)
+    with pytest.raises(InputError):
+        explore(other, tmp_path / "b", workers=1)
+
+
+def test_one_chip_for_two_apps() -> None:
+    apps: list[dict[str, Any]] = [
+        {"app": "wearable_kws", "weight": 3},
+        {"app": "factory_inspection"},
+    ]
+    changes: dict[str, Any] = {
+        "app": "",
+        "apps": apps,
+        "chip": "edge_vision",
+        "parameters": ROWS,
+        "fidelity": "analytic",
+    }
+    worst = experiment(**changes)
+    mean = experiment(**changes, combine="weighted")
+    alone = [
+        experiment(app=a["app"], chip="edge_vision", parameters=ROWS, fidelity="analytic")
+        for a in apps
+    ]
+    values: dict[str, Value] = {"chip.node": "16nm", "chip.f_hz": 4e8, "chip.buffer.bytes": 262144}
+    powers = [float((evaluate_candidate(e, values).objectives or (0.0,))[0]) for e in alone]
+    found = evaluate_candidate(worst, values)
+    assert found.objectives is not None
+    assert found.evaluation is not None
+    assert found.objectives[0] == pytest.approx(max(powers))
+    both = evaluate_candidate(mean, values).objectives
+    assert both is not None
+    assert both[0] == pytest.approx((3 * powers[0] + powers[1]) / 4)
+    costs = [float((evaluate_candidate(e, values).objectives or (0.0, 0.0))[1]) for e in alone]
+    assert found.objectives[1] < min(costs)
+    assert {row["stream"].split(":")[0] for row in found.evaluation["tasks"]} == {
+        "wearable_kws",
+        "factory_inspection",
+    }
+    with pytest.raises(ValueError, match="either app or apps"):
+        experiment(apps=apps)
