@@ -18,7 +18,15 @@ from dse.errors import DseError, ImpossibleChipError, InputError, RunError, Unma
 from dse.version import __version__
 
 if TYPE_CHECKING:
-    from dse.api import explore, load_app, load_chip, load_model, map_layer, simulate
+    from dse.api import (
+        explore,
+        load_app,
+        load_chip,
+        load_model,
+        load_platform,
+        map_layer,
+        simulate,
+    )
 
 __all__ = [
     "DseError",
@@ -31,6 +39,7 @@ __all__ = [
     "load_app",
     "load_chip",
     "load_model",
+    "load_platform",
     "map_layer",
     "simulate",
 ]

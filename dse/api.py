@@ -27,7 +27,15 @@ from dse.mapping.mapper import Objective
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload
 
-__all__ = ["explore", "load_app", "load_chip", "load_model", "map_layer", "simulate"]
+__all__ = [
+    "explore",
+    "load_app",
+    "load_chip",
+    "load_model",
+    "load_platform",
+    "map_layer",
+    "simulate",
+]
 
 
 def load_model(path_or_name: str | Path, **bindings: int) -> Model:
@@ -63,6 +71,26 @@ def load_chip(path_or_name: str | Path, node: str | int | None = None, **overrid
     return load(path_or_name, node=node, overrides=paths or None)
 
 
+def load_platform(
+    path_or_name: str | Path, node: str | int | None = None, **overrides: Any
+) -> Platform:
+    """A device, a data-centre chip and the network between them, from a name or a YAML file.
+
+    Args:
+        path_or_name: name or path.
+        node: of the device; the file's own by default.
+        **overrides: values by path as in :func:`load_chip`; ``link__rtt_s``,
+            ``cloud__utilization`` and ``cloud__chip__cores`` for what is not the device.
+
+    Raises:
+        InputError: no such platform, or a fault in its file or in a chip's.
+    """
+    from dse.hardware.platform import load_platform as load
+
+    paths = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load(path_or_name, None if node is None else str(node), paths or None)
+
+
 def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> MappedLayer:
     """The best mapping of one layer alone on one core of ``chip``.
 
@@ -88,24 +116,24 @@ def simulate(
 
     Args:
         model_or_app: from :func:`load_model` or :func:`load_app`.
-        chip: from :func:`load_chip`, or a platform of one chip.
+        chip: from :func:`load_chip`, or (for an app) a platform of :func:`load_platform`.
         fidelity: ``roofline`` (bound), ``analytic`` (sum) or ``simulate`` (discrete events).
         precision: of a model, such as ``w8a8``; by default the file's own, else the chip's native.
         volume: units over the product's life, for a model's unit cost (an app has its own).
         seed: of jitter, random arrivals and triggers.
         settings: model settings of an app's streams, such as ``{"sort.precision": "w8a16"}``.
     """
+    if isinstance(model_or_app, App):
+        workloads = stream_workloads(model_or_app, chip, settings)
+        return evaluate_app(model_or_app, workloads, chip, fidelity, seed=seed)[0]
     if isinstance(chip, Platform):
         if len(chip.chips) != 1:
             raise InputError(
                 f"a platform of {len(chip.chips)} chips",
                 field="chip",
-                mend="give one chip; apps split over several chips cannot be simulated yet",
+                mend="give one chip; only an app can be placed on several",
             )
         chip = chip.chip
-    if isinstance(model_or_app, App):
-        workloads = stream_workloads(model_or_app, chip, settings)
-        return evaluate_app(model_or_app, workloads, chip, fidelity, seed=seed)[0]
     if isinstance(model_or_app, Model):
         workload = workload_on(model_or_app, precision, chip)
     elif isinstance(model_or_app, Workload):

@@ -40,7 +40,9 @@ class DseError(Exception):
     def describe(self) -> str:
         """One line: ``file: field: message; mend``."""
         head = ": ".join(part for part in (self.file, self.field, self.message) if part)
-        return f"{head}; {self.mend}" if self.mend else head
+        line = f"{head}; {self.mend}" if self.mend else head
+        # names come from files: what would break the line is shown as a replacement character
+        return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep all parts when the error crosses a process boundary."""

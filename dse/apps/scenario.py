@@ -7,100 +7,43 @@ well, and what the module may draw and cost; it does not say on which chip.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
+from dse.apps.stream import Id, Stream
 from dse.errors import InputError
-from dse.files import find_file, shipped_folder
+from dse.files import find_file, nearest, shipped_folder
 from dse.schema import Strict, read_yaml, validate
 
 #: Folder of the shipped apps, below the shipped root.
 APP_FOLDER = "experiments/apps"
+#: The committed copy of :func:`app_schema`, for editors.
+SCHEMA_FILE = "app.schema.json"
 
 
-class QualityFloor(Strict):
-    """What a stream's model must still deliver.
+class Chain(Strict):
+    """An end-to-end deadline over streams that trigger one another.
 
-    ``max_drop`` bounds the loss against the float model in the metric's own points, judged at
-    ``risk``: ``median`` of the published drops or their 90th percentile ``p90``. ``min_value`` is
-    an absolute floor (a ceiling if less is better). At least one of the two.
+    From the release of the first stream's job (it has a rate) to the completion of the last one's,
+    for ``percentile`` of the jobs that go all the way or are lost on it.
     """
 
-    metric: Literal["top1", "miou", "map", "auc"]
-    max_drop: float | None = Field(default=None, gt=0)
-    min_value: float | None = None
-    risk: Literal["median", "p90"] = "p90"
-    source: str = "assumed"
-
-    @model_validator(mode="after")
-    def _needs_one(self) -> QualityFloor:
-        if self.max_drop is None and self.min_value is None:
-            raise ValueError("a quality floor needs max_drop or min_value; add one of them")
-        return self
-
-
-class Stream(Strict):
-    """One periodic, random or triggered load of the app.
-
-    ``instances`` equal sources (cameras) share the model, their releases spread evenly over a
-    period. ``rate_hz`` is per instance. ``percentile`` of the frames must meet ``deadline_s``.
-    ``late`` frames are kept, dropped once their deadline has passed (``drop``), or skipped as soon
-    as they could no longer meet it (``skip``).
-    """
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    model: str
-    precision: str | None = None
-    description: str = ""
-    instances: int = Field(default=1, ge=1, le=64)
-    rate_hz: float | None = Field(default=None, gt=0, le=1e6)
-    rate_range_hz: tuple[float, float] | None = None
-    release: Literal["periodic", "poisson"] = "periodic"
-    jitter_s: float = Field(default=0.0, ge=0)
-    after: str | None = None
-    probability: float = Field(default=1.0, gt=0, le=1)
-    deadline_s: float | None = Field(default=None, gt=0)
-    percentile: float = Field(default=1.0, gt=0, le=1)
-    priority: int = 0
-    late: Literal["drop", "keep", "skip"] = "keep"
-    cores: tuple[int, ...] | Literal["all", "split"] = "all"
-    quality: QualityFloor | None = None
-    source: str = "assumed"
-
-    @model_validator(mode="after")
-    def _rates(self) -> Stream:
-        limits = self.rate_range_hz
-        if limits is None:
-            return self
-        if not 0 < limits[0] <= limits[1]:
-            raise ValueError("rate_range_hz is not in order; write [low, high] above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _one_release(self) -> Stream:
-        if (self.rate_hz is None) == (self.after is None):
-            raise ValueError("a stream has either rate_hz or after; give exactly one of them")
-        return self
-
-
-class Budgets(Strict):
-    """Limits of the module; a missing one does not bind. ``volume`` is units over the lifetime."""
-
-    module_power_w: float | None = Field(default=None, gt=0)
-    peak_power_w: float | None = Field(default=None, gt=0)
-    unit_cost_usd: float | None = Field(default=None, gt=0)
-    area_mm2: float | None = Field(default=None, gt=0)
-    volume: float = Field(default=1e6, gt=0)
-    volumes: tuple[float, ...] = ()
-    lifetime_years: float = Field(default=5.0, gt=0)
-    duty: float = Field(default=1.0, gt=0, le=1)
-    grid: str = "japan"
-    battery_wh: float | None = Field(default=None, gt=0)
+    id: Id
+    streams: tuple[str, ...] = Field(min_length=2)
+    deadline_s: float = Field(gt=0)
+    percentile: float = Field(default=0.99, gt=0, le=1)
 
 
 class App(Strict):
-    """An application scenario."""
+    """An application scenario.
+
+    ``sources`` says of every figure, by path (``streams.sort.rate_hz``, or ``budgets`` for all
+    below it), where it comes from. ``privacy`` as a plain text means that nothing may leave.
+    ``placement_objective`` is what streams placed ``auto`` minimise among the placements that meet
+    their deadline: ``device_energy``, ``energy`` (of both sides) or ``latency``.
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -108,12 +51,16 @@ class App(Strict):
     description: str = ""
     domain: str = ""
     streams: tuple[Stream, ...] = Field(min_length=1)
+    chains: tuple[Chain, ...] = ()
     budgets: Budgets = Budgets()
+    environment: Environment | None = None
     horizon_s: float = Field(default=1.0, gt=0, le=3600)
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"
-    junction_c: float | None = None
-    privacy: str = ""
+    junction_c: float | None = Field(default=None, ge=-40, le=125)
+    privacy: Privacy | str = ""
+    placement_objective: Literal["device_energy", "energy", "latency"] = "device_energy"
+    sources: dict[str, SourceNote] = Field(default_factory=dict)
 
     @field_validator("streams")
     @classmethod
@@ -136,6 +83,40 @@ class App(Strict):
                 seen.add(here)
                 here = after[here]
         return streams
+
+    @model_validator(mode="after")
+    def _chains_are_links(self) -> App:
+        after = {stream.id: stream.after for stream in self.streams}
+        for chain in self.chains:
+            for name in chain.streams:
+                if name not in after:
+                    raise ValueError(
+                        f"chain {chain.id!r} names unknown stream {name!r}; "
+                        f"use one of: {', '.join(after)}{nearest(name, list(after))}"
+                    )
+            if after[chain.streams[0]] is not None:
+                raise ValueError(
+                    f"chain {chain.id!r} begins with a stream that follows another; "
+                    "begin it where it is released, at a stream with rate_hz"
+                )
+            for first, second in zip(chain.streams, chain.streams[1:], strict=False):
+                if after[second] != first:
+                    raise ValueError(
+                        f"chain {chain.id!r}: {second!r} does not follow {first!r}; "
+                        f"write `after: {first}` in it, or mend the chain"
+                    )
+        return self
+
+    @property
+    def rule(self) -> Privacy:
+        """The privacy rule of the whole app."""
+        if isinstance(self.privacy, Privacy):
+            return self.privacy
+        return Privacy(may_leave="none", text=self.privacy)
+
+    def privacy_of(self, stream: Stream) -> Privacy:
+        """The privacy rule of one stream: its own, else the app's."""
+        return stream.privacy or self.rule
 
     def stream(self, name: str) -> Stream:
         """The stream called ``name``; InputError if there is none."""
@@ -164,3 +145,9 @@ def list_apps() -> list[App]:
     """All shipped apps, by name."""
     folder = shipped_folder("experiments") / "apps"
     return [load_app(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def app_schema() -> dict[str, Any]:
+    """The JSON schema of an app file; a copy ships as ``experiments/apps/app.schema.json``."""
+    schema = App.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,12 +1,23 @@
-"""Quality of an app: how far each stream's model is above its floor."""
+"""Scores of an app: quality against its floors, deadlines kept, energy, and one figure of all.
+
+The combined score follows the idea of XRBench (Kwon et al., MLSys 2023: a product of real-time,
+energy and quality scores, averaged over models) without the faults of its published code: a lost
+frame counts once, intervals are not rounded to milliseconds, the energy score stays within 0 and 1
+whatever the energy, and every draw has a seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dse.apps.scenario import QualityFloor
-from dse.quality import Quality
+from dse.apps.limits import QualityFloor
+from dse.quality import Quality, quality
+from dse.workload.layer import Workload
+
+#: Energy of a frame at which an app without a power budget has the energy score 0.5, J: the scale
+#: of XRBench's code (Emax = 1500 mJ, read).
+FRAME_SCALE_J = 1.5
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,22 @@ class QualityVerdict:
     reason: str | None
     sources: tuple[str, ...] = ()
     method: str | None = None
+    higher_is_better: bool | None = None
+    status: str | None = None
+
+
+def stream_quality(floor: QualityFloor | None, workload: Workload) -> Quality | None:
+    """Quality of ``workload`` in the floor's metric: published figures, else the app's own.
+
+    Without a floor, or where neither knows anything in its metric, whatever is published.
+    """
+    found = quality(workload.family, workload.settings, workload.precision)
+    if floor is None or (found is not None and found.metric == floor.metric):
+        return found
+    for figure in floor.figures:
+        if figure.applies(workload.model, workload.precision.name):
+            return figure.quality(floor.metric)
+    return found
 
 
 def judge_quality(
@@ -33,9 +60,10 @@ def judge_quality(
 ) -> QualityVerdict:
     """Hold a published quality against a stream's floor.
 
-    The drop margin is ``(max_drop - drop) / max_drop`` with the drop at the floor's risk; the value
-    margin is ``(value - min_value) / |float value - min_value|`` with the sign turned if less is
-    better. The worse of the two counts.
+    The drop margin is ``(max_drop - drop) / max_drop`` with the drop at the floor's risk (a
+    ``min_ratio`` is such a drop, as a share of the float value); the value margin is
+    ``(value - min_value) / |float value - min_value|`` with the sign turned if less is better. The
+    worst counts.
     """
     if quality is None:
         reason = "quality unknown: nothing is published for this model and precision"
@@ -46,25 +74,40 @@ def judge_quality(
     drop = quality.drop_p90 if risky else quality.drop_median
     value = quality.value_p90 if risky else quality.value
     base = (stream, quality.metric, value, drop)
-    rest = (quality.sources, quality.method)
+    rest = (quality.sources, quality.method, quality.higher_is_better, quality.status)
     if floor is None:
         return QualityVerdict(*base, None, True, None, *rest)
     if floor.metric != quality.metric:
         reason = f"the floor is in {floor.metric}, published quality in {quality.metric}"
         return QualityVerdict(*base, None, False, reason, *rest)
-    margins: list[tuple[float, str]] = []
-    if floor.max_drop is not None:
-        text = f"{quality.metric} drop {drop:.2f} over the allowed {floor.max_drop:g}"
-        margins.append(((floor.max_drop - drop) / floor.max_drop, text))
-    if floor.min_value is not None:
-        sign = 1.0 if quality.higher_is_better else -1.0
-        span = max(abs(quality.float_value - floor.min_value), 1e-9)
-        text = f"{quality.metric} {value:.2f} beyond the floor {floor.min_value:g}"
-        margins.append((sign * (value - floor.min_value) / span, text))
-    margin, text = min(margins)
+    if floor.method not in ("any", quality.method) and quality.method != "float":
+        reason = f"the floor asks for {floor.method}, the precision was reached by {quality.method}"
+        return QualityVerdict(*base, None, False, reason, *rest)
+    margin, text = min(_margins(floor, quality, value, drop))
     return QualityVerdict(
         *base, min(margin, 1.0), margin >= 0, None if margin >= 0 else text, *rest
     )
+
+
+def _margins(
+    floor: QualityFloor, quality: Quality, value: float, drop: float
+) -> list[tuple[float, str]]:
+    margins: list[tuple[float, str]] = []
+    allowed = []
+    if floor.max_drop is not None:
+        allowed.append(floor.max_drop)
+    if floor.min_ratio is not None:
+        share = 1.0 - floor.min_ratio if floor.higher_is_better else 1.0 / floor.min_ratio - 1.0
+        allowed.append(max(share * abs(quality.float_value), 1e-9))
+    for limit in allowed:
+        text = f"{quality.metric} drop {drop:.3g} over the allowed {limit:.3g}"
+        margins.append(((limit - drop) / limit, text))
+    if floor.min_value is not None:
+        sign = 1.0 if quality.higher_is_better else -1.0
+        span = max(abs(quality.float_value - floor.min_value), 1e-9)
+        text = f"{quality.metric} {value:.4g} beyond the floor {floor.min_value:g}"
+        margins.append((sign * (value - floor.min_value) / span, text))
+    return margins
 
 
 def worst_margin(verdicts: Iterable[QualityVerdict]) -> float | None:
@@ -76,3 +119,49 @@ def worst_margin(verdicts: Iterable[QualityVerdict]) -> float | None:
         elif not verdict.passes:
             return None
     return min(margins) if margins else None
+
+
+@dataclass(frozen=True)
+class StreamScore:
+    """One stream's part of the scores, both from 0 to 1.
+
+    ``deadline``: share of its frames in time (a lost frame counts once, as not in time).
+    ``quality``: 1 at or above its floor (or without one), falling to 0 one whole margin below it;
+    0 if it has a floor and its quality is unknown.
+    """
+
+    stream: str
+    deadline: float
+    quality: float
+
+
+def quality_score(verdict: QualityVerdict) -> float:
+    """See :class:`StreamScore`."""
+    if verdict.margin is None:
+        return 1.0 if verdict.passes else 0.0
+    return min(1.0, max(0.0, 1.0 + verdict.margin))
+
+
+def energy_score(power_w: float, budget_w: float | None, frames_per_s: float) -> float:
+    """``budget / (budget + power)``: 1 at no power, 0.5 at the budget, never below 0.
+
+    Without a budget the scale is :data:`FRAME_SCALE_J` for each frame.
+    """
+    scale = budget_w if budget_w is not None else FRAME_SCALE_J * max(frames_per_s, 1e-12)
+    return scale / (scale + max(power_w, 0.0))
+
+
+def combined_score(streams: Sequence[StreamScore], energy: float) -> float:
+    """``energy x mean over streams of (deadline x quality)``, from 0 to 1.
+
+    Every stream weighs the same, however many frames it has: a stream at 1 Hz is as much a part of
+    the app as one at 60 Hz.
+    """
+    if not streams:
+        return 0.0
+    return energy * sum(part.deadline * part.quality for part in streams) / len(streams)
+
+
+def deadline_satisfaction(streams: Sequence[StreamScore]) -> float:
+    """Mean over streams of their share of frames in time."""
+    return sum(part.deadline for part in streams) / max(len(streams), 1)

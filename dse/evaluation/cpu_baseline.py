@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import statistics
 import tempfile
 import time
@@ -14,17 +16,31 @@ from typing import Any
 import numpy as np
 
 from dse.errors import InputError, RunError
+from dse.workload import Model, load_model
 from dse.workload.zoo import resolve
+
+#: Float weights up to this size are run without ``force``, bytes.
+RUNNABLE_BYTES = 2 << 30
+#: What onnxruntime appends to the name of a node that it fuses or moves to another layout.
+_APPENDED = re.compile(r"(_nchwc|_token_\d+|/?[A-Za-z]+Fusion/?|_fused\w*)+$")
 
 
 @dataclass(frozen=True)
 class CpuProfile:
-    """Measured latency of one inference, s, and time by operator: (operator, s, calls)."""
+    """Measured time of one inference.
+
+    Attributes:
+        latency_s: median over ``runs``, s; with ``threads`` threads.
+        by_operator: (operator of onnxruntime, s, calls), most expensive first.
+        by_node: (name of the node as onnxruntime runs it, operator, s, calls), in order of
+            execution.
+    """
 
     latency_s: float
     runs: int
     threads: int
     by_operator: tuple[tuple[str, float, int], ...]
+    by_node: tuple[tuple[str, str, float, int], ...] = ()
 
     @property
     def op_total_s(self) -> float:
@@ -33,50 +49,114 @@ class CpuProfile:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def by_layer(self, model: Model) -> tuple[dict[str, float], float]:
+        """Time of every layer of ``model``, s, and what belongs to none of them.
 
-def profile_cpu(name: str, runs: int, bindings: Mapping[str, int]) -> CpuProfile:
+        A kernel counts for the layer that one of its nodes lies in; the rest are views, reordered
+        layouts and constants.
+        """
+        owner = {node: layer.name for layer in model.layers for node in layer.nodes}
+        found = dict.fromkeys((layer.name for layer in model.layers), 0.0)
+        rest = 0.0
+        for name, _, seconds, _ in self.by_node:
+            bare = _APPENDED.sub("", name)
+            layer = owner.get(name) or owner.get(bare)
+            if layer is None:
+                rest += seconds
+            else:
+                found[layer] += seconds
+        return found, rest
+
+
+def profile_cpu(
+    name: str, runs: int, bindings: Mapping[str, int], *, force: bool = False
+) -> CpuProfile:
     """Run the model ``runs`` times after one warm-up, on zeros-free random inputs.
 
+    A shipped network has no weights: its kernels then work on constants, which takes the same time.
+
     Raises:
-        InputError: no runs, or onnxruntime cannot load the file.
+        InputError: no runs, a model above :data:`RUNNABLE_BYTES` without ``force``, sizes that
+            the file cannot take, or onnxruntime cannot load the file.
         RunError: the model fails while running.
     """
-    import onnxruntime as ort
-
     if runs < 1:
         raise InputError(f"{runs} runs", field="--runs", mend="give 1 or more")
-    path = resolve(name).file
+    request = resolve(name)
+    model = load_model(name, unknown_ops="error", **bindings)
+    stored = 4 * model.parameters
+    if stored > RUNNABLE_BYTES and not force:
+        raise InputError(
+            f"its weights take {stored / 2**30:.1f} GiB in memory as floats",
+            file=request.file,
+            mend="add --force to run it all the same, or see `dse simulate`, which needs none",
+        )
+    source = _bound(request.file, model, bindings)
     with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        options.log_severity_level = 3
-        try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise InputError(
-                f"onnxruntime cannot load it ({_first(error)})",
-                file=path,
-                mend="simulate it instead: `dse simulate` needs no kernels",
-            ) from None
-        feeds = {item.name: _sample(item, bindings) for item in session.get_inputs()}
-        times = []
-        try:
-            for _ in range(runs + 1):
-                started = time.perf_counter()
-                session.run(None, feeds)
-                times.append(time.perf_counter() - started)
-        except Exception as error:
-            raise RunError(f"onnxruntime failed ({_first(error)})", file=path) from None
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return _profiled(source, request.file, runs, bindings, Path(folder))
+
+
+def _bound(file: Path, model: Model, bindings: Mapping[str, int]) -> str | bytes:
+    """The file, or its bytes with ``res`` and ``batch`` of the name made fixed sizes."""
+    sizes: dict[str, int | tuple[int, int]] = {}
+    for key in ("res", "batch"):
+        text = dict(model.settings).get(key, "")
+        asked = f"{key}=" in model.name or key in bindings
+        if asked and (match := re.fullmatch(r"(\d+)(?:x(\d+))?", text)):
+            sizes[key] = (int(match[1]), int(match[2])) if match[2] else int(match[1])
+    if not sizes:
+        return str(file)
+    import onnx
+
+    from dse.workload.binding import bind_inputs
+
+    proto = onnx.load(str(file))
+    factor, _ = bind_inputs(proto, str(file), {**bindings, **sizes})
+    if factor > 1:
+        raise InputError(
+            "the file has a fixed batch of 1, so the CPU cannot run more at once",
+            file=file,
+            field="batch",
+            mend="leave batch out, or export the network with a symbolic batch",
+        )
+    return bytes(proto.SerializeToString())
+
+
+def _profiled(
+    source: str | bytes, file: Path, runs: int, bindings: Mapping[str, int], folder: Path
+) -> CpuProfile:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InputError(
+            f"onnxruntime cannot load it ({_first(error)})",
+            file=file,
+            mend="simulate it instead: `dse simulate` needs no kernels",
+        ) from None
+    feeds = {item.name: _sample(item, bindings) for item in session.get_inputs()}
+    times = []
+    try:
+        for _ in range(runs + 1):
+            started = time.perf_counter()
+            session.run(None, feeds)
+            times.append(time.perf_counter() - started)
+    except Exception as error:
+        raise RunError(f"onnxruntime failed ({_first(error)})", file=file) from None
+    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    kernels = [e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL)]
+    nodes = _by_node(kernels, runs + 1)
     return CpuProfile(
-        statistics.median(times[1:]), runs, _threads(options), _by_operator(events, runs + 1)
+        statistics.median(times[1:]), runs, _threads(options), _by_operator(nodes), nodes
     )
 
 
 def _threads(options: Any) -> int:
-    import os
-
     return int(options.intra_op_num_threads) or os.cpu_count() or 1
 
 
@@ -84,6 +164,7 @@ def _first(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
+_KERNEL = "_kernel_time"
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -110,14 +191,28 @@ def _sample(item: Any, bindings: Mapping[str, int]) -> Any:
     return rng.integers(0, 2, shape).astype(kind)
 
 
-def _by_operator(events: list[dict[str, Any]], passes: int) -> tuple[tuple[str, float, int], ...]:
+def _by_node(kernels: list[dict[str, Any]], passes: int) -> tuple[tuple[str, str, float, int], ...]:
+    """Name, operator, seconds per inference (median, warm-up left out) and calls by node."""
+    spent: dict[tuple[str, str], list[float]] = {}
+    for event in kernels:
+        key = (event["name"].removesuffix(_KERNEL), event["args"].get("op_name", "?"))
+        spent.setdefault(key, []).append(event["dur"] * 1e-6)
+    found = []
+    for (name, op), seconds in spent.items():
+        calls = max(1, len(seconds) // passes)
+        runs = [sum(seconds[i : i + calls]) for i in range(0, len(seconds), calls)]
+        found.append((name, op, statistics.median(runs[1:] or runs), calls))
+    return tuple(found)
+
+
+def _by_operator(
+    nodes: tuple[tuple[str, str, float, int], ...],
+) -> tuple[tuple[str, float, int], ...]:
     """Seconds per inference and calls by operator, most expensive first."""
     seconds: dict[str, float] = {}
     calls: dict[str, int] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            op = event["args"].get("op_name", "?")
-            seconds[op] = seconds.get(op, 0.0) + event["dur"] * 1e-6 / passes
-            calls[op] = calls.get(op, 0) + 1
+    for _, op, spent, count in nodes:
+        seconds[op] = seconds.get(op, 0.0) + spent
+        calls[op] = calls.get(op, 0) + count
     order = sorted(seconds, key=lambda op: -seconds[op])
-    return tuple((op, seconds[op], round(calls[op] / passes)) for op in order)
+    return tuple((op, seconds[op], calls[op]) for op in order)

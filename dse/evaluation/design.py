@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from dse.apps import App, Stream, load_app
+from dse.apps.scenario import APP_FOLDER
+from dse.apps.stream import MODEL_SLOT
 from dse.errors import InputError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.loads import part_keys
+from dse.evaluation.placement import CLOUD
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Fidelity
-from dse.files import nearest
-from dse.hardware.chip import Chip
+from dse.files import find_file, nearest
+from dse.hardware.chip import Chip, Platform
+from dse.hardware.platform import load_platform, platform_file
 from dse.hardware.resolve import load_chip
 from dse.schema import digest
 from dse.version import model_version
@@ -23,8 +28,36 @@ Value = str | int | float | bool | None
 
 #: Parameters of a stream's model (``model.<stream>.<key>``) and of a stream
 #: (``app.<stream>.<key>``).
-MODEL_KEYS = ("name", "precision", "width", "res", "batch", "w_bits", "a_bits", "method")
-STREAM_KEYS = ("rate_hz", "deadline_s", "percentile", "instances", "priority", "probability")
+MODEL_KEYS = (
+    "name",
+    "precision",
+    "width",
+    "res",
+    "batch",
+    "w_bits",
+    "a_bits",
+    "kv_bits",
+    "acc_bits",
+    "first_last",
+    "method",
+    "sparsity",
+    "act_density",
+    "per_layer",
+    "quality",
+)
+STREAM_KEYS = (
+    "rate_hz",
+    "deadline_s",
+    "percentile",
+    "instances",
+    "priority",
+    "probability",
+    "placement",
+    "late",
+    "output_tokens",
+)
+#: Groups of parameter paths; ``link`` and ``cloud`` belong to a platform.
+GROUPS = ("app", "model", "chip", "link", "cloud")
 
 
 @dataclass(frozen=True)
@@ -32,8 +65,9 @@ class Design:
     """An app on a chip with every setting, by parameter path.
 
     ``settings`` holds paths of the contract: ``chip.node``, ``chip.array.rows``,
-    ``model.<stream>.precision``, ``app.<stream>.rate_hz``. ``volume`` is units over the product's
-    life.
+    ``model.<stream>.precision``, ``app.<stream>.rate_hz``. ``chip`` may be a platform of device
+    and data centre: then ``chip.`` is the device, ``link.`` and ``cloud.`` the rest, and
+    ``app.<stream>.placement`` says where a stream runs.
     """
 
     app: str
@@ -47,18 +81,23 @@ class Resolved:
     """A design with all its parts found: ready to be mapped and simulated."""
 
     app: App
-    chip: Chip
+    chip: Chip | Platform
     workloads: Mapping[str, Workload]
     identity: str
 
+    @property
+    def device(self) -> Chip:
+        """The chip, or the device of the platform."""
+        return self.chip.chip if isinstance(self.chip, Platform) else self.chip
+
 
 def split_settings(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """Settings by group (``app``, ``model``, ``chip``), the group's prefix removed.
+    """Settings by group (see :data:`GROUPS`), the group's prefix removed.
 
     Raises:
-        InputError: a path outside the three groups.
+        InputError: a path outside the groups.
     """
-    groups: dict[str, dict[str, Value]] = {"app": {}, "model": {}, "chip": {}}
+    groups: dict[str, dict[str, Value]] = {group: {} for group in GROUPS}
     for path, value in settings.items():
         group, _, rest = path.partition(".")
         if group not in groups or not rest:
@@ -80,7 +119,7 @@ def resolve_design(design: Design) -> Resolved:
     """
     groups = split_settings(design.settings)
     app = _app(design.app, groups["app"])
-    chip = _chip(design.chip, groups["chip"])
+    chip = _site(design.chip, groups, app)
     workloads = stream_workloads(app, chip, groups["model"])
     identity = digest(
         {
@@ -134,38 +173,73 @@ def _changed(stream: Stream, key: str, value: Value, path: str) -> Stream:
     from dse.schema import validate
 
     data = stream.model_dump() | {key: value}
+    if key == "output_tokens":
+        data.pop(key)
+        if stream.request is None or stream.request.stages:
+            raise InputError(
+                f"stream {stream.id!r} is no prefill and decode request",
+                field=path,
+                mend="leave it out, or change the repeats in the app's file",
+            )
+        data["request"] = data["request"] | {key: value}
     try:
         changed = validate(Stream, data)
     except InputError as error:
         raise InputError(error.message, field=path, mend=error.mend) from None
-    limits = stream.rate_range_hz
-    if key == "rate_hz" and limits and not limits[0] <= float(changed.rate_hz or 0) <= limits[1]:
-        raise InputError(
-            f"{value} is outside what the app allows",
-            field=path,
-            mend=f"stay within {limits[0]:g} to {limits[1]:g}",
-        )
+    for name, limits in (
+        ("rate_hz", stream.rate_range_hz),
+        ("deadline_s", stream.deadline_range_s),
+    ):
+        found = getattr(changed, name)
+        if key == name and limits and not limits[0] <= float(found or 0) <= limits[1]:
+            raise InputError(
+                f"{value} is outside what the app allows",
+                field=path,
+                mend=f"stay within {limits[0]:g} to {limits[1]:g}",
+            )
     return changed
 
 
-@functools.lru_cache(maxsize=64)
 def _load_app(name: str) -> App:
-    return load_app(name)
+    """The app, read once as long as its file stays as it is."""
+    path = find_file(name, APP_FOLDER, ".yaml", "app")
+    status = path.stat()
+    return _read_app(str(path), (status.st_mtime_ns, status.st_size))
 
 
-def _chip(name: str, settings: Mapping[str, Value]) -> Chip:
-    overrides = dict(settings)
-    node = overrides.pop("node", None)
-    return load_chip(name, node=None if node is None else str(node), overrides=overrides or None)
+@functools.lru_cache(maxsize=64)
+def _read_app(path: str, stamp: tuple[int, int]) -> App:
+    return load_app(path)
+
+
+def _site(name: str, groups: Mapping[str, Mapping[str, Value]], app: App) -> Chip | Platform:
+    """The chip or platform of a design, at the app's junction temperature unless set."""
+    settings = dict(groups["chip"])
+    if app.junction_c is not None:
+        settings.setdefault("junction_c", app.junction_c)
+    node = settings.pop("node", None)
+    wanted = None if node is None else str(node)
+    if platform_file(name) is None:
+        for group in ("link", "cloud"):
+            for path in groups[group]:
+                raise InputError(
+                    f"a chip alone has no {group}",
+                    field=f"{group}.{path}",
+                    mend="give a platform as the chip, or leave this out",
+                )
+        return load_chip(name, node=wanted, overrides=settings or None)
+    further = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
+    return load_platform(name, wanted, {**settings, **further})
 
 
 def stream_workloads(
-    app: App, chip: Chip, settings: Mapping[str, Value] | None = None
+    app: App, chip: Chip | Platform, settings: Mapping[str, Value] | None = None
 ) -> dict[str, Workload]:
     """The network of every stream: name and variant, then precision.
 
     Precision: explicit setting > the app's > what the model file is quantized to > the chip's
-    native.
+    native. Keys are those of :func:`dse.evaluation.loads.part_keys`; on a platform the networks at
+    the native precision of the data-centre chip, and at its batch, follow behind ``cloud/``.
     """
     by_stream: dict[str, dict[str, Value]] = {stream.id: {} for stream in app.streams}
     for path, value in (settings or {}).items():
@@ -178,20 +252,56 @@ def stream_workloads(
                 mend=f"use one of: {', '.join(MODEL_KEYS)}{nearest(key, list(MODEL_KEYS))}",
             )
         by_stream[stream_id][key] = value
-    return {stream.id: _workload(stream, chip, by_stream[stream.id]) for stream in app.streams}
+    sides: list[tuple[str, Chip, int]] = [
+        ("", chip.chip if isinstance(chip, Platform) else chip, 1)
+    ]
+    if isinstance(chip, Platform) and chip.reaches_cloud and chip.cloud is not None:
+        sides.append((CLOUD, chip.chips[1], chip.cloud.batch))
+    return {
+        prefix + key: load
+        for prefix, side, batch in sides
+        for stream in app.streams
+        if not prefix or stream.placement != "device"
+        for key, load in _stream_parts(stream, side, by_stream[stream.id], batch).items()
+    }
 
 
-def _workload(stream: Stream, chip: Chip, settings: Mapping[str, Value]) -> Workload:
-    name = str(settings.get("name") or stream.model)
-    variant = [f"{key}={settings[key]}" for key in ("width", "res", "batch") if key in settings]
-    if "w_bits" in settings:
-        variant.append(f"w={settings['w_bits']}")
-    if "a_bits" in settings:
-        variant.append(f"a={settings['a_bits']}")
-    if "method" in settings:
-        variant.append(f"method={settings['method']}")
-    full = name + (("," if "@" in name else "@") + ",".join(variant) if variant else "")
-    precision = str(settings.get("precision") or stream.precision or "") or None
+def _stream_parts(
+    stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
+) -> dict[str, Workload]:
+    """The networks of one stream on one chip, by key."""
+    chosen = dict(settings)
+    if batch > 1:
+        chosen["batch"] = batch * int(str(chosen.get("batch") or 1))
+    name = str(chosen.get("name") or stream.model)
+    if stream.request is None:
+        return {stream.id: _workload(stream, name, stream.precision, chip, chosen)}
+    out = {}
+    for (key, _, _), stage in zip(part_keys(stream), stream.request.parts, strict=True):
+        model = stage.model.replace(MODEL_SLOT, name)
+        if "name" in chosen and model == stage.model:
+            raise InputError(
+                f"the stages of stream {stream.id!r} name their models themselves",
+                field=f"model.{stream.id}.name",
+                mend=f"write {MODEL_SLOT} in them where the stream's model belongs",
+            )
+        out[key] = _workload(stream, model, stage.precision or stream.precision, chip, chosen)
+    return out
+
+
+def _workload(
+    stream: Stream, name: str, stated: str | None, chip: Chip, settings: Mapping[str, Value]
+) -> Workload:
+    precision = str(settings.get("precision") or stated or "") or None
+    variant: dict[str, Value] = {}
+    for key in MODEL_KEYS[2:]:
+        if settings.get(key) is not None:
+            variant[key.removesuffix("_bits")] = settings[key]
+    if precision is not None and not variant.keys().isdisjoint(("w", "a", "method")):
+        variant["precision"] = parse_precision(precision).name  # which w, a and method then change
+        precision = None
+    settled = ",".join(f"{key}={value}" for key, value in variant.items())
+    full = name + (("," if "@" in name else "@") + settled if settled else "")
     try:
         return model_at(full, precision, chip)
     except InputError as error:
@@ -216,7 +326,7 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     """A model at an explicit precision, else at its file's own, else at the chip's native one."""
     if precision is not None:
         return model.at(parse_precision(precision))
-    return model.at(model.precision(chip.native_precision))
+    return model.at(default=chip.native_precision)
 
 
 @functools.lru_cache(maxsize=256)

@@ -24,6 +24,7 @@ from dse.mapping.bounds import roofline
 from dse.mapping.network import energy_breakdown_j, layer_rows, map_network
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
 from dse.quality import Quality, quality
+from dse.simulation.plot import write_power_plot
 from dse.simulation.power import window_peak
 from dse.simulation.run import simulate_alone
 from dse.simulation.trace import write_trace
@@ -52,6 +53,7 @@ def evaluate_model(
     terms: Terms | None = None,
     *,
     trace: str | None = None,
+    power_plot: str | None = None,
     mapped_on: Chip | None = None,
 ) -> Evaluation:
     """One inference of ``workload`` on an otherwise idle ``chip``.
@@ -62,6 +64,7 @@ def evaluate_model(
         fidelity: ``roofline`` bounds, ``analytic`` sums, ``simulate`` plays.
         terms: volume and lifetime, options of the mapper.
         trace: a file for the Chrome trace of the simulation.
+        power_plot: a file for the page that shows its power over time.
         mapped_on: take the mapping of this chip (the same design at nominal technology).
 
     Returns:
@@ -87,7 +90,10 @@ def evaluate_model(
         program = map_network(workload, mapped_on or chip, terms.objective, cores=terms.cores)
     except UnmappableError as error:
         return replace(base, feasible=False, reasons=(error.describe(),))
-    run = _analytic(program, chip) if fidelity == "analytic" else _simulated(program, chip, trace)
+    if fidelity == "analytic":
+        run = _analytic(program, chip)
+    else:
+        run = _simulated(program, chip, trace, power_plot)
     return _filled(base, program, chip, run, terms)
 
 
@@ -119,10 +125,12 @@ def _analytic(program: Program, chip: Chip) -> _Run:
     )
 
 
-def _simulated(program: Program, chip: Chip, trace: str | None) -> _Run:
+def _simulated(program: Program, chip: Chip, trace: str | None, power_plot: str | None) -> _Run:
     timeline = simulate_alone(chip, program, trace=True)
     if trace is not None:
         write_trace(timeline, trace)
+    if power_plot is not None:
+        write_power_plot(timeline, power_plot)
     layer_s = [0.0] * len(program.schedules)
     where = {schedule.layer: index for index, schedule in enumerate(program.schedules)}
     for interval in timeline.intervals:

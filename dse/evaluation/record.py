@@ -37,7 +37,14 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One stream instance of an app. Latencies in s; None where nothing completed."""
+    """One stream instance of an app. Latencies in s; None where nothing completed.
+
+    Of a request, ``model`` and ``precision`` are those of the stage that takes most of its time;
+    ``ttft_*`` is the time from release to the end of its first stage, ``tpot_*`` the mean time of
+    each run after it, ``isolated_*`` the same alone on the chip. ``dram_peak_share`` is the share
+    of the DRAM's peak bandwidth that the network (of that stage) reaches alone on the chip.
+    ``placement`` says where the stream runs.
+    """
 
     task: str
     stream: str
@@ -62,6 +69,37 @@ class TaskRow:
     quality_value: float | None
     quality_margin: float | None
     meets_deadline: bool | None
+    ttft_limit_s: float | None = None
+    tpot_limit_s: float | None = None
+    isolated_ttft_s: float | None = None
+    isolated_tpot_s: float | None = None
+    ttft_p50_s: float | None = None
+    ttft_p99_s: float | None = None
+    tpot_p50_s: float | None = None
+    tpot_p99_s: float | None = None
+    dram_peak_share: float | None = None
+    placement: str = "device"
+
+
+@dataclass(frozen=True)
+class ChainRow:
+    """An end-to-end chain of streams: from the release of the first to the end of the last, in s.
+
+    ``judged`` counts the jobs that went all the way or were lost on it; without a simulation only
+    ``isolated_latency_s``, the sum of the streams alone on the chip, is known.
+    """
+
+    chain: str
+    streams: tuple[str, ...]
+    deadline_s: float
+    percentile: float
+    judged: int | None
+    missed_fraction: float | None
+    latency_p50_s: float | None
+    latency_p99_s: float | None
+    latency_max_s: float | None
+    isolated_latency_s: float | None
+    meets_deadline: bool | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +112,13 @@ class Evaluation:
     normalized margin; for a model alone, ``quality`` is its published metric after the median
     drop. ``feasible`` is None where the fidelity cannot say it. ``reasons`` say what an infeasible
     design breaks, and by how much.
+
+    Of an app: ``battery_hours`` at its mean power (None without a battery),
+    ``deadline_satisfaction`` the mean share of frames in time over its streams, ``score`` all in
+    one (see ``dse.apps.score``); ``offered_load`` is the work asked for over the time there is, by
+    resource (above 1 it cannot be served). ``system_energy_j`` and ``total_cost_usd`` count the
+    network and the device's share of the data centre too (``platform`` holds the parts); on one
+    chip they are ``energy_j`` and ``unit_cost_usd``.
     """
 
     kind: str
@@ -111,6 +156,15 @@ class Evaluation:
     horizon_s: float | None = None
     layers: tuple[LayerRow, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
+    chains: tuple[ChainRow, ...] = ()
+    battery_hours: float | None = None
+    deadline_satisfaction: float | None = None
+    score: float | None = None
+    junction_c: float | None = None
+    offered_load: Mapping[str, float] = field(default_factory=dict)
+    system_energy_j: float | None = None
+    total_cost_usd: float | None = None
+    platform: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     identity: str = ""
 
@@ -127,7 +181,8 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping with ``schema_version``; ``layers`` for models, ``tasks`` for apps."""
         out: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        out.pop("tasks" if self.kind == "model" else "layers")
+        for name in APP_ONLY if self.kind == "model" else ("layers",):
+            out.pop(name)
         return out
 
     def table(self) -> list[dict[str, Any]]:
@@ -150,4 +205,23 @@ METRICS: dict[str, str] = {
     "unit_cost_usd": "minimize",
     "carbon_kg": "minimize",
     "quality": "maximize",
+    "battery_hours": "maximize",
+    "deadline_satisfaction": "maximize",
+    "score": "maximize",
+    "junction_c": "minimize",
+    "system_energy_j": "minimize",
+    "total_cost_usd": "minimize",
 }
+#: Fields of a record that only an app has.
+APP_ONLY = (
+    "tasks",
+    "chains",
+    "battery_hours",
+    "deadline_satisfaction",
+    "score",
+    "junction_c",
+    "offered_load",
+    "system_energy_j",
+    "total_cost_usd",
+    "platform",
+)

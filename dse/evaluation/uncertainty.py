@@ -9,7 +9,7 @@ prices.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Terms
-from dse.hardware.chip import Chip
+from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
-from dse.technology import technology_draws
+from dse.technology import Technology, technology_draws
 from dse.workload import Workload
 
+#: A chip, or a platform of device and data centre.
+Site = Chip | Platform
 #: Metrics that technology facts move.
 UNCERTAIN = (
     "energy_j",
@@ -72,7 +74,7 @@ class Uncertainty:
 
 
 def app_uncertainty(
-    app: App, workloads: Mapping[str, Workload], chip: Chip, draws: int, seed: int = 0
+    app: App, workloads: Mapping[str, Workload], chip: Site, draws: int, seed: int = 0
 ) -> Uncertainty:
     """The app's metrics under ``draws`` draws, simulated in each."""
     return _spread(
@@ -91,18 +93,30 @@ def model_uncertainty(
         chip,
         draws,
         seed,
-        lambda drawn: evaluate_model(workload, drawn, "analytic", terms, mapped_on=chip),
+        lambda drawn: evaluate_model(workload, _device(drawn), "analytic", terms, mapped_on=chip),
     )
 
 
+def _drawn(chip: Site, technology: Technology) -> Site:
+    """The same design in another world."""
+    if isinstance(chip, Chip):
+        return resolve(chip.spec, technology)
+    chips = tuple(resolve(side.spec, technology) for side in chip.chips)
+    return replace(chip, chips=chips)
+
+
+def _device(site: Site) -> Chip:
+    return site if isinstance(site, Chip) else site.chip
+
+
 def _spread(
-    chip: Chip, draws: int, seed: int, evaluate: Callable[[Chip], Evaluation]
+    chip: Site, draws: int, seed: int, evaluate: Callable[[Site], Evaluation]
 ) -> Uncertainty:
     nominal = evaluate(chip)
     records: list[Evaluation | None] = []
     for technology in technology_draws(draws, seed):
         try:
-            records.append(evaluate(resolve(chip.spec, technology)))
+            records.append(evaluate(_drawn(chip, technology)))
         except ImpossibleChipError:
             records.append(None)
     samples = {

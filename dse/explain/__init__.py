@@ -1,13 +1,16 @@
 """Sensitivity and bottlenecks: what binds, and what the next step buys."""
 
+from dse.explain.binding import RELIEF, binds
 from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
 from dse.explain.run import explain_app, explain_model
 from dse.explain.steps import Step, ladder_steps, natural_steps, shown
 
 __all__ = [
+    "RELIEF",
     "Effect",
     "Slack",
     "Step",
+    "binds",
     "describe",
     "effects",
     "explain_app",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dse.apps import App
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.record import Evaluation
+from dse.evaluation.requirements import requirements, violation
 from dse.explain.steps import Step, shown
 
 #: Metrics a step is judged by, in the order they are shown.
-JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality")
+JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality", "score")
+#: Those whose changes are differences, not shares of what was before.
+BY_DIFFERENCE = ("quality", "score")
+#: What a step of an infeasible design is to lessen: the sum of its broken demands.
+VIOLATION = "violation"
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,18 @@ class Slack:
     value: float | None
     limit: float
     slack: float
+    kind: str = ""
+    metric: str = ""
+    stream: str | None = None
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a step does: the metric before and after, and whether the design stays feasible."""
+    """What a step does: metrics before and after, and whether the design stays feasible.
+
+    ``goal`` is the metric that ``gain`` is about: the relative part of it that the step saves.
+    ``latencies`` are the p99 (or isolated) latencies of each stream before and after.
+    """
 
     path: str
     before: Any
@@ -36,83 +50,147 @@ class Effect:
     feasible: bool | None
     reasons: tuple[str, ...]
     gain: float
+    goal: str = ""
+    latencies: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def slacks(record: Evaluation, budgets: dict[str, float | None]) -> list[Slack]:
-    """Requirements of an evaluated app by room left, tightest first.
-
-    Args:
-        record: a simulated app.
-        budgets: limits by metric name (``average_power_w``, ``unit_cost_usd`` ...).
-    """
-    out: list[Slack] = []
-    for row in record.tasks:
-        if row.deadline_s is None:
-            continue
-        value = row.latency_p99_s if row.latency_p99_s is not None else row.isolated_latency_s
-        room = 1.0 - value / row.deadline_s
-        out.append(Slack(f"deadline of {row.task} (p99)", value, row.deadline_s, room))
-    for metric, limit in budgets.items():
-        found = record.metric(metric)
-        if limit is not None and found is not None:
-            out.append(Slack(metric, found, limit, 1.0 - found / limit))
-    for verdict in record.quality_detail:
-        margin = verdict.get("margin")
-        if margin is not None:
-            out.append(Slack(f"quality of {verdict['stream']}", verdict["value"], 0.0, margin))
+def slacks(record: Evaluation, app: App) -> list[Slack]:
+    """Requirements of an evaluated app by room left, tightest first, and its resources' time."""
+    out = [
+        Slack(
+            demand.name,
+            demand.value,
+            demand.limit,
+            demand.room,
+            demand.kind,
+            demand.metric,
+            demand.stream,
+        )
+        for demand in requirements(app, record)
+        if demand.room is not None
+    ]
     out.extend(
-        Slack(f"time of {name}", share, 1.0, 1.0 - share)
+        Slack(f"time of {name}", share, 1.0, 1.0 - share, "resource", "", None)
         for name, share in record.resource_utilization.items()
+        if record.offered_load.get(name, 0.0) <= 1.0
     )
     return sorted(out, key=lambda item: item.slack)
+
+
+def goal_of(record: Evaluation, app: App | None) -> str:
+    """What the next step is to improve.
+
+    The broken demands if there are any; else the metric of the tightest demand that a step can
+    move without changing what is asked for; mean power for an app that asks nothing, the latency
+    of a model alone.
+    """
+    if app is None:
+        return "latency_s"
+    if record.feasible is False:
+        return VIOLATION
+    for demand in requirements(app, record):
+        if demand.kind in ("deadline", "ttft", "tpot", "chain"):
+            return "latency_s"
+        if demand.room is not None and demand.metric in (*JUDGED, "peak_power_w", "area_mm2"):
+            return demand.metric
+        if demand.kind in ("battery", "heat"):
+            return "average_power_w"
+    return "average_power_w"
 
 
 def effects(
     base: Evaluation,
     steps: Iterable[Step],
     evaluate: Callable[[Step], Evaluation],
+    app: App | None = None,
+    app_after: Callable[[Step], App] | None = None,
 ) -> list[Effect]:
     """Evaluate every step and sort by what it gains.
 
-    A step that makes an infeasible design feasible comes first, then the largest relative gain in
-    any judged metric among steps that stay feasible, then the rest. A chip that cannot be built is
-    listed with its reason.
+    A step that makes an infeasible design feasible comes first. Then, of an infeasible design, the
+    steps that lessen its broken demands most; of a feasible one, those that save most of the goal
+    (see :func:`goal_of`) and keep it feasible. Steps that break something follow, then chips that
+    cannot be built and settings that cannot be had, with the reason.
+
+    Args:
+        base: the design as it is.
+        steps: what to try.
+        evaluate: the design after a step.
+        app: the demands; without them the goal is the largest relative gain in any metric.
+        app_after: the demands after a step, if steps change them (rates, deadlines).
     """
-    out = [_effect(base, step, evaluate) for step in steps]
+    goal = goal_of(base, app) if app is not None else ""
+    out = [_effect(base, step, evaluate, goal, app, app_after) for step in steps]
     return sorted(out, key=lambda effect: -effect.gain)
 
 
-def _effect(base: Evaluation, step: Step, evaluate: Callable[[Step], Evaluation]) -> Effect:
+def _effect(
+    base: Evaluation,
+    step: Step,
+    evaluate: Callable[[Step], Evaluation],
+    goal: str,
+    app: App | None,
+    app_after: Callable[[Step], App] | None,
+) -> Effect:
     shape = (step.path, step.before, step.after, step.group)
     try:
         record = evaluate(step)
+        wanted = app_after(step) if app_after is not None else app
     except ImpossibleChipError as error:
-        return Effect(*shape, {}, False, (error.describe(),), -2.0)
+        return Effect(*shape, {}, False, (error.describe(),), -2.0, goal)
     except InputError as error:
-        return Effect(*shape, {}, None, (error.describe(),), -3.0)
+        return Effect(*shape, {}, None, (error.describe(),), -3.0, goal)
     metrics = {name: (base.metric(name), record.metric(name)) for name in JUDGED}
-    gain = _gain(metrics)
-    if record.feasible is False:
+    if app is not None and wanted is not None:
+        metrics[VIOLATION] = (_finite(violation(app, base)), _finite(violation(wanted, record)))
+        if goal not in metrics:
+            metrics[goal] = (base.metric(goal), record.metric(goal))
+    gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
+    if base.feasible is False:
+        gain += 10.0 if record.feasible else 0.0
+    elif record.feasible is False:
         gain = -1.0 + min(gain, 0.0) * 1e-3
-    elif base.feasible is False and record.feasible:
-        gain += 10.0
-    return Effect(*shape, metrics, record.feasible, record.reasons, gain)
+    return Effect(
+        *shape, metrics, record.feasible, record.reasons, gain, goal, _latencies(base, record)
+    )
 
 
-def _gain(metrics: dict[str, tuple[float | None, float | None]]) -> float:
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _relative(name: str, before: float | None, after: float | None) -> float:
+    """Relative saving; by difference for metrics of which more is better."""
+    if after is None:
+        return -1.0
+    if before is None:
+        return 1.0
+    if name in BY_DIFFERENCE:
+        return after - before
+    return (before - after) / abs(before) if before else 0.0
+
+
+def _best(metrics: Mapping[str, tuple[float | None, float | None]]) -> float:
     """Largest relative improvement over the judged metrics; quality by its difference."""
-    gains = [0.0]
-    for name, (before, after) in metrics.items():
-        if before is None or after is None:
-            continue
-        if name == "quality":
-            gains.append(after - before)
-        elif before:
-            gains.append((before - after) / abs(before))
-    return max(gains)
+    gains = [
+        _relative(name, before, after)
+        for name, (before, after) in metrics.items()
+        if before is not None and after is not None
+    ]
+    return max([0.0, *gains])
+
+
+def _latencies(base: Evaluation, record: Evaluation) -> dict[str, tuple[float, float]]:
+    after = {row.task: row for row in record.tasks}
+    out = {}
+    for row in base.tasks:
+        other = after.get(row.task)
+        if other is not None:
+            out[row.task] = (row.isolated_latency_s, other.isolated_latency_s)
+    return out
 
 
 def sentences(items: Sequence[Slack], found: Sequence[Effect], count: int = 3) -> list[str]:
@@ -134,7 +212,10 @@ def describe(effect: Effect) -> str:
     for name, (before, after) in effect.metrics.items():
         if before is None or after is None:
             continue
-        if name == "quality":
+        if name == VIOLATION:
+            if before != after:
+                parts.append(f"broken demands {before:.2f} to {after:.2f}")
+        elif name in BY_DIFFERENCE:
             if abs(after - before) > 0.005:
                 parts.append(f"{name} {after - before:+.2f}")
         elif before and abs(after / before - 1.0) > 0.005:

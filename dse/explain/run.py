@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from dse.errors import UnmappableError
 from dse.evaluation import (
     Evaluation,
+    Resolved,
     Value,
     app_design,
     evaluate_app,
     evaluate_model,
     resolve_design,
 )
-from dse.explain.feedback import Effect, Slack, effects, sentences, slacks
+from dse.evaluation.loads import Load, stream_load
+from dse.explain.binding import binds, confirmed
+from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
 from dse.explain.steps import Step, natural_steps
-from dse.hardware.chip import Chip
+from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
 from dse.workload import Workload, parse_precision
 
@@ -24,31 +28,70 @@ Progress = Callable[[int, int], None]
 
 
 def explain_app(
-    app: str, chip: str, settings: Mapping[str, Value], on_step: Progress | None = None
+    app: str,
+    chip: str,
+    settings: Mapping[str, Value],
+    on_step: Progress | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """What binds an app on a chip, and what one step in app, model or chip buys by simulation."""
+    """What binds an app on a chip, and what one step in app, model or chip buys by simulation.
+
+    Args:
+        app: name or file.
+        chip: name or file of a chip or a platform.
+        settings: overrides by path.
+        on_step: called with (done, all).
+        only: the paths whose steps are tried (all by default).
+    """
     base_design = app_design(app, chip, dict(settings), 0)
     found = resolve_design(base_design)
     base, _ = evaluate_app(found.app, found.workloads, found.chip)
-    precisions = {name: load.precision.name for name, load in found.workloads.items()}
-    steps = natural_steps(found.app, found.chip, precisions)
+    precisions = {s.id: found.workloads[s.id].precision.name for s in found.app.streams}
+    models = {
+        s.id: str(settings.get(f"model.{s.id}.name") or s.model or found.workloads[s.id].model)
+        for s in found.app.streams
+    }
+    steps = natural_steps(
+        found.app,
+        found.device,
+        precisions,
+        models=models,
+        reaches_cloud=isinstance(found.chip, Platform) and found.chip.reaches_cloud,
+    )
+    if only is not None:
+        steps = [step for step in steps if step.path in only]
+    parts: dict[Step, Resolved] = {}
 
     def evaluate(step: Step) -> Evaluation:
         changed = app_design(app, chip, {**settings, step.path: step.after}, 0)
-        parts = resolve_design(changed)
-        return evaluate_app(parts.app, parts.workloads, parts.chip)[0]
+        parts[step] = resolve_design(changed)
+        return evaluate_app(parts[step].app, parts[step].workloads, parts[step].chip)[0]
 
-    budgets = found.app.budgets
-    room = slacks(
+    tried = effects(
         base,
-        {
-            "average_power_w": budgets.module_power_w,
-            "peak_power_w": budgets.peak_power_w,
-            "unit_cost_usd": budgets.unit_cost_usd,
-            "area_mm2": budgets.area_mm2,
-        },
+        steps,
+        counted(evaluate, len(steps), on_step),
+        found.app,
+        lambda step: parts[step].app,
     )
-    return _answer(base, room, effects(base, steps, counted(evaluate, len(steps), on_step)))
+    return _answer(base, slacks(base, found.app), tried, _loads(found), found.device)
+
+
+def _loads(found: Resolved) -> list[Load]:
+    """The app's streams on the device, for their layers."""
+    out = []
+    for stream in found.app.streams:
+        try:
+            out.append(
+                stream_load(
+                    found.app, stream, found.workloads, found.device, found.device, "edp",
+                    "analytic",
+                )
+            )  # fmt: skip
+        except UnmappableError:
+            continue
+    return out
 
 
 def explain_model(
@@ -75,7 +118,8 @@ def explain_model(
         key = step.path.removeprefix("chip.")
         return evaluate_model(workload, resolve(chip.spec.with_values({key: step.after})))
 
-    return _answer(base, [], effects(base, steps, counted(evaluate, len(steps), on_step)))
+    tried = effects(base, steps, counted(evaluate, len(steps), on_step))
+    return _answer(base, [], tried, [], chip)
 
 
 def counted(
@@ -96,7 +140,11 @@ def counted(
     return run
 
 
-def _answer(base: Evaluation, room: list[Slack], found: list[Effect]) -> dict[str, Any]:
+def _answer(
+    base: Evaluation, room: list[Slack], found: list[Effect], loads: list[Load], chip: Chip
+) -> dict[str, Any]:
+    what = binds(base, room, loads, chip)
+    best = found[0] if found and found[0].gain > 1e-3 else None
     return {
         "subject": base.subject,
         "chip": base.chip,
@@ -106,9 +154,28 @@ def _answer(base: Evaluation, room: list[Slack], found: list[Effect]) -> dict[st
         "bottleneck": base.bottleneck,
         "resource_utilization": dict(base.resource_utilization),
         "worst_layers": worst_layers(base),
+        "binds": {**what, "relief_tried": confirmed(what, found)},
+        "recommendation": recommendation(best) if best else None,
         "summary": sentences(room, found),
         "slacks": [asdict(item) for item in room],
         "steps": [effect.to_dict() for effect in found],
+    }
+
+
+def recommendation(effect: Effect) -> dict[str, Any]:
+    """The best step as something to do, and the metric it promises to change."""
+    goal = effect.goal or max(
+        (name for name, (before, after) in effect.metrics.items() if before and after is not None),
+        key=lambda name: 1.0 - (effect.metrics[name][1] or 0.0) / (effect.metrics[name][0] or 1.0),
+    )
+    before, after = effect.metrics[goal]
+    return {
+        "set": {effect.path: effect.after},
+        "metric": goal,
+        "before": before,
+        "after": after,
+        "makes_feasible": effect.gain >= 9.0,
+        "text": describe(effect),
     }
 
 

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dse.apps import App
+from dse.apps import App, Stream
 from dse.evaluation.design import Value
 from dse.hardware.chip import Chip
 from dse.technology import load_technology
+
+#: Precisions tried for a stream that names none itself.
+PRECISIONS = ("w8a8", "w8a8-qat", "w4a8-qat", "w8a16")
+#: Sparsity patterns tried on a chip whose array makes use of them.
+SPARSITY = ("2:4",)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,11 @@ class Step:
 
     @property
     def group(self) -> str:
-        return self.path.split(".")[0]
+        """``app``, ``model`` or ``chip``: who would take the step (a resolution is the app's)."""
+        if self.path.startswith("model.") and self.path.endswith(".res"):
+            return "app"
+        head = self.path.split(".")[0]
+        return "chip" if head in ("link", "cloud") else head
 
 
 def shown(path: str, value: Value) -> str:
@@ -56,13 +65,23 @@ def ladder_steps(
     return steps
 
 
-def natural_steps(app: App | None, chip: Chip, precisions: Mapping[str, str]) -> list[Step]:
-    """Steps of a chip and an app that need no experiment: the next node, clock, size, precision.
+def natural_steps(
+    app: App | None,
+    chip: Chip,
+    precisions: Mapping[str, str],
+    *,
+    models: Mapping[str, str] | None = None,
+    reaches_cloud: bool = False,
+) -> list[Step]:
+    """Steps of a chip and an app that need no experiment.
 
     Args:
-        app: its streams' rates are varied within what it allows; None for a single model.
-        chip: node, clock, array, buffer, DRAM and cores are varied.
+        app: rates, deadlines, resolutions, models and precisions are varied within what it
+            allows; None for a single model.
+        chip: node, clock, array, memories, DRAM, vector unit and cores are varied.
         precisions: the present precision by stream (``model`` for a single model).
+        models: the present model name by stream, with its settings.
+        reaches_cloud: whether streams may be placed elsewhere than on the device.
     """
     spec: Any = chip.spec
     steps = [*_node_steps(chip), *_scaled("chip.f_hz", chip.f_hz, (0.8, 1.25))]
@@ -70,20 +89,52 @@ def natural_steps(app: App | None, chip: Chip, precisions: Mapping[str, str]) ->
         ("chip.array.rows", spec.array.rows),
         ("chip.array.cols", spec.array.cols),
         ("chip.buffer.bytes", spec.buffer.bytes),
+        ("chip.l2.bytes", spec.l2.bytes),
         ("chip.dram.channels", spec.dram.channels),
         ("chip.vector.lanes", spec.vector.lanes),
         ("chip.cores", spec.cores),
     ):
         steps.extend(_halved_doubled(path, value))
-    for stream, name in precisions.items():
-        path = f"model.{stream}.precision"
-        others = ("w8a8", "w8a8-qat", "w4a8-qat", "w8a16")
-        steps.extend(Step(path, name, other) for other in others if other != name)
-    for stream_ in app.streams if app else ():
-        if stream_.rate_hz is not None:
-            path, rate = f"app.{stream_.id}.rate_hz", stream_.rate_hz
-            steps.extend(Step(path, rate, r) for r in _within(rate, stream_.rate_range_hz))
+    streams = {stream.id: stream for stream in app.streams} if app else {}
+    for name, precision in precisions.items():
+        stream = streams.get(name)
+        others = (stream.precisions if stream else ()) or PRECISIONS
+        path = f"model.{name}.precision"
+        steps.extend(Step(path, precision, other) for other in others if other != precision)
+    for stream in streams.values():
+        steps.extend(_stream_steps(stream, chip, (models or {}).get(stream.id, stream.model)))
+        if reaches_cloud:
+            path = f"app.{stream.id}.placement"
+            places = ("device", "cloud", "auto")
+            steps.extend(Step(path, stream.placement, p) for p in places if p != stream.placement)
     return steps
+
+
+def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
+    """Steps in one stream's demands and model, within what the app allows."""
+    steps: list[Step] = []
+    if stream.rate_hz is not None:
+        path, rate = f"app.{stream.id}.rate_hz", stream.rate_hz
+        steps.extend(Step(path, rate, r) for r in _within(rate, stream.rate_range_hz))
+    if stream.deadline_s is not None:
+        path, due = f"app.{stream.id}.deadline_s", stream.deadline_s
+        steps.extend(Step(path, due, d) for d in _within(due, stream.deadline_range_s))
+    present = _resolution(model)
+    path = f"model.{stream.id}.res"
+    steps.extend(Step(path, present, size) for size in stream.resolutions if size != present)
+    path = f"model.{stream.id}.name"
+    steps.extend(Step(path, model, other) for other in stream.choices if other != model)
+    if getattr(chip.spec.array, "sparsity", "none") not in ("none", "gating"):
+        steps.extend(Step(f"model.{stream.id}.sparsity", None, pattern) for pattern in SPARSITY)
+    return steps
+
+
+def _resolution(model: str) -> int | None:
+    for part in model.partition("@")[2].split(","):
+        key, _, value = part.partition("=")
+        if key == "res" and value.isdigit():
+            return int(value)
+    return None
 
 
 def _node_steps(chip: Chip) -> list[Step]:
@@ -106,8 +157,9 @@ def _halved_doubled(path: str, value: int) -> list[Step]:
     return out
 
 
-def _within(rate: float, limits: tuple[float, float] | None) -> list[float]:
+def _within(value: float, limits: tuple[float, float] | None) -> list[float]:
+    """Half and double, as far as the limits allow."""
     if limits is None:
         return []
-    wanted = (max(limits[0], rate / 2), min(limits[1], rate * 2))
-    return [float(value) for value in wanted if value != rate]
+    wanted = (max(limits[0], value / 2), min(limits[1], value * 2))
+    return [float(other) for other in dict.fromkeys(wanted) if other != value]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
 from dse.hardware.area import AreaNode
+from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Thermal
+from dse.schema import digest
 
 #: Where a tensor can be stored for a layer. ``buffer`` is the scratchpad the arrays work from.
 HOMES = ("dram", "l2", "nvm", "buffer")
@@ -21,7 +23,7 @@ LINKS = ("dram", "l2", "nvm")
 #: Scopes of power, energy and area, each containing the one before it.
 SCOPES = ("npu", "die", "die_dram", "module")
 
-Dataflow = Literal["ws", "os", "is"]
+Dataflow = Literal["ws", "os", "is", "rs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,75 @@ class Axis:
 
     size: int
     dims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Operand registers of each PE, bytes: of its own per operand, or ``shared`` by all.
+
+    With ``latch`` the multiplier's inputs keep a value while it does not change, so that the
+    innermost loop inside the PE reads and writes no register of the operand it does not touch.
+    """
+
+    W: int = 0
+    I: int = 0  # noqa: E741 - the operand's name everywhere
+    O: int = 0  # noqa: E741
+    shared: int = 0
+    latch: bool = True
+
+    @property
+    def present(self) -> bool:
+        return bool(self.W or self.I or self.O or self.shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """What the array makes of zeros.
+
+    Attributes:
+        kind: ``none``; ``gating`` (a MAC with a zero operand is not clocked); ``structured``
+            (weights of ``pattern`` are stored and worked on without their zeros); ``unstructured``
+            (any zeros are skipped, as far as ``max_speedup`` and ``utilization`` allow).
+        pattern: n and m of ``n:m``.
+        max_speedup: most times faster than dense.
+        utilization: share of the skipped work that shows as time (load imbalance).
+        both: zeros of activations are skipped too (else gated).
+    """
+
+    kind: Literal["none", "gating", "structured", "unstructured"] = "none"
+    pattern: tuple[int, int] = (2, 4)
+    max_speedup: float = 2.0
+    utilization: float = 1.0
+    both: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """Weights are stored compressed outside the buffer and expanded on the way into it.
+
+    ``ratio``: raw over stored bytes; None: from the zeros of the layer (one bit a weight marks
+    them). ``decoder_bytes_per_cycle``: raw bytes a cycle, 0 for no compression.
+    """
+
+    ratio: float | None = None
+    decoder_bytes_per_cycle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Legality:
+    """What the chip's compiler can express, as far as it is less than the hardware.
+
+    Attributes:
+        granularity: tile sizes are multiples of these, or the whole dim.
+        min_tile: no tile is smaller, unless the dim is.
+        dataflow: the only one used; None for any.
+        bank_bytes: operands take whole banks of this size in the buffer; 0: any bytes.
+    """
+
+    granularity: tuple[tuple[str, int], ...] = ()
+    min_tile: tuple[tuple[str, int], ...] = ()
+    dataflow: Dataflow | None = None
+    bank_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +123,10 @@ class Array:
             layers run on the vector unit at one MAC per lane and cycle).
         align: dims padded up to a multiple, such as ``{"C": 32, "K": 16}``.
         accumulator_bytes: partial-sum memory beside the array; 0 if partial sums go to the buffer.
+        registers: operand registers of each PE. With them a dataflow says which operand stays in
+            them from pass to pass, and ``rs`` stands for all three.
+        sparsity, compression: what zeros save.
+        winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
     """
 
     axes: tuple[Axis, ...]
@@ -64,6 +139,10 @@ class Array:
     depthwise: Literal["none", "diagonal", "vector"]
     align: Mapping[str, int]
     accumulator_bytes: int
+    registers: Registers = Registers()
+    sparsity: Sparsity = Sparsity()
+    compression: Compression = Compression()
+    winograd: bool = False
 
     @property
     def macs_per_cycle(self) -> int:
@@ -76,12 +155,21 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """The scratchpad of one core, from which its array works (unified over operands)."""
+    """The scratchpad of one core, from which its array works.
+
+    Unified over operands, or with ``parts``: most bytes that W, I and O (with side inputs) may
+    take of it. ``keeps_results`` is false if it only feeds the array, so that no result stays in
+    it.
+    ``fuses``: layers may hand each other blocks in it before they are finished.
+    """
 
     capacity_bytes: int
     read_bytes_per_cycle: float
     write_bytes_per_cycle: float
     double_buffered: bool
+    keeps_results: bool = True
+    parts: tuple[float, float, float] | None = None
+    fuses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +193,8 @@ class Link:
 
     ``bytes_per_s`` is the effective bandwidth for the chip's transfers (peak x efficiency at its
     burst, less the share reserved for camera, CPU and display); ``peak_bytes_per_s`` bounds it.
-    A link the chip lacks has bandwidth 0.
+    A link the chip lacks has bandwidth 0. ``streams_weights``: weights behind it are read again by
+    every inference; ``holds_activations``: results between layers may go there.
     """
 
     name: str
@@ -113,6 +202,8 @@ class Link:
     peak_bytes_per_s: float
     capacity_bytes: float
     writable: bool = True
+    streams_weights: bool = False
+    holds_activations: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +231,8 @@ class StaticPower:
 
     ``active_w`` flows while the component's core (or the chip) works, ``idle_w`` while it waits
     (clock-gated), ``gated_w`` after power gating or in self-refresh. ``per_core`` components exist
-    once per core. ``wake_s`` and ``wake_j`` are the price of leaving the gated state.
+    once per core. ``wake_s`` and ``wake_j`` are the price of leaving the gated state. ``sleeps``
+    are states between idle and gated, shallow ones first.
     """
 
     component: str
@@ -151,6 +243,7 @@ class StaticPower:
     per_core: bool = False
     wake_s: float = 0.0
     wake_j: float = 0.0
+    sleeps: tuple[SleepState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +277,7 @@ class Chip:
     ``mac.<wfmt>.<afmt>``    one multiply-accumulate, pipeline registers and clock included
     ``array.idle_mac``       one MAC unit clocked for a cycle without work
     ``accumulator.read_bit`` ``.write_bit``: partial-sum memory beside the array
+    ``register.w.read_bit``  ``.write_bit``, and the same of ``i`` and ``o``: registers of a PE
     ``buffer.read_bit``      ``.write_bit``: scratchpad, wires to the array included
     ``l2.read_bit``          ``.write_bit``
     ``nvm.read_bit``         weights in on-chip non-volatile memory
@@ -195,6 +289,10 @@ class Chip:
     ======================== =============================================================
 
     ``action_scope`` gives the scope of each action (``npu``, ``die`` or ``die_dram``).
+
+    Only the simulator knows time well enough to use ``dvfs`` (lower operating points), ``thermal``
+    (temperature), ``network`` (between cores; None if it never limits) and ``arbitration`` (how a
+    shared link serves several cores).
     """
 
     name: str
@@ -223,6 +321,11 @@ class Chip:
     spec: Any = field(repr=False, hash=False, compare=False)
     technology: Any = field(repr=False, hash=False, compare=False)
     notes: tuple[str, ...] = ()
+    legality: Legality = Legality()
+    dvfs: Dvfs | None = None
+    thermal: Thermal | None = None
+    network: CoreNetwork | None = None
+    arbitration: Arbitration = "processor_sharing"
 
     @functools.cached_property
     def area_mm2(self) -> float:
@@ -251,11 +354,15 @@ class Chip:
             array.depthwise,
             tuple(sorted(array.align.items())),
             array.accumulator_bytes,
+            (array.registers, array.sparsity, array.compression, array.winograd, self.legality),
             self.buffer,
             tuple(sorted(self.vector.ops_per_cycle.items())),
             self.vector.wide_factor,
             self.vector.fused,
-            tuple((name, link.bytes_per_s) for name, link in sorted(self.links.items())),
+            tuple(
+                (name, link.bytes_per_s, link.capacity_bytes)
+                for name, link in sorted(self.links.items())
+            ),
             self.overheads,
             self.host,
             tuple(sorted(self.prices.items())),
@@ -268,14 +375,76 @@ class Chip:
         return sum(part.active_w for part in self.static)
 
 
+@dataclass(frozen=True, slots=True)
+class NetLink:
+    """The network between a device and a data centre, as one device sees it.
+
+    ``up_bytes_per_s`` and ``down_bytes_per_s`` are what an app gets of it (goodput), ``rtt_s`` the
+    round trip of an empty packet. ``device_j_per_bit`` is spent by the device's radio or port for
+    each bit sent or received, ``network_j_per_bit`` by everything beyond. ``idle_w`` keeps the
+    radio on the network. ``availability`` is the share of requests that get an answer.
+    """
+
+    name: str
+    up_bytes_per_s: float
+    down_bytes_per_s: float
+    rtt_s: float
+    device_j_per_bit: float
+    network_j_per_bit: float
+    idle_w: float = 0.0
+    availability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudTerms:
+    """How a data-centre chip is shared by many devices.
+
+    The chip is busy for the share ``utilization`` of its time, so a device that occupies it for a
+    second pays for ``1 / utilization`` seconds of it. ``batch`` requests of different users are
+    served at once. ``server_w`` and ``server_cost_usd`` are the rest of the server for each chip,
+    ``pue`` what the building draws for each watt in it; ``lifetime_years`` spreads cost and
+    embodied carbon of the chip, ``volume`` its one-time cost; ``electricity_usd_per_kwh`` and
+    ``grid`` are where it stands.
+    """
+
+    utilization: float
+    batch: int
+    server_w: float
+    server_cost_usd: float
+    pue: float
+    lifetime_years: float
+    volume: float
+    electricity_usd_per_kwh: float
+    grid: str
+
+
 @dataclass(frozen=True)
 class Platform:
-    """Chips joined by links; one chip by default. ``links`` are (from, to, bytes/s, s, J/bit)."""
+    """Chips joined by a network; one chip by default.
+
+    With a ``link`` and ``cloud`` terms, the first chip is the device and the second one stands in
+    the data centre.
+    """
 
     chips: tuple[Chip, ...]
-    links: tuple[tuple[str, str, float, float, float], ...] = ()
+    link: NetLink | None = None
+    cloud: CloudTerms | None = None
+    name: str = ""
 
     @property
     def chip(self) -> Chip:
-        """The chip of a single-chip platform (the first one otherwise)."""
+        """The chip of a single-chip platform (the device otherwise)."""
         return self.chips[0]
+
+    @property
+    def reaches_cloud(self) -> bool:
+        """Whether there is a data-centre side to run anything on."""
+        return len(self.chips) == 2 and self.link is not None and self.cloud is not None
+
+    @property
+    def digest(self) -> str:
+        """Identity of everything in it; of one chip that chip's."""
+        if not self.reaches_cloud:
+            return self.chip.digest
+        sides = [chip.digest for chip in self.chips]
+        return digest({"chips": sides, "link": asdict(self.link), "cloud": asdict(self.cloud)})  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
         weights, _, activations = pair.partition("x")
         floating = is_float(weights) or is_float(activations)
         acc = 32 if floating else array.accumulator_bits
-        area = rate * tech.mac_area_mm2(node, weights, activations, acc)
+        area = rate * tech.mac_area_mm2(node, weights, activations, acc, array.dot_width)
         families[floating] = max(families.get(floating, 0.0), area)
     modes = 1.0 + number("mode_area_share") * (len(array.formats) - 1)
     sizes = sorted(families.values())
@@ -45,10 +45,12 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
     """The blocks of one core."""
     array, buffer = spec.array, spec.buffer
     units = array.rows * array.cols * array.depth
-    macs = units * mac_unit_mm2(tech, node, array)
+    macs = units * mac_unit_mm2(tech, node, array) * array.sparsity.area_factor
+    if array.winograd:
+        macs *= 1.0 + number("winograd_area_share")
     registers = 0.0
-    if array.register_bytes:
-        registers = units * tech.register_area_mm2(node, 8.0 * array.register_bytes)
+    if stored := array.register_bytes + array.registers.bytes:
+        registers = units * tech.register_area_mm2(node, 8.0 * stored)
     array_mm2 = (macs + registers) * (1.0 + number("array_distribution_share"))
     accumulators = 0.0
     if array.accumulator_bytes:
@@ -58,6 +60,7 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
     macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
     lanes = spec.vector.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
+    gates += array.weight_compression.decoder_bytes_per_cycle * number("decoder_gates_per_byte")
     port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
     return (
         AreaNode("array", array_mm2, "npu"),

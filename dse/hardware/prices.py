@@ -19,6 +19,7 @@ GROUP_SCOPE = {
     "mac": "npu",
     "array": "npu",
     "accumulator": "npu",
+    "register": "npu",
     "buffer": "npu",
     "l2": "npu",
     "noc": "npu",
@@ -75,11 +76,11 @@ def full_mac_j(tech: Technology, point: OperatingPoint[float], spec: ChipSpec, p
     floating = is_float(weights) or is_float(activations)
     acc = 32 if floating else spec.array.accumulator_bits
     modes = 1.0 + number("mode_energy_share") * (len(spec.array.formats) - 1)
-    bare = tech.mac_energy_j(point, weights, activations, acc) * modes
+    bare = tech.mac_energy_j(point, weights, activations, acc, spec.array.dot_width) * modes
     if spec.array.register_bytes:
         per_bit = tech.register_energy_j_per_bit(point, capacity_bytes=spec.array.register_bytes)
         bare += per_bit * 8.0
-    return bare / (1.0 - spec.power.clock_share)
+    return bare * spec.array.sparsity.energy_factor / (1.0 - spec.power.clock_share)
 
 
 def action_prices(
@@ -98,6 +99,7 @@ def action_prices(
     length = distances(spec, area)
     out = _mac_prices(tech, point, spec)
     out |= _memory_prices(tech, point, spec, wire, length)
+    out |= _register_prices(tech, point, spec)
     out["noc.bit"] = wire * length.noc_mm
     for function in VECTOR_FUNCTIONS:
         out[f"vector.{function}"] = tech.op_energy_j(point, function, 8)
@@ -108,6 +110,8 @@ def action_prices(
     cycles = max(spec.overhead.launch_cycles, 1.0)
     if spec.overhead.attachment == "cpu":
         out["launch"] = cycles * host.core.j_per_cycle * host.f_hz / point.f_hz
+    elif spec.overhead.attachment == "dsp":
+        out["launch"] = cycles * host.core.j_per_cycle * host.count * host.f_hz / point.f_hz
     else:
         out["launch"] = cycles * sequencer
     return out
@@ -166,6 +170,20 @@ def _memory_prices(
         out["dram.read_bit"] = dram.device_read_j_per_bit
         out["dram.write_bit"] = dram.device_write_j_per_bit
         out["phy.bit"] = (1.0 - share) * dram.phy_read_j_per_bit + share * dram.phy_write_j_per_bit
+    return out
+
+
+def _register_prices(
+    tech: Technology, point: OperatingPoint[float], spec: ChipSpec
+) -> dict[str, float]:
+    """Registers of a PE that the mapper fills; none, no actions."""
+    registers = spec.array.registers
+    out: dict[str, float] = {}
+    for operand, own in (("w", registers.W), ("i", registers.I), ("o", registers.O)):
+        for side in ("read", "write") if registers.bytes else ():
+            out[f"register.{operand}.{side}_bit"] = tech.register_energy_j_per_bit(
+                point, capacity_bytes=float(own or registers.shared), write=side == "write"
+            )
     return out
 
 

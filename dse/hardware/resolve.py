@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.area import AreaNode
-from dse.hardware.chip import Array, Axis, Buffer, Chip, Host, Link, Overheads, Pmic, VectorUnit
+from dse.hardware.chip import (
+    Array,
+    Axis,
+    Buffer,
+    Chip,
+    Compression,
+    Host,
+    Legality,
+    Link,
+    Overheads,
+    Pmic,
+    Registers,
+    Sparsity,
+    StaticPower,
+    VectorUnit,
+)
+from dse.hardware.dynamics import core_network, lower_points, thermal
 from dse.hardware.floorplan import chip_area, nvm_node
 from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
@@ -121,7 +138,11 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
             if action.partition(".")[0] == group:
                 prices[action] *= ratio
     rates = array_rates(spec.array)
-    return Chip(
+
+    def statics(at: OperatingPoint[float], with_: ChipSpec) -> tuple[StaticPower, ...]:
+        return static_power(tech, at, with_, area, floor, host, prices)
+
+    chip = Chip(
         name=spec.name,
         template=spec.template,
         node_nm=node,
@@ -137,6 +158,9 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
             spec.buffer.read_bytes_per_cycle,
             spec.buffer.write_bytes_per_cycle,
             spec.buffer.double_buffered,
+            spec.buffer.keeps_results,
+            _parts(spec),
+            fuses=spec.buffer.fuses and spec.buffer.keeps_results,
         ),
         vector=VectorUnit(
             {name: r * spec.vector.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
@@ -154,7 +178,7 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
         host=Host(spec.host.core, host.ops_per_s),
         prices=prices,
         action_scope=scopes(prices),
-        static=static_power(tech, point, spec, area, floor, host, prices),
+        static=statics(point, spec),
         pmic=_pmic(floor, spec.power.pmic_rated_w),
         area=area,
         dram_capacity_bytes=float(spec.dram.capacity_bytes),
@@ -163,7 +187,13 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
         spec=spec,
         technology=tech,
         notes=notes,
+        legality=_legality(spec),
+        thermal=thermal(spec, tech, point, statics),
+        network=core_network(spec, tech, point.f_hz, prices),
+        arbitration=spec.dram.arbitration,
     )
+    points = lower_points(spec, chip, lambda lower: _resolve(lower, tech, notes))
+    return replace(chip, dvfs=points) if points else chip
 
 
 def check_names(spec: ChipSpec, tech: Technology) -> None:
@@ -197,6 +227,36 @@ def array_rates(array: ArraySpec) -> dict[str, float]:
     return {f"{w}x{a}": array.formats[pair] for (w, a), pair in served.items()}
 
 
+def _parts(spec: ChipSpec) -> tuple[float, float, float] | None:
+    parts = spec.buffer.parts
+    if not parts:
+        return None
+    w, i, o = (parts.get(name, 1.0) * spec.buffer.bytes for name in ("W", "I", "O"))
+    return (w, i, o)
+
+
+def _legality(spec: ChipSpec) -> Legality:
+    legal = spec.legality
+    return Legality(
+        tuple(sorted(legal.granularity.items())),
+        tuple(sorted(legal.min_tile.items())),
+        legal.dataflow,
+        spec.buffer.bytes / spec.buffer.banks if legal.own_banks else 0.0,
+    )
+
+
+def _sparsity(spec: ArraySpec) -> Sparsity:
+    zeros = spec.sparsity
+    n, _, m = zeros.pattern.partition(":")
+    return Sparsity(
+        zeros.kind,
+        (int(n), int(m)),
+        zeros.max_speedup,
+        zeros.utilization,
+        zeros.operands == "both",
+    )
+
+
 def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
     sides = ((spec.rows, spec.row_dims), (spec.cols, spec.col_dims), (spec.depth, spec.depth_dims))
     axes = tuple(Axis(size, dims) for size, dims in sides if size > 1 or dims)
@@ -213,6 +273,10 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         depthwise=spec.depthwise,
         align={str(dim): multiple for dim, multiple in spec.align.items()},
         accumulator_bytes=spec.accumulator_bytes,
+        registers=Registers(**spec.registers.model_dump()),
+        sparsity=_sparsity(spec),
+        compression=Compression(**spec.weight_compression.model_dump()),
+        winograd=spec.winograd,
     )
 
 
@@ -238,14 +302,23 @@ def _links(spec: ChipSpec, tech: Technology, f_hz: float) -> dict[str, Link]:
     dram_peak = dram_rate = 0.0
     if spec.dram.channels:
         kind = tech.dram(spec.dram.kind)
-        dram_peak = kind.peak_bytes_per_s_per_channel * spec.dram.channels
-        dram_rate = dram_peak * kind.efficiency(spec.dram.burst_bytes)
+        channel = spec.dram.bytes_per_s_per_channel or kind.peak_bytes_per_s_per_channel
+        dram_peak = channel * spec.dram.channels
+        dram_rate = dram_peak * (spec.dram.efficiency or kind.efficiency(spec.dram.burst_bytes))
         dram_rate *= 1.0 - spec.dram.reserved_fraction
     l2 = spec.l2.bytes_per_cycle * f_hz if spec.l2.bytes else 0.0
     nvm = spec.nvm.bytes_per_cycle * f_hz if spec.nvm.bytes else 0.0
     writable = spec.dram.kind not in _READ_ONLY
     return {
-        "dram": Link("dram", dram_rate, dram_peak, float(spec.dram.capacity_bytes), writable),
+        "dram": Link(
+            "dram",
+            dram_rate,
+            dram_peak,
+            float(spec.dram.capacity_bytes),
+            writable,
+            spec.dram.weights == "streamed",
+            spec.dram.activations,
+        ),
         "l2": Link("l2", l2, l2, float(spec.l2.bytes)),
         "nvm": Link("nvm", nvm, nvm, float(spec.nvm.bytes), writable=False),
     }

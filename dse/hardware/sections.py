@@ -11,6 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.hardware.formats import pair_key
+from dse.hardware.options import (
+    CompressionSpec,
+    Count,
+    Dim,
+    NotNegative,
+    RegistersSpec,
+    SparsitySpec,
+    Whole,
+)
 from dse.schema import Strict
 
 #: Functions of the vector unit (those by which networks count vector work).
@@ -18,19 +27,18 @@ VECTOR_FUNCTIONS = ("relu", "add", "mul", "compare", "lut", "exp", "div", "reduc
 #: Loop dims an array axis may unroll.
 LOOP_DIMS = ("G", "B", "K", "C", "OY", "OX", "FY", "FX")
 
-Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
 Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1 << 40)]
-Whole = Annotated[int, Field(ge=0, le=1 << 50)]
 
 
 class ArraySpec(Strict):
     """The MAC array of one core; see :class:`dse.hardware.chip.Array` for the meanings.
 
     ``formats`` maps a format (or a pair ``int4xint8``, weights x activations) to MACs per unit and
-    cycle. ``register_bytes`` is storage per PE beyond the pipeline (operand registers).
+    cycle. ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
+    (its energy is part of each MAC); ``registers`` are those it fills.
+    ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
+    figure for ordinary arrays); a wide tree saves accumulator registers.
     """
 
     rows: Annotated[int, Field(ge=1, le=4096)]
@@ -39,7 +47,7 @@ class ArraySpec(Strict):
     row_dims: tuple[Dim, ...]
     col_dims: tuple[Dim, ...]
     depth_dims: tuple[Dim, ...] = ()
-    dataflows: tuple[Literal["ws", "os", "is"], ...]
+    dataflows: tuple[Literal["ws", "os", "is", "rs"], ...]
     formats: dict[str, Positive]
     accumulator_bits: Annotated[int, Field(ge=16, le=64)] = 32
     preload: Literal["hidden", "paid"] = "hidden"
@@ -50,6 +58,11 @@ class ArraySpec(Strict):
     align: dict[Dim, Count] = Field(default_factory=dict)
     accumulator_bytes: Whole = 0
     register_bytes: Whole = 0
+    dot_width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    registers: RegistersSpec = RegistersSpec()
+    sparsity: SparsitySpec = SparsitySpec()
+    weight_compression: CompressionSpec = CompressionSpec()
+    winograd: bool = False
 
     @field_validator("formats")
     @classmethod
@@ -65,6 +78,8 @@ class ArraySpec(Strict):
     def _dims(self) -> ArraySpec:
         if not self.dataflows:
             raise ValueError("dataflows is empty; name at least one of ws, os, is")
+        if "rs" in self.dataflows and not self.registers.bytes:
+            raise ValueError("dataflow rs needs registers in each PE; give array.registers")
         for size, dims, name in (
             (self.rows, self.row_dims, "row_dims"),
             (self.cols, self.col_dims, "col_dims"),
@@ -78,9 +93,15 @@ class ArraySpec(Strict):
 
 
 class BufferSpec(Strict):
-    """The scratchpad of one core, shared by all operands.
+    """The scratchpad of one core, shared by all operands, or cut into parts.
 
+    ``parts``: share of the bytes that an operand may take, such as ``{W: 0.5, I: 0.25, O: 0.25}``;
+    operands that are not named may take all.
     ``dual_port``: macros with one read and one write port (larger cells) instead of banking.
+    ``keeps_results``: results may stay for the next layer. False for a convolution buffer that only
+    feeds the array (NVDLA): every layer's results then leave to memory and come back.
+    ``fuses``: the compiler runs groups of layers block by block, so that what passes between them
+    never leaves the buffer. False where it finishes each layer first.
     """
 
     bytes: Count
@@ -89,6 +110,11 @@ class BufferSpec(Strict):
     write_bytes_per_cycle: Positive
     double_buffered: bool = True
     dual_port: bool = False
+    parts: dict[Literal["W", "I", "O"], Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict
+    )
+    keeps_results: bool = True
+    fuses: bool = True
 
 
 class L2Spec(Strict):
@@ -170,8 +196,8 @@ class OverheadSpec(Strict):
     """What starting work costs.
 
     ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
-    ``chained`` (the NPU fetches a command list), ``dsp`` (the core programs itself), ``link`` (as
-    chained, behind USB or PCIe). Cycles of the chip clock, and seconds per inference.
+    ``chained`` (the NPU fetches a command list), ``dsp`` (programmable cores set it up: all
+    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles of the chip clock, and seconds per inference.
     """
 
     attachment: Literal["cpu", "chained", "dsp", "link"]
@@ -181,19 +207,63 @@ class OverheadSpec(Strict):
 
 
 class NocSpec(Strict):
-    """``mm``: wire from the NPU's edge to a buffer; null: half the side of a square NPU."""
+    """Wires to the cores.
+
+    ``mm``: wire from the NPU's edge to a buffer; null: half the side of a square NPU.
+
+    ``topology`` makes the network a resource of the simulator: one ``bus``, or a ``ring`` or
+    ``mesh`` (nearly square, X before Y) with the memories at core 0. ``bytes_per_cycle`` is that of
+    each link; ``hop_cycles`` and ``hop_j_per_bit`` (null: the price of ``noc.bit``) are of a hop.
+    ``chiplets``: dies that the cores are dealt out over, each joined to the first one by a link of
+    ``die_bytes_per_s``, with the latency and energy of the technology's ``die_link``.
+    ``memories``: ``shared``, or ``private`` channels of each die.
+    """
 
     mm: Positive | None = None
+    topology: Literal["none", "bus", "ring", "mesh"] = "none"
+    bytes_per_cycle: NotNegative = 0.0
+    hop_cycles: NotNegative = 2.0
+    hop_j_per_bit: NotNegative | None = None
+    chiplets: Annotated[int, Field(ge=1, le=16)] = 1
+    die_link: str = "ucie_standard"
+    die_bytes_per_s: Positive | None = None
+    memories: Literal["shared", "private"] = "shared"
+
+    @model_validator(mode="after")
+    def _network(self) -> NocSpec:
+        if self.topology != "none" and not self.bytes_per_cycle:
+            raise ValueError("a core network needs links; give bytes_per_cycle above 0")
+        if self.chiplets > 1 and self.topology == "none":
+            raise ValueError("chiplets need a core network; give a topology")
+        if self.chiplets > 1 and self.die_bytes_per_s is None:
+            raise ValueError("chiplets need a link between dies; give die_bytes_per_s")
+        return self
 
 
 class DramSpec(Strict):
-    """External memory or, for weights alone, external flash or a link to a host's memory."""
+    """External memory or, for weights alone, external flash or a link to a host's memory.
+
+    ``arbitration``: how links serve several cores in a simulation: ``processor_sharing`` (in equal
+    parts at any time), ``fcfs`` (whole tiles in order of arrival) or ``round_robin`` (bursts in
+    turn, on each link by itself).
+    ``bytes_per_s_per_channel``: peak of a channel on this board; null: that of the kind.
+    ``efficiency``: share of the peak that long transfers reach, where it is known; null: from
+    ``burst_bytes`` and the kind. ``weights``: ``resident`` if what fits on the chip stays there from
+    one inference to the next, ``streamed`` if every inference reads all weights again.
+    ``activations``: false if only weights, inputs and outputs of the network cross it (a host's
+    memory behind USB or PCIe), so that everything between must fit the chip.
+    """
 
     kind: str = "none"
     channels: Annotated[int, Field(ge=0, le=64)] = 0
     capacity_bytes: Whole = 0
     reserved_fraction: Share = 0.0
     burst_bytes: Count = 256
+    bytes_per_s_per_channel: Positive | None = None
+    efficiency: Annotated[float, Field(gt=0, le=1)] | None = None
+    weights: Literal["resident", "streamed"] = "resident"
+    activations: bool = True
+    arbitration: Literal["processor_sharing", "fcfs", "round_robin"] = "processor_sharing"
 
     @model_validator(mode="after")
     def _whole(self) -> DramSpec:
@@ -204,6 +274,59 @@ class DramSpec(Strict):
         return self
 
 
+def _words(value: object) -> object:
+    """Several values given as one, such as ``"0.25,0.5"`` on a command line."""
+    if isinstance(value, str):
+        return tuple(part for part in value.replace(",", " ").split() if part != "none")
+    return (value,) if isinstance(value, (int, float)) else value
+
+
+class DvfsSpec(Strict):
+    """Lower operating points, for simulations.
+
+    ``points``: clocks as shares of the chip's own, at the voltage that each needs; none: the chip
+    keeps its point. ``governor``: ``fixed`` (own point always), ``race_to_idle`` (own point while
+    anything runs, the slowest while nothing does) or ``deadline_aware`` (the slowest that meets all
+    deadlines, chosen at job and layer boundaries). ``transition_s`` and ``transition_j``: what a
+    change takes (null: the block facts); nothing runs meanwhile.
+    """
+
+    points: tuple[Share, ...] = ()
+    governor: Literal["fixed", "race_to_idle", "deadline_aware"] = "fixed"
+    transition_s: NotNegative | None = None
+    transition_j: NotNegative | None = None
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return _words(value)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> DvfsSpec:
+        if any(point <= 0.0 for point in self.points) or len(set(self.points)) < len(self.points):
+            raise ValueError("points are shares of the clock; give each once, above 0 and below 1")
+        if self.governor != "fixed" and not self.points:
+            raise ValueError(f"governor {self.governor} needs points; give shares of the clock")
+        return self
+
+
+class ThermalSpec(Strict):
+    """Temperature in simulations; off while ``resistance_k_per_w`` is null.
+
+    One resistance from junction to ambient and one capacitance (null: the block fact). ``start_c``
+    null: ambient. At ``limit_c`` the chip goes one operating point down (``power.dvfs.points``),
+    ``hysteresis_k`` below it one up again. ``tick_s`` null: 1/500 of the time constant.
+    """
+
+    resistance_k_per_w: Positive | None = None
+    capacitance_j_per_k: Positive | None = None
+    ambient_c: Annotated[float, Field(ge=-40, le=125)] = 25.0
+    start_c: Annotated[float, Field(ge=-40, le=125)] | None = None
+    limit_c: Annotated[float, Field(ge=-40, le=150)] = 105.0
+    hysteresis_k: Positive = 3.0
+    tick_s: Positive | None = None
+
+
 class PowerSpec(Strict):
     """Power that work does not explain.
 
@@ -211,6 +334,9 @@ class PowerSpec(Strict):
     their root). ``clock_share``: share of the array's dynamic energy that
     is clock tree and control. ``other_w``: rest of the die (camera, display, video, fabric) while
     on. ``always_on_w`` null: the floor's figure. ``pmic_rated_w``: rated load of the converter.
+    ``sleep_states``: further states of a waiting core: ``clock_gated`` (its clock stops only after
+    a while; without it at once, as ``clock_gating`` says) and ``retention`` (rails lowered, state
+    and buffer kept).
     """
 
     gating: bool = False
@@ -219,6 +345,14 @@ class PowerSpec(Strict):
     always_on_w: NotNegative | None = None
     other_w: NotNegative = 0.0
     pmic_rated_w: Positive
+    sleep_states: tuple[Literal["clock_gated", "retention"], ...] = ()
+    dvfs: DvfsSpec = DvfsSpec()
+    thermal: ThermalSpec = ThermalSpec()
+
+    @field_validator("sleep_states", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return _words(value)
 
 
 class DieSpec(Strict):

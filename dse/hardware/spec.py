@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from dse.errors import InputError
 from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
+from dse.hardware.options import LegalitySpec
 from dse.hardware.sections import (
     ArraySpec,
     BufferSpec,
@@ -79,6 +80,7 @@ class ChipSpec(Strict):
     die: DieSpec
     cost: CostSpec
     measured: MeasuredSpec | None = None
+    legality: LegalitySpec = LegalitySpec()
     sources: dict[str, Source] = Field(default_factory=dict)
     ranges: dict[str, Range] = Field(default_factory=dict)
     _origin: str | None = PrivateAttr(default=None)
@@ -147,7 +149,14 @@ class ChipSpec(Strict):
 
 
 #: Fields whose keys are free (checked by the model), so that a new key may be set by path.
-_OPEN = ("array.formats", "array.align", "vector.ops_per_lane_cycle")
+_OPEN = (
+    "array.formats",
+    "array.align",
+    "buffer.parts",
+    "legality.granularity",
+    "legality.min_tile",
+    "vector.ops_per_lane_cycle",
+)
 
 
 def set_path(data: dict[str, Any], path: str, value: object) -> None:

@@ -8,6 +8,7 @@ from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
+from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
 from dse.hardware.spec import ChipSpec
 from dse.technology import FloorFacts, OperatingPoint, Technology
@@ -60,19 +61,49 @@ def _npu_static(
     bits = 8.0 * (spec.buffer.bytes + spec.array.accumulator_bytes)
     sram = bits * tech.sram_leakage_w_per_bit(point)
     keep = _retention(tech, point, bits, spec.power.gating)
+    pulse = charge if wake else 0.0
+    clocks, drowsy, held = _sleeps(tech, point, spec, root, leak, charge, bits)
+    if clocks:
+        waiting = clock  # it stops later
     parts = [
         StaticPower(
-            "logic_leakage", "npu", leak, leak, leak * off, True, wake, charge if wake else 0.0
+            "logic_leakage", "npu", leak, leak, leak * off, True, wake, pulse, sleeps=drowsy
         ),
-        StaticPower("clock_root", "npu", root, waiting, stopped, True),
-        StaticPower("buffer_leakage", "npu", sram, sram, keep, True),
+        StaticPower("clock_root", "npu", root, waiting, stopped, True, sleeps=clocks),
+        StaticPower("buffer_leakage", "npu", sram, sram, keep, True, sleeps=held),
     ]
     if spec.l2.bytes:
         l2_bits = 8.0 * spec.l2.bytes
         l2 = l2_bits * tech.sram_leakage_w_per_bit(point)
-        held = _retention(tech, point, l2_bits, spec.power.gating)
-        parts.append(StaticPower("l2_leakage", "npu", l2, l2, held))
+        low = _retention(tech, point, l2_bits, spec.power.gating)
+        parts.append(StaticPower("l2_leakage", "npu", l2, l2, low))
     return parts
+
+
+def _sleeps(
+    tech: Technology,
+    point: OperatingPoint[float],
+    spec: ChipSpec,
+    root_w: float,
+    leak_w: float,
+    charge_j: float,
+    bits: float,
+) -> tuple[tuple[SleepState, ...], ...]:
+    """The further sleep states of a core's clock, logic and buffer, shallow ones first."""
+    clocks: list[SleepState] = []
+    drowsy: tuple[SleepState, ...] = ()
+    held: tuple[SleepState, ...] = ()
+    if "clock_gated" in spec.power.sleep_states:
+        clocks.append(SleepState("clock_gated", root_w, wake_s=number("clock_wake_s")))
+    if "retention" in spec.power.sleep_states:
+        wake = number("retention_wake_s")
+        clocks.append(SleepState("retention", 0.0, wake_s=wake))
+        low = leak_w * number("retention_leak_share")
+        energy = charge_j * number("retention_charge_share")
+        drowsy = (SleepState("retention", low, wake_s=wake, wake_j=energy),)
+        kept = _retention(tech, point, bits, gating=True)
+        held = (SleepState("retention", kept, wake_s=wake),)
+    return tuple(clocks), drowsy, held
 
 
 def _retention(tech: Technology, point: OperatingPoint[float], bits: float, gating: bool) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dse.hardware.chip import Chip
+from dse.mapping.fusion import fusable
 from dse.mapping.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.memory import operands, weight_name
 from dse.mapping.problem import least_input_elements
@@ -51,11 +52,11 @@ def _input_bytes(layer: Layer) -> float:
     return least_input_elements(layer) * bits_of(layer.i_format) / 8
 
 
-def _layer_s(layer: Layer, chip: Chip, cores: int) -> float:
-    """Time of a layer with every unit that can run it at its peak, s."""
+def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
+    """Time of a layer on array and vector unit, each at its peak, s; host layers as array time."""
     if layer.kind == "host":
         operations = sum(n for _, n in layer.vector_ops)
-        return operations / chip.host.ops_per_s if operations else 0.0
+        return operations / chip.host.ops_per_s if operations else 0.0, 0.0
     bits = bits_of(layer.o_format)
     if layer.kind == "vector":
         bits = max(bits, bits_of(layer.i_format))
@@ -68,7 +69,16 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> float:
             _, rate = rate_of(chip.array.rates, layer.w_format, layer.i_format)
             peak = chip.array.macs_per_cycle * rate
         array = layer.macs / (peak * cores)
-    return max(array, vector) / chip.f_hz
+    return array / chip.f_hz, vector / chip.f_hz
+
+
+def _compute_s(workload: Workload, chip: Chip, cores: int) -> float:
+    """All layers at peak, s: in turn, but array and vector side by side within fusable layers."""
+    times = [_layer_s(layer, chip, cores) for layer in workload.layers]
+    joint = fusable(workload) if cores == 1 and chip.buffer.fuses else frozenset()
+    apart = sum(max(pair) for number, pair in enumerate(times) if number not in joint)
+    both = [times[number] for number in sorted(joint)]
+    return apart + max(sum(a for a, _ in both), sum(v for _, v in both))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,8 @@ class Roofline:
     """Lower bounds of one inference.
 
     Attributes:
-        compute_s: every layer at the peak of the units that can run it.
+        compute_s: every layer at the peak of the units that can run it, array and vector unit side
+            by side where layers may run fused.
         link_s: external bytes over DRAM bandwidth.
         latency_s: the larger of the two, and the time to invoke.
         dram_bytes: external bytes, read and written.
@@ -98,7 +109,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     Raises:
         UnmappableError: no unit runs a layer's formats or functions.
     """
-    compute = sum(_layer_s(layer, chip, cores) for layer in workload.layers)
+    compute = _compute_s(workload, chip, cores)
     read, written = external_bytes(workload, chip, cores)
     rate = link_rates(chip)[0]
     transfer = (read + written) / rate if rate > 0.0 else 0.0

@@ -79,9 +79,10 @@ ROW_FIELDS = 12
     C_P_S,
     C_MIN_LINK,
     C_MIN_LINK_E,
-) = range(45)
+    C_EXPOSED,
+) = range(46)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 45
+C_LINK = 46
 CONSTANTS = C_LINK + 12
 
 
@@ -330,7 +331,7 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
         vector_often = 0.0
         step3 = np.maximum(np.maximum(array_step, vector_step), port3) / c[C_F]
         body = count1 * step1 + count2 * step2 + steps * step3
-    fill = link_s(c, w_first, i_first, 0.0, s_first)
+    fill = link_s(c, w_first * c[C_EXPOSED], i_first, 0.0, s_first)
     drain = link_s(c, 0.0, 0.0, o_last, 0.0)
     latency = c[C_LAT0] + fill + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later

@@ -13,6 +13,7 @@ from dse.mapping.compiling import Function, compiled, shared
 from dse.mapping.costs import (
     C_AB,
     C_E0,
+    C_EXPOSED,
     C_F,
     C_FX,
     C_FY,
@@ -155,10 +156,11 @@ def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
     side = c[C_SIDE] * vol[2] * c[C_HOME_S]
     ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
     w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
-    t0 = link_s(c, wb, i_all, both, side)
-    t1 = link_s(c, w_all, ib, both, side)
+    hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
+    t0 = link_s(c, wb - hidden, i_all, both, side)
+    t1 = link_s(c, w_all - hidden, ib, both, side)
     apart = i_all * (vol[1] / vol[3])
-    t2 = link_s(c, w_all, apart, ob, side)
+    t2 = link_s(c, w_all - hidden, apart, ob, side)
     pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
     store = c[C_P_O_STORE] + c[C_P_READ]
     fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
@@ -175,7 +177,8 @@ def ends_s(c: Any, tile: Any) -> Any:
     i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]
     side = tile[2] * c[C_SIDE] * c[C_HOME_S]
     o = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    return (link_s(c, w, i, 0.0, side) + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)
+    first = link_s(c, w * c[C_EXPOSED], i, 0.0, side)
+    return (first + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)
 
 
 def _search_function(version: int) -> Function:

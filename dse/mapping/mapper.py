@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ def map_layer(
     homes: Homes | None = None,
     cores: int = 1,
     room_bytes: float | None = None,
+    exposed: float = 1.0,
+    time_price_w: float = 0.0,
 ) -> LayerSchedule:
     """The best schedule of a layer within the map space of ``docs/mapping.md``.
 
@@ -104,6 +107,10 @@ def map_layer(
         cores: cores the layer is split over.
         room_bytes: buffer of one core available to tiles; by default all of it, less the operands
             whose home is ``buffer``.
+        exposed: share of the first weights' fill that the objective counts as time: 1 for a layer
+            alone, 0 for one whose first weights the network has prefetched. A layer without a loop
+            nest then takes the fewest chunks: long steps hide most of the next layer's weights.
+        time_price_w: J per s of latency that the objective counts on top of the static power.
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
@@ -121,13 +128,20 @@ def map_layer(
         )
     homes = homes or default_homes(layer, chip)
     room = _default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
-    key = (layer.shape_key, chip.slice_key, homes, objective, cores, room)
+    fresh = layer.w_is_activation and layer.kind == "compute"
+    weights = (1.0 if fresh else float(exposed), float(time_price_w))
+    key = (layer.shape_key, chip.slice_key, homes, objective, cores, room, weights)
     found = _cache.get(key)
     if found is None:
         if layer.kind == "compute":
-            found = _map_compute(layer, chip, objective, homes, cores, room)
+            found = _map_compute(layer, chip, objective, homes, cores, room, weights)
         else:
-            found = map_streaming(layer, chip, homes, cores, room)
+            watts = math.inf
+            if weights[0] < 1.0:
+                watts = 0.0
+            elif objective == "energy":
+                watts = chip.mapping_static_w + weights[1]
+            found = map_streaming(layer, chip, homes, cores, room, watts)
         _cache.put(key, found)
     return found.renamed(layer.name, layer.op)
 
@@ -155,7 +169,13 @@ def _default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
 
 
 def _map_compute(
-    layer: Layer, chip: Chip, objective: Objective, homes: Homes, cores: int, room: float
+    layer: Layer,
+    chip: Chip,
+    objective: Objective,
+    homes: Homes,
+    cores: int,
+    room: float,
+    weights: tuple[float, float],
 ) -> LayerSchedule:
     assert layer.nest is not None
     byte_price(chip, homes.W, write=False)
@@ -163,7 +183,7 @@ def _map_compute(
     best: tuple[tuple[float, float], Problem, Any] | None = None
     failed: Problem | None = None
     for sizes, used in _splits(layer.nest.sizes, cores):
-        problem = pack(layer, chip, homes, room, sizes, used)
+        problem = pack(layer, chip, homes, room, sizes, used, *weights)
         found = search(problem, objective)
         if found[0] < 0:
             failed = problem

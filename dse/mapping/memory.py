@@ -19,6 +19,8 @@ from dse.workload.layer import Layer, Workload
 
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
 SHARES = (0.0, 0.25, 0.5, 0.75)
+#: The same where every activation must stay on the chip.
+INSIDE_SHARES = (0.5, 0.75, 0.875, 1.0)
 #: Roles of tensors that are part of the model, not made by an inference.
 STORED = ("weight", "bias", "table")
 
@@ -65,6 +67,8 @@ def operands(layer: Layer, workload: Workload) -> tuple[tuple[str, ...], tuple[s
         and name != layer.w_tensor
     ]
     if layer.kind == "compute":
+        if not names and layer.w_is_activation and layer.w_tensor in workload.tensors:
+            names = [layer.w_tensor]  # both operands lie in one tensor, such as Q and K
         return tuple(names[:1]), tuple(names[1:])
     return tuple(names), ()
 
@@ -122,12 +126,17 @@ def plan_memory(
             do not fit, or a network beyond the DRAM's capacity.
     """
     dram, l2, spill = has_link(chip, "dram"), has_link(chip, "l2"), spills(chip)
+    inside = spill and not chip.links["dram"].holds_activations
     store: Home = "l2" if l2 else "buffer"
     buffer_bytes = float(chip.buffer.capacity_bytes) * cores
     capacity = chip.links["l2"].capacity_bytes if l2 else buffer_bytes * (share if spill else 1.0)
     lives = lifetimes(workload)
     live = [0.0] * len(workload.layers)
-    if spill:
+    if inside:
+        ends = {*workload.inputs, *workload.outputs}
+        inner = {name: life for name, life in lives.items() if name not in ends}
+        kept = _keep_all(workload, inner, capacity, live, store)
+    elif spill:
         kept = _keep(workload, lives, capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
@@ -137,7 +146,7 @@ def plan_memory(
     in_store = resident.get(store, 0.0)
     if store == "l2":
         rooms = [float(chip.buffer.capacity_bytes)] * len(live)
-    elif spill:
+    elif spill and not inside:
         rooms = [(buffer_bytes - peak - in_store) / cores] * len(live)
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
@@ -277,6 +286,8 @@ def _place_weights(
         for name in tables_of(layer, workload):
             tables[name] = (float(workload.tensors[name].bytes), layer.name)
     room: dict[Home, float] = {}
+    if dram and chip.links["dram"].streams_weights:
+        left = 0.0
     if not shared:
         room[store] = left
     if has_link(chip, "nvm"):

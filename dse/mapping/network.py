@@ -8,9 +8,9 @@ from typing import Any
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping import Objective
+from dse.mapping.choose import Candidates, Choice
 from dse.mapping.homes import has_link, spills
-from dse.mapping.mapper import map_layer
-from dse.mapping.memory import SHARES, MemoryPlan, plan_memory
+from dse.mapping.memory import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
 from dse.mapping.schedule import (
     ENGINES,
     LayerSchedule,
@@ -23,6 +23,8 @@ from dse.mapping.schedule import (
 )
 from dse.workload.layer import Workload
 
+#: Memory plans whose first score is within this share of the best are refined.
+CLOSE = 0.01
 #: What the layer table calls the engines.
 BOTTLENECKS = dict(zip(ENGINES, ("compute", "vector", "buffer port", "dma", "host"), strict=True))
 
@@ -34,51 +36,65 @@ def map_network(
     *,
     cores: int = 1,
     shared: bool = False,
+    fuse: bool = True,
 ) -> Program:
-    """One inference of a network: its layers mapped one by one under the best memory plan.
+    """One inference of a network under the best memory plan, its layers mapped for the whole.
 
-    Several memory plans are tried (see :data:`SHARES`) and the best by ``objective`` is kept. Each
-    layer is mapped for the same objective on its own: the sum of best layers. ``shared`` says that
-    other networks run on the chip too, see :func:`plan_memory`.
+    Several memory plans are tried (see :data:`SHARES`), each with every layer at its own optimum;
+    those close to the best, and the one that leaves the buffer to fused groups, are refined (see
+    :mod:`dse.mapping.choose`) and the best by ``objective`` is kept. ``shared`` says that other networks run on the chip too, see
+    :func:`plan_memory`.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
     """
     if not workload.layers:
         raise InputError(f"network {workload.name} has no layers")
-    best: tuple[tuple[float, float, float], Program] | None = None
+    tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
     first_error: UnmappableError | None = None
     seen: list[MemoryPlan] = []
+    fused = fuse and chip.buffer.fuses and chip.buffer.parts is None and cores == 1
     for share in _shares(chip, cores):
         try:
             plan = plan_memory(workload, chip, share, cores, shared=shared)
             if plan in seen:
                 continue
             seen.append(plan)
-            program = _program(workload, chip, objective, plan, cores)
+            candidates = Candidates(workload, chip, objective, plan, cores, fused)
+            choice = candidates.alone()
         except UnmappableError as error:
             first_error = first_error or error
             continue
-        score = _score(program, chip, objective)
-        if best is None or score < best[0]:
-            best = (score, program)
-    if best is None:
+        tried.append((choice.score(objective), len(tried), candidates, choice))
+    if not tried:
         assert first_error is not None
         raise first_error
-    return best[1]
+    limit = min(tried)[0][0] * (1.0 + CLOSE)
+    refined = [
+        (found.score(objective), number, candidates, found)
+        for score, number, candidates, choice in tried
+        if score[0] <= limit or (fused and candidates is tried[0][2])
+        for found in (candidates.refined(choice),)
+    ]
+    _, _, candidates, choice = min(refined, key=lambda entry: entry[:2])
+    return _program(candidates, choice)
 
 
 def _shares(chip: Chip, cores: int) -> Sequence[float]:
-    buffer_is_store = spills(chip) and not has_link(chip, "l2")
-    return SHARES if buffer_is_store and cores == 1 else (0.0,)
+    if not spills(chip) or has_link(chip, "l2") or not chip.buffer.keeps_results:
+        return (0.0,)
+    inside = not chip.links["dram"].holds_activations
+    if cores > 1:
+        return (1.0,) if inside else (0.0,)
+    return INSIDE_SHARES if inside else SHARES
 
 
-def _program(
-    workload: Workload, chip: Chip, objective: Objective, plan: MemoryPlan, cores: int
-) -> Program:
+def _program(candidates: Candidates, choice: Choice) -> Program:
+    workload, chip, plan = candidates.workload, candidates.chip, candidates.plan
+    made = [schedule for item in choice.items for schedule in item.made()]
     schedules = tuple(
-        map_layer(layer, chip, objective, homes=homes, cores=cores, room_bytes=room)
-        for layer, homes, room in zip(workload.layers, plan.homes, plan.room_bytes, strict=True)
+        schedule.renamed(layer.name, layer.op)
+        for schedule, layer in zip(made, workload.layers, strict=True)
     )
     notes = (
         f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip",
@@ -87,7 +103,7 @@ def _program(
         name=workload.name,
         schedules=schedules,
         segments=unroll(schedules, prefetch=chip.buffer.double_buffered),
-        cores=cores,
+        cores=candidates.cores,
         invoke_s=chip.overheads.invoke_s,
         resident_bytes=dict(plan.resident_bytes),
         notes=notes,
@@ -98,12 +114,6 @@ def program_energy_j(program: Program, chip: Chip) -> float:
     """Energy of one inference alone: counts . prices + ``mapping_static_w`` * latency, J."""
     dynamic = sum(sum(price(s.counts, chip).values()) for s in program.schedules)
     return dynamic + chip.mapping_static_w * program_latency_s(program, chip)
-
-
-def _score(program: Program, chip: Chip, objective: str) -> tuple[float, float, float]:
-    latency, energy = program_latency_s(program, chip), program_energy_j(program, chip)
-    first = {"edp": latency * energy, "latency": latency, "energy": energy}[objective]
-    return (first, energy, latency)
 
 
 def energy_breakdown_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:

@@ -22,7 +22,7 @@ from dse.mapping.space import (
     spatial_choices,
     tile_sizes,
 )
-from dse.mapping.streaming import Counts, pass_over, vector_counts, vector_cycles
+from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
 from dse.workload.layer import DIMS, Layer, LoopNest
 from dse.workload.precision import bits_of
 
@@ -73,9 +73,18 @@ class Problem:
 
 
 def pack(
-    layer: Layer, chip: Chip, homes: Homes, room: float, sizes: Factors, cores: int
+    layer: Layer,
+    chip: Chip,
+    homes: Homes,
+    room: float,
+    sizes: Factors,
+    cores: int,
+    exposed: float = 1.0,
+    time_price_w: float = 0.0,
 ) -> Problem:
     """The problem of one core that works on ``sizes`` of the layer beside ``cores - 1`` others.
+
+    ``exposed`` and ``time_price_w`` are those of ``map_layer``.
 
     Raises:
         UnmappableError: no unit runs the layer's formats or vector functions.
@@ -140,7 +149,8 @@ def pack(
             k.C_HOME_S: float(homes.side != "buffer"),
             k.C_DESC: chip.overheads.descriptor_cycles / chip.overheads.dma_channels,
             k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
-            k.C_STATIC: chip.mapping_static_w / cores,
+            k.C_STATIC: (chip.mapping_static_w + time_price_w) / cores,
+            k.C_EXPOSED: exposed,
         },
     )
     fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
@@ -158,9 +168,9 @@ def pack(
     ends: tuple[Bytes, Bytes] = ((0.0,) * len(LINKS), (0.0,) * len(LINKS))
     if apart:
         out = layer.o_bytes * share
-        tail, load, store, more = pass_over(
-            chip, ((homes.O, out),), (homes.O, out), vector_cycles(chip, apart, bits_o), room
-        )
+        spent, written = vector_cycles(chip, apart, bits_o), (homes.O, out)
+        pieces = chunks(chip, (written,), written, spent, room, cores)
+        tail, load, store, more = pass_over(chip, (written,), written, spent, pieces)
         ends = (load, store)
         for action, amount in more.items():
             counts[action] = counts.get(action, 0.0) + amount
@@ -173,7 +183,8 @@ def pack(
         part_o * c[k.C_SIDE] * c[k.C_HOME_S],
     )
     # A hair less, so that rounding never lifts the bound above the cost it bounds.
-    c[k.C_MIN_LINK] = float(k.link_s(c, *least)) * (1.0 - 1e-9)
+    timed = (least[0] * exposed, *least[1:])
+    c[k.C_MIN_LINK] = float(k.link_s(c, *timed)) * (1.0 - 1e-9)
     c[k.C_MIN_LINK_E] = float(
         sum(
             b * c[p] for b, p in zip(least, (k.C_P_W, k.C_P_I, k.C_P_O_STORE, k.C_P_S), strict=True)

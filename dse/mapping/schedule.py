@@ -22,6 +22,18 @@ tile are fetched during the last step of the layer before it on the same core, b
 own traffic, if the chip is double-buffered. The first layer of an inference has no layer before it.
 
 Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
+
+Layers of a *fused group* run block by block (a block is a band of output rows, perhaps of one head)
+and hand each other their blocks in the buffer. Members on one unit take turns within a block; the
+array works on one block while the vector unit works on another (two copies of what passes between
+them). So a block takes as long as the busiest engine or link of the whole group, not the sum of its
+members: ``array_cycles`` are those for which the array is held by the group's compute layers,
+``vector_cycles`` all vector work, and so on. The last block runs alone, unit after unit. The time
+of the group is shared out among its members (a compute layer gets at least what it holds the array
+for, the rest goes by what the members would need of other engines), and each member's phases are
+that share of the group's: members keep rows that add up in time, bytes and energy, and the segments
+of the group together do exactly what the group does. The first member carries the group's fill, the
+last its drain. Each member is launched once; a further block costs it one descriptor (assumed).
 """
 
 from __future__ import annotations
@@ -71,7 +83,8 @@ class LayerSchedule:
     each. ``counts`` are whole-layer action counts (see ``Chip.prices``), over all cores.
     ``loop_nest`` is the mapping as text, outermost loop first; ``dims`` are the layer's loop sizes,
     ``tiles`` and ``spatial`` how they are cut and unrolled. ``ideal_cycles`` = MACs / (peak MACs
-    per cycle of the cores at the layer's formats).
+    per cycle of the cores at the layer's formats). ``fused`` names the group the layer runs in,
+    empty if it runs alone.
     """
 
     layer: str
@@ -94,6 +107,7 @@ class LayerSchedule:
     loop_nest: tuple[str, ...] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
+    fused: str = ""
 
     def renamed(self, layer: str, op: str) -> LayerSchedule:
         """The same schedule for another layer of the same shape."""

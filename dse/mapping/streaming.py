@@ -9,12 +9,16 @@ from dataclasses import replace
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS, Homes, byte_price, stored_bytes
-from dse.mapping.schedule import NO_BYTES, Bytes, LayerSchedule, Phase, add_bytes
+from dse.mapping.schedule import NO_BYTES, Bytes, LayerSchedule, Phase, add_bytes, link_rates
 from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
 
 Operations = Iterable[tuple[str, float]]
 Counts = dict[str, float]
+Amounts = tuple[tuple[str, float], ...]
+
+#: Numbers of chunks a pass may be cut into beyond the fewest that fit.
+CHUNKS = (*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
 
 
 def on_link(home: str, amount: float) -> Bytes:
@@ -78,23 +82,13 @@ def descriptors(chip: Chip, home: str, amount: float, pieces: int) -> float:
     return max(1.0, math.ceil(amount / pieces / chip.overheads.max_descriptor_bytes))
 
 
-def pass_over(
-    chip: Chip,
-    reads: tuple[tuple[str, float], ...],
-    write: tuple[str, float],
-    cycles: float,
-    room: float,
-) -> tuple[tuple[Phase, ...], Bytes, Bytes, Counts]:
-    """Stream ``reads`` (home, bytes) through the buffer, work ``cycles`` on them, store ``write``.
+def fewest_chunks(chip: Chip, reads: Amounts, write: tuple[str, float], room: float) -> int:
+    """Fewest equal chunks whose transfers fit ``room`` (twice if the chip double-buffers).
 
-    The work is cut into equal chunks that fit ``room`` (twice if the chip double-buffers).
-
-    Returns:
-        phases, first load, last store, counts (without the vector operations).
+    Raises:
+        UnmappableError: there is no room at all.
     """
-    double = chip.buffer.double_buffered
     staged = sum(b for home, b in (*reads, write) if home != "buffer")
-    pieces = 1
     if staged > room:
         if room <= 0.0:
             raise UnmappableError(
@@ -102,7 +96,72 @@ def pass_over(
                 field="buffer.bytes",
                 mend="enlarge the buffer or keep less resident in it",
             )
-        pieces = math.ceil(staged * (2 if double else 1) / room)
+        return math.ceil(staged * (2 if chip.buffer.double_buffered else 1) / room)
+    return 1
+
+
+def chunks(
+    chip: Chip,
+    reads: Amounts,
+    write: tuple[str, float],
+    cycles: float,
+    room: float,
+    cores: int = 1,
+    watts: float = math.inf,
+) -> int:
+    """The number of chunks that costs least: more of them overlap better, but each has its jobs.
+
+    Args:
+        watts: J per s of time; infinite if time alone counts.
+    """
+    fewest = fewest_chunks(chip, reads, write, room)
+    if all(home == "buffer" or not amount for home, amount in (*reads, write)):
+        return fewest
+    rates = link_rates(chip)
+    both = [on_link(home, amount * cores) for home, amount in (*reads, write)]
+    moved = [sum(column) for column in zip(*both, strict=True)]
+
+    def slowest(amounts: Iterable[float]) -> float:
+        return max(a / r if a else 0.0 for a, r in zip(amounts, rates, strict=True))
+
+    link = slowest(moved)
+    ends = slowest([a - b for a, b in zip(moved, both[-1], strict=True)]) + slowest(both[-1])
+    read, out = sum(amount for _, amount in reads), write[1]
+    inward = sum(amount for home, amount in reads if home != "buffer")
+    outward = out if write[0] != "buffer" else 0.0
+    rate_r, rate_w = chip.buffer.read_bytes_per_cycle, chip.buffer.write_bytes_per_cycle
+    double = chip.buffer.double_buffered
+    alone = max(cycles, read / rate_r, out / rate_w) / chip.f_hz
+    if double:
+        port = max(cycles, (read + outward) / rate_r, (out + inward) / rate_w) / chip.f_hz
+    else:
+        port = max(outward / rate_r, inward / rate_w) / chip.f_hz
+    job_s = chip.overheads.descriptor_cycles / chip.overheads.dma_channels / chip.f_hz
+    job_j = chip.prices["descriptor"]
+    best, least = fewest, (math.inf, math.inf)
+    for pieces in (fewest, *(n for n in CHUNKS if n > fewest)):
+        jobs = sum(descriptors(chip, home, amount, pieces) for home, amount in (*reads, write))
+        step = max(port / pieces, link / pieces, jobs * job_s)
+        last = alone / pieces if double else alone
+        seconds = ends / pieces + (pieces - 1) * step + last
+        joules = jobs * pieces * job_j * cores
+        score = (seconds, joules) if watts == math.inf else (joules + watts * seconds, seconds)
+        if score < least:
+            best, least = pieces, score
+    return best
+
+
+def pass_over(
+    chip: Chip, reads: Amounts, write: tuple[str, float], cycles: float, pieces: int
+) -> tuple[tuple[Phase, ...], Bytes, Bytes, Counts]:
+    """Stream ``reads`` (home, bytes) through the buffer, work ``cycles`` on them, store ``write``.
+
+    The work is cut into ``pieces`` equal chunks, see :func:`chunks`.
+
+    Returns:
+        phases, first load, last store, counts (without the vector operations).
+    """
+    double = chip.buffer.double_buffered
     load, store = NO_BYTES, on_link(write[0], write[1] / pieces)
     counts: Counts = {}
     jobs, inward = 0.0, 0.0
@@ -136,8 +195,18 @@ def pass_over(
     return (moves, Phase(pieces, vector_cycles=work, port_cycles=alone)), load, store, counts
 
 
-def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: float) -> LayerSchedule:
-    """Schedule of a vector, movement or host layer, its work shared evenly by ``cores`` cores."""
+def map_streaming(
+    layer: Layer,
+    chip: Chip,
+    homes: Homes,
+    cores: int,
+    room: float,
+    watts: float = math.inf,
+) -> LayerSchedule:
+    """Schedule of a vector, movement or host layer, its work shared evenly by ``cores`` cores.
+
+    ``watts`` weighs time against the energy of more descriptors, see :func:`chunks`.
+    """
     for home, amount, stored in (
         (homes.W, stored_bytes(layer), False),
         (homes.I, layer.i_bytes, False),
@@ -157,7 +226,8 @@ def map_streaming(layer: Layer, chip: Chip, homes: Homes, cores: int, room: floa
     cycles = 0.0
     if layer.kind == "vector":
         cycles = vector_cycles(chip, ((f, n * share) for f, n in layer.vector_ops), bits)
-    phases, load, store, counts = pass_over(chip, reads, write, cycles, room)
+    pieces = chunks(chip, reads, write, cycles, room, cores, watts)
+    phases, load, store, counts = pass_over(chip, reads, write, cycles, pieces)
     unit = "vector" if layer.kind == "vector" else "dma"
     if layer.kind == "host":
         unit = "host"

@@ -8,7 +8,7 @@ from typing import Any
 
 from dse.errors import ImpossibleChipError
 from dse.evaluation.design import Value
-from dse.evaluation.record import Evaluation, LayerRow, TaskRow
+from dse.evaluation.record import ChainRow, Evaluation, LayerRow, TaskRow
 from dse.explain import Step, effects, ladder_steps, sentences, slacks
 from dse.report.choice import Pick
 from dse.report.tables import Study
@@ -68,17 +68,9 @@ def _feedback(
 ) -> Feedback:
     from dse.apps import load_app
 
-    budgets = load_app(study.experiment.app).budgets
+    app = load_app(study.experiment.uses[0].app)
     base = as_record(pick.outcome)
-    room = slacks(
-        base,
-        {
-            "average_power_w": budgets.module_power_w,
-            "peak_power_w": budgets.peak_power_w,
-            "unit_cost_usd": budgets.unit_cost_usd,
-            "area_mm2": budgets.area_mm2,
-        },
-    )
+    room = slacks(base, app)
     found = effects(
         base, steps, lambda step: as_record(known[values_key(changed(pick.outcome, step))])
     )
@@ -102,6 +94,7 @@ def as_record(outcome: Outcome) -> Evaluation:
     data.pop("schema_version")
     data["tasks"] = tuple(TaskRow(**row) for row in data.get("tasks", ()))
     data["layers"] = tuple(LayerRow(**row) for row in data.get("layers", ()))
+    data["chains"] = tuple(ChainRow(**row) for row in data.get("chains", ()))
     for key in ("reasons", "notes", "quality_detail"):
         data[key] = tuple(data[key])
     return Evaluation(**data)

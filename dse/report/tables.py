@@ -87,7 +87,7 @@ def pareto_json(study: Study) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": study.experiment.name,
-        "app": study.experiment.app,
+        "app": study.experiment.subject,
         "chip": study.experiment.chip,
         "fidelity": study.experiment.fidelity,
         "objectives": [{"metric": o.metric, "direction": o.sense} for o in objectives],
@@ -118,7 +118,7 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
     from dse.report.economics import parts_at
 
     volumes = volumes_of(study.outcomes)
-    limit = load_app(study.experiment.app).budgets.unit_cost_usd
+    limit = load_app(study.experiment.uses[0].app).budgets.unit_cost_usd
     rows: list[dict[str, Any]] = []
     for volume in volumes:
         by_node: dict[str, Outcome] = {}

@@ -29,6 +29,7 @@ def check(chip: Chip, tasks: Sequence[Task], policy: Policy) -> None:
         by_name[task.name] = task
     for task in tasks:
         _check_cores(chip, task)
+        _check_stages(task)
         _check_release(task, by_name)
         if task.deadline_s is not None and not (0.0 < task.deadline_s < math.inf):
             raise InputError(
@@ -117,6 +118,24 @@ def _check_cores(chip: Chip, task: Task) -> None:
             field=field,
             mend=f"allow {task.program.cores} cores, or map the program onto fewer",
         )
+
+
+def _check_stages(task: Task) -> None:
+    for number, stage in enumerate(task.stages):
+        field = f"tasks.{task.name}.stages[{number}]"
+        if stage.repeat < 1:
+            raise InputError(
+                f"a stage runs {stage.repeat} times",
+                field=f"{field}.repeat",
+                mend="give 1 or more, or leave the stage out",
+            )
+        if stage.program.cores != task.program.cores:
+            raise InputError(
+                f"stage {stage.program.name!r} is split over {stage.program.cores} cores, "
+                f"the first over {task.program.cores}",
+                field=f"{field}.program",
+                mend="map all stages onto the same number of cores",
+            )
 
 
 def _check_release(task: Task, by_name: Mapping[str, Task]) -> None:

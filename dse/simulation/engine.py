@@ -7,20 +7,27 @@ from collections.abc import Generator, Sequence
 from simpy.events import Event
 
 from dse.hardware.chip import Chip
-from dse.simulation.fabric import DECIDE, Clock, Fabric, Flow, PowerLog
+from dse.simulation.control import Control
+from dse.simulation.fabric import DECIDE, Clock, Fabric, Flow, PowerLog, Trail
 from dse.simulation.gating import Gates
+from dse.simulation.governor import Modes
+from dse.simulation.noc import Network
 from dse.simulation.plan import Plan, PowerTable, Seg
 from dse.simulation.release import Dice, release_times
 from dse.simulation.scheduler import LiveJob, Queue, Urgency
 from dse.simulation.task import Interval, Policy, Task, Triggered
+from dse.simulation.work import Work
 
 Play = Generator[Event, None, None]
 
 
 class Run:
-    """A job on its cores, from dispatch to completion or preemption."""
+    """A job on its cores, from dispatch to completion or preemption.
 
-    __slots__ = ("cores", "flow", "job", "layer_since_s", "since_s", "wake_s")
+    ``plan``: of the part that runs, at the operating point that holds.
+    """
+
+    __slots__ = ("cores", "flow", "job", "layer_since_s", "plan", "since_s", "wake_s")
 
     def __init__(
         self, job: LiveJob, cores: tuple[int, ...], flow: Flow, since_s: float, wake_s: float
@@ -30,6 +37,19 @@ class Run:
         self.flow = flow
         self.since_s = self.layer_since_s = since_s
         self.wake_s = wake_s
+        self.plan: Plan
+
+    def set_point(self, point: int) -> None:
+        """Take the plan of the part that runs now at an operating point."""
+        self.plan = self.job.work.plan(self.job.part, point, self.cores)
+
+    def counterpart(self, seg: Seg) -> Seg | None:
+        """What ``seg``, which runs now, is in :attr:`plan`."""
+        if seg.stage == "refill":
+            return self.plan.refill(self.job.position)
+        if seg.stage == "save":
+            return self.plan.save(self.job.position)
+        return self.plan.segs[self.job.position]
 
 
 class Engine:
@@ -46,26 +66,31 @@ class Engine:
         self.tasks = tuple(tasks)
         self.policy = policy
         self.clock = Clock()
-        self.fabric = Fabric(self.clock)
+        self.trails: list[Trail] | None = [[] for _ in range(chip.cores)] if trace else None
+        self.fabric = Fabric(self.clock, chip.arbitration, self.trails)
         self.table = PowerTable(chip)
-        self.plans = {task.name: Plan(task.name, task.program, chip, self.table) for task in tasks}
+        self.modes = Modes(chip, policy.governor)
+        self.network = Network(chip)
+        self.works = {
+            task.name: Work(task, self.modes.chips, self.table, self.network) for task in tasks
+        }
         self.logs = [PowerLog() for _ in range(chip.cores)]
         self.spans: list[list[tuple[float, float]]] = [[] for _ in range(chip.cores)]
         self.jobs: list[LiveJob] = []
         self.intervals: list[Interval] | None = [] if trace else None
         self.events = 0
         self._urgency = Urgency(tasks, policy)
-        self._gates = Gates(chip)
+        self.gates = Gates(chip)
         self._queues: dict[tuple[tuple[int, ...], int], Queue] = {}
         self._queue_of: dict[str, Queue] = {}
         for task in tasks:
             key = (task.cores, task.program.cores)
             queue = self._queues.setdefault(key, Queue(task.cores, task.program.cores))
             self._queue_of[task.name] = queue
-        self._runs: list[Run | None] = [None] * chip.cores
+        self.runs: list[Run | None] = [None] * chip.cores
         self._held: list[LiveJob | None] = [None] * chip.cores
         self._go = [Event(self.clock) for _ in range(chip.cores)]
-        self._released = dict.fromkeys(self.plans, 0)
+        self._released = dict.fromkeys(self.works, 0)
         self._followers: dict[str, list[tuple[int, Task, Dice]]] = {}
         self._waiting = 0
         self._deciding = False
@@ -75,9 +100,12 @@ class Engine:
         self._whole = policy.scheduler == "fifo" or len(tasks) < 2
         self._whole = self._whole or policy.preemption == "none"
         if not self._whole:
-            for plan in self.plans.values():
-                plan.prepare_refills()
+            for work in self.works.values():
+                for plan in work.plans:
+                    plan.prepare_extras()
+        self.control = Control(self)
         closed = self._one_at_a_time() and (self._whole or self._by_layer)
+        closed = closed and self.control.steady and chip.network is None
         self._closed = closed and not fine
 
     def play(self) -> None:
@@ -93,6 +121,7 @@ class Engine:
                 clock.process(self._source(order, task, times))
         for core in range(self.chip.cores):
             clock.process(self._core(core))
+        self.control.start()
         events, step, peek = 0, clock.step, clock.peek
         while peek() <= horizon:
             step()
@@ -112,10 +141,12 @@ class Engine:
             yield self.clock.at(time)
             self._release(order, task)
 
-    def _release(self, order: int, task: Task) -> None:
+    def _release(self, order: int, task: Task, root_s: float | None = None) -> None:
         index = self._released[task.name]
         self._released[task.name] = index + 1
-        job = LiveJob(task, order, self.plans[task.name], index, self.clock.now)
+        now = self.clock.now
+        root_s = now if root_s is None else root_s
+        job = LiveJob(task, order, self.works[task.name], index, now, root_s)
         job.key = self._urgency.key(job)
         self.jobs.append(job)
         self._enqueue(job)
@@ -138,7 +169,7 @@ class Engine:
         self._deciding = False
         now = self.clock.now
         queues = list(self._queues.values())
-        free = [run is None for run in self._runs]
+        free = [run is None for run in self.runs]
         blocked: set[int] = set()
         while any(free):
             heads = [
@@ -161,18 +192,31 @@ class Engine:
                 free[core] = False
         self._waiting = sum(len(queue) for queue in queues)
         if self._waiting and self._by_step:
-            for core, run in enumerate(self._runs):
+            for core, run in enumerate(self.runs):
                 if run is not None and run.cores[0] == core and self._wanted(run):
                     self.fabric.cut(run.flow)
+        self.control.govern()
+
+    def live_jobs(self) -> list[LiveJob]:
+        """Jobs that run or wait now."""
+        out = [
+            run.job
+            for core, run in enumerate(self.runs)
+            if run is not None and run.cores[0] == core
+        ]
+        for queue in self._queues.values():
+            out += queue.waiting()
+        return out
 
     def _begin(self, job: LiveJob, cores: tuple[int, ...]) -> None:
         now = self.clock.now
         if job.start_s is None:
             job.start_s = now
-        wake_s = self._gates.take(cores, now)
+        wake_s = self.gates.take(cores, now)
         run = Run(job, cores, Flow(cores[0], self.logs[cores[0]]), now, wake_s)
+        run.set_point(self.modes.now)
         for core in cores:
-            self._runs[core] = run
+            self.runs[core] = run
         self._go[cores[0]].succeed()
 
     def _wanted(self, run: Run) -> bool:
@@ -184,7 +228,7 @@ class Engine:
             job = queue.head(now)
             if job is None or not job.key < run.job.key:
                 continue
-            others = [self._runs[core] for core in queue.cores]
+            others = [self.runs[core] for core in queue.cores]
             if queue.width == 1:
                 if all(other is not None for other in others):
                     return True
@@ -195,7 +239,7 @@ class Engine:
     # Cores
 
     def _core(self, core: int) -> Play:
-        clock, runs = self.clock, self._runs
+        clock, runs = self.clock, self.runs
         while True:
             yield self._go[core]
             self._go[core] = Event(clock)
@@ -209,65 +253,86 @@ class Engine:
     def _run(self, run: Run) -> Generator[Event, None, bool]:
         """Play the job segment by segment; False if it was preempted."""
         clock, fabric, flow, job = self.clock, self.fabric, run.flow, run.job
-        plan, segs = job.plan, job.plan.segs
         evicted = any(self._held[core] is not job for core in run.cores)
-        if evicted and (job.position or job.done):
-            refill = plan.refill(job.position)
-            if refill is not None:
-                yield from self._stretch(run, refill)
+        if evicted and job.begun:
+            yield from self._stretch(run, run.plan.refill(job.position))
         for core in run.cores:
             self._held[core] = job
         run.layer_since_s = clock.now
         while True:
             if self._closed:
                 yield self._advance(run)
+                segs = run.plan.segs
                 seg = segs[job.position - 1]
             else:
-                seg, start = segs[job.position], clock.now
-                yield fabric.start(flow, seg, job.done)
-                done = flow.target
-                seg.steps += done - job.done
-                seg.elapsed_s += clock.now - start
-                if done < seg.count:
-                    job.done = done
+                yield from self._delay(run, run.plan.segs[job.position])
+                yield fabric.start(flow, run.plan.segs[job.position], job.done)
+                segs, played = run.plan.segs, flow.seg
+                assert played is not None
+                seg, flow.done = played, flow.target
+                fabric.book(flow)
+                if flow.done < seg.count:
+                    job.done = flow.done
                 else:
                     job.done = 0.0
                     job.position += 1
             if job.position == len(segs):
                 self._note(run, seg, clock.now)
-                return True
+                if not job.next_run(clock.now):
+                    return True
+                run.set_point(self.modes.now)
+                if self._waiting and self._wanted(run):
+                    return False
+                continue
             follower = segs[job.position]
+            inside = run.plan.together(follower.layer, seg.layer)
             if follower.layer != seg.layer:
                 self._note(run, seg, clock.now)
-                stops = self._by_layer or self._by_step
-            else:
+                self.control.govern()
+            if inside:
                 stops = self._by_step and follower.stage != "drain"
+            else:
+                stops = self._by_layer or self._by_step
             if stops and self._waiting and self._wanted(run):
                 self._note(run, seg, clock.now)
+                if inside and seg.stage == "steps":
+                    yield from self._stretch(run, run.plan.save(job.position))
                 return False
 
-    def _stretch(self, run: Run, seg: Seg) -> Play:
+    def _delay(self, run: Run, seg: Seg) -> Play:
+        """Wait for the first byte of a transfer to cross the network between the cores."""
+        if seg.delay_s > 0.0:
+            self.fabric.stop(run.flow)
+            yield self.clock.at(self.clock.now + seg.delay_s)
+
+    def _stretch(self, run: Run, seg: Seg | None) -> Play:
+        """Play a refill or a save; nothing if there is none."""
+        if seg is None:
+            return
         run.layer_since_s = self.clock.now
-        start = self.clock.now
-        yield self.fabric.start(run.flow, seg)
-        seg.steps += 1.0
-        seg.elapsed_s += self.clock.now - start
+        yield from self._delay(run, seg)
+        yield self.fabric.start(run.flow, run.counterpart(seg) or seg)
+        played = run.flow.seg
+        assert played is not None
+        run.flow.done = run.flow.target
+        self.fabric.book(run.flow)
         if self._closed:  # what follows does not pass through the fabric
             self.fabric.stop(run.flow)
-        self._note(run, seg, self.clock.now)
+        self._note(run, played, self.clock.now)
 
     def _advance(self, run: Run) -> Event:
         """Play alone to the end of the layer (or job) in closed form; the event of that end.
 
         Adds up as :meth:`_run` does segment by segment, so that both agree to the last bit.
         """
-        job, log = run.job, run.flow.log
-        segs, horizon = job.plan.segs, self.policy.horizon_s
+        job, log, core = run.job, run.flow.log, run.cores[0]
+        segs, horizon = run.plan.segs, self.policy.horizon_s
         time, position = self.clock.now, job.position
-        stop = len(segs) if self._whole else job.plan.layer_end[position]
+        stop = len(segs) if self._whole else run.plan.layer_end[position]
         while position < stop:
             seg = segs[position]
             log.note(time, seg.row, 1.0)
+            self.fabric.trace(core, time, seg, 1.0)
             end = time + seg.count * seg.step_s
             if end > horizon:
                 job.position, job.done = position, (horizon - time) / seg.step_s
@@ -288,9 +353,9 @@ class Engine:
         now, job = self.clock.now, run.job
         self.fabric.stop(run.flow)
         for core in run.cores:
-            self._runs[core] = None
+            self.runs[core] = None
             self.spans[core].append((run.since_s, now))
-        self._gates.free(run.cores, now)
+        self.gates.free(run.cores, now)
         if not finished:
             self._enqueue(job)
             return
@@ -299,8 +364,8 @@ class Engine:
             self._held[core] = None
         for order, task, dice in self._followers.get(job.task.name, ()):
             if dice.hits(job.index) and now < self.policy.horizon_s:
-                self._release(order, task)
-        if self._waiting:
+                self._release(order, task, job.root_release_s)
+        if self._waiting or not self.control.steady:
             self._decide_soon()
 
     def _note(self, run: Run, seg: Seg, end_s: float) -> None:
@@ -308,8 +373,8 @@ class Engine:
         start_s, run.layer_since_s = run.layer_since_s, end_s
         if self.intervals is None or start_s == end_s:
             return
-        job, name = run.job, run.job.plan.layer_name(seg.layer)
-        layer = f"{name} (refill)" if seg.stage == "refill" else name
+        job, name = run.job, run.plan.layer_name(seg.layer)
+        layer = f"{name} ({seg.stage})" if seg.stage in ("refill", "save") else name
         for core in run.cores:
             self.intervals.append(
                 Interval(core, job.task.name, job.index, layer, start_s, end_s, seg.bottleneck)
@@ -320,12 +385,11 @@ class Engine:
         self.clock.at(horizon)
         self.clock.step()
         self.fabric.settle()
-        for core, run in enumerate(self._runs):
+        for core, run in enumerate(self.runs):
             if run is None:
                 continue
             self.spans[core].append((run.since_s, horizon))
             flow = run.flow
             if flow.seg is not None and run.cores[0] == core:
-                flow.seg.steps += flow.done - flow.begun
-                flow.seg.elapsed_s += horizon - flow.started_s
+                self.fabric.book(flow)
                 self._note(run, flow.seg, horizon)

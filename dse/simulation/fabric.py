@@ -2,9 +2,7 @@
 
 Running segments are fluid. Each link (and the host) has a capacity of 1; a segment at full speed
 takes the shares ``use`` of them. If the sum fits, all run at full speed. Otherwise speeds follow
-from progressive filling of the dominant share (dominant resource fairness, Ghodsi et al., NSDI
-2011): all grow together, each until its own demand, and a link that is full stops those that use
-it. With one contended link this is max-min fairness in bytes per second ("water filling").
+from the chip's discipline (:mod:`dse.simulation.sharing`).
 
 A segment is touched only when its own speed changes, so events grow with changes, and what happens
 on links it does not use leaves no trace, not even in the last bit.
@@ -13,18 +11,17 @@ on links it does not use leaves no trace, not even in the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from heapq import heappush
 
 import simpy
 from simpy.events import Event, EventPriority
 
-from dse.simulation.plan import SHARED, Seg
+from dse.hardware.modes import Arbitration
+from dse.simulation.plan import Seg
+from dse.simulation.sharing import discipline
 
 #: Order of events at one instant: SimPy's urgent (0) and normal (1), then scheduling decisions.
 NORMAL, DECIDE = EventPriority(1), EventPriority(2)
-#: A link counts as full only beyond this excess, which is rounding.
-_SLACK = 1e-12
 
 
 class Clock(simpy.Environment):
@@ -92,49 +89,28 @@ class Flow:
         self.alarm: Event | None = None
 
 
-def speeds(uses: Sequence[Sequence[float]], dominants: Sequence[float]) -> list[float]:
-    """Progress of each segment relative to being alone (0 to 1], by progressive filling.
-
-    Args:
-        uses: for each segment its share of every link at full speed, each at most 1.
-        dominants: the largest share of each segment.
-    """
-    links = range(len(SHARED))
-    if sum(dominants) <= 1.0 or all(sum(use[k] for use in uses) <= 1.0 + _SLACK for k in links):
-        return [1.0] * len(uses)
-    out = [1.0] * len(uses)
-    open_ = [index for index, dominant in enumerate(dominants) if dominant > 0.0]
-    taken = [0.0 for _ in links]
-    while open_:
-        level, full = min(dominants[index] for index in open_), -1
-        for k in links:
-            slope = sum(uses[index][k] / dominants[index] for index in open_)
-            if slope > 0.0:
-                reach = max(0.0, 1.0 - taken[k]) / slope
-                if reach < level:
-                    level, full = reach, k
-        left = []
-        for index in open_:
-            if full < 0 and dominants[index] <= level:
-                speed = 1.0
-            elif full >= 0 and uses[index][full] > 0.0:
-                speed = level / dominants[index]
-            else:
-                left.append(index)
-                continue
-            out[index] = speed
-            for k in links:
-                taken[k] += speed * uses[index][k]
-        open_ = left
-    return out
+Trail = list[tuple[float, Seg | None, float]]
 
 
 class Fabric:
-    """The flows that run now, kept in order of their cores."""
+    """The flows that run now, kept in order of their cores.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        trails: per core, the list to which (time, segment or None, speed) is added whenever that
+            changes; none unless wanted.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        arbitration: Arbitration = "processor_sharing",
+        trails: list[Trail] | None = None,
+    ) -> None:
         self.clock = clock
         self.flows: list[Flow] = []
+        self.trails = trails
+        self._speeds = discipline(arbitration)
+        self._halted = False
 
     def start(self, flow: Flow, seg: Seg, done: float = 0.0) -> Event:
         """Let ``flow`` run ``seg`` from step ``done`` on; the event of its end."""
@@ -154,6 +130,7 @@ class Fabric:
     def stop(self, flow: Flow) -> None:
         """The core runs nothing; the others may speed up."""
         flow.log.note(self.clock.now, -1, 0.0)
+        self.trace(flow.core, self.clock.now, None, 0.0)
         if flow.seg is None:
             return
         flow.seg = None
@@ -180,22 +157,65 @@ class Fabric:
             flow.done += (now - flow.since) * flow.speed / flow.seg.step_s
             flow.since = now
 
+    def book(self, flow: Flow) -> None:
+        """Count what was played of the flow's segment since it was last counted."""
+        seg = flow.seg
+        assert seg is not None
+        seg.steps += flow.done - flow.begun
+        seg.elapsed_s += self.clock.now - flow.started_s
+        flow.begun = flow.done
+        flow.started_s = self.clock.now
+
+    def swap(self, flow: Flow, seg: Seg) -> None:
+        """Go on with the same step of another version of the segment; call :meth:`resume` then."""
+        self.book(flow)
+        flow.seg = seg
+
+    def halt(self) -> None:
+        """Stop all flows where they are (but those that end at this instant)."""
+        self.settle()
+        self._halted = True
+        for flow in self.flows:
+            if flow.end > self.clock.now:
+                flow.speed = 0.0
+                self._aim(flow)
+
+    def resume(self) -> None:
+        """Let all flows run (again), at speeds that fit their segments."""
+        self.settle()
+        self._halted = False
+        for flow in self.flows:
+            if flow.end > self.clock.now:
+                flow.speed = -1.0  # whatever it was, it must be aimed anew
+        self._share(None)
+
+    def trace(self, core: int, time_s: float, seg: Seg | None, speed: float) -> None:
+        if self.trails is not None:
+            self.trails[core].append((time_s, seg, speed))
+
     def _share(self, fresh: Flow | None) -> None:
         flows = self.flows
-        if len(flows) == 1:
-            wanted = [1.0]
+        segs = [flow.seg for flow in flows if flow.seg is not None]
+        if self._halted:
+            wanted = [0.0] * len(flows)
+        elif len(flows) == 1:
+            wanted = [1.0 if segs[0].dominant <= 1.0 else 1.0 / segs[0].dominant]
         else:
-            segs = [flow.seg for flow in flows if flow.seg is not None]
-            wanted = speeds([seg.use for seg in segs], [seg.dominant for seg in segs])
+            wanted = self._speeds(
+                [seg.use for seg in segs],
+                [seg.dominant for seg in segs],
+                [seg.step_s for seg in segs],
+            )
         now = self.clock.now
         for flow, speed in zip(flows, wanted, strict=True):
             if flow is fresh:
                 flow.speed = speed
-            elif speed == flow.speed or flow.end <= now:
+            elif speed == flow.speed or (flow.end <= now and flow.speed >= 0.0):
                 continue
             else:
                 assert flow.seg is not None
-                flow.done += (now - flow.since) * flow.speed / flow.seg.step_s
+                if flow.speed > 0.0:
+                    flow.done += (now - flow.since) * flow.speed / flow.seg.step_s
                 flow.since = now
                 flow.speed = speed
             self._aim(flow)
@@ -204,12 +224,17 @@ class Fabric:
         """Set the alarm for the end of the flow at its present speed."""
         seg = flow.seg
         assert seg is not None
-        end = flow.since + (flow.target - flow.done) * seg.step_s / flow.speed
-        flow.end = max(end, self.clock.now)
-        alarm = self.clock.at(flow.end)
+        if flow.speed > 0.0:
+            end = flow.since + (flow.target - flow.done) * seg.step_s / flow.speed
+            flow.end = max(end, self.clock.now)
+            alarm = self.clock.at(flow.end)
+        else:
+            flow.end = math.inf
+            alarm = Event(self.clock)
         if flow.alarm is not None and flow.alarm.callbacks:
             # Whoever waits for the old alarm now waits for the new one; the old one rings unheard.
             alarm.callbacks = flow.alarm.callbacks
             flow.alarm.callbacks = []
         flow.alarm = alarm
         flow.log.note(self.clock.now, seg.row, flow.speed)
+        self.trace(flow.core, self.clock.now, seg, flow.speed)

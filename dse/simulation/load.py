@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dse.hardware.chip import Chip
 from dse.mapping.schedule import LINKS
 from dse.simulation.checks import check, rates_hz
-from dse.simulation.plan import SHARED, Plan, PowerTable
+from dse.simulation.noc import Network
+from dse.simulation.plan import SHARED, PowerTable
 from dse.simulation.task import Policy, Reason, Task
+from dse.simulation.thermal import Heat
+from dse.simulation.work import Work
 
 #: Loads count as too much only beyond this excess, which is rounding.
 _SLACK = 1e-9
@@ -24,36 +27,42 @@ def offered_load(chip: Chip, tasks: Sequence[Task], horizon_s: float = 1.0) -> d
         InputError: as :func:`dse.simulation.run.simulate`.
     """
     check(chip, tasks, Policy(horizon_s=horizon_s))
-    table = PowerTable(chip)
-    plans = {task.name: Plan(task.name, task.program, chip, table) for task in tasks}
-    return loads(chip, tasks, plans, horizon_s)
+    table, network = PowerTable(chip), Network(chip)
+    works = {task.name: Work(task, (chip,), table, network) for task in tasks}
+    return loads(chip, tasks, works, horizon_s, network.names)
 
 
 def loads(
-    chip: Chip, tasks: Sequence[Task], plans: Mapping[str, Plan], horizon_s: float
+    chip: Chip,
+    tasks: Sequence[Task],
+    works: Mapping[str, Work],
+    horizon_s: float,
+    network: Sequence[str] = (),
 ) -> dict[str, float]:
-    """:func:`offered_load` of checked tasks with their plans."""
+    """:func:`offered_load` of checked tasks with their works; ``network`` names core links."""
     out = {f"core{core}": 0.0 for core in range(chip.cores)}
-    out.update(dict.fromkeys(SHARED, 0.0))
+    out.update(dict.fromkeys((*SHARED, *network), 0.0))
     rates = rates_hz(tasks, horizon_s)
     for task in tasks:
-        plan, rate = plans[task.name], rates[task.name]
+        work, rate = works[task.name], rates[task.name]
         width = task.program.cores
         cores = task.cores[:width] if width > 1 else task.cores
         for core in cores:
-            out[f"core{core}"] += rate * plan.service_s * width / len(cores)
-        for seg in plan.segs:
+            out[f"core{core}"] += rate * work.service_s * width / len(cores)
+        for seg, steps in work.totals():
             for name, amount in zip(LINKS, seg.link_bytes, strict=True):
                 if amount > 0.0:
-                    out[name] += rate * seg.count * amount / chip.links[name].bytes_per_s
-            out["host"] += rate * seg.count * seg.host_s
+                    out[name] += rate * steps * amount / chip.links[name].bytes_per_s
+            out["host"] += rate * steps * seg.host_s
+            for name, share in zip(network, seg.use[len(SHARED) :], strict=False):
+                out[name] += rate * steps * seg.step_s * share
     return out
 
 
 def reasons(
     chip: Chip,
     tasks: Sequence[Task],
-    plans: Mapping[str, Plan],
+    works: Mapping[str, Work],
     load: Mapping[str, float],
     backlog: Mapping[str, int],
     horizon_s: float,
@@ -61,14 +70,14 @@ def reasons(
     """Everything that certainly cannot work, and what was left waiting."""
     out: list[Reason] = []
     for task in tasks:
-        alone = plans[task.name].service_s
+        alone = works[task.name].service_s
         if task.deadline_s is not None and alone > task.deadline_s * (1.0 + _SLACK):
             text = (
                 f"{task.name}: takes {alone:.3g} s alone on {chip.name}, its deadline is "
                 f"{task.deadline_s:.3g} s: short by {alone - task.deadline_s:.3g} s"
             )
             out.append(Reason("deadline", task.name, alone, task.deadline_s, text))
-    for name, value in {**_core_sets(tasks, plans, horizon_s), **_shared(load)}.items():
+    for name, value in {**_core_sets(tasks, works, horizon_s), **_shared(load)}.items():
         if value > 1.0 + _SLACK:
             text = f"{name}: offered {value:.3g} times the work it has time for"
             out.append(Reason("overload", name, value, 1.0, text))
@@ -80,12 +89,24 @@ def reasons(
     return tuple(out)
 
 
+def too_hot(chip: Chip, heat: Heat) -> tuple[Reason, ...]:
+    """That the junction stays above its limit although nothing slower is left."""
+    limit = heat.thermal.limit_c
+    if heat.stuck_c <= limit:
+        return ()
+    text = (
+        f"junction: {heat.stuck_c:.4g} C at the slowest operating point of {chip.name}, "
+        f"{heat.stuck_c - limit:.3g} K above the limit of {limit:g} C"
+    )
+    return (Reason("thermal", "junction", heat.stuck_c, limit, text),)
+
+
 def _shared(load: Mapping[str, float]) -> dict[str, float]:
-    return {name: load[name] for name in SHARED}
+    return {name: value for name, value in load.items() if not name.startswith("core")}
 
 
 def _core_sets(
-    tasks: Sequence[Task], plans: Mapping[str, Plan], horizon_s: float
+    tasks: Sequence[Task], works: Mapping[str, Work], horizon_s: float
 ) -> dict[str, float]:
     """Load of sets of cores by the tasks that can run nowhere else: above 1 it cannot work."""
     rates = rates_hz(tasks, horizon_s)
@@ -100,7 +121,7 @@ def _core_sets(
     for cores in sorted(sets, key=sorted):
         bound = [task for task in tasks if used[task.name] <= cores]
         work = sum(
-            rates[task.name] * plans[task.name].service_s * task.program.cores for task in bound
+            rates[task.name] * works[task.name].service_s * task.program.cores for task in bound
         )
         name = "+".join(f"core{core}" for core in sorted(cores))
         out[name] = work / len(cores)

@@ -17,8 +17,10 @@ from dse.mapping.schedule import (
     link_rates,
     price,
 )
+from dse.simulation.noc import Site
 
-#: What the cores share: the links and the host, in the order of every ``use`` tuple.
+#: What the cores share: the links and the host, in the order of every ``use`` tuple; the links of
+#: the network between the cores follow.
 SHARED = (*LINKS, "host")
 _HOST = ENGINES.index("host")
 #: Actions paid for every bit that a refill brings over a link (a read there, a write here).
@@ -27,18 +29,33 @@ _REFILL_ACTIONS = {
     "l2": ("l2.read_bit", "noc.bit", "buffer.write_bit"),
     "nvm": ("nvm.read_bit", "noc.bit", "buffer.write_bit"),
 }
+#: And for every bit that a preempted job puts away.
+_SAVE_ACTIONS = {
+    "dram": ("buffer.read_bit", "noc.bit", "phy.bit", "dram.write_bit"),
+    "l2": ("buffer.read_bit", "noc.bit", "l2.write_bit"),
+    "nvm": (),
+}
+#: Stages of a layer before its first tile is whole, and transfers that nothing overlaps.
+EARLY = ("launch", "fill")
+_ALONE = ("fill", "drain", "refill", "save")
+#: What :attr:`Seg.layer` says of activations that come from another core (-1: the invocation).
+_RECEIVE = -2
+Transfer = tuple[Sequence[tuple[int, float]], float, float, float]
 
 
 class Seg:
     """A segment with its times and demands; ``steps`` and ``elapsed_s`` count what was played.
 
-    ``use`` is the share of each of :data:`SHARED` that the segment takes at full speed, at most 1;
-    ``dominant`` the largest of them. ``row`` is its line in the power table.
+    ``use`` is the share of each shared resource that the segment takes at full speed: at most 1 of
+    each of :data:`SHARED`; of links between cores it may be more, then it never runs at full speed.
+    ``dominant`` is the largest of them. ``row`` is its line in the power table, ``delay_s`` what it
+    waits for its first byte to cross the network between the cores.
     """
 
     __slots__ = (
         "bottleneck",
         "count",
+        "delay_s",
         "dominant",
         "elapsed_s",
         "host_s",
@@ -61,6 +78,7 @@ class Seg:
         host_s: float,
         rates: Sequence[float],
         bottleneck: str,
+        site: Site | None = None,
     ) -> None:
         self.layer = layer
         self.stage = stage
@@ -68,18 +86,45 @@ class Seg:
         self.step_s = step_s
         self.link_bytes = link_bytes
         self.host_s = host_s
-        self.use = (
+        self.use: tuple[float, ...] = (
             *(
                 min(1.0, amount / rate / step_s) if amount > 0.0 else 0.0
                 for amount, rate in zip(link_bytes, rates, strict=True)
             ),
             min(1.0, host_s / step_s),
         )
+        self.delay_s = 0.0
+        if site is not None:
+            self.use += _crossing(site, link_bytes, step_s)
+            self.delay_s = site.delay_s if stage in _ALONE and any(link_bytes) else 0.0
         self.dominant = max(self.use)
         self.bottleneck = bottleneck
         self.row = -1
         self.steps = 0.0
         self.elapsed_s = 0.0
+
+
+def _groups(program: Program) -> tuple[dict[int, int], dict[int, int]]:
+    """For each layer the first and the last layer of its fused group (itself if it runs alone)."""
+    leaders: dict[int, int] = {}
+    lasts: dict[int, int] = {}
+    for index, schedule in enumerate(program.schedules):
+        before = program.schedules[index - 1] if index else None
+        joined = before is not None and schedule.fused and schedule.fused == before.fused
+        leaders[index] = leaders[index - 1] if joined else index
+    for index, leader in leaders.items():
+        for member in range(leader, index + 1):
+            lasts[member] = index
+    return leaders, lasts
+
+
+def _crossing(site: Site, link_bytes: Bytes, step_s: float) -> tuple[float, ...]:
+    """Share of each link between the cores."""
+    busy = [0.0] * site.resources
+    for amount, load in zip(link_bytes, site.load, strict=True):
+        for resource, seconds in load if amount > 0.0 else ():
+            busy[resource] += amount * seconds
+    return tuple(seconds / step_s for seconds in busy)
 
 
 class PowerTable:
@@ -95,7 +140,7 @@ class PowerTable:
         """A row for ``energy_j`` by action spread evenly over ``seconds``; its number."""
         row: dict[int, float] = {}
         for action, joules in energy_j.items():
-            key = (action.split(".", 1)[0], self.chip.action_scope[action])
+            key = (action.split(".", 1)[0], self.chip.action_scope.get(action, "npu"))
             if key not in self._index:
                 self._index[key] = len(self.components)
                 self.components.append(key)
@@ -106,27 +151,52 @@ class PowerTable:
 
 
 class Plan:
-    """One task's program on the chip. Times in s, energies in J."""
+    """One program on the chip at one operating point and site. Times in s, energies in J.
 
-    def __init__(self, name: str, program: Program, chip: Chip, table: PowerTable) -> None:
+    Args:
+        name: the task, for errors.
+        chip: at the operating point.
+        table: of all plans of a play.
+        site: where its cores sit; None if the network between cores is left out.
+        prefix: put before the names of layers.
+        receive: (path, s until the first byte, J per byte, bytes) of activations that come from
+            another core first (:meth:`dse.simulation.noc.Network.hop_path`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        chip: Chip,
+        table: PowerTable,
+        site: Site | None = None,
+        prefix: str = "",
+        receive: Transfer | None = None,
+    ) -> None:
         self.name = name
+        self.prefix = prefix
         self.program = program
         self._chip = chip
         self._table = table
+        self._site = site
         self._rates = link_rates(chip)
+        self._leaders, self._lasts = _groups(program)
         self.segs = self._compile()
+        if receive is not None:
+            self.segs.insert(0, self._receive(receive))
         if not self.segs:
             raise InputError(
                 f"program {program.name!r} takes no time",
                 field=f"tasks.{name}.program",
                 mend="give a program with at least one segment of work",
             )
-        #: For each segment, where the segments of its layer end.
+        #: For each segment, where the segments of its layer (or fused group) end.
         self.layer_end = self._layer_ends()
         self.own_fill = {seg.layer: seg.link_bytes for seg in self.segs if seg.stage == "fill"}
-        self.refills: dict[tuple[int, bool], Seg | None] = {}
+        self.extras: dict[tuple[int, str], Seg | None] = {}
         self._price_layers()
         self.service_s = self.finish_s(0.0)
+        self._tail_s: list[float] | None = None
 
     def finish_s(self, start_s: float) -> float:
         """When a job that starts at ``start_s`` and is alone finishes, added up as it is played."""
@@ -135,30 +205,63 @@ class Plan:
             time += seg.count * seg.step_s
         return time
 
-    def layer_name(self, layer: int) -> str:
-        return self.program.schedules[layer].layer if layer >= 0 else "invoke"
+    def remaining_s(self, position: int, done: float) -> float:
+        """Time alone from segment ``position`` on, ``done`` of whose steps are done."""
+        if self._tail_s is None:
+            tail = [0.0]
+            for seg in reversed(self.segs):
+                tail.append(tail[-1] + seg.count * seg.step_s)
+            self._tail_s = tail[::-1]
+        return self._tail_s[position] - done * self.segs[position].step_s
 
-    def prepare_refills(self) -> None:
-        """Price every refill now, so that a missing price shows before anything is played."""
+    def layer_name(self, layer: int) -> str:
+        if layer < 0:
+            return self.prefix + ("receive" if layer == _RECEIVE else "invoke")
+        return self.prefix + self.program.schedules[layer].layer
+
+    def prepare_extras(self) -> None:
+        """Price every refill and save now, so that a missing price shows before anything plays."""
         for position in range(len(self.segs)):
             self.refill(position)
+            self.save(position)
 
     def refill(self, position: int) -> Seg | None:
         """What a job resumed at segment ``position`` must load again; None if nothing.
 
         Before the layer's own fill: the weights that were prefetched for it. Later: its whole
-        first tile, weights and activations.
+        first tile, weights and activations; of a fused group, the first tile of the group.
         """
         seg = self.segs[position]
-        early = seg.stage in ("launch", "fill")
-        key = (seg.layer, early)
-        if key not in self.refills:
-            self.refills[key] = self._make_refill(seg.layer, early)
-        return self.refills[key]
+        leader = self._leaders.get(seg.layer, seg.layer)
+        early = seg.stage in EARLY and leader == seg.layer
+        key = (leader, "early" if early else "refill")
+        if key not in self.extras:
+            self.extras[key] = self._make_refill(leader, early)
+        return self.extras[key]
+
+    def save(self, position: int) -> Seg | None:
+        """What a job preempted at segment ``position`` must put away; None if nothing.
+
+        Between two tiles of a layer the output of the last one is still in the buffer (it is
+        stored beside the next): as many bytes as the layer's last store.
+        """
+        seg = self.segs[position]
+        if seg.layer < 0:
+            return None
+        last = self._lasts[seg.layer]
+        key = (last, "save")
+        if key not in self.extras:
+            drain = self.program.schedules[last].drain
+            self.extras[key] = self._make_extra(last, "save", drain, _SAVE_ACTIONS)
+        return self.extras[key]
+
+    def together(self, one: int, other: int) -> bool:
+        """Whether two layers are the same, or run in one fused group: no boundary lies between."""
+        return self._leaders.get(one, one) == self._leaders.get(other, other)
 
     def all_segs(self) -> list[Seg]:
-        """Every segment that may have been played, refills included."""
-        return [*self.segs, *(seg for seg in self.refills.values() if seg is not None)]
+        """Every segment that may have been played, refills and saves included."""
+        return [*self.segs, *(seg for seg in self.extras.values() if seg is not None)]
 
     def _make_refill(self, layer: int, early: bool) -> Seg | None:
         if layer < 0:
@@ -168,17 +271,22 @@ class Plan:
         if early:
             own = self.own_fill.get(layer, NO_BYTES)
             needed = tuple(max(0.0, a - b) for a, b in zip(needed, own, strict=True))
+        return self._make_extra(layer, "refill", needed, _REFILL_ACTIONS)
+
+    def _make_extra(
+        self, layer: int, stage: str, needed: Bytes, actions: dict[str, tuple[str, ...]]
+    ) -> Seg | None:
         if not any(needed):
             return None
         idle = tuple(0.0 for _ in ENGINES)
-        seg = self._seg(Segment(layer, "refill", 1, idle, needed))
+        seg = self._seg(Segment(layer, stage, 1, idle, needed))
         if seg is None:
             return None
         bits: dict[str, float] = {}
         for link, amount in zip(LINKS, needed, strict=True):
-            for action in _REFILL_ACTIONS[link] if amount > 0.0 else ():
+            for action in actions[link] if amount > 0.0 else ():
                 bits[action] = bits.get(action, 0.0) + 8.0 * amount
-        seg.row = self._table.add(self._price(bits), seg.step_s)
+        seg.row = self._table.add(self._price(bits) | self._hops([seg]), seg.step_s)
         return seg
 
     def _compile(self) -> list[Seg]:
@@ -192,11 +300,23 @@ class Plan:
                 segs.append(seg)
         return segs
 
+    def _receive(self, receive: Transfer) -> Seg:
+        path, first_s, joules, amount = receive
+        step_s = first_s + amount * max(seconds for _, seconds in path)
+        seg = Seg(_RECEIVE, "receive", 1, step_s, NO_BYTES, 0.0, self._rates, "die link")
+        busy = [0.0] * (self._site.resources if self._site else 0)
+        for resource, seconds in path:
+            busy[resource] += amount * seconds / step_s
+        seg.use = (*seg.use[: len(SHARED)], *busy)
+        seg.dominant = max(seg.use)
+        seg.row = self._table.add({"noc_hops": amount * joules}, step_s)
+        return seg
+
     def _layer_ends(self) -> list[int]:
         ends = [0] * len(self.segs)
         for index in reversed(range(len(self.segs))):
             last = index + 1 == len(self.segs)
-            same = not last and self.segs[index + 1].layer == self.segs[index].layer
+            same = not last and self.together(self.segs[index + 1].layer, self.segs[index].layer)
             ends[index] = ends[index + 1] if same else index + 1
         return ends
 
@@ -221,6 +341,7 @@ class Plan:
             segment.cycles[_HOST] / self._chip.f_hz,
             self._rates,
             segment.bottleneck(self._chip.f_hz, self._rates),
+            self._site,
         )
 
     def _price(self, counts: dict[str, float]) -> dict[str, float]:
@@ -233,12 +354,25 @@ class Plan:
             )
         return price(counts, self._chip)
 
+    def _hops(self, segs: Sequence[Seg]) -> dict[str, float]:
+        """Energy of the bytes of some segments on the network between the cores."""
+        if self._site is None:
+            return {}
+        joules = sum(
+            seg.count * amount * each
+            for seg in segs
+            for amount, each in zip(seg.link_bytes, self._site.joules, strict=True)
+        )
+        return {"noc_hops": joules} if joules else {}
+
     def _price_layers(self) -> None:
         """One power row per layer; the energy of a layer without time goes to its neighbour."""
         seconds: dict[int, float] = {}
+        by_layer: dict[int, list[Seg]] = {}
         for seg in self.segs:
             if seg.layer >= 0:
                 seconds[seg.layer] = seconds.get(seg.layer, 0.0) + seg.count * seg.step_s
+                by_layer.setdefault(seg.layer, []).append(seg)
         energies: dict[int, dict[str, float]] = {}
         if not seconds:  # nothing but the invocation takes time
             seconds[-1] = self.program.invoke_s
@@ -248,6 +382,9 @@ class Plan:
             into = energies.setdefault(target, {})
             for action, joules in self._price(dict(schedule.counts)).items():
                 into[action] = into.get(action, 0.0) + joules
+        for layer, segs in by_layer.items():
+            energies.setdefault(layer, {}).update(self._hops(segs))
         rows = {layer: self._table.add(energies.get(layer, {}), seconds[layer]) for layer in timed}
         for seg in self.segs:
-            seg.row = rows.get(seg.layer, -1)
+            if seg.layer != _RECEIVE:
+                seg.row = rows.get(seg.layer, -1)

@@ -6,21 +6,23 @@ duration and slows down with it, static power follows the states of each part.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dse.hardware.chip import SCOPES, Chip, Pmic, StaticPower
+from dse.hardware.chip import SCOPES, Pmic
+from dse.hardware.modes import SleepState
 from dse.simulation.fabric import PowerLog
-from dse.simulation.gating import break_even_s
+from dse.simulation.gating import SLEEP, Gates
+from dse.simulation.governor import Modes
 from dse.simulation.plan import PowerTable
+from dse.simulation.states import state_power_w
+from dse.simulation.thermal import Heat, leakage_scale
 
 Floats = NDArray[np.float64]
-Span = tuple[float, float]
-#: States whose energies :attr:`PowerTrace.state_energy_j` tells apart.
+#: States whose energies :attr:`PowerTrace.state_energy_j` always tells apart.
 STATES = ("active", "idle", "gated", "wake")
 
 
@@ -40,68 +42,83 @@ class PowerTrace:
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """A step function: ``values[i]`` from ``times[i]`` on; times ascend from 0."""
+class Recorded:
+    """What a play recorded: which rows ran when, states, operating points, temperature."""
 
-    times: Floats
-    values: Floats
+    table: PowerTable
+    logs: Sequence[PowerLog]
+    gates: Gates
+    modes: Modes
+    heat: Heat | None
 
-    def at(self, times: Floats) -> Floats:
-        found: Floats = self.values[np.searchsorted(self.times, times, side="right") - 1]
-        return found
 
-
-def assemble(
-    chip: Chip,
-    table: PowerTable,
-    logs: Sequence[PowerLog],
-    spans: Sequence[Sequence[Span]],
-    horizon_s: float,
-    window_s: float,
-) -> PowerTrace:
+def assemble(pmic: Pmic, recorded: Recorded, horizon_s: float, window_s: float) -> PowerTrace:
     """The power of the whole chip over the horizon.
 
     Args:
-        table: what each row of the logs costs.
-        logs: per core, which row ran when and how fast.
-        spans: per core, when it was busy (waking included).
         window_s: of the peak power.
     """
-    state_j = dict.fromkeys(STATES, 0.0)
-    static: list[tuple[StaticPower, list[_Steps]]] = []
-    together = merge([span for one in spans for span in one])
-    for part in chip.static:
-        wait = break_even_s(part, chip)
-        busy = [merge(one) for one in spans] if part.per_core else [together]
-        static.append((part, [_static(part, one, wait, horizon_s, state_j) for one in busy]))
-    times = [np.asarray(log.times) for log in logs]
-    times += [steps.times for _, several in static for steps in several]
+    gates, modes, heat = recorded.gates, recorded.modes, recorded.heat
+    times = [np.asarray(log.times) for log in recorded.logs]
+    times += [np.asarray(one.times) for _, several in gates.sleepers for one in several]
+    if modes.top or heat is not None:
+        times.append(np.asarray([*modes.times, *(t for pulse in modes.pulses for t in pulse)]))
+        times.append(np.asarray(heat.times if heat else [0.0]))
     joint = np.unique(np.concatenate([np.array([0.0, horizon_s]), *times]))
     edges = joint[joint <= horizon_s]
     starts = edges[:-1]
+    widths = np.diff(edges)
+    power, scope_of = _dynamic(recorded.table, recorded.logs, starts)
     static_j: dict[str, float] = {}
-    power, scope_of = _dynamic(table, logs, starts)
-    for part, several in static:
+    state_j = dict.fromkeys(STATES, 0.0)
+    points = np.asarray(modes.points)[at(modes.times, starts)]
+    by_point = state_power_w(modes.chips, gates)
+    for number, (part, sleepers) in enumerate(gates.sleepers):
+        watts = np.array([table[number] for table in by_point])
+        scale = _scale(heat, part.component, starts)
+        total = np.zeros(len(starts))
+        for sleeper in sleepers:
+            where = at(sleeper.times, starts)
+            states = np.asarray(sleeper.states)[where]
+            drawn = watts[points, states] * scale + np.asarray(sleeper.extra_w)[where]
+            total += drawn
+            for code in np.unique(states):
+                name = _state_name(gates.ladders[number], int(code))
+                joules = float(np.sum((drawn * widths)[states == code]))
+                state_j[name] = state_j.get(name, 0.0) + joules
         name = f"static.{part.component}"
-        total = np.sum([steps.at(starts) for steps in several], axis=0)
         if scope_of.setdefault(name, part.scope) != part.scope:
             name = f"{name}.{part.scope}"
             scope_of[name] = part.scope
         power[name] = power[name] + total if name in power else total
-        joules = float(np.sum(total * np.diff(edges)))
+        joules = float(np.sum(total * widths))
         static_j[part.component] = static_j.get(part.component, 0.0) + joules
-    return _sum_up(chip.pmic, edges, power, scope_of, state_j, static_j, window_s)
+    if modes.pulses:
+        moving = np.zeros(len(starts))
+        for start, end in modes.pulses:
+            inside = (starts >= start) & (starts < end)
+            moving[inside] += modes.transition_j / (end - start)
+        power["static.dvfs"], scope_of["static.dvfs"] = moving, "npu"
+        static_j["dvfs"] = state_j["transition"] = float(np.sum(moving * widths))
+    return _sum_up(pmic, edges, power, scope_of, state_j, static_j, window_s)
 
 
-def merge(spans: Sequence[Span]) -> list[Span]:
-    """Spans joined where they overlap or touch, in order."""
-    out: list[Span] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out
+def at(times: Sequence[float], when: Floats) -> NDArray[np.intp]:
+    """Which entry of a step function (``times`` ascend from 0) holds at each of ``when``."""
+    found: NDArray[np.intp] = np.searchsorted(np.asarray(times), when, side="right") - 1
+    return found
+
+
+def _scale(heat: Heat | None, component: str, starts: Floats) -> Floats | float:
+    if heat is None:
+        return 1.0
+    scales = [leakage_scale(heat.thermal, component, celsius) for celsius in heat.celsius]
+    held: Floats = np.asarray(scales)[at(heat.times, starts)]
+    return held
+
+
+def _state_name(steps: Sequence[tuple[float, SleepState]], code: int) -> str:
+    return steps[code - SLEEP][1].name if code >= SLEEP else ("active", "idle", "wake")[code]
 
 
 def module_power(pmic: Pmic, load_w: Floats) -> Floats:
@@ -148,56 +165,12 @@ def _dynamic(
     for log in logs:
         if len(log.times) == 1 and log.rows[0] < 0:
             continue
-        where = np.searchsorted(np.asarray(log.times), starts, side="right") - 1
+        where = at(log.times, starts)
         rows = np.asarray(log.rows)[where]
         total += watts[rows] * np.asarray(log.speeds)[where][:, None]
     power = {name: np.ascontiguousarray(total[:, column]) for column, name in enumerate(names)}
     scope_of = {name: scope for name, (_, scope) in zip(names, table.components, strict=True)}
     return power, scope_of
-
-
-def _static(
-    part: StaticPower,
-    busy: Sequence[Span],
-    wait_s: float,
-    horizon_s: float,
-    state_j: dict[str, float],
-) -> _Steps:
-    """Power of one part that is busy over given spans; adds its energy by state to ``state_j``."""
-    times: list[float] = [0.0]
-    values: list[float] = [part.idle_w]
-
-    def add(time: float, value: float) -> None:
-        times.append(time)
-        values.append(value)
-
-    free = 0.0
-    for start, end in [*busy, (horizon_s, math.inf)]:
-        gap = start - free
-        gated = gap > wait_s
-        wake_end = start
-        if gated:
-            off = free + wait_s
-            pulse_w = part.wake_j / (start - off) if part.wake_s == 0.0 else 0.0
-            if end == math.inf:
-                pulse_w = 0.0
-            add(off, part.gated_w + pulse_w)
-            state_j["idle"] += part.idle_w * wait_s
-            state_j["gated"] += part.gated_w * (start - off)
-            state_j["wake"] += pulse_w * (start - off)
-            if part.wake_s > 0.0 and end < math.inf:
-                wake_end = min(start + part.wake_s, horizon_s)
-                wake_w = part.idle_w + part.wake_j / part.wake_s
-                add(start, wake_w)
-                state_j["wake"] += wake_w * (wake_end - start)
-        else:
-            state_j["idle"] += part.idle_w * gap
-        if end < math.inf:
-            add(wake_end, part.active_w)
-            add(end, part.idle_w)
-            state_j["active"] += part.active_w * (end - wake_end)
-            free = end
-    return _Steps(np.asarray(times), np.asarray(values))
 
 
 def _sum_up(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping.schedule import Program
 from dse.simulation.checks import check
 from dse.simulation.engine import Engine
-from dse.simulation.load import loads, reasons
-from dse.simulation.plan import Plan, PowerTable
-from dse.simulation.power import assemble
+from dse.simulation.load import loads, reasons, too_hot
+from dse.simulation.plan import PowerTable
+from dse.simulation.power import Recorded, assemble
 from dse.simulation.scheduler import LiveJob
 from dse.simulation.task import Hotspot, Job, Policy, Task, Timeline, Trace
+from dse.simulation.usage import network_busy_s, usage
+from dse.simulation.work import Work
 
 #: A job misses its deadline only beyond this relative excess, which is rounding.
 DEADLINE_SLACK = 1e-9
@@ -38,15 +41,28 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
 
 
 def simulate_alone(chip: Chip, program: Program, *, trace: bool = False) -> Timeline:
-    """One inference alone on the chip; the horizon is its end.
+    """One inference alone on the chip at its own operating point; the horizon is its end.
 
-    The task is called as the program. The window of the peak power is 1 ms, or the whole inference
-    if that is shorter.
+    The task is called as the program. Nothing heats up or throttles: the inference is taken from
+    a chip in its steady state. The window of the peak power is 1 ms, or the whole inference if
+    that is shorter.
     """
-    plan = Plan(program.name, program, chip, PowerTable(chip))
+    chip = replace(chip, thermal=None, dvfs=None)
     task = Task(program.name, program, Trace((0.0,)), cores=tuple(range(program.cores)))
-    policy = Policy(scheduler="fifo", preemption="none", horizon_s=plan.service_s)
+    horizon_s = Work(task, (chip,), PowerTable(chip)).service_s
+    if chip.network is not None:  # which may slow it down
+        horizon_s = _finish_s(chip, task, horizon_s)
+    policy = Policy(scheduler="fifo", preemption="none", horizon_s=horizon_s)
     return simulate(chip, [task], policy, trace=trace)
+
+
+def _finish_s(chip: Chip, task: Task, horizon_s: float) -> float:
+    """When the one job of a task ends, found by playing it to ever later horizons."""
+    while True:
+        horizon_s *= 4.0
+        (job,) = simulate(chip, [task], Policy("fifo", "none", horizon_s=horizon_s)).jobs
+        if job.finish_s is not None:
+            return job.finish_s
 
 
 def timeline(engine: Engine) -> Timeline:
@@ -68,8 +84,12 @@ def timeline(engine: Engine) -> Timeline:
         rate = chip.links[name].bytes_per_s if name in chip.links else 0.0
         busy[name] = link_bytes[name] / rate if rate > 0.0 else 0.0
     busy["host"] = host_s
-    power = assemble(chip, engine.table, engine.logs, engine.spans, horizon, policy.window_s)
-    load = loads(chip, engine.tasks, engine.plans, horizon)
+    played = [seg for work in engine.works.values() for seg in work.all_segs()]
+    busy.update(network_busy_s(played, engine.network.names))
+    heat, modes = engine.control.heat, engine.modes
+    recorded = Recorded(engine.table, engine.logs, engine.gates, modes, heat)
+    power = assemble(chip.pmic, recorded, horizon, policy.window_s)
+    load = loads(chip, engine.tasks, engine.works, horizon, engine.network.names)
     return Timeline(
         horizon_s=horizon,
         jobs=tuple(jobs),
@@ -89,8 +109,20 @@ def timeline(engine: Engine) -> Timeline:
         static_j=power.static_j,
         offered_load=load,
         backlog=backlog,
-        reasons=reasons(chip, engine.tasks, engine.plans, load, backlog, horizon),
+        reasons=(
+            *reasons(chip, engine.tasks, engine.works, load, backlog, horizon),
+            *(too_hot(chip, heat) if heat else ()),
+        ),
         hotspots=_hotspots(engine),
+        clock_hz=tuple(
+            (time, modes.chips[point].f_hz)
+            for time, point in zip(modes.times, modes.points, strict=True)
+        ),
+        junction_c=tuple(zip(heat.times, heat.celsius, strict=True)) if heat else (),
+        throttled=heat.throttled if heat else 0,
+        usage=usage(engine.trails, engine.network.names, engine.spans, horizon)
+        if engine.trails is not None
+        else None,
     )
 
 
@@ -108,14 +140,16 @@ def _job(job: LiveJob, horizon_s: float) -> Job:
         finish_s=finish,
         dropped=dropped,
         missed=dropped or late,
+        root_release_s=job.root_release_s,
+        first_stage_s=job.first_stage_s,
     )
 
 
 def _moved(engine: Engine) -> tuple[dict[str, float], float]:
     """Bytes by link and seconds of the host, of all that was played."""
     moved, host_s = [0.0 for _ in LINKS], 0.0
-    for plan in engine.plans.values():
-        for seg in plan.all_segs():
+    for work in engine.works.values():
+        for seg in work.all_segs():
             for k, amount in enumerate(seg.link_bytes):
                 moved[k] += seg.steps * amount
             host_s += seg.steps * seg.host_s
@@ -124,24 +158,26 @@ def _moved(engine: Engine) -> tuple[dict[str, float], float]:
 
 def _hotspots(engine: Engine) -> dict[str, Hotspot]:
     out: dict[str, Hotspot] = {}
-    for name, plan in engine.plans.items():
-        taken: dict[int, float] = {}
-        alone: dict[int, float] = {}
-        longest: dict[int, tuple[float, str]] = {}
-        for seg in plan.all_segs():
-            taken[seg.layer] = taken.get(seg.layer, 0.0) + seg.elapsed_s
-            alone[seg.layer] = alone.get(seg.layer, 0.0) + seg.steps * seg.step_s
-            if seg.elapsed_s > longest.get(seg.layer, (0.0, ""))[0]:
-                longest[seg.layer] = (seg.elapsed_s, seg.bottleneck)
+    for name, work in engine.works.items():
+        taken: dict[tuple[int, int], float] = {}
+        alone: dict[tuple[int, int], float] = {}
+        longest: dict[tuple[int, int], tuple[float, str]] = {}
+        for number, plan in work.variants():
+            for seg in plan.all_segs():
+                key = (number, seg.layer)
+                taken[key] = taken.get(key, 0.0) + seg.elapsed_s
+                alone[key] = alone.get(key, 0.0) + seg.steps * seg.step_s
+                if seg.elapsed_s > longest.get(key, (0.0, ""))[0]:
+                    longest[key] = (seg.elapsed_s, seg.bottleneck)
         total = sum(taken.values())
         if total > 0.0:
-            layer = max(taken, key=lambda index: taken[index])
+            worst = max(taken, key=lambda key: taken[key])
             out[name] = Hotspot(
-                layer=plan.layer_name(layer),
-                bottleneck=longest[layer][1],
-                seconds=taken[layer],
-                share=taken[layer] / total,
-                stretch=taken[layer] / alone[layer] if alone[layer] > 0.0 else 1.0,
+                layer=work.plans[worst[0]].layer_name(worst[1]),
+                bottleneck=longest[worst][1],
+                seconds=taken[worst],
+                share=taken[worst] / total,
+                stretch=taken[worst] / alone[worst] if alone[worst] > 0.0 else 1.0,
             )
     return out
 

@@ -7,49 +7,84 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dse.simulation.checks import root
-from dse.simulation.plan import Plan
 from dse.simulation.task import Periodic, Poisson, Policy, Task, Trace
+from dse.simulation.work import Work
 
 Key = tuple[float, float, int, int]
 
 
 class LiveJob:
-    """A job in the making. ``position`` and ``done``: the next segment and its finished steps."""
+    """A job in the making.
+
+    ``part`` and ``rounds``: which part of its work runs and how often that has run already;
+    ``position`` and ``done``: the next segment of its program and its finished steps.
+    """
 
     __slots__ = (
         "deadline_s",
         "done",
         "dropped",
         "finish_s",
+        "first_stage_s",
         "index",
         "key",
         "last_start_s",
         "order",
-        "plan",
+        "part",
         "position",
         "release_s",
+        "root_release_s",
+        "rounds",
         "start_s",
         "task",
+        "work",
     )
 
-    def __init__(self, task: Task, order: int, plan: Plan, index: int, release_s: float) -> None:
+    def __init__(
+        self, task: Task, order: int, work: Work, index: int, release_s: float, root_s: float
+    ) -> None:
         self.task = task
         self.order = order
-        self.plan = plan
+        self.work = work
+        self.part = self.rounds = 0
         self.index = index
         self.release_s = release_s
-        self.deadline_s = math.inf if task.deadline_s is None else release_s + task.deadline_s
+        self.root_release_s = root_s
+        due = release_s if task.deadline_from == "release" else root_s
+        self.deadline_s = math.inf if task.deadline_s is None else due + task.deadline_s
         self.last_start_s = math.inf
         if task.late == "drop":
             self.last_start_s = self.deadline_s
         elif task.late == "skip":
-            self.last_start_s = self.deadline_s - plan.service_s + 1e-9 * (task.deadline_s or 0.0)
+            self.last_start_s = self.deadline_s - work.service_s + 1e-9 * (task.deadline_s or 0.0)
         self.start_s: float | None = None
         self.finish_s: float | None = None
+        self.first_stage_s: float | None = None
         self.dropped = False
         self.position = 0
         self.done = 0.0
         self.key: Key = (0.0, 0.0, 0, 0)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run of its program was left in the middle."""
+        return self.position > 0 or self.done > 0.0
+
+    def next_run(self, now: float) -> bool:
+        """Go on to the next run of a program, which has just ended; False if that was the last."""
+        self.position = 0
+        self.rounds += 1
+        if self.rounds == self.work.parts[self.part][1]:
+            if self.part == 0 and self.task.stages:
+                self.first_stage_s = now
+            self.part += 1
+            self.rounds = 0
+            return self.part < len(self.work.parts)
+        return True
+
+    def remaining_s(self, point: int) -> float:
+        """Time of the rest alone at an operating point, s."""
+        return self.work.remaining_s(self.part, self.rounds, self.position, self.done, point)
 
 
 def period_s(task: Task, by_name: Mapping[str, Task]) -> float:
@@ -92,6 +127,10 @@ class Queue:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def waiting(self) -> list[LiveJob]:
+        """Jobs that wait, in no order."""
+        return [job for _, job in self._heap]
 
     def push(self, job: LiveJob) -> None:
         heapq.heappush(self._heap, (job.key, job))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dse.errors import InputError
+from dse.hardware.modes import Governor
 from dse.mapping.schedule import Program
 
 
@@ -43,8 +46,41 @@ Release = Periodic | Poisson | Trace | Triggered
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a request: ``program``, run ``repeat`` times in a row.
+
+    ``name`` labels it where a layer is named (the program's name unless given). The cost of a
+    decode step grows with the length of its context: :func:`context_stages` gives one stage for
+    each of several lengths.
+    """
+
+    program: Program
+    repeat: int = 1
+    name: str = ""
+
+
+def context_stages(programs: Sequence[Program], repeat: int, name: str = "") -> tuple[Stage, ...]:
+    """``repeat`` runs spread evenly over programs at growing context.
+
+    Args:
+        programs: the same step mapped at the middle context of equal parts of the request, in
+            order; of ``n`` programs the k-th belongs at ``prefill + (k + 1/2) / n * repeat``. Each
+            part is played at its middle, so the total is exact where cost is linear in context
+            (as attention over a KV cache is), whatever ``n``; more parts place it better in time.
+        repeat: runs in all, such as output tokens.
+    """
+    count = len(programs)
+    cuts = [round(number * repeat / count) for number in range(count + 1)]
+    return tuple(
+        Stage(program, stop - start, name)
+        for program, start, stop in zip(programs, cuts, cuts[1:], strict=False)
+        if stop > start
+    )
+
+
+@dataclass(frozen=True)
 class Task:
-    """A stream of inferences of one program.
+    """A stream of inferences of one program, or of requests that run several.
 
     Attributes:
         name: the stream's id, unique in an app.
@@ -56,6 +92,15 @@ class Task:
         cores: cores a job may use one of; a program split over n cores takes the first n together.
         late: ``drop`` a job whose deadline has passed before it starts, ``skip`` one that could no
             longer meet it even alone on the chip, or ``keep`` all.
+        stages: what one job runs instead of ``program``, in order (prefill, then decode steps; a
+            policy's prefill, then action steps). Every run is an inference of its own: it pays
+            ``invoke_s``, and gives way to a more urgent job before the next, whatever the
+            preemption. All stages use the same number of cores.
+        receive: (core, bytes): activations that each job first fetches from the memory of that
+            core's die over the network between the cores (pipelines over dies with memories of
+            their own); nothing on a chip without such a network.
+        deadline_from: ``release`` of the job itself, or ``root``: the release that started its
+            chain, so that ``deadline_s`` is end to end.
     """
 
     name: str
@@ -66,6 +111,22 @@ class Task:
     priority: int = 0
     cores: tuple[int, ...] = (0,)
     late: Literal["drop", "skip", "keep"] = "keep"
+    stages: tuple[Stage, ...] = ()
+    deadline_from: Literal["release", "root"] = "release"
+    receive: tuple[int, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.stages and self.program is not self.stages[0].program:
+            raise InputError(
+                "the program is not that of the first stage",
+                field=f"tasks.{self.name}.stages",
+                mend="give stages[0].program as program",
+            )
+
+    @property
+    def parts(self) -> tuple[Stage, ...]:
+        """What one job runs, in order: the stages, or the one program."""
+        return self.stages or (Stage(self.program),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +135,7 @@ class Policy:
 
     ``scheduler``: ``edf``, ``fifo``, ``fixed`` (priority) or ``rm`` (rate-monotonic).
     ``preemption``: at ``segment`` (tile), ``layer`` or job boundary (``none``).
-    ``window_s`` is the window of the peak power.
+    ``window_s`` is the window of the peak power. ``governor``: instead of the chip's own.
     """
 
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
@@ -82,11 +143,16 @@ class Policy:
     horizon_s: float = 1.0
     seed: int = 0
     window_s: float = 1e-3
+    governor: Governor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One finished, dropped or unfinished inference."""
+    """One finished, dropped or unfinished inference or request.
+
+    ``root_release_s`` is when the chain it belongs to was released (its own release unless
+    triggered), ``first_stage_s`` when its first stage had run (None if not, or without stages).
+    """
 
     task: str
     index: int
@@ -95,6 +161,8 @@ class Job:
     finish_s: float | None
     dropped: bool = False
     missed: bool = False
+    root_release_s: float = 0.0
+    first_stage_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +170,13 @@ class Reason:
     """Why the load as given cannot meet its demands, found by arithmetic or during the run.
 
     ``kind``: ``overload`` (a resource is offered more work than it has time: ``value`` > ``limit``
-    = 1), ``deadline`` (``value`` s alone on the chip against a deadline of ``limit`` s) or
-    ``backlog`` (``value`` jobs still waiting at the horizon, ``limit`` 0). ``subject`` is the
-    resource or the task.
+    = 1), ``deadline`` (``value`` s alone on the chip against a deadline of ``limit`` s),
+    ``backlog`` (``value`` jobs still waiting at the horizon, ``limit`` 0) or ``thermal`` (``value``
+    C at the slowest operating point against a junction limit of ``limit`` C). ``subject`` is the
+    resource, the task or the junction.
     """
 
-    kind: Literal["overload", "deadline", "backlog"]
+    kind: Literal["overload", "deadline", "backlog", "thermal"]
     subject: str
     value: float
     limit: float
@@ -143,6 +212,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Share of each resource in use: ``share[name][i]`` between ``edges_s[i]`` and the next."""
+
+    edges_s: tuple[float, ...]
+    share: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Timeline:
     """What happened, over ``horizon_s`` of simulated time.
 
@@ -159,6 +236,10 @@ class Timeline:
     ``die_dram``, ``module``), each containing the one before. ``offered_load`` is work asked for
     per resource over time there is; ``backlog`` counts jobs waiting or running at the horizon;
     ``reasons`` say what cannot work, ``hotspots`` where the time of each task goes.
+
+    ``clock_hz`` and ``junction_c`` are pairs (time, value that holds from then on); the latter is
+    empty without a thermal model. ``throttled`` counts steps down for temperature. ``usage`` is
+    there with ``trace=True``.
     """
 
     horizon_s: float
@@ -181,6 +262,10 @@ class Timeline:
     backlog: dict[str, int] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
     hotspots: dict[str, Hotspot] = field(default_factory=dict)
+    clock_hz: tuple[tuple[float, float], ...] = ()
+    junction_c: tuple[tuple[float, float], ...] = ()
+    throttled: int = 0
+    usage: Usage | None = None
 
     @property
     def average_power_w(self) -> dict[str, float]:

@@ -14,17 +14,19 @@ from dse.errors import InputError
 from dse.hardware.chip import SCOPES
 from dse.simulation.task import Timeline
 
-_CORES, _POWER, _JOBS = 1, 2, 3
+_CORES, _POWER, _JOBS, _LINKS = 1, 2, 3, 4
 _US = 1e6
 
 
 def chrome_trace(timeline: Timeline) -> dict[str, Any]:
-    """The timeline as one JSON object: a track per core, job tracks, and power counters in W.
+    """The timeline as one JSON object: a track per resource and per task, and counters.
 
-    Core tracks need a timeline that was simulated with ``trace=True``.
+    Tracks of cores and links need a timeline that was simulated with ``trace=True``. Counters are
+    power in W, and clock and junction temperature where they change.
     """
     events: list[dict[str, Any]] = []
-    for process, label in ((_CORES, "cores"), (_POWER, "power"), (_JOBS, "jobs")):
+    labels = ((_CORES, "cores"), (_POWER, "power"), (_JOBS, "jobs"), (_LINKS, "links"))
+    for process, label in labels:
         events.append(_name("process_name", process, 0, label))
     cores = sorted(int(name[4:]) for name in timeline.busy_s if name.startswith("core"))
     events.extend(_name("thread_name", _CORES, core, f"core{core}") for core in cores)
@@ -45,6 +47,7 @@ def chrome_trace(timeline: Timeline) -> dict[str, Any]:
         }
         for interval in timeline.intervals
     )
+    events.extend(_links(timeline))
     events.extend(_jobs(timeline))
     events.extend(_counters(timeline))
     return {
@@ -70,6 +73,36 @@ def write_trace(timeline: Timeline, path: str | Path) -> None:
 
 def _name(kind: str, process: int, thread: int, label: str) -> dict[str, Any]:
     return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": {"name": label}}
+
+
+def _links(timeline: Timeline) -> list[dict[str, Any]]:
+    """For each shared resource when it was in use, and how much of it (the name)."""
+    if timeline.usage is None:
+        return []
+    events: list[dict[str, Any]] = []
+    edges = timeline.usage.edges_s
+    names = [name for name in timeline.usage.share if not name.startswith("core")]
+    for track, name in enumerate(names):
+        events.append(_name("thread_name", _LINKS, track, name))
+        begun, held = 0.0, 0.0
+        for time, share in zip(edges, (*timeline.usage.share[name], 0.0), strict=True):
+            if share == held:
+                continue
+            if held > 0.0:
+                events.append(
+                    {
+                        "ph": "X",
+                        "pid": _LINKS,
+                        "tid": track,
+                        "name": f"{held:.0%}",
+                        "cat": "link",
+                        "ts": begun * _US,
+                        "dur": (time - begun) * _US,
+                        "args": {"share": held},
+                    }
+                )
+            begun, held = time, share
+    return events
 
 
 def _jobs(timeline: Timeline) -> list[dict[str, Any]]:
@@ -109,6 +142,13 @@ def _counters(timeline: Timeline) -> list[dict[str, Any]]:
     tracks["power.module"] = timeline.module_w
     tracks.update(timeline.power_w)
     events: list[dict[str, Any]] = []
+    for label, unit, pairs in (
+        ("clock", "Hz", timeline.clock_hz if len(timeline.clock_hz) > 1 else ()),
+        ("junction", "C", timeline.junction_c),
+    ):
+        for time, value in pairs:
+            here = {"ph": "C", "pid": _POWER, "tid": 0, "name": label, "ts": time * _US}
+            events.append({**here, "args": {unit: value}})
     for name, values in tracks.items():
         last: float | None = None
         for time, value in zip(timeline.edges_s, values, strict=False):

@@ -77,7 +77,7 @@ class DatapathModel:
         self._operations = {
             name: facts.table("operations", name) for name in facts.names("operations")
         }
-        self._mac: dict[tuple[int, str, str, int], float] = {}
+        self._mac: dict[tuple[int, str, str, int, float], float] = {}
         self._op: dict[tuple[int, str, int, str | None], float] = {}
         self._init_area()
 
@@ -146,15 +146,27 @@ class DatapathModel:
         """Coefficient (J/V^2) of one clocked register bit."""
         return self.register_c40 * self._c[node] / self._c[40]
 
-    def mac_c(self, node: int, w_format: str, a_format: str, acc_bits: int) -> float:
-        """Coefficient (J/V^2) of one MAC with accumulation, pipeline bits and local clock."""
-        key = (node, w_format, a_format, acc_bits)
+    def mac_c(
+        self,
+        node: int,
+        w_format: str,
+        a_format: str,
+        acc_bits: int,
+        dot_width: float | None = None,
+    ) -> float:
+        """Coefficient (J/V^2) of one MAC with accumulation, pipeline bits and local clock.
+
+        ``dot_width``: products that an adder tree sums before one accumulator (null: the fact).
+        """
+        key = (node, w_format, a_format, acc_bits, dot_width or self.dot_width)
         found = self._mac.get(key)
         if found is None:
             found = self._mac[key] = self._mac_c(*key)
         return found
 
-    def _mac_c(self, node: int, w_format: str, a_format: str, acc_bits: int) -> float:
+    def _mac_c(
+        self, node: int, w_format: str, a_format: str, acc_bits: int, dot_width: float
+    ) -> float:
         w_bits, a_bits = format_bits(w_format), format_bits(a_format)
         if not 4 <= acc_bits <= 64:
             raise InputError(
@@ -168,12 +180,12 @@ class DatapathModel:
             name = "fp32" if wide else ("bf16" if "bf16" in floats else "fp16")
             accumulate = self.float_add(name).times(self.fused_add_share)
         else:
-            share = 1.0 / self.dot_width
+            share = 1.0 / dot_width
             tree = min(w_bits + a_bits + 2, acc_bits)
             accumulate = self.int_add(tree).times(1.0 - share)
             accumulate += self.int_add(acc_bits).times(share)
         logic = self.at_node(node, self.multiply(w_format, a_format) + accumulate)
-        bits = w_bits + a_bits + acc_bits / self.dot_width
+        bits = w_bits + a_bits + acc_bits / dot_width
         registers = bits * self.register_activity * self.register_c(node)
         return (logic + registers) * (1.0 + self.local_overhead)
 
@@ -225,9 +237,12 @@ class DatapathModel:
 
     # area
 
-    def mac_gates(self, w_format: str, a_format: str, acc_bits: int) -> float:
+    def mac_gates(
+        self, w_format: str, a_format: str, acc_bits: int, dot_width: float | None = None
+    ) -> float:
         """NAND2 equivalents of one MAC: multiplier, accumulation, registers, control."""
         w_bits, a_bits = format_bits(w_format), format_bits(a_format)
+        dot = dot_width or self.dot_width
         gates = self._g_mult * _significand(w_format) * _significand(a_format)
         floats = [name for name in (w_format, a_format) if name in FLOAT_FORMATS]
         if floats:
@@ -235,10 +250,10 @@ class DatapathModel:
             wide = "fp32" if acc_bits > 16 else "fp16"
             gates += float(self._g_fp_add[wide]) * self.fused_add_share
         else:
-            share = 1.0 / self.dot_width
+            share = 1.0 / dot
             tree = min(w_bits + a_bits + 2, acc_bits)
             gates += self._g_add * (tree * (1.0 - share) + acc_bits * share)
-        gates += self._g_flop * (2.0 * w_bits + a_bits + acc_bits / self.dot_width)
+        gates += self._g_flop * (2.0 * w_bits + a_bits + acc_bits / dot)
         return gates * (1.0 + self._g_control)
 
     def _anchor(self, pj45: float, pj7: float) -> Anchor:

@@ -181,10 +181,18 @@ class Technology(Economics):
     # prices of actions
 
     def mac_energy_j(
-        self, point: OperatingPoint[N], w_format: str, a_format: str, acc_bits: int = 32
+        self,
+        point: OperatingPoint[N],
+        w_format: str,
+        a_format: str,
+        acc_bits: int = 32,
+        dot_width: float | None = None,
     ) -> N:
-        """One MAC (J): multiplier, accumulation, pipeline registers, local clock and control."""
-        c = self.datapath.mac_c(point.node_nm, w_format, a_format, acc_bits)
+        """One MAC (J): multiplier, accumulation, pipeline registers, local clock and control.
+
+        ``dot_width``: products that an adder tree sums before one accumulator.
+        """
+        c = self.datapath.mac_c(point.node_nm, w_format, a_format, acc_bits, dot_width)
         return c * point.voltage_v**2
 
     def op_energy_j(
@@ -276,9 +284,17 @@ class Technology(Economics):
 
     # areas
 
-    def mac_area_mm2(self, node_nm: int, w_format: str, a_format: str, acc_bits: int = 32) -> float:
-        """One MAC with its registers and control (mm2)."""
-        return self.logic_area_mm2(node_nm, self.datapath.mac_gates(w_format, a_format, acc_bits))
+    def mac_area_mm2(
+        self,
+        node_nm: int,
+        w_format: str,
+        a_format: str,
+        acc_bits: int = 32,
+        dot_width: float | None = None,
+    ) -> float:
+        """One MAC with its registers and control (mm2); ``dot_width`` as for its energy."""
+        gates = self.datapath.mac_gates(w_format, a_format, acc_bits, dot_width)
+        return self.logic_area_mm2(node_nm, gates)
 
     def logic_area_mm2(self, node_nm: int, gates: float) -> float:
         """Placed logic (mm2) of a number of NAND2 equivalents, cell utilisation included."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Role = Literal["judged", "fitted"]
+#: ``judged``: counts. ``fitted``: a constant was fitted on it, so it proves nothing. ``bracket``:
+#: the chip's parameters are not public enough; only whether the figure lies between two of ours.
+Role = Literal["judged", "fitted", "bracket"]
 Kind = Literal["silicon", "vendor estimate", "tool", "paper"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One published figure beside ours. ``ratio`` is ours / published."""
+    """One published figure beside ours. ``ratio`` is ours / published.
+
+    ``ours`` is None where nothing can be said, with the reason in ``note``. Of a bracket ``low``
+    and ``high`` are our two figures and ``ours`` the nearest one to the published figure.
+    """
 
     item: str
     quantity: str
@@ -23,6 +29,8 @@ class Row:
     role: Role
     kind: Kind
     note: str = ""
+    low: float | None = None
+    high: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -30,48 +38,104 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
-        return {
-            **{k: out[k] for k in ("item", "quantity", "published", "ours")},
-            "ratio": self.ratio,
-            "role": self.role,
-            "kind": self.kind,
-            "note": self.note,
-        }
+        shown = {k: out[k] for k in ("item", "quantity", "published", "ours")}
+        shown |= {"ratio": self.ratio, "role": self.role, "kind": self.kind}
+        if self.role == "bracket":
+            shown |= {"low": self.low, "high": self.high}
+        return {**shown, "note": self.note}
+
+
+def bracket(
+    item: str, quantity: str, published: float, low: float, high: float, kind: Kind, note: str = ""
+) -> Row:
+    """A row that says whether ``published`` lies between two of our figures."""
+    low, high = min(low, high), max(low, high)
+    nearest = min(max(published, low), high)
+    text = f"between {low:.3g} and {high:.3g}"
+    return Row(
+        item,
+        quantity,
+        published,
+        nearest,
+        "bracket",
+        kind,
+        "; ".join(t for t in (text, note) if t),
+        low,
+        high,
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a section is asked to reach: ``value`` at most ``limit``."""
+
+    name: str
+    value: float | None
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        return self.value is not None and self.value <= self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "value": self.value, "limit": self.limit, "met": self.met}
 
 
 @dataclass(frozen=True)
 class Section:
     """A named group of rows with the summary of its judged ones.
 
-    ``null_error`` is the median absolute error of the best null model on the same rows, None where
-    a null model makes no sense.
+    ``null_errors`` are median absolute errors of null models on the same rows, by name; empty
+    where a null model makes no sense.
     """
 
     name: str
     rows: tuple[Row, ...]
-    null_error: float | None = None
+    null_errors: Mapping[str, float] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
+    def judged(self) -> tuple[Row, ...]:
+        """Rows that count and have a figure of ours."""
+        return tuple(row for row in self.rows if row.role == "judged" and row.ratio)
+
+    @property
     def summary(self) -> dict[str, float | int | None]:
-        """Geometric-mean ratio, median absolute error and worst error of the judged rows."""
-        ratios = [row.ratio for row in self.rows if row.role == "judged" and row.ratio]
-        errors = [abs(ratio - 1.0) for ratio in ratios]
-        return {
+        """Geometric-mean ratio, median and worst absolute error of the judged rows.
+
+        ``worst_factor`` is the largest factor between ours and a published figure, either way.
+        """
+        ratios = [row.ratio for row in self.judged if row.ratio]
+        inside = [row for row in self.rows if row.role == "bracket" and row.ratio]
+        out: dict[str, float | int | None] = {
             "rows": len(self.rows),
+            "judged": len(ratios),
             "geometric_mean_ratio": geometric_mean(ratios),
-            "median_absolute_error": statistics.median(errors) if errors else None,
-            "worst": max(errors) if errors else None,
-            "null_model_median_absolute_error": self.null_error,
+            "median_absolute_error": median_error(ratios),
+            "worst": max((abs(ratio - 1.0) for ratio in ratios), default=None),
+            "worst_factor": max((max(r, 1.0 / r) for r in ratios), default=None),
+            "null_model_median_absolute_error": min(self.null_errors.values(), default=None),
         }
+        if inside:
+            out["brackets"] = len(inside)
+            out["inside"] = sum(abs((row.ratio or 0.0) - 1.0) < 1e-9 for row in inside)
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "rows": [row.to_dict() for row in self.rows],
             "summary": self.summary,
+            "null_models": dict(self.null_errors),
+            "targets": [target.to_dict() for target in self.targets],
             "notes": list(self.notes),
         }
+
+
+def median_error(ratios: Sequence[float]) -> float | None:
+    """Median of |ratio - 1|; None if there are none."""
+    return statistics.median(abs(ratio - 1.0) for ratio in ratios) if ratios else None
 
 
 def geometric_mean(ratios: Sequence[float]) -> float | None:

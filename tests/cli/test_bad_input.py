@@ -73,7 +73,7 @@ def test_unknown_node(run: Run, node: str) -> None:
     refused(simulate(run, "resnet8", f"--node={node}"), "7")
 
 
-@pytest.mark.parametrize("precision", ["w3a5", "int7", "w8a8-magic", ""])
+@pytest.mark.parametrize("precision", ["w3a1", "int1", "w8a8-magic", ""])
 def test_unknown_precision(run: Run, precision: str) -> None:
     done = simulate(run, "resnet8", f"--precision={precision}")
     if precision:

@@ -26,11 +26,17 @@ PRICES = {
     "buffer.read_bit": 1e-14,
     "buffer.write_bit": 2e-14,
     "dram.read_bit": 4e-12,
+    "dram.write_bit": 5e-12,
     "phy.bit": 1e-12,
     "noc.bit": 3e-14,
     "l2.read_bit": 1e-13,
+    "l2.write_bit": 1e-13,
 }
-SCOPE_OF = dict.fromkeys(PRICES, "npu") | {"phy.bit": "die", "dram.read_bit": "die_dram"}
+SCOPE_OF = (
+    dict.fromkeys(PRICES, "npu")
+    | {"phy.bit": "die", "dram.read_bit": "die_dram"}
+    | {"dram.write_bit": "die_dram"}
+)
 STATIC = (
     StaticPower("array", "npu", 5e-3, 2e-3, 1e-4, per_core=True, wake_s=2e-6, wake_j=1e-8),
     StaticPower("always_on", "die", 3e-3, 3e-3, 3e-3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -125,6 +126,55 @@ def test_at_a_layer_boundary_only_prefetched_weights_are_loaded_again() -> None:
     ]
     result = simulate(make_chip(static=()), tasks, Policy("edf", "layer", horizon_s=0.01))
     assert result.link_bytes["dram"] == pytest.approx(1000.0 + 700.0)
+
+
+def test_a_job_preempted_inside_a_layer_puts_its_last_tile_away() -> None:
+    """The output of the tile before is still in the buffer: 800 bytes go out before it yields."""
+    layer = make_layer("l", steps=50, cycles=1e4, fill_weight=3000.0, fill_other=0.0, drain=800.0)
+    tasks = [
+        Task("low", make_program("low", [layer]), Trace((0.0,)), deadline_s=1.0),
+        Task("high", fixed("high", 1e-4), Trace((1.2345e-4,)), deadline_s=2e-3),
+    ]
+    policy = Policy("edf", "segment", horizon_s=0.01)
+    result = simulate(make_chip(static=()), tasks, policy, trace=True)
+    assert [i.layer for i in result.intervals] == ["l", "l (save)", "high", "l (refill)", "l"]
+    assert result.link_bytes["dram"] == pytest.approx(3000.0 + 800.0 + 3000.0 + 800.0)
+    high = next(job for job in result.jobs if job.task == "high")
+    assert high.start_s == pytest.approx(
+        3e-6 + 1.3e-4 + 8e-7, rel=1e-9
+    )  # blocked by a tile, a save
+
+
+@pytest.mark.parametrize(("preemption", "tiles_done"), [("layer", 20), ("segment", 7)])
+def test_a_fused_group_is_left_between_blocks_and_never_between_its_members(
+    preemption: str, tiles_done: int
+) -> None:
+    """Two members of 10 blocks each pass tiles through the buffer; the group has one fill."""
+    members = [
+        dataclasses.replace(
+            make_layer(f"m{k}", steps=10, cycles=1e4, fill_weight=500.0 * (k == 0)), fused="g0"
+        )
+        for k in range(2)
+    ]
+    tasks = [
+        Task(
+            "low",
+            make_program("low", [*members, make_layer("after", steps=1)]),
+            Trace((0.0,)),
+            deadline_s=1.0,
+        ),
+        Task("high", fixed("high", 1e-4), Trace((6.5e-5,)), deadline_s=2e-3),
+    ]
+    policy = Policy("edf", preemption, horizon_s=0.01)  # type: ignore[arg-type]
+    result = simulate(make_chip(static=()), tasks, policy)
+    high = next(job for job in result.jobs if job.task == "high")
+    assert high.start_s == pytest.approx(5e-7 + tiles_done * 1e-5, rel=1e-9)
+    refills = 500.0 if preemption == "segment" else 0.0
+    assert result.link_bytes["dram"] == pytest.approx(500.0 + refills)
+    late = Task("high", fixed("high", 1e-4), Trace((1.35e-4,)), deadline_s=2e-3)
+    result = simulate(make_chip(static=()), [tasks[0], late], policy)
+    # In the second member too, the whole group's first block is fetched again.
+    assert result.link_bytes["dram"] == pytest.approx(500.0 + refills)
 
 
 @pytest.mark.parametrize("load", [1.25, 2.0, 10.0])

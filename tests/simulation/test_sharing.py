@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dse.hardware.chip import Chip
 from dse.mapping.schedule import Program, link_rates, program_latency_s
 from dse.simulation import Periodic, Policy, Task, Timeline, Trace, simulate
-from dse.simulation.fabric import speeds
+from dse.simulation.sharing import speeds
 
 from .conftest import fixed, make_chip, make_layer, make_program, resnet_like
 

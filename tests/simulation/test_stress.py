@@ -87,7 +87,7 @@ def test_every_step_of_every_job_is_played_once(
     result = timeline(engine)
     finished = {task.name: result.completed[task.name] for task in tasks}
     for task in tasks:
-        plan = engine.plans[task.name]
+        plan = engine.works[task.name].plans[0]
         begun = sum(job.start_s is not None for job in result.jobs if job.task == task.name)
         for seg in plan.segs:
             whole = finished[task.name] * seg.count
@@ -97,7 +97,7 @@ def test_every_step_of_every_job_is_played_once(
         if job.finish_s is not None:
             assert job.start_s is not None
             assert not job.dropped
-            service = engine.plans[job.task].service_s
+            service = engine.works[job.task].service_s
             assert job.release_s <= job.start_s
             assert job.finish_s - job.start_s >= service * (1 - 1e-9)
     for spans in engine.spans:
@@ -105,7 +105,7 @@ def test_every_step_of_every_job_is_played_once(
     moved = {
         name: sum(
             seg.steps * seg.link_bytes[k]
-            for plan in engine.plans.values()
+            for plan in engine.works.values()
             for seg in plan.all_segs()
         )
         for k, name in enumerate(("dram", "l2"))
@@ -118,7 +118,7 @@ def test_every_step_of_every_job_is_played_once(
         * seg.step_s
         * sum(engine.table.rows[seg.row][0].values())
         / engine.table.rows[seg.row][1]
-        for plan in engine.plans.values()
+        for plan in engine.works.values()
         for seg in plan.all_segs()
         if seg.row >= 0
     )

@@ -1,0 +1,191 @@
+"""What an application demands of the product around the chip: quality, money, power, heat, privacy.
+
+A missing limit does not bind. SI units; the names carry them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from dse.quality import METRICS, Quality
+from dse.schema import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Status = Literal["read", "recalled", "computed", "assumed"]
+
+#: Quality metrics and whether more is better: those of the quality package, and further ones that
+#: only apps speak of. Percent, but for ``fid``, ``clip_score`` and ``mos`` (their own scales).
+METRIC_HIGHER: dict[str, bool] = {
+    **{name: metric.higher_is_better for name, metric in METRICS.items()},
+    "accuracy": True,
+    "map50": True,
+    "nds": True,
+    "recall": True,
+    "f1": True,
+    "clip_score": True,
+    "mos": True,
+    "fid": False,
+}
+
+
+class SourceNote(Strict):
+    """Where a figure (or every figure below a path) comes from.
+
+    ``read`` in a named source, ``recalled``, ``computed`` from such, or ``assumed``: a design
+    choice that the user of the app is to set.
+    """
+
+    status: Status
+    source: str
+
+
+class QualityFigure(Strict):
+    """Quality of a model at a precision, brought along by an app.
+
+    Used where the package's own published figures know nothing of the model in the floor's metric.
+    ``model`` is the model's name without settings (any if left out), ``precision`` one name or
+    several (``[w4a16, w4afp16]``). Drops are losses in the metric's own points against
+    ``float_value``; ``drop_p90`` bounds nine of ten cases.
+    """
+
+    model: str | None = None
+    precision: tuple[str, ...] = Field(min_length=1)
+    float_value: float
+    drop_median: float = 0.0
+    drop_p90: float = 0.0
+    source: str
+    status: Status
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    def applies(self, model: str, precision: str) -> bool:
+        """Whether the figure is of this model at this precision (their plain names)."""
+        return self.model in (None, model) and precision in self.precision
+
+    def quality(self, metric: str) -> Quality:
+        """As the quality package states it."""
+        return Quality(
+            metric=metric,
+            higher_is_better=METRIC_HIGHER[metric],
+            float_value=self.float_value,
+            drop_median=self.drop_median,
+            drop_p90=self.drop_p90,
+            method=_method(self.precision[0]),
+            cases=1,
+            basis="app",
+            sources=(self.source,),
+            status=self.status,
+        )
+
+
+def _method(precision: str) -> str:
+    if precision.endswith("-qat"):
+        return "qat"
+    return "float" if precision in ("fp32", "fp16", "bf16") else "ptq"
+
+
+class QualityFloor(Strict):
+    """What a stream's model must still deliver, in ``metric``.
+
+    ``max_drop`` bounds the loss against the float model in the metric's own points, ``min_ratio``
+    the share of the float value that must remain (MLPerf's form), both judged at ``risk``:
+    ``median`` of the published drops or their 90th percentile ``p90``. ``min_value`` is an absolute
+    floor (a ceiling if less is better, see :data:`METRIC_HIGHER`). At least one of the three.
+    ``method`` restricts how the precision may have been reached. ``figures`` are published values
+    that the package's own data lack.
+    """
+
+    metric: str
+    max_drop: float | None = Field(default=None, gt=0)
+    min_ratio: float | None = Field(default=None, gt=0, le=1)
+    min_value: float | None = None
+    risk: Literal["median", "p90"] = "p90"
+    method: Literal["any", "ptq", "qat"] = "any"
+    figures: tuple[QualityFigure, ...] = ()
+    source: str = "assumed"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction of the metric."""
+        return METRIC_HIGHER[self.metric]
+
+    @model_validator(mode="after")
+    def _needs_one(self) -> QualityFloor:
+        if self.metric not in METRIC_HIGHER:
+            raise ValueError(
+                f"unknown quality metric {self.metric!r}; use one of: {', '.join(METRIC_HIGHER)}"
+            )
+        if self.max_drop is None and self.min_value is None and self.min_ratio is None:
+            raise ValueError(
+                "a quality floor needs max_drop, min_ratio or min_value; add one of them"
+            )
+        return self
+
+
+class Budgets(Strict):
+    """Limits of the module and of the product; a missing one does not bind.
+
+    ``volume`` is units over the product's life, ``volumes`` further ones to state the unit cost at.
+    ``module_power_w`` bounds the mean, ``peak_power_w`` the mean over 1 ms. The battery feeds the
+    module and ``other_power_w`` (motors, display, radio); ``battery_usable`` is the share of
+    ``battery_wh`` that may be drawn; it must last ``min_hours`` of operation. ``lifetime_years`` is
+    how long a unit must serve, ``duty`` the share of it in operation; ``grid`` names the
+    electricity.
+    """
+
+    module_power_w: Positive | None = None
+    peak_power_w: Positive | None = None
+    unit_cost_usd: Positive | None = None
+    area_mm2: Positive | None = None
+    volume: Positive = 1e6
+    volumes: tuple[Positive, ...] = ()
+    lifetime_years: Positive = 5.0
+    duty: Share = 1.0
+    grid: str = "japan"
+    battery_wh: Positive | None = None
+    battery_usable: Share = 1.0
+    min_hours: Positive | None = None
+    other_power_w: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _hours_need_a_battery(self) -> Budgets:
+        if self.min_hours is not None and self.battery_wh is None:
+            raise ValueError("min_hours without a battery; add battery_wh")
+        return self
+
+
+class Environment(Strict):
+    """Heat: where the module stands, and how it gets rid of its power.
+
+    The steady junction temperature is ``ambient_c + thermal_c_per_w`` x die power; it must stay
+    below ``max_junction_c``. ``thermal_c_per_w`` is from junction to ambient, heat sink included.
+    """
+
+    ambient_c: float = Field(default=25.0, ge=-60, le=125)
+    max_junction_c: float = Field(default=105.0, ge=0, le=175)
+    thermal_c_per_w: Positive | None = None
+
+    @model_validator(mode="after")
+    def _room(self) -> Environment:
+        if self.max_junction_c <= self.ambient_c:
+            raise ValueError(
+                "max_junction_c is not above ambient_c; a chip in work is warmer than its ambient"
+            )
+        return self
+
+
+class Privacy(Strict):
+    """What may leave the device.
+
+    ``none``: nothing does; ``features``: tensors inside a network, but not its input (a split is
+    allowed, an offload is not); ``all``: anything. ``text`` says why.
+    """
+
+    may_leave: Literal["none", "features", "all"] = "none"
+    text: str = ""

@@ -1,0 +1,176 @@
+"""One load of an application: a network that runs at a rate, or a request of several stages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dse.apps.limits import Privacy, QualityFloor
+from dse.schema import Strict
+
+#: Stands in a stage's model for the model of its stream: ``"{model}_prefill"``.
+MODEL_SLOT = "{model}"
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class RequestStage(Strict):
+    """A part of a request: ``model`` runs ``repeat`` times before the next stage begins.
+
+    ``model`` may hold ``{model}`` for the stream's own.
+    """
+
+    model: str
+    repeat: int = Field(default=1, ge=1, le=100_000)
+    name: Id | None = None
+    precision: str | None = None
+
+
+class Request(Strict):
+    """A job of several stages, such as a prompt and the tokens after it, or a policy's steps.
+
+    Written as ``prefill``, ``decode`` and ``output_tokens`` (the prefill gives the first token, the
+    decode step runs for each of the others), or in general as ``stages``. ``ttft_s`` bounds the
+    time from release to the end of the first stage, ``tpot_s`` the mean time of one repeat after
+    it; both hold for ``percentile`` p99 of the requests.
+    """
+
+    prefill: str | None = None
+    decode: str | None = None
+    output_tokens: int | None = Field(default=None, ge=2, le=100_000)
+    stages: tuple[RequestStage, ...] = Field(default=(), max_length=16)
+    ttft_s: float | None = Field(default=None, gt=0)
+    tpot_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Request:
+        pair = (self.prefill, self.decode, self.output_tokens)
+        if self.stages and any(part is not None for part in pair):
+            raise ValueError("a request has prefill and decode, or stages; give one of the two")
+        if not self.stages and any(part is None for part in pair):
+            raise ValueError(
+                "a request is incomplete; give prefill, decode and output_tokens, or stages"
+            )
+        names = [stage.name for stage in self.parts if stage.name]
+        if len(set(names)) < len(names):
+            raise ValueError("two stages have one name; give each its own")
+        return self
+
+    @property
+    def parts(self) -> tuple[RequestStage, ...]:
+        """The stages in either way of writing."""
+        if self.stages:
+            return self.stages
+        assert self.prefill is not None
+        assert self.decode is not None
+        assert self.output_tokens is not None
+        return (
+            RequestStage(model=self.prefill, name="prefill"),
+            RequestStage(model=self.decode, repeat=self.output_tokens - 1, name="decode"),
+        )
+
+    @property
+    def repeats_after_first(self) -> int:
+        """Repeats of all stages but the first: what the time per output is a mean over."""
+        return sum(stage.repeat for stage in self.parts[1:])
+
+
+class Stream(Strict):
+    """One periodic, random or triggered load of the app.
+
+    What runs: ``model`` (one of ``choices``, if there are any) at ``precision`` (a search may take
+    any of ``precisions``) and, if the graph allows it, any of ``resolutions``; or a ``request``.
+    How often: ``instances`` equal sources (cameras) share the model, their releases spread evenly
+    over a period; ``rate_hz`` is per instance, within ``rate_range_hz``. Or ``after`` each job of
+    another stream, with ``probability``.
+    How well: ``percentile`` of the frames must meet ``deadline_s`` (within ``deadline_range_s`` a
+    search may move it). ``late`` frames are kept, dropped once their deadline has passed
+    (``drop``), or skipped as soon as they could no longer meet it (``skip``).
+    On which cores: ``all`` (any one of them), ``split`` (every job over all of them together), or a
+    list, of which a job takes any one, or with ``split: true`` all together.
+    Where: ``placement`` is ``device``, ``cloud``, ``split@LAYER`` (the network up to and with
+    that layer on the device) or ``auto``; only ``device`` means anything on a single chip.
+    ``upload_bytes`` and ``reply_bytes`` are what an offload sends (compressed, say) and gets back;
+    by default the network's inputs and outputs. ``privacy`` overrides the app's.
+    """
+
+    id: Id
+    model: str = ""
+    choices: tuple[str, ...] = ()
+    precision: str | None = None
+    precisions: tuple[str, ...] = ()
+    resolutions: tuple[int, ...] = ()
+    request: Request | None = None
+    description: str = ""
+    instances: int = Field(default=1, ge=1, le=64)
+    rate_hz: float | None = Field(default=None, gt=0, le=1e6)
+    rate_range_hz: tuple[float, float] | None = None
+    release: Literal["periodic", "poisson"] = "periodic"
+    jitter_s: float = Field(default=0.0, ge=0)
+    after: str | None = None
+    probability: float = Field(default=1.0, gt=0, le=1)
+    deadline_s: float | None = Field(default=None, gt=0)
+    deadline_range_s: tuple[float, float] | None = None
+    percentile: float = Field(default=1.0, gt=0, le=1)
+    priority: int = 0
+    late: Literal["drop", "keep", "skip"] = "keep"
+    cores: tuple[int, ...] | Literal["all", "split"] = "all"
+    split: bool = False
+    placement: str = Field(default="device", pattern=r"^(device|cloud|auto|split@.+)$")
+    upload_bytes: float | None = Field(default=None, ge=0)
+    reply_bytes: float | None = Field(default=None, ge=0)
+    privacy: Privacy | None = None
+    quality: QualityFloor | None = None
+    source: str = "assumed"
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Stream:
+        for name, limits in (
+            ("rate_range_hz", self.rate_range_hz),
+            ("deadline_range_s", self.deadline_range_s),
+        ):
+            if limits is not None and not 0 < limits[0] <= limits[1]:
+                raise ValueError(f"{name} is not in order; write [low, high] above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _one_release(self) -> Stream:
+        if (self.rate_hz is None) == (self.after is None):
+            raise ValueError("a stream has either rate_hz or after; give exactly one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _something_runs(self) -> Stream:
+        parts = self.request.parts if self.request else ()
+        slots = any(MODEL_SLOT in part.model for part in parts)
+        if not self.model and (slots or not parts):
+            raise ValueError("the stream runs nothing; give it a model")
+        if self.choices and self.model not in self.choices:
+            raise ValueError(
+                f"model {self.model!r} is not among its choices; add it, or take one of: "
+                + ", ".join(self.choices)
+            )
+        if self.request and self.placement.startswith("split@"):
+            raise ValueError("a request cannot be split at a layer; place it on device or cloud")
+        return self
+
+    def cores_of(self, count: int) -> tuple[int, ...]:
+        """The cores it may use on a chip of ``count``; core 0 if it names none that is there."""
+        if isinstance(self.cores, str):
+            return tuple(range(count))
+        return tuple(core for core in self.cores if core < count) or (0,)
+
+    def width(self, count: int) -> int:
+        """How many cores a job takes together on a chip of ``count``."""
+        split = self.split or self.cores == "split"
+        return len(self.cores_of(count)) if split else 1
+
+    @property
+    def due_s(self) -> float | None:
+        """The deadline; of a request without one what its limits on TTFT and TPOT add up to."""
+        request = self.request
+        if self.deadline_s is not None or request is None:
+            return self.deadline_s
+        if request.ttft_s is None or request.tpot_s is None:
+            return None
+        return request.ttft_s + request.tpot_s * request.repeats_after_first

@@ -1,0 +1,98 @@
+"""Why an app does not run on a chip as it must, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dse.evaluation.bottleneck import worst_layer
+from dse.evaluation.loads import Load
+from dse.evaluation.record import Evaluation, TaskRow
+from dse.hardware.chip import Chip
+from dse.simulation.task import Timeline
+
+
+def crowded(loads: Sequence[Load], chip: Chip) -> list[str]:
+    """On-chip memories that the weights of all networks together overfill."""
+    programs = {
+        part.program.name: part.program for load in loads for part in load.parts if part.program
+    }
+    rooms = {
+        name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links
+    } | {"buffer": float(chip.buffer.capacity_bytes * chip.cores)}
+    reasons = []
+    for name, room in rooms.items():
+        need = sum(program.resident_bytes.get(name, 0.0) for program in programs.values())
+        if need > room:
+            reasons.append(
+                f"{name}: the weights of all streams need {need:.3g} bytes, "
+                f"{need / room - 1.0:.0%} more than its {room:.3g}"
+            )
+    return reasons
+
+
+def overload(usage: Mapping[str, float]) -> list[str]:
+    """Resources that the app asks more of than there is."""
+    return [
+        f"{name} would be {share:.0%} busy: at least {1.0 - 1.0 / share:.0%} of the work is late"
+        for name, share in usage.items()
+        if share > 1.0 + 1e-9
+    ]
+
+
+def too_hot(timeline: Timeline | None) -> list[str]:
+    """That the junction stays above its limit at the slowest operating point."""
+    found = timeline.reasons if timeline else ()
+    return [reason.message for reason in found if reason.kind == "thermal"]
+
+
+def late(
+    record: Evaluation, loads: Sequence[Load], chip: Chip, timeline: Timeline | None
+) -> list[str]:
+    """Streams and chains that are late too often, with the layer and resource to blame."""
+    by_stream = {load.stream.id: load for load in loads}
+    reasons = []
+    for row in record.tasks:
+        text = _fault(row)
+        if text is None:
+            continue
+        program = by_stream[row.stream].longest.program if row.stream in by_stream else None
+        spot = timeline.hotspots.get(row.task) if timeline else None
+        if spot is not None:
+            slower = f", {spot.stretch:.2g}x slower by contention" if spot.stretch > 1.01 else ""
+            text += f"; {spot.share:.0%} in layer {spot.layer}, bound by {spot.bottleneck}{slower}"
+        elif program is not None:
+            text += f"; most in {worst_layer(program, chip)}"
+        reasons.append(text)
+    for chain in record.chains:
+        if chain.meets_deadline is False:
+            missed = chain.missed_fraction
+            share = "alone on the chip" if missed is None else f"{missed:.1%} late or lost"
+            value = chain.isolated_latency_s if missed is None else chain.latency_p99_s
+            took = f", p99 {value * 1e3:.3g} ms" if value is not None else ""
+            reasons.append(
+                f"chain {chain.chain}: {share}{took}, deadline {chain.deadline_s * 1e3:g} ms"
+            )
+    return reasons
+
+
+def _fault(row: TaskRow) -> str | None:
+    """What a stream breaks: its deadline, or a request's limits."""
+    if row.meets_deadline is not False:
+        return None
+    limits = []
+    for name, value, alone, limit in (
+        ("time to first token", row.ttft_p99_s, row.isolated_ttft_s, row.ttft_limit_s),
+        ("time per token", row.tpot_p99_s, row.isolated_tpot_s, row.tpot_limit_s),
+    ):
+        found = value if row.released is not None else alone
+        if limit is not None and found is not None and found > limit:
+            limits.append(f"{name} {found * 1e3:.3g} ms (p99), limit {limit * 1e3:g} ms")
+    if row.missed_fraction is None:
+        text = f"{row.isolated_latency_s * 1e3:.3g} ms alone on the chip"
+    else:
+        text = f"{row.missed_fraction:.1%} of frames late or dropped"
+        if row.latency_p99_s is not None:
+            text += f" (p99 of the completed {row.latency_p99_s * 1e3:.3g} ms)"
+    if row.deadline_s is not None:
+        text += f", deadline {row.deadline_s * 1e3:g} ms"
+    return f"stream {row.task}: " + "; ".join([*limits, text])

@@ -1,0 +1,236 @@
+"""A whole app on a device with a data centre behind it: latency, energy, cost, carbon of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dse.apps import App
+from dse.apps.tasks import policy_of, stream_task, task_name
+from dse.errors import UnmappableError
+from dse.evaluation.app_reasons import crowded, late, overload
+from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
+from dse.evaluation.app_run import app_frame, common, decided, expected, played
+from dse.evaluation.economics import HOURS_PER_YEAR
+from dse.evaluation.loads import utilization
+from dse.evaluation.placement import Placed, Placer
+from dse.evaluation.platform_play import PlatformPlay, play
+from dse.evaluation.record import Evaluation, TaskRow
+from dse.evaluation.requirements import product_reasons
+from dse.evaluation.terms import Fidelity
+from dse.hardware.chip import Platform
+from dse.hardware.cost import carbon, unit_cost
+from dse.mapping.mapper import Objective
+from dse.simulation.stats import TaskStats, task_stats
+from dse.simulation.task import Task, Timeline
+from dse.workload import Workload
+
+_J_PER_KWH = 3.6e6
+
+
+def evaluate_on_platform(
+    app: App,
+    workloads: Mapping[str, Workload],
+    platform: Platform,
+    fidelity: Fidelity,
+    objective: Objective,
+    seed: int,
+    *,
+    trace: bool,
+    mapped_on: Platform | None,
+) -> tuple[Evaluation, Timeline | None]:
+    """See :func:`dse.evaluation.app_run.evaluate_app`; plain metrics are the device's.
+
+    Power, energy, cost and area of the plain names are of the device's module with its radio;
+    ``system_energy_j``, ``total_cost_usd`` and ``carbon_kg`` count the device's share of network
+    and data centre, whose parts are in ``platform``.
+    """
+    device = platform.chip
+    base = app_frame(app, workloads, device, fidelity)
+    placer = Placer(app, workloads, platform, mapped_on or platform, objective, fidelity)
+    try:
+        placed = [placer.place(stream) for stream in app.streams]
+    except UnmappableError as error:
+        return replace(base, feasible=False, reasons=(error.describe(),)), None
+    local = [place.local for place in placed if place.local is not None]
+    usage = {**utilization(local, device), **_link_usage(placed, platform)}
+    timeline: Timeline | None = None
+    stats: dict[str, TaskStats] = {}
+    if fidelity == "simulate":
+        happened = play(app, placed, platform, policy_of(app, seed), trace=trace)
+        timeline = happened.timeline
+        whole = replace(timeline, jobs=happened.jobs)
+        stats = {entry.name: entry for entry in task_stats(whole, _judged(app, placed))}
+        chains = chain_rows(app, happened.jobs, timeline.horizon_s)
+        flow = _flows(placed, platform, app.horizon_s, happened)
+        record = played(base, timeline, device)
+        record = replace(
+            record, resource_utilization={**record.resource_utilization, **_link_only(usage)}
+        )
+    else:
+        flow = _flows(placed, platform, app.horizon_s, None)
+        times = {place.stream.id: place.isolated_s(placer.link) for place in placed}
+        chains = isolated_chains(app, times)
+        record = expected(base, app, local, device, usage)
+    rows = tuple(
+        _row(place, task_name(place.stream, index), stats, platform)
+        for place in placed
+        for index in range(place.stream.instances)
+    )
+    record = _with_radio(record, platform, flow, app.horizon_s, any(p.leg for p in placed))
+    judged = [replace(place.load, verdict=place.verdict) for place in placed]
+    record = common(record, app, judged, rows, chains, device)
+    record = _with_cloud(record, app, platform, flow)
+    macs = sum(load.rate_hz * load.macs for load in local)
+    utilized = macs / device.peak_macs_per_s
+    record = replace(record, utilization=utilized, offered_load=usage)
+    reasons = [
+        *(f"stream {p.stream.id}: {p.verdict.reason}" for p in placed if not p.verdict.passes),
+        *(place.forbidden for place in placed if place.forbidden),
+        *crowded(local, device),
+        *overload(usage),
+        *late(record, local, device, timeline),
+        *product_reasons(app, record),
+    ]
+    return decided(record, fidelity, reasons), timeline
+
+
+def _link_usage(placed: Sequence[Placed], platform: Platform) -> dict[str, float]:
+    """Share of time in which the link is busy in each direction."""
+    link = platform.link
+    assert link is not None
+    up = sum(p.load.rate_hz * p.leg.up_bytes for p in placed if p.leg)
+    down = sum(p.load.rate_hz * p.leg.reply_bytes for p in placed if p.leg)
+    shares = {"uplink": up / link.up_bytes_per_s, "downlink": down / link.down_bytes_per_s}
+    return {name: share for name, share in shares.items() if share > 0.0}
+
+
+def _link_only(usage: Mapping[str, float]) -> dict[str, float]:
+    return {name: share for name, share in usage.items() if name in ("uplink", "downlink")}
+
+
+def _judged(app: App, placed: Sequence[Placed]) -> list[Task]:
+    """Tasks that stand for whole streams, to sum up their jobs by."""
+    out: list[Task] = []
+    for place in placed:
+        runs = place.load.runs
+        assert runs is not None
+        out.extend(
+            stream_task(app, place.stream, index, runs, 1)
+            for index in range(place.stream.instances)
+        )
+    return out
+
+
+def _flows(
+    placed: Sequence[Placed], platform: Platform, horizon_s: float, happened: PlatformPlay | None
+) -> dict[str, float]:
+    """Bytes, joules and chip-seconds beyond the device, over the horizon."""
+    if happened is not None:
+        return {
+            "up_bytes": happened.up_bytes,
+            "down_bytes": happened.down_bytes,
+            "cloud_energy_j": happened.cloud_energy_j,
+            "cloud_chip_s": happened.cloud_chip_s,
+        }
+    legs = [(place.load.rate_hz * horizon_s, place.leg) for place in placed if place.leg]
+    return {
+        "up_bytes": sum(n * leg.up_bytes for n, leg in legs),
+        "down_bytes": sum(n * leg.reply_bytes for n, leg in legs),
+        "cloud_energy_j": sum(n * leg.energy_j for n, leg in legs),
+        "cloud_chip_s": sum(n * leg.chip_s for n, leg in legs),
+    }
+
+
+def _with_radio(
+    record: Evaluation,
+    platform: Platform,
+    flow: Mapping[str, float],
+    horizon_s: float,
+    used: bool,
+) -> Evaluation:
+    """The device's radio in its module's energy and power; off if nothing leaves."""
+    link = platform.link
+    assert link is not None
+    if not used or record.energy_j is None:
+        return record
+    bits = 8.0 * (flow["up_bytes"] + flow["down_bytes"])
+    radio = bits * link.device_j_per_bit + link.idle_w * horizon_s
+    peak = record.peak_power_w
+    if peak is not None:
+        rate = max(link.up_bytes_per_s, link.down_bytes_per_s)
+        peak += link.idle_w + min(8.0 * rate, bits / 1e-3) * link.device_j_per_bit
+    energy = record.energy_j + radio
+    module = {
+        **record.by_scope["module"],
+        "energy_j": energy,
+        "average_power_w": energy / horizon_s,
+        "peak_power_w": peak,
+    }
+    return replace(
+        record,
+        energy_j=energy,
+        average_power_w=energy / horizon_s,
+        peak_power_w=peak,
+        by_scope={**record.by_scope, "module": module},
+        energy_breakdown_j={**record.energy_breakdown_j, "radio": radio},
+    )
+
+
+def _row(place: Placed, name: str, stats: Mapping[str, TaskStats], platform: Platform) -> TaskRow:
+    """A stream instance's row, wherever it runs; energy is the device's part."""
+    link = platform.link
+    assert link is not None
+    chip = platform.chips[0 if place.remote is None else 1]
+    row = task_row(place.load, name, stats.get(name), chip)
+    if place.leg is None:
+        return row
+    alone, due = place.isolated_s(link), place.stream.due_s
+    meets = row.meets_deadline
+    if name not in stats:
+        meets = False if due is not None and alone > due else None
+    first = row.isolated_ttft_s
+    if first is not None:
+        first += place.leg.up_bytes / link.up_bytes_per_s + link.rtt_s
+    return replace(
+        row,
+        isolated_latency_s=alone,
+        isolated_ttft_s=first,
+        energy_per_inference_j=place.device_energy_j(platform.chip, link),
+        meets_deadline=meets,
+        placement=place.where,
+    )
+
+
+def _with_cloud(
+    record: Evaluation, app: App, platform: Platform, flow: Mapping[str, float]
+) -> Evaluation:
+    """The device's share of network and data centre in energy, cost and carbon."""
+    link, terms, chip = platform.link, platform.cloud, platform.chips[1]
+    assert link is not None
+    assert terms is not None
+    budgets, horizon = app.budgets, app.horizon_s
+    hours = budgets.lifetime_years * budgets.duty * HOURS_PER_YEAR
+    network_j = 8.0 * (flow["up_bytes"] + flow["down_bytes"]) * link.network_j_per_bit
+    beyond_w = (flow["cloud_energy_j"] + network_j) / horizon
+    kwh = beyond_w * hours * 3600.0 / _J_PER_KWH
+    share = flow["cloud_chip_s"] / horizon / terms.utilization
+    spent = share * hours / (terms.lifetime_years * HOURS_PER_YEAR)
+    cost = spent * (unit_cost(chip, terms.volume).unit_cost_usd + terms.server_cost_usd)
+    cost += kwh * terms.electricity_usd_per_kwh
+    made = carbon(chip, energy_j=kwh * _J_PER_KWH, grid=terms.grid)
+    kilograms = spent * made.embodied_kg + made.operation_kg
+    return replace(
+        record,
+        system_energy_j=(record.energy_j or 0.0) + flow["cloud_energy_j"] + network_j,
+        total_cost_usd=record.unit_cost_usd + cost,
+        carbon_kg=(record.carbon_kg or 0.0) + kilograms,
+        platform={
+            **flow,
+            "network_energy_j": network_j,
+            "radio_energy_j": record.energy_breakdown_j.get("radio", 0.0),
+            "cloud_chip_share": share,
+            "cloud_cost_usd": cost,
+            "cloud_carbon_kg": kilograms,
+        },
+    )

@@ -1,0 +1,78 @@
+"""Options of array, buffer and compiler in a chip file, all off by default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from dse.schema import Strict
+
+Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=1 << 40)]
+Whole = Annotated[int, Field(ge=0, le=1 << 50)]
+
+
+class RegistersSpec(Strict):
+    """Operand registers of each PE; see :class:`dse.hardware.chip.Registers`. Bytes."""
+
+    W: Whole = 0
+    I: Whole = 0  # noqa: E741 - the operand's name everywhere
+    O: Whole = 0  # noqa: E741
+    shared: Whole = 0
+    latch: bool = True
+
+    @model_validator(mode="after")
+    def _one_way(self) -> RegistersSpec:
+        if self.shared and (self.W or self.I or self.O):
+            raise ValueError("registers are shared or of each operand; give shared, or W, I and O")
+        return self
+
+    @property
+    def bytes(self) -> int:
+        """All registers of a PE together."""
+        return self.W + self.I + self.O + self.shared
+
+
+class SparsitySpec(Strict):
+    """What the array makes of zeros; see :class:`dse.hardware.chip.Sparsity`.
+
+    ``energy_factor`` and ``area_factor`` weigh one MAC with its selection logic against a plain
+    one.
+    """
+
+    kind: Literal["none", "gating", "structured", "unstructured"] = "none"
+    pattern: str = "2:4"
+    max_speedup: Annotated[float, Field(ge=1, le=64)] = 2.0
+    utilization: Annotated[float, Field(gt=0, le=1)] = 1.0
+    operands: Literal["weights", "both"] = "weights"
+    energy_factor: Annotated[float, Field(ge=1)] = 1.0
+    area_factor: Annotated[float, Field(ge=1)] = 1.0
+
+    @field_validator("pattern")
+    @classmethod
+    def _ratio(cls, value: str) -> str:
+        n, _, m = value.partition(":")
+        if not (n.isdigit() and m.isdigit() and 0 < int(n) < int(m)):
+            raise ValueError(f"{value!r} is no pattern; write n:m with n below m, such as 2:4")
+        return value
+
+
+class CompressionSpec(Strict):
+    """Weights compressed outside the buffer; see :class:`dse.hardware.chip.Compression`."""
+
+    ratio: Annotated[float, Field(ge=1)] | None = None
+    decoder_bytes_per_cycle: NotNegative = 0.0
+
+
+class LegalitySpec(Strict):
+    """What the compiler can express; see :class:`dse.hardware.chip.Legality`.
+
+    ``own_banks``: two operands never share a bank of the buffer.
+    """
+
+    granularity: dict[Dim, Count] = Field(default_factory=dict)
+    min_tile: dict[Dim, Count] = Field(default_factory=dict)
+    dataflow: Literal["ws", "os", "is"] | None = None
+    own_banks: bool = False

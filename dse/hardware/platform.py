@@ -1,0 +1,194 @@
+"""Platform files: a device, a data-centre chip and the network between them.
+
+Shipped ones are in ``hwconfigs/platforms``. Every number of the file has its source in
+``sources``, as in chip files.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dse.errors import InputError
+from dse.files import nearest, shipped_folder
+from dse.hardware.chip import Chip, CloudTerms, NetLink, Platform
+from dse.hardware.resolve import load_chip
+from dse.hardware.sections import Count, NotNegative, Positive, Source
+from dse.schema import Strict, read_yaml, validate
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class SideSpec(Strict):
+    """A chip of the platform: its name or file (beside the platform's), node and overrides."""
+
+    chip: str
+    node: str | None = None
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
+class CloudSpec(SideSpec):
+    """The data-centre side; see :class:`dse.hardware.chip.CloudTerms`."""
+
+    utilization: Share
+    batch: Count = 1
+    server_w: NotNegative
+    server_cost_usd: NotNegative
+    pue: Annotated[float, Field(ge=1, le=5)]
+    lifetime_years: Positive
+    volume: Positive
+    electricity_usd_per_kwh: NotNegative
+    grid: str
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> CloudSpec:
+        if self.utilization >= 1.0:
+            raise ValueError("a utilization of 1 makes every request wait for ever; stay below 1")
+        return self
+
+
+class LinkSpec(Strict):
+    """The network; see :class:`dse.hardware.chip.NetLink`."""
+
+    name: str = "network"
+    up_bytes_per_s: Positive
+    down_bytes_per_s: Positive
+    rtt_s: NotNegative
+    device_j_per_bit: NotNegative
+    network_j_per_bit: NotNegative
+    idle_w: NotNegative = 0.0
+    availability: Share = 1.0
+
+
+class PlatformSpec(Strict):
+    """A platform file. ``sources`` by path (``link.rtt_s``, or ``cloud`` for all below it)."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    description: str = ""
+    device: SideSpec
+    cloud: CloudSpec
+    link: LinkSpec
+    sources: dict[str, Source] = Field(default_factory=dict)
+
+
+def platform_file(path_or_name: str | Path) -> Path | None:
+    """The file of a platform; None if the name or file means something else (a chip)."""
+    text = str(path_or_name)
+    direct = Path(text)
+    if direct.is_file():
+        return direct if direct.suffix in (".yaml", ".yml") and _holds_device(direct) else None
+    return shipped_platforms().get(text)
+
+
+def shipped_platforms() -> dict[str, Path]:
+    """Shipped platform files by name."""
+    folder = shipped_folder("hwconfigs") / "platforms"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _holds_device(path: Path) -> bool:
+    try:
+        data, _ = read_yaml(path)
+    except InputError:
+        return False  # whoever reads it as a chip says what is wrong with it
+    return "device" in data
+
+
+def load_platform(
+    path_or_name: str | Path,
+    node: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Platform:
+    """The platform of a file or shipped name, both chips resolved and priced.
+
+    Args:
+        path_or_name: file or name.
+        node: of the device, in place of the file's.
+        overrides: values by path: ``link.rtt_s``, ``cloud.utilization``, ``cloud.chip.cores`` and
+            ``device.array.rows`` (or plain ``array.rows``) of the chips.
+
+    Raises:
+        InputError: a fault in the file or in an override; a chip that cannot exist.
+    """
+    path = platform_file(path_or_name)
+    if path is None:
+        known = list(shipped_platforms())
+        raise InputError(
+            f"unknown platform {str(path_or_name)!r}",
+            mend=f"give a file or one of: {', '.join(known)}{nearest(str(path_or_name), known)}",
+        )
+    spec = load_platform_spec(path)
+    chips: dict[str, dict[str, object]] = {
+        "device": dict(spec.device.values),
+        "cloud": dict(spec.cloud.values),
+    }
+    data = spec.model_dump()
+    for name, value in (overrides or {}).items():
+        _override(data, chips, name, value)
+    spec = validate(PlatformSpec, data)
+    device = _chip(path, spec.device, node, chips["device"])
+    cloud = _chip(path, spec.cloud, None, chips["cloud"])
+    terms = spec.cloud
+    return Platform(
+        chips=(device, cloud),
+        link=NetLink(**spec.link.model_dump()),
+        cloud=CloudTerms(
+            utilization=terms.utilization,
+            batch=terms.batch,
+            server_w=terms.server_w,
+            server_cost_usd=terms.server_cost_usd,
+            pue=terms.pue,
+            lifetime_years=terms.lifetime_years,
+            volume=terms.volume,
+            electricity_usd_per_kwh=terms.electricity_usd_per_kwh,
+            grid=terms.grid,
+        ),
+        name=spec.name,
+    )
+
+
+def load_platform_spec(path: Path) -> PlatformSpec:
+    """The checked file; InputError with line, field and mend."""
+    status = path.stat()
+    return _spec(path, (status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=64)
+def _spec(path: Path, stamp: tuple[int, int]) -> PlatformSpec:
+    data, lines = read_yaml(path)
+    return validate(PlatformSpec, data, file=path, lines=lines)
+
+
+def _override(
+    data: dict[str, Any], chips: dict[str, dict[str, object]], name: str, value: object
+) -> None:
+    head, _, rest = name.partition(".")
+    if head == "link" or (head == "cloud" and rest in CloudSpec.model_fields and rest != "chip"):
+        if rest not in data[head]:
+            known = [f"link.{key}" for key in LinkSpec.model_fields]
+            raise InputError(
+                "a platform's link has no such parameter",
+                field=name,
+                mend=f"use one of: {', '.join(known)}{nearest(name, known)}",
+            )
+        data[head][rest] = value
+    elif head == "cloud":
+        chips["cloud"][rest.removeprefix("chip.")] = value
+    elif head == "device":
+        chips["device"][rest.removeprefix("chip.")] = value
+    else:
+        chips["device"][name] = value
+
+
+def _chip(path: Path, side: SideSpec, node: str | None, values: Mapping[str, object]) -> Chip:
+    beside = path.parent / side.chip
+    name = str(beside) if beside.is_file() else side.chip
+    plain = dict(values)
+    inner = plain.pop("node", None)
+    wanted = node or (str(inner) if inner is not None else side.node)
+    return load_chip(name, node=wanted, overrides=plain or None)

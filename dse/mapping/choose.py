@@ -1,0 +1,214 @@
+"""The layers of a network mapped for the network's objective: candidates, then the best path.
+
+A layer's own optimum counts the fill of its first weights in full, which the network hides as far
+as the layer before gives it time, and weighs energy against time by its own figures, which in a
+network are those of the whole. So some layers are mapped more than once:
+
+1. All of them alone, by the network's objective.
+2. Under EDP, all of them for energy plus time at the price ``E / L`` of the network (to the next
+   power of two), which is what a minimal product means layer by layer.
+3. Those whose first weights could hide better, with their fill counted half and not at all. The
+   time they could gain is what the step before them leaves on the links beyond their own fill: a
+   mapping that fills longer than that gains nothing over the layer's own optimum.
+4. Groups of layers join as further items, see :mod:`dse.mapping.fusion`.
+
+:mod:`dse.mapping.chain` picks the path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dse.hardware.chip import Chip
+from dse.mapping import Objective, fusion
+from dse.mapping.chain import Cost, Item, best_path, item
+from dse.mapping.homes import Homes, stored_bytes
+from dse.mapping.mapper import map_layer
+from dse.mapping.memory import MemoryPlan
+from dse.mapping.schedule import link_rates
+from dse.workload.layer import Layer, Workload
+
+#: Share of the network's latency that a layer must be able to gain to be mapped again.
+WORTH = 2e-4
+#: Path searches after which groups still only hoped for are given up.
+ROUNDS = 6
+#: How far the first fill counts when a layer is mapped again.
+EXPOSED = (0.0, 0.5)
+
+Groups = dict[int, list[Item]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The path through a network's candidates and what it costs."""
+
+    items: tuple[Item, ...]
+    cost: Cost
+
+    def score(self, objective: str) -> tuple[float, float, float]:
+        """What is minimised, then the tie-breaks."""
+        latency, energy = self.cost
+        first = {"edp": latency * energy, "latency": latency, "energy": energy}[objective]
+        return (first, energy, latency)
+
+
+@dataclass
+class Candidates:
+    """The candidates of a network's layers under one memory plan, extended round by round.
+
+    ``fuse`` lets layers run fused; ``groups`` are the items that run several layers so, by the
+    first of them.
+    """
+
+    workload: Workload
+    chip: Chip
+    objective: Objective
+    plan: MemoryPlan
+    cores: int
+    fuse: bool = True
+    groups: Groups = field(default_factory=dict)
+    _items: dict[object, list[Item]] = field(default_factory=dict)
+    _asked: set[object] = field(default_factory=set)
+    _keys: list[tuple[object, Homes, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        parts = zip(self.workload.layers, self.plan.homes, self.plan.room_bytes, strict=True)
+        self._keys = [(layer.shape_key, homes, room) for layer, homes, room in parts]
+
+    def alone(self) -> Choice:
+        """First round: every layer by its own optimum.
+
+        Raises:
+            UnmappableError: a layer that no unit runs or that does not fit.
+        """
+        for layer, homes, room in self._distinct():
+            self._ask(layer, homes, room, self.objective, 1.0, 0.0)
+            if layer.kind != "compute" and self.chip.buffer.double_buffered:
+                # In few chunks: a long last step hides more of the next layer's weights.
+                self._ask(layer, homes, room, self.objective, 0.0, 0.0)
+        return self.choose()
+
+    def refined(self, first: Choice) -> Choice:
+        """Second and third round, starting from what the first one chose."""
+        best, kind, watts = first, self.objective, 0.0
+        if self.objective == "edp":
+            kind, watts = "energy", _near(first.cost.energy_j / first.cost.latency_s)
+            for layer, homes, room in self._distinct():
+                if layer.kind == "compute":
+                    self._ask(layer, homes, room, kind, 1.0, watts)
+            best = min(best, self.choose(), key=self._score)
+        hiding = self._hiding(best) if self.chip.buffer.double_buffered else []
+        for number in hiding:
+            layer = self.workload.layers[number]
+            homes, room = self.plan.homes[number], self.plan.room_bytes[number]
+            for exposed in EXPOSED if layer.kind == "compute" else ():
+                self._ask(layer, homes, room, kind, exposed, watts)
+        if hiding:
+            best = min(best, self.choose(), key=self._score)
+        return self._fused(best, kind, watts) if self.fuse else best
+
+    def _fused(self, best: Choice, kind: Objective, watts: float) -> Choice:
+        """Fourth round: groups of layers that run fused."""
+        price = watts + self.chip.mapping_static_w
+        whole = best.cost.latency_s
+        if kind == "energy":
+            whole = best.cost.energy_j + watts * best.cost.latency_s
+        weights = fusion.Weights(kind, watts, price)
+        finder = fusion.Finder(self.workload, self.chip, self.plan, weights)
+        hopes = finder.hopes(
+            lambda number: self._items[self._keys[number]][0], fusion.WORTH * whole
+        )
+        for _ in range(ROUNDS):
+            self.groups = {}
+            for hope in hopes:
+                self.groups.setdefault(hope.span.first, []).append(hope.item)
+            found = self.choose()
+            chosen = {id(one) for one in found.items}
+            wanted = [h for h in hopes if not h.built and id(h.item) in chosen]
+            if not wanted:
+                return min(best, found, key=self._score)
+            for hope in wanted:
+                real = finder.build(hope.span)
+                if real is None:
+                    hopes.remove(hope)
+                else:
+                    hope.item, hope.built = real, True
+        self.groups = {}
+        for hope in hopes:
+            if hope.built:
+                self.groups.setdefault(hope.span.first, []).append(hope.item)
+        return min(best, self.choose(), key=self._score)
+
+    def choose(self) -> Choice:
+        """The best path through the candidates there are."""
+        layers = len(self.workload.layers)
+        items: dict[int, list[Item]] = {}
+        for number in range(layers):
+            items[number] = [*self._items[self._keys[number]], *self.groups.get(number, ())]
+        invoke = self.chip.overheads.invoke_s
+        return Choice(*best_path(items, layers, self.chip, self.objective, invoke))
+
+    def _score(self, choice: Choice) -> tuple[float, float, float]:
+        return choice.score(self.objective)
+
+    def _distinct(self) -> Iterable[tuple[Layer, Homes, float]]:
+        first = {key: number for number, key in reversed(list(enumerate(self._keys)))}
+        for number in sorted(first.values()):
+            yield (
+                self.workload.layers[number],
+                self.plan.homes[number],
+                self.plan.room_bytes[number],
+            )
+
+    def _ask(
+        self,
+        layer: Layer,
+        homes: Homes,
+        room: float,
+        objective: Objective,
+        exposed: float,
+        watts: float,
+    ) -> None:
+        """Add the best mapping under the given objective, if it is new."""
+        key = (layer.shape_key, homes, room)
+        question = (key, objective, exposed, watts)
+        if question in self._asked:
+            return
+        self._asked.add(question)
+        found = self._items.setdefault(key, [])
+        made = map_layer(
+            layer,
+            self.chip,
+            objective,
+            homes=homes,
+            cores=self.cores,
+            room_bytes=room,
+            exposed=exposed,
+            time_price_w=watts,
+        )
+        if all(known.made()[0].phases != made.phases for known in found):
+            found.append(item((made,), self.chip))
+
+    def _hiding(self, choice: Choice) -> list[int]:
+        """Layers before which the links have time for more first weights than they ask for."""
+        rates = link_rates(self.chip)
+        out: list[int] = []
+        number, before = 0, None
+        for chosen in choice.items:
+            if chosen.layers == 1 and before is not None and before.last is not None:
+                moved = zip(before.last.link_bytes, chosen.fill, rates, strict=True)
+                room = [before.last_s - (own + fill) / rate for own, fill, rate in moved if fill]
+                stored = stored_bytes(self.workload.layers[number])
+                partly = sum(chosen.fill) < stored * (1.0 - 1e-9)
+                if room and partly and min(room) > WORTH * choice.cost.latency_s:
+                    out.append(number)
+            number += chosen.layers
+            before = chosen
+        return out
+
+
+def _near(watts: float) -> float:
+    """The power of two next to ``watts``, so that networks and plans share mappings."""
+    return float(2.0 ** round(math.log2(watts)))

@@ -1,0 +1,188 @@
+"""Where tasks run: pinned to cores one by one, or a network's layers dealt out over several.
+
+A pipeline is a chain of tasks, one for each run of layers, each on a core of its own: while one
+frame is in its second part, the next is in its first. Each part is mapped by itself on its core, so
+its weights may stay in that core's buffer between frames (a pipeline in space, as in distributed
+dataflow chips). Activations pass from part to part through the memory that the cores share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from dse.errors import InputError
+from dse.hardware.chip import Chip
+from dse.mapping.mapper import Objective
+from dse.mapping.network import map_network
+from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
+from dse.simulation.checks import rates_hz
+from dse.simulation.noc import Network
+from dse.simulation.task import Release, Task, Triggered
+from dse.workload.layer import Workload
+
+
+def partition(tasks: Sequence[Task], chip: Chip, horizon_s: float = 1.0) -> tuple[Task, ...]:
+    """The tasks pinned to one of their cores each, the heaviest first, to the least loaded one.
+
+    Tasks that take several cores together are left as they are and counted on each of theirs.
+    """
+    load = [0.0] * chip.cores
+    rates = rates_hz(tasks, horizon_s)
+    need = {task.name: rates[task.name] * _time_s(task, chip) for task in tasks}
+    pinned: dict[str, Task] = {}
+    for task in sorted(tasks, key=lambda one: -need[one.name]):
+        width = task.program.cores
+        if width > 1:
+            chosen = task.cores[:width]
+            pinned[task.name] = task
+        else:
+            chosen = (min(task.cores, key=lambda core: load[core]),)
+            pinned[task.name] = replace(task, cores=chosen)
+        for core in chosen:
+            load[core] += need[task.name]
+    return tuple(pinned[task.name] for task in tasks)
+
+
+def _time_s(task: Task, chip: Chip) -> float:
+    return sum(stage.repeat * program_latency_s(stage.program, chip) for stage in task.parts)
+
+
+def balanced_cuts(times: Sequence[float], parts: int) -> tuple[int, ...]:
+    """Where to cut a sequence into ``parts`` runs so that the longest takes least.
+
+    Returns:
+        ``parts + 1`` ascending positions from 0 to ``len(times)``.
+    """
+    if not 1 <= parts <= len(times):
+        raise InputError(
+            f"{len(times)} layers cannot be dealt out over {parts} cores",
+            field="parts",
+            mend=f"use 1 to {len(times)} parts",
+        )
+    total = [0.0]
+    for time in times:
+        total.append(total[-1] + time)
+    count = len(times)
+    best = [total[end] for end in range(count + 1)]
+    cuts: list[list[int]] = [[0] * (count + 1)]
+    for part in range(2, parts + 1):
+        longest, where = [0.0] * (count + 1), [0] * (count + 1)
+        for end in range(part, count + 1):
+            longest[end], where[end] = min(
+                (max(best[cut], total[end] - total[cut]), cut) for cut in range(part - 1, end)
+            )
+        best = longest
+        cuts.append(where)
+    out = [count]
+    for where in reversed(cuts[1:]):
+        out.append(where[out[-1]])
+    return (0, *reversed(out))
+
+
+def part_of(workload: Workload, start: int, stop: int) -> Workload:
+    """The layers ``start`` to ``stop`` (excluded) of a network as a network of their own."""
+    layers = workload.layers[start:stop]
+    made = {name for layer in layers for name in layer.outputs}
+    read = dict.fromkeys(
+        name
+        for layer in layers
+        for name in (*layer.inputs, *((layer.w_tensor,) if layer.w_tensor else ()))
+    )
+    later = {
+        name
+        for layer in workload.layers[stop:]
+        for name in (*layer.inputs, *((layer.w_tensor,) if layer.w_tensor else ()))
+    }
+    given = {name for layer in workload.layers[:start] for name in layer.outputs}
+    given |= set(workload.inputs)
+    used = made | set(read)
+    return replace(
+        workload,
+        name=f"{workload.name}[{start}:{stop}]",
+        layers=layers,
+        tensors={name: t for name, t in workload.tensors.items() if name in used},
+        inputs=tuple(name for name in read if name in given and name not in made),
+        outputs=tuple(
+            dict.fromkeys(
+                name
+                for layer in layers
+                for name in layer.outputs
+                if name in later or name in workload.outputs
+            )
+        ),
+        digest=f"{workload.digest}[{start}:{stop}]",
+    )
+
+
+def map_pipeline(
+    workload: Workload, chip: Chip, parts: int, objective: Objective = "edp"
+) -> tuple[Program, ...]:
+    """Programs of consecutive runs of layers, as equal in time as whole layers allow.
+
+    Only the first one is invoked by the host. If the weights that the parts keep in the L2 do not
+    fit it together, no part keeps any there.
+
+    Raises:
+        InputError: more parts than layers.
+        UnmappableError: as :func:`dse.mapping.network.map_network`.
+    """
+    whole = map_network(workload, chip, objective)
+    first, *others = layer_latencies_s(whole, chip)
+    cuts = balanced_cuts([whole.invoke_s + first, *others], parts)
+    pieces = [part_of(workload, a, b) for a, b in pairwise(cuts)]
+    programs = [map_network(piece, chip, objective) for piece in pieces]
+    room = chip.links["l2"].capacity_bytes if "l2" in chip.links else 0.0
+    if sum(program.resident_bytes.get("l2", 0.0) for program in programs) > room:
+        programs = [map_network(piece, chip, objective, shared=True) for piece in pieces]
+    return (programs[0], *(replace(program, invoke_s=0.0) for program in programs[1:]))
+
+
+def pipeline_tasks(
+    name: str,
+    programs: Sequence[Program],
+    chip: Chip,
+    release: Release,
+    cores: Sequence[int],
+    *,
+    deadline_s: float | None = None,
+    percentile: float = 1.0,
+    bytes_between: Sequence[float] = (),
+) -> tuple[Task, ...]:
+    """A chain of tasks ``name.0``, ``name.1`` ... , each part on a core of its own.
+
+    Args:
+        release: of the first part.
+        cores: one for each part.
+        deadline_s: of the last part, from the release of the first.
+        bytes_between: activations from each part to the next; counted where parts are on dies with
+            memories of their own, whose links they cross.
+    """
+    if len(cores) != len(programs):
+        raise InputError(
+            f"{len(programs)} parts, {len(cores)} cores",
+            field=f"tasks.{name}.cores",
+            mend="give one core for each part",
+        )
+    network = Network(chip)
+    tasks = []
+    for number, (program, core) in enumerate(zip(programs, cores, strict=True)):
+        last = number + 1 == len(programs)
+        receive = None
+        apart = number and network.apart(cores[number - 1], core)
+        if apart and number <= len(bytes_between):
+            receive = (cores[number - 1], bytes_between[number - 1])
+        tasks.append(
+            Task(
+                f"{name}.{number}",
+                program,
+                Triggered(f"{name}.{number - 1}") if number else release,
+                deadline_s=deadline_s if last else None,
+                percentile=percentile if last else 1.0,
+                cores=(core,),
+                deadline_from="root" if last else "release",
+                receive=receive,
+            )
+        )
+    return tuple(tasks)

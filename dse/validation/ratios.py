@@ -1,0 +1,66 @@
+"""Sections ``differential`` (ratios of two latencies) and ``llm`` (prompt and token times)."""
+
+from __future__ import annotations
+
+from dse.errors import InputError
+from dse.validation import published
+from dse.validation.predict import missing, predict
+from dse.validation.published import Case, Language
+from dse.validation.record import Row, Section, Target
+
+
+def differential() -> Section:
+    """What exploration rests on: how a latency changes with one change of network or chip."""
+    rows: list[Row] = []
+    for item in published.ratios():
+        why = missing(item.over) or missing(item.under)
+        ours = None
+        if not why:
+            over, under = predict(item.over).latency_s, predict(item.under).latency_s
+            ours = over / under if over and under else None
+        note = "; ".join(text for text in (item.note, why) if text)
+        rows.append(Row(item.item, "ratio", item.published, ours, "judged", item.kind, note))
+    targets = tuple(
+        Target(f"{row.item}: error", abs(row.ratio - 1) if row.ratio else None, 0.15)
+        for row in rows
+    )
+    guesses = {
+        "nothing changes": [abs(1.0 / row.published - 1.0) for row in rows if row.ratio],
+    }
+    nulls = {name: sorted(errors)[len(errors) // 2] for name, errors in guesses.items() if errors}
+    return Section("differential", tuple(rows), nulls, targets)
+
+
+def llm() -> Section:
+    """Tokens a second at one bandwidth efficiency per kind of DRAM, and time to first token."""
+    rows: list[Row] = []
+    targets: list[Target] = []
+    for item in published.languages():
+        name = f"{item.model} on {item.chip}"
+        for quantity, stated, limit in (
+            ("decode tokens/s", item.tokens_per_s, 0.2),
+            ("time to first token s", item.ttft_s, 0.3),
+        ):
+            ours, why = _language(item, quantity)
+            note = "; ".join(text for text in (item.note, why) if text)
+            row = Row(name, quantity, stated, ours, item.role, item.kind, note)
+            rows.append(row)
+            if item.role == "judged":
+                error = abs(row.ratio - 1) if row.ratio else None
+                targets.append(Target(f"{name}: {quantity}, error", error, limit))
+    return Section("llm", tuple(rows), targets=tuple(targets))
+
+
+def _language(item: Language, quantity: str) -> tuple[float | None, str]:
+    decode = quantity.startswith("decode")
+    tail = f"decode@past={item.past}" if decode else f"prefill@seq={item.prompt}"
+    case = Case(
+        chip=item.chip, model=f"{item.model}_{tail}", precision=item.precision, cores=item.cores
+    )
+    try:
+        record = predict(case)
+    except InputError as error:
+        return None, error.message
+    if not record.feasible or not record.latency_s:
+        return None, "; ".join(record.reasons)
+    return (1.0 / record.latency_s if decode else record.latency_s), ""

@@ -1,0 +1,101 @@
+"""Every shipped app on a chip that satisfies it and on one that does not, and what binds.
+
+    python experiments/app_matrix.py [APP ...] [--markdown]
+
+Reads ``app_matrix.yaml`` beside it and leaves with 1 if a line of it is not so. The table in
+``docs/apps.md`` is the output with ``--markdown``.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dse.apps import list_apps
+from dse.evaluation import Design, Evaluation, evaluate_app, resolve_design
+from dse.evaluation.requirements import Requirement, requirements
+from dse.schema import read_yaml
+
+HERE = Path(__file__).resolve().parent
+#: An app in which even the tightest demand leaves more room than this asks for nothing.
+BINDING = 0.35
+#: Demands with no more room than this are named as binding, if nothing binds harder.
+NEAR = 0.25
+
+
+@dataclass(frozen=True)
+class Line:
+    """One app: where it runs, where it does not, and what binds where it does."""
+
+    app: str
+    satisfied: str
+    fails: str
+    reason: str
+    binds: str
+    faults: tuple[str, ...]
+
+
+def expectations() -> dict[str, dict[str, str]]:
+    """The lines of ``app_matrix.yaml`` by app."""
+    data, _ = read_yaml(HERE / "app_matrix.yaml")
+    return {name: dict(line) for name, line in data["apps"].items()}
+
+
+def run(app: str, chip: str) -> tuple[Evaluation, list[Requirement]]:
+    """One app simulated on one chip or platform, with its demands, tightest first."""
+    found = resolve_design(Design(app, chip))
+    record, _ = evaluate_app(found.app, found.workloads, found.chip)
+    return record, requirements(found.app, record)
+
+
+def check(app: str, line: dict[str, str]) -> Line:
+    """Whether an app does on both chips what the file says."""
+    good, demands = run(app, line["satisfied"])
+    bad, _ = run(app, line["fails"])
+    faults = []
+    if good.feasible is not True:
+        faults.append(f"not satisfied by {line['satisfied']}: {'; '.join(good.reasons[:2])}")
+    if bad.feasible is not False:
+        faults.append(f"satisfied by {line['fails']}")
+    told = [reason for reason in bad.reasons if line["because"] in reason]
+    if not told:
+        faults.append(f"no reason of {line['fails']} speaks of {line['because']!r}: {bad.reasons}")
+    known = [demand for demand in demands if demand.room is not None]
+    close = [demand for demand in known if (demand.room or 0.0) <= NEAR][:3] or known[:1]
+    if not known or (known[0].room or 0.0) > BINDING:
+        faults.append(f"nothing binds on {line['satisfied']}")
+    binds = ", ".join(f"{demand.name} ({demand.room:.0%})" for demand in close)
+    reason = told[0] if told else "-"
+    return Line(app, line["satisfied"], line["fails"], reason, binds, tuple(faults))
+
+
+def main(arguments: list[str]) -> int:
+    names = [name for name in arguments if not name.startswith("-")]
+    wanted = expectations()
+    shipped = [app.name for app in list_apps()]
+    faults = [f"{name}: no line in app_matrix.yaml" for name in shipped if name not in wanted]
+    markdown = "--markdown" in arguments
+    if markdown:
+        print("| app | satisfied by | fails on | because | what binds (room left) |")
+        print("| --- | --- | --- | --- | --- |")
+    for name in names or shipped:
+        if name not in wanted:
+            continue
+        line = check(name, wanted[name])
+        cells = (line.app, line.satisfied, line.fails, short(line.reason), line.binds)
+        print("| " + " | ".join(cells) + " |" if markdown else "  ".join(cells), flush=True)
+        faults += [f"{name}: {fault}" for fault in line.faults]
+    for fault in faults:
+        print(f"WRONG {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def short(text: str, most: int = 110) -> str:
+    """The first words of a reason."""
+    text = text.replace("|", "/")
+    return text if len(text) <= most else text[: most - 3].rstrip() + "..."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Feedback is true: what a step promises is what it gives, and a named bottleneck is one.
+
+With ``DSE_SLOW=1`` heavier shipped apps are tried too (a minute).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dse.evaluation import Design, Evaluation, evaluate, evaluate_app, resolve_design
+from dse.evaluation.requirements import violation
+from dse.explain import Step, explain_app
+from dse.explain.feedback import VIOLATION
+
+CHAT = """
+schema_version: 1
+name: chat
+streams:
+  - id: chat
+    model: qwen2_0.5b
+    request: {prefill: "{model}_prefill@seq=64", decode: "{model}_decode@past=80", output_tokens: 32, ttft_s: 1.0, tpot_s: LIMIT}
+    rate_hz: 1
+    rate_range_hz: [0.5, 2]
+    percentile: 0.9
+horizon_s: 2
+"""  # noqa: E501
+BUSY = """
+schema_version: 1
+name: busy
+streams:
+  - {id: see, model: resnet8, rate_hz: 4000, rate_range_hz: [500, 4000], deadline_s: 0.001, percentile: 0.9, late: skip}
+  - {id: hear, model: dscnn_kws, rate_hz: 10, deadline_s: 0.01, percentile: 0.9}
+horizon_s: 0.1
+"""  # noqa: E501
+AWAY = """
+schema_version: 1
+name: away
+streams:
+  - {id: goods, model: squeezenet, rate_hz: 2, rate_range_hz: [1, 4], deadline_s: 0.5, percentile: 0.9, placement: cloud}
+privacy: {may_leave: all}
+horizon_s: 4
+"""  # noqa: E501
+#: Name, app, chip, settings, and the paths tried (to be quick).
+CASES: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
+    "wearable": (
+        "wearable_kws", "gap9", {}, ("chip.f_hz", "app.keyword.rate_hz", "model.keyword.precision"),
+    ),
+    "tiny": ("mlperf_tiny", "edge_vision", {}, ("chip.node", "chip.cores", "app.kws.rate_hz")),
+    "busy": (BUSY, "edge_vision", {}, ("chip.f_hz", "chip.vector.lanes", "app.see.rate_hz")),
+    "chat": (
+        CHAT.replace("LIMIT", "0.004"), "llm_npu", {},
+        ("chip.dram.channels", "chip.vector.lanes", "app.chat.rate_hz"),
+    ),
+    "offload": (
+        AWAY, "counter_cloud", {"link.up_bytes_per_s": 1e5},
+        ("app.goods.placement", "app.goods.rate_hz", "chip.f_hz"),
+    ),
+}  # fmt: skip
+SLOW = {
+    "factory": ("factory_inspection", "edge_vision", {}, ("chip.f_hz", "chip.array.cols")),
+    "spray": ("agri_spray", "edge_vision", {}, ("chip.f_hz", "model.weeds.res")),
+    "box": ("edge_llm", "llm_npu", {}, ("chip.dram.channels", "model.chat.precision")),
+}
+if os.environ.get("DSE_SLOW"):
+    CASES |= SLOW
+_ANSWERS: dict[str, dict[str, Any]] = {}
+
+
+@pytest.fixture
+def case(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Design, dict[str, Any]]:
+    """A design and what is said about it (asked once)."""
+    name = request.param
+    app, chip, settings, paths = CASES[name]
+    if "\n" in app:
+        path = Path(tmp_path_factory.getbasetemp()) / f"{name}.yaml"
+        path.write_text(app)
+        app = str(path)
+    if name not in _ANSWERS:
+        _ANSWERS[name] = explain_app(app, chip, settings, only=paths)
+    return Design(app, chip, settings), _ANSWERS[name]
+
+
+def taken(design: Design, settings: dict[str, Any]) -> tuple[Evaluation, float]:
+    """The design with the step taken, evaluated anew, and its broken demands."""
+    found = resolve_design(Design(design.app, design.chip, {**design.settings, **settings}))
+    record, _ = evaluate_app(found.app, found.workloads, found.chip)
+    return record, violation(found.app, record)
+
+
+@pytest.mark.parametrize("case", CASES, indirect=True)
+def test_the_recommended_step_gives_what_it_promises(case: tuple[Design, dict[str, Any]]) -> None:
+    design, answer = case
+    advice = answer["recommendation"]
+    assert advice is not None
+    record, broken = taken(design, advice["set"])
+    metric = advice["metric"]
+    got = broken if metric == VIOLATION else record.metric(metric)
+    assert got == pytest.approx(advice["after"], rel=0.05)
+    assert got == pytest.approx(advice["after"], rel=1e-9), "it is deterministic"
+    assert advice["after"] < advice["before"]
+    if advice["makes_feasible"]:
+        assert record.feasible is True
+
+
+@pytest.mark.parametrize("case", CASES, indirect=True)
+def test_every_step_holds_and_they_are_sorted(case: tuple[Design, dict[str, Any]]) -> None:
+    _, answer = case
+    gains = [step["gain"] for step in answer["steps"]]
+    assert gains == sorted(gains, reverse=True)
+    for step in answer["steps"]:
+        if answer["feasible"] and step["gain"] > 0:
+            assert step["feasible"]
+        before = {name: pair[0] for name, pair in step["metrics"].items()}
+        assert before.get("average_power_w") == answer["steps"][0]["metrics"]["average_power_w"][0]
+
+
+@pytest.mark.parametrize("case", ["busy", "chat"], indirect=True)
+def test_the_named_bottleneck_is_one(case: tuple[Design, dict[str, Any]]) -> None:
+    """Relieving the named resource shortens the named stream, and by what was said."""
+    design, answer = case
+    binds = answer["binds"]
+    relief = binds["relief_tried"]
+    assert relief is not None
+    assert relief["confirmed"]
+    changed = {relief["path"]: relief["after"]}
+    base, after = (
+        evaluate(Design(design.app, design.chip, settings), "analytic")
+        for settings in ({}, changed)
+    )
+    before_s, after_s = (
+        next(row.isolated_latency_s for row in record.tasks if row.task == binds["stream"])
+        for record in (base, after)
+    )
+    assert before_s == pytest.approx(relief["latency_before_s"])
+    assert after_s == pytest.approx(relief["latency_after_s"])
+    assert after_s < 0.95 * before_s
+
+
+@pytest.mark.parametrize("case", ["chat"], indirect=True)
+def test_tokens_that_wait_for_memory_are_told_so(case: tuple[Design, dict[str, Any]]) -> None:
+    _, answer = case
+    binds = answer["binds"]
+    assert (binds["stream"], binds["resource"]) == ("chat", "dram")
+    assert binds["layer"]
+    assert binds["relief_tried"]["path"] == "chip.dram.channels"
+    assert answer["recommendation"]["set"] == {"chip.dram.channels": 8}
+    lanes = [s for s in answer["steps"] if s["path"] == "chip.vector.lanes" and s["after"] > 128]
+    assert lanes[0]["gain"] < 0.1 * answer["steps"][0]["gain"]
+
+
+@pytest.mark.parametrize("case", ["offload"], indirect=True)
+def test_at_a_slow_link_the_device_is_advised(case: tuple[Design, dict[str, Any]]) -> None:
+    _, answer = case
+    advice = answer["recommendation"]
+    assert advice["set"]["app.goods.placement"] in ("device", "auto")
+    assert advice["makes_feasible"]
+    assert answer["binds"]["room"] < 0
+
+
+def test_a_resolution_is_the_app_s_step() -> None:
+    assert Step("model.things.res", None, 320).group == "app"
+    assert Step("model.things.precision", "w8a8", "w4a8").group == "model"
+    assert Step("link.rtt_s", 0.1, 0.2).group == "chip"

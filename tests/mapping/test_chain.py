@@ -1,0 +1,136 @@
+"""The path search against all combinations, and what prefetch makes of a network."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+import dse
+from dse.hardware.resolve import load_chip
+from dse.mapping.chain import best_path, item
+from dse.mapping.mapper import map_layer
+from dse.mapping.network import map_network, program_energy_j
+from dse.mapping.schedule import (
+    LayerSchedule,
+    Phase,
+    Program,
+    layer_latencies_s,
+    program_latency_s,
+    unroll,
+)
+
+from .conftest import make_chip, make_layer
+
+
+def random_schedule(rng: random.Random, name: str) -> LayerSchedule:
+    """A schedule with one or two phases and some of everything."""
+    phases = tuple(
+        Phase(
+            rng.randint(1, 4),
+            array_cycles=rng.randint(0, 3000),
+            vector_cycles=rng.randint(0, 1000),
+            link_bytes=(rng.choice((0.0, rng.uniform(0, 4e4))), 0.0, 0.0),
+        )
+        for _ in range(rng.randint(1, 2))
+    )
+    return LayerSchedule(
+        name, "MatMul", "compute", "array", 10, 1, rng.choice((0.0, 100.0)),
+        (rng.choice((0.0, rng.uniform(0, 8e4))), 0.0, 0.0), (rng.uniform(0, 1e4), 0.0, 0.0),
+        phases, (rng.uniform(0, 1e4), 0.0, 0.0), {"dram.read_bit": rng.uniform(0, 1e6)}, 1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+def test_path_is_the_best_of_all(double: bool, objective: str) -> None:
+    """Exact for sums; for the product never worse than the best that a price of time can name."""
+    chip = make_chip(double=double)
+    for seed in range(15):
+        rng = random.Random(seed)
+        layers = rng.randint(1, 4)
+        options = [
+            [random_schedule(rng, f"{n}") for _ in range(rng.randint(1, 3))] for n in range(layers)
+        ]
+        items: dict[int, list[Any]] = {
+            n: [item((one,), chip) for one in found] for n, found in enumerate(options)
+        }
+        if layers > 2:  # two layers that run in some way only together
+            pair = (random_schedule(rng, "a"), random_schedule(rng, "b"))
+            items[1].append(item(pair, chip))
+        path, cost = best_path(items, layers, chip, objective, 1e-5)
+        made = tuple(schedule for one in path for schedule in one.made())
+        assert len(made) == layers
+        assert cost.latency_s == pytest.approx(_latency(made, chip), rel=1e-12)
+        every = [list(chosen) for chosen in itertools.product(*options)]
+        if layers > 2:
+            rest = itertools.product(options[0], *options[3:])
+            every += [[first, *pair, *others] for first, *others in rest]
+        costs = []
+        for chosen in every:
+            program = _program(tuple(chosen), chip)
+            costs.append((program_latency_s(program, chip), program_energy_j(program, chip)))
+        scores = {"latency": [t for t, _ in costs], "energy": [e for _, e in costs]}
+        if objective in scores:
+            ours = {"latency": cost.latency_s, "energy": cost.energy_j}[objective]
+            assert ours == pytest.approx(min(scores[objective]), rel=1e-12)
+        else:
+            ours = cost.latency_s * cost.energy_j
+            assert ours <= min(costs)[0] * min(costs)[1] * (1 + 1e-12)
+            assert ours <= 1.1 * min(t * e for t, e in costs)
+
+
+def _program(schedules: tuple[LayerSchedule, ...], chip: Any) -> Program:
+    segments = unroll(schedules, prefetch=chip.buffer.double_buffered)
+    return Program("p", schedules, segments, 1, 1e-5)
+
+
+def _latency(schedules: tuple[LayerSchedule, ...], chip: Any) -> float:
+    return program_latency_s(_program(schedules, chip), chip)
+
+
+def test_hidden_fill_takes_part_in_the_objective() -> None:
+    """With the fill hidden, time beside it is never longer; the fill may be."""
+    chip = make_chip(8, 8, dram=1e9)
+    layer = make_layer(K=64, C=64, OY=8, OX=8, FY=3, FX=3)
+    shown, hidden = (map_layer(layer, chip, "latency", exposed=share) for share in (1.0, 0.0))
+    assert item((hidden,), chip).own_s <= item((shown,), chip).own_s * (1 + 1e-12)
+    assert item((shown,), chip).own_s + item((shown,), chip).first_s <= (
+        item((hidden,), chip).own_s + item((hidden,), chip).first_s
+    ) * (1 + 1e-12)
+
+
+def test_price_of_time_trades_energy_for_time() -> None:
+    chip = make_chip(8, 8, dram=1e9, buffer_bytes=16 * 1024, static_w=0.0)
+    layer = make_layer(K=96, C=96, OY=14, OX=14, FY=3, FX=3)
+    points = []
+    for watts in (0.0, 0.01, 0.1, 1.0, 100.0):
+        made = item((map_layer(layer, chip, "energy", time_price_w=watts),), chip)
+        points.append((made.own_s + made.first_s, made.energy_j))
+    assert points == sorted(points, key=lambda p: (-p[0], p[1]))
+    assert points[0][1] < points[-1][1] or points[0][0] == points[-1][0]
+
+
+@pytest.mark.parametrize(
+    ("chip", "model", "slack"),
+    [
+        ("edge_vision", "mobilenetv2", 0.002),
+        ("edge_vision", "densenet121", 0.0005),
+        ("tpu_v1", "resnet50_v1.5", 0.0005),
+    ],
+)
+def test_a_larger_buffer_does_not_make_a_network_slower(
+    chip: str, model: str, slack: float
+) -> None:
+    """Layer by layer; DenseNet-121 took 8.4 ms with 256 KiB and 9.5 ms with 2 MiB before."""
+    workload = dse.load_model(model).at("w8a8")
+    best = float("inf")
+    for kib in (256, 1024, 2048):
+        made = load_chip(chip, overrides={"buffer.bytes": kib * 1024})
+        program = map_network(workload, made, "latency", fuse=False)
+        latency = program_latency_s(program, made)
+        assert latency <= best * (1.0 + slack)
+        assert sum(layer_latencies_s(program, made)) + program.invoke_s == pytest.approx(latency)
+        best = min(best, latency)
