@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dse.apps import list_apps
+from dse.errors import DseError
 from dse.evaluation import Design, Evaluation, evaluate_app, resolve_design
 from dse.evaluation.requirements import Requirement, requirements
 from dse.schema import read_yaml
@@ -82,7 +83,11 @@ def main(arguments: list[str]) -> int:
     for name in names or shipped:
         if name not in wanted:
             continue
-        line = check(name, wanted[name])
+        try:
+            line = check(name, wanted[name])
+        except DseError as error:
+            faults.append(f"{name}: {error}")
+            continue
         cells = (line.app, line.satisfied, line.fails, short(line.reason), line.binds)
         print("| " + " | ".join(cells) + " |" if markdown else "  ".join(cells), flush=True)
         faults += [f"{name}: {fault}" for fault in line.faults]

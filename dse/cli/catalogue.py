@@ -111,9 +111,8 @@ def show(name: str, as_json: bool) -> None:
     if has_settings(name):
         content = _model(name)
     else:
-        content = _app(name) or _platform(name) or _chip(name)
-    content = content or _template(name) or _node(name) or _model(name)
-    content = {"schema_version": SCHEMA_VERSION, **content}
+        found = _app(name) or _platform(name) or _chip(name) or _template(name) or _node(name)
+    content = {"schema_version": SCHEMA_VERSION, **(found or _model(name))}
     if as_json:
         print_json(content)
         return

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from dse.cli import catalogue, runs, studies
+from dse.cli.mapping import map_model
 
 app = typer.Typer(
     name="dse",
@@ -113,6 +114,11 @@ def map_(
     precision: Precision = None,
     objective: Target = "edp",
     explain: Annotated[Optional[str], typer.Option(help="Show one layer's loop nest.")] = None,  # noqa: UP045
+    pin: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Mappings or constraints that layers must keep to."),
+    ] = None,
+    fuse: Annotated[bool, typer.Option(help="Let groups of layers run fused.")] = True,
     set_: Settings = None,
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
@@ -120,7 +126,7 @@ def map_(
 ) -> None:
     """Map every layer of a model onto a chip."""
     request = runs.ModelRequest(model, chip, node, precision, set_ or [], bind or [], unknown_ops)
-    runs.map_model(request, objective, explain, json)
+    map_model(request, objective, explain, json, pin=pin, fuse=fuse)
 
 
 @app.command("simulate")
@@ -303,7 +309,8 @@ def quality(
 @app.command("validate")
 def validate(
     section: Annotated[Optional[str], typer.Option(help="One section only.")] = None,  # noqa: UP045
+    html: Annotated[Optional[str], typer.Option(help="Write the tables to this page.")] = None,  # noqa: UP045
     json: Json = False,
 ) -> None:
     """Compare with published figures, section by section."""
-    studies.validate(section, json)
+    studies.validate(section, html, json)

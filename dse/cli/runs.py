@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.app_tables import app_figures, print_binding, print_tasks
+from dse.cli.mapping import layer_table
 from dse.cli.output import note_step, print_json, print_table, si
 from dse.cli.parse import bindings, is_app, settings
 from dse.errors import InputError
@@ -68,41 +69,6 @@ class ModelRequest:
         )
 
 
-def map_model(
-    request: ModelRequest, objective: Objective, explain: str | None, as_json: bool
-) -> None:
-    """Layer table of a model on a chip, or the loop nest of one layer."""
-    from dse.evaluation import Terms, evaluate_model
-    from dse.mapping.network import explain as loop_nest
-    from dse.mapping.network import map_network
-
-    chip = request.load_chip()
-    workload = request.load_model(chip)
-    program = map_network(workload, chip, objective)
-    if explain is not None:
-        names = [schedule.layer for schedule in program.schedules]
-        if explain not in names:
-            from dse.files import nearest
-
-            raise InputError(
-                f"no layer {explain!r} in {workload.name}",
-                field="--explain",
-                mend="see `dse map` without --explain for the names" + nearest(explain, names),
-            )
-        schedule = program.schedules[names.index(explain)]
-        if as_json:
-            print_json({"schema_version": SCHEMA_VERSION, "layer": asdict(schedule)})
-        else:
-            print(loop_nest(schedule))
-        return
-    record = evaluate_model(workload, chip, "analytic", Terms(objective=objective))
-    if as_json:
-        print_json({**record.to_dict(), "objective": objective})
-        return
-    _headline(record)
-    _layers(record)
-
-
 @dataclass(frozen=True)
 class Options:
     """How ``dse simulate`` evaluates."""
@@ -142,14 +108,14 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
         extra = {"uncertainty": spread.to_dict()} if spread else {}
         print_json({**record.to_dict(), **extra})
         return
-    _headline(record)
+    headline(record)
     if spread is not None:
         print(f"  under {spread.draws} draws of the technology facts (10 % to 90 %):")
         for name, band in spread.bands.items():
             print(f"    {name:<16}{band.low:.3g} to {band.high:.3g} (nominal {band.nominal:.3g})")
         print(f"    the node reaches this clock in {spread.reaches_clock:.0%} of them")
     if record.kind == "model":
-        _layers(record)
+        layer_table(record)
     else:
         print_tasks(record)
 
@@ -289,7 +255,7 @@ def _step_note(done: int, wanted: int) -> None:
     note_step("step", done, wanted)
 
 
-def _headline(record: Evaluation) -> None:
+def headline(record: Evaluation) -> None:
     """The figures of a record, for a person."""
     state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
     print(
@@ -324,25 +290,3 @@ def _headline(record: Evaluation) -> None:
     )
     for note in record.notes:
         print(f"  note: {note}")
-
-
-def _layers(record: Evaluation) -> None:
-    rows = [
-        {
-            "layer": row.name,
-            "op": row.op,
-            "MACs": row.macs,
-            "cycles": row.cycles,
-            "latency": si(row.latency_s, "s"),
-            "energy": si(row.energy_j, "J"),
-            "util": f"{row.utilization:.0%}",
-            "bottleneck": row.bottleneck,
-            "spatial": row.spatial,
-            "tiles": row.tiles,
-            "flow": row.dataflow,
-            "order": row.order,
-        }
-        for row in record.layers
-    ]
-    print()
-    print_table(rows)

@@ -146,10 +146,12 @@ def report(
         print(f"  {name}")
 
 
-def validate(section: str | None, as_json: bool) -> None:
-    from dse.validation import run_sections
+def validate(section: str | None, html: str | None, as_json: bool) -> None:
+    from dse.validation import run_sections, write_page
 
     sections = run_sections(section)
+    if html is not None:
+        write_page(sections, html)
     if as_json:
         content = [found.to_dict() for found in sections]
         print_json({"schema_version": SCHEMA_VERSION, "sections": content})
@@ -163,6 +165,12 @@ def validate(section: str | None, as_json: bool) -> None:
                 for key, value in found.summary.items()
             )
         )
+        for target in found.targets:
+            shown = "-" if target.value is None else f"{target.value:.3g}"
+            verdict = "met" if target.met else "missed"
+            print(f"  target {verdict}: {target.name} {shown} (at most {target.limit:.3g})")
         for line in found.notes:
             print(f"  {line}")
         print()
+    if html is not None:
+        print(f"written: {html}")

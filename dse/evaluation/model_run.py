@@ -55,6 +55,7 @@ def evaluate_model(
     trace: str | None = None,
     power_plot: str | None = None,
     mapped_on: Chip | None = None,
+    program: Program | None = None,
 ) -> Evaluation:
     """One inference of ``workload`` on an otherwise idle ``chip``.
 
@@ -66,6 +67,7 @@ def evaluate_model(
         trace: a file for the Chrome trace of the simulation.
         power_plot: a file for the page that shows its power over time.
         mapped_on: take the mapping of this chip (the same design at nominal technology).
+        program: the network as mapped already, in place of a search.
 
     Returns:
         The record; ``feasible`` is False with the reason if the chip cannot run the model.
@@ -87,7 +89,8 @@ def evaluate_model(
     try:
         if fidelity == "roofline":
             return _bounded(base, workload, chip, terms)
-        program = map_network(workload, mapped_on or chip, terms.objective, cores=terms.cores)
+        if program is None:
+            program = map_network(workload, mapped_on or chip, terms.objective, cores=terms.cores)
     except UnmappableError as error:
         return replace(base, feasible=False, reasons=(error.describe(),))
     if fidelity == "analytic":

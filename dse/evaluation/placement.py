@@ -12,7 +12,8 @@ from dse.errors import InputError, UnmappableError
 from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.loads import Load, make_part, stream_load
 from dse.evaluation.terms import Fidelity
-from dse.hardware.chip import Chip, CloudTerms, NetLink, Platform
+from dse.hardware.chip import Chip, Platform
+from dse.hardware.offload import CloudTerms, NetLink
 from dse.mapping.mapper import Objective
 from dse.mapping.schedule import layer_latencies_s
 from dse.workload import Workload

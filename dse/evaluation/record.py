@@ -33,6 +33,7 @@ class LayerRow:
     dataflow: str = ""
     order: str = ""
     homes: Mapping[str, str] = field(default_factory=dict)
+    fused: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from dse.hardware.area import AreaNode
 from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Thermal
+from dse.hardware.offload import CloudTerms, NetLink
 from dse.schema import digest
 
 #: Where a tensor can be stored for a layer. ``buffer`` is the scratchpad the arrays work from.
@@ -127,6 +128,7 @@ class Array:
             them from pass to pass, and ``rs`` stands for all three.
         sparsity, compression: what zeros save.
         winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
+        matmul_rate: rate of matrix products against convolutions.
     """
 
     axes: tuple[Axis, ...]
@@ -143,6 +145,7 @@ class Array:
     sparsity: Sparsity = Sparsity()
     compression: Compression = Compression()
     winograd: bool = False
+    matmul_rate: float = 1.0
 
     @property
     def macs_per_cycle(self) -> int:
@@ -158,9 +161,7 @@ class Buffer:
     """The scratchpad of one core, from which its array works.
 
     Unified over operands, or with ``parts``: most bytes that W, I and O (with side inputs) may
-    take of it. ``keeps_results`` is false if it only feeds the array, so that no result stays in
-    it.
-    ``fuses``: layers may hand each other blocks in it before they are finished.
+    take of it. ``keeps_results`` and ``fuses``: see ``BufferSpec``.
     """
 
     capacity_bytes: int
@@ -193,8 +194,8 @@ class Link:
 
     ``bytes_per_s`` is the effective bandwidth for the chip's transfers (peak x efficiency at its
     burst, less the share reserved for camera, CPU and display); ``peak_bytes_per_s`` bounds it.
-    A link the chip lacks has bandwidth 0. ``streams_weights``: weights behind it are read again by
-    every inference; ``holds_activations``: results between layers may go there.
+    A link the chip lacks has bandwidth 0. ``streams_weights`` and ``holds_activations``: see
+    ``weights`` and ``activations`` of ``DramSpec``.
     """
 
     name: str
@@ -355,6 +356,7 @@ class Chip:
             tuple(sorted(array.align.items())),
             array.accumulator_bytes,
             (array.registers, array.sparsity, array.compression, array.winograd, self.legality),
+            array.matmul_rate,
             self.buffer,
             tuple(sorted(self.vector.ops_per_cycle.items())),
             self.vector.wide_factor,
@@ -373,49 +375,6 @@ class Chip:
     def mapping_static_w(self) -> float:
         """Power that time costs while one core works, W: weighs latency in the energy objective."""
         return sum(part.active_w for part in self.static)
-
-
-@dataclass(frozen=True, slots=True)
-class NetLink:
-    """The network between a device and a data centre, as one device sees it.
-
-    ``up_bytes_per_s`` and ``down_bytes_per_s`` are what an app gets of it (goodput), ``rtt_s`` the
-    round trip of an empty packet. ``device_j_per_bit`` is spent by the device's radio or port for
-    each bit sent or received, ``network_j_per_bit`` by everything beyond. ``idle_w`` keeps the
-    radio on the network. ``availability`` is the share of requests that get an answer.
-    """
-
-    name: str
-    up_bytes_per_s: float
-    down_bytes_per_s: float
-    rtt_s: float
-    device_j_per_bit: float
-    network_j_per_bit: float
-    idle_w: float = 0.0
-    availability: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CloudTerms:
-    """How a data-centre chip is shared by many devices.
-
-    The chip is busy for the share ``utilization`` of its time, so a device that occupies it for a
-    second pays for ``1 / utilization`` seconds of it. ``batch`` requests of different users are
-    served at once. ``server_w`` and ``server_cost_usd`` are the rest of the server for each chip,
-    ``pue`` what the building draws for each watt in it; ``lifetime_years`` spreads cost and
-    embodied carbon of the chip, ``volume`` its one-time cost; ``electricity_usd_per_kwh`` and
-    ``grid`` are where it stands.
-    """
-
-    utilization: float
-    batch: int
-    server_w: float
-    server_cost_usd: float
-    pue: float
-    lifetime_years: float
-    volume: float
-    electricity_usd_per_kwh: float
-    grid: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from dse.errors import InputError
 from dse.files import nearest, shipped_folder
-from dse.hardware.chip import Chip, CloudTerms, NetLink, Platform
+from dse.hardware.chip import Chip, Platform
+from dse.hardware.offload import CloudTerms, NetLink
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Count, NotNegative, Positive, Source
 from dse.schema import Strict, read_yaml, validate
@@ -32,7 +33,7 @@ class SideSpec(Strict):
 
 
 class CloudSpec(SideSpec):
-    """The data-centre side; see :class:`dse.hardware.chip.CloudTerms`."""
+    """The data-centre side; see :class:`dse.hardware.offload.CloudTerms`."""
 
     utilization: Share
     batch: Count = 1
@@ -52,7 +53,7 @@ class CloudSpec(SideSpec):
 
 
 class LinkSpec(Strict):
-    """The network; see :class:`dse.hardware.chip.NetLink`."""
+    """The network; see :class:`dse.hardware.offload.NetLink`."""
 
     name: str = "network"
     up_bytes_per_s: Positive

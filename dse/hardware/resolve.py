@@ -277,6 +277,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
         winograd=spec.winograd,
+        matmul_rate=spec.matmul_rate,
     )
 
 

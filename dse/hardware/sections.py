@@ -38,7 +38,8 @@ class ArraySpec(Strict):
     cycle. ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
     (its energy is part of each MAC); ``registers`` are those it fills.
     ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
-    figure for ordinary arrays); a wide tree saves accumulator registers.
+    figure for ordinary arrays); a wide tree saves accumulator registers. ``matmul_rate``: rate of
+    matrix products against convolutions, where the array is fed for images only.
     """
 
     rows: Annotated[int, Field(ge=1, le=4096)]
@@ -63,6 +64,7 @@ class ArraySpec(Strict):
     sparsity: SparsitySpec = SparsitySpec()
     weight_compression: CompressionSpec = CompressionSpec()
     winograd: bool = False
+    matmul_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @field_validator("formats")
     @classmethod
@@ -197,7 +199,8 @@ class OverheadSpec(Strict):
 
     ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
     ``chained`` (the NPU fetches a command list), ``dsp`` (programmable cores set it up: all
-    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles of the chip clock, and seconds per inference.
+    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles
+    of the chip clock, and seconds per inference.
     """
 
     attachment: Literal["cpu", "chained", "dsp", "link"]
@@ -248,8 +251,8 @@ class DramSpec(Strict):
     turn, on each link by itself).
     ``bytes_per_s_per_channel``: peak of a channel on this board; null: that of the kind.
     ``efficiency``: share of the peak that long transfers reach, where it is known; null: from
-    ``burst_bytes`` and the kind. ``weights``: ``resident`` if what fits on the chip stays there from
-    one inference to the next, ``streamed`` if every inference reads all weights again.
+    ``burst_bytes`` and the kind. ``weights``: ``resident`` if what fits on the chip stays there
+    from one inference to the next, ``streamed`` if every inference reads all weights again.
     ``activations``: false if only weights, inputs and outputs of the network cross it (a host's
     memory behind USB or PCIe), so that everything between must fit the chip.
     """

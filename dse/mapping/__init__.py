@@ -3,8 +3,8 @@
 The names below are loaded when they are first used, so that importing the package stays light:
 
 * ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache`` (``mapper``)
-* ``map_network``, ``layer_rows``, ``explain``, ``energy_breakdown_j``, ``program_energy_j``
-  (``network``)
+* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j`` (``network``);
+  ``explain`` (``text``)
 * ``Homes``, ``default_homes`` (``homes``); ``plan_memory`` (``memory``)
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll`` (``schedule``)
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from dse.mapping.memory import plan_memory
     from dse.mapping.network import (
         energy_breakdown_j,
-        explain,
         layer_rows,
         map_network,
         program_energy_j,
     )
     from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
+    from dse.mapping.text import explain
 
 #: What the mapper may minimise.
 Objective = Literal["edp", "latency", "energy"]
@@ -45,7 +45,7 @@ _HOME = {
     "clear_cache": "mapper",
     "map_network": "network",
     "layer_rows": "network",
-    "explain": "network",
+    "explain": "text",
     "energy_breakdown_j": "network",
     "program_energy_j": "network",
     "Homes": "homes",

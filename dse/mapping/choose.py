@@ -27,6 +27,7 @@ from dse.mapping.chain import Cost, Item, best_path, item
 from dse.mapping.homes import Homes, stored_bytes
 from dse.mapping.mapper import map_layer
 from dse.mapping.memory import MemoryPlan
+from dse.mapping.pinned import NO_PINS, Pins, map_pinned
 from dse.mapping.schedule import link_rates
 from dse.workload.layer import Layer, Workload
 
@@ -68,6 +69,7 @@ class Candidates:
     plan: MemoryPlan
     cores: int
     fuse: bool = True
+    pins: Pins = NO_PINS
     groups: Groups = field(default_factory=dict)
     _items: dict[object, list[Item]] = field(default_factory=dict)
     _asked: set[object] = field(default_factory=set)
@@ -75,7 +77,10 @@ class Candidates:
 
     def __post_init__(self) -> None:
         parts = zip(self.workload.layers, self.plan.homes, self.plan.room_bytes, strict=True)
-        self._keys = [(layer.shape_key, homes, room) for layer, homes, room in parts]
+        self._keys = [
+            (layer.shape_key if self.pins.of(layer) is None else layer.name, homes, room)
+            for layer, homes, room in parts
+        ]
 
     def alone(self) -> Choice:
         """First round: every layer by its own optimum.
@@ -107,39 +112,54 @@ class Candidates:
                 self._ask(layer, homes, room, kind, exposed, watts)
         if hiding:
             best = min(best, self.choose(), key=self._score)
-        return self._fused(best, kind, watts) if self.fuse else best
+        return self._fused(best, watts) if self.fuse else best
 
-    def _fused(self, best: Choice, kind: Objective, watts: float) -> Choice:
-        """Fourth round: groups of layers that run fused."""
+    def promises(self, first: Choice, least: tuple[float, float, float]) -> bool:
+        """Whether fusing as well as can be hoped for would get below the score ``least``."""
+        if not self.fuse:
+            return False
+        watts = first.cost.energy_j / first.cost.latency_s if self.objective == "edp" else 0.0
+        _, hopes = self._hopes(first, watts)
+        better = bool(hopes) and self._hoping(hopes).score(self.objective) < least
+        self.groups = {}
+        return better
+
+    def _hopes(self, best: Choice, watts: float) -> tuple[fusion.Finder, list[fusion.Hope]]:
+        """Groups that might gain, for energy and time at the price ``watts`` (or time alone)."""
+        kind: Objective = "latency" if self.objective == "latency" else "energy"
         price = watts + self.chip.mapping_static_w
         whole = best.cost.latency_s
         if kind == "energy":
             whole = best.cost.energy_j + watts * best.cost.latency_s
         weights = fusion.Weights(kind, watts, price)
         finder = fusion.Finder(self.workload, self.chip, self.plan, weights)
-        hopes = finder.hopes(
-            lambda number: self._items[self._keys[number]][0], fusion.WORTH * whole
-        )
+        hopes = finder.hopes(lambda n: self._items[self._keys[n]][0], fusion.WORTH * whole)
+        pinned = {n for n, x in enumerate(self.workload.layers) if self.pins.of(x) is not None}
+        free = [h for h in hopes if pinned.isdisjoint(range(h.span.first, h.span.last + 1))]
+        return finder, free
+
+    def _hoping(self, hopes: Iterable[fusion.Hope]) -> Choice:
+        """The best path with the groups at what they cost or are hoped to."""
+        self.groups = {}
+        for hope in hopes:
+            self.groups.setdefault(hope.span.first, []).append(hope.item)
+        return self.choose()
+
+    def _fused(self, best: Choice, watts: float) -> Choice:
+        """Fourth round: groups of layers that run fused."""
+        finder, hopes = self._hopes(best, watts)
         for _ in range(ROUNDS):
-            self.groups = {}
-            for hope in hopes:
-                self.groups.setdefault(hope.span.first, []).append(hope.item)
-            found = self.choose()
-            chosen = {id(one) for one in found.items}
+            chosen = {id(one) for one in self._hoping(hopes).items}
             wanted = [h for h in hopes if not h.built and id(h.item) in chosen]
             if not wanted:
-                return min(best, found, key=self._score)
+                break
             for hope in wanted:
                 real = finder.build(hope.span)
                 if real is None:
                     hopes.remove(hope)
                 else:
                     hope.item, hope.built = real, True
-        self.groups = {}
-        for hope in hopes:
-            if hope.built:
-                self.groups.setdefault(hope.span.first, []).append(hope.item)
-        return min(best, self.choose(), key=self._score)
+        return min(best, self._hoping(h for h in hopes if h.built), key=self._score)
 
     def choose(self) -> Choice:
         """The best path through the candidates there are."""
@@ -172,22 +192,26 @@ class Candidates:
         watts: float,
     ) -> None:
         """Add the best mapping under the given objective, if it is new."""
-        key = (layer.shape_key, homes, room)
+        pin = self.pins.of(layer)
+        key = (layer.shape_key if pin is None else layer.name, homes, room)
         question = (key, objective, exposed, watts)
         if question in self._asked:
             return
         self._asked.add(question)
         found = self._items.setdefault(key, [])
-        made = map_layer(
-            layer,
-            self.chip,
-            objective,
-            homes=homes,
-            cores=self.cores,
-            room_bytes=room,
-            exposed=exposed,
-            time_price_w=watts,
-        )
+        if pin is not None:
+            made = map_pinned(layer, self.chip, pin, objective, homes, room, exposed, watts)
+        else:
+            made = map_layer(
+                layer,
+                self.chip,
+                objective,
+                homes=homes,
+                cores=self.cores,
+                room_bytes=room,
+                exposed=exposed,
+                time_price_w=watts,
+            )
         if all(known.made()[0].phases != made.phases for known in found):
             found.append(item((made,), self.chip))
 

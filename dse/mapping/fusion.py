@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping import Objective
+from dse.mapping.blocks import Blocks, Member
 from dse.mapping.chain import Item
-from dse.mapping.fused import Blocks, Fused, Group, Member, Work
+from dse.mapping.fused import Fused, Group, Work
 from dse.mapping.homes import Homes, byte_price
 from dse.mapping.memory import MemoryPlan, operands
 from dse.mapping.schedule import link_rates

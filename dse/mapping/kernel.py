@@ -297,8 +297,12 @@ def search_numpy(
     lengths: Any,
     align: Any,
     nest: Any,
+    orders: tuple[int, ...] = (0, 1, 2),
 ) -> Any:
-    """:func:`search` over arrays of all tiles at once, without Numba and without pruning."""
+    """:func:`search` over arrays of all tiles at once, without Numba and without pruning.
+
+    ``orders`` are the order classes allowed.
+    """
     grid = np.indices(tuple(int(n) for n in lengths)).reshape(6, -1)
     rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
     one = rows[6, 0]
@@ -318,7 +322,7 @@ def search_numpy(
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
             f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
             fits = (f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]) & arr[6]
-            for order in range(3):
+            for order in orders:
                 out = class_side(c, order, arr, tile, n, vol)
                 first, second = keys(out[0], out[1], objective)
                 ok = fits & out[2]

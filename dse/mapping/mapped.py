@@ -39,6 +39,7 @@ class MappedLayer:
     tiles: Mapping[str, int]
     order: str
     homes: Mapping[str, str]
+    fused: str
     schedule: LayerSchedule
 
     def to_dict(self) -> dict[str, Any]:

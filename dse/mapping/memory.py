@@ -67,8 +67,9 @@ def operands(layer: Layer, workload: Workload) -> tuple[tuple[str, ...], tuple[s
         and name != layer.w_tensor
     ]
     if layer.kind == "compute":
-        if not names and layer.w_is_activation and layer.w_tensor in workload.tensors:
-            names = [layer.w_tensor]  # both operands lie in one tensor, such as Q and K
+        second = layer.w_tensor
+        if not names and layer.w_is_activation and second in workload.tensors:
+            names = [str(second)]  # both operands lie in one tensor, such as Q and K
         return tuple(names[:1]), tuple(names[1:])
     return tuple(names), ()
 

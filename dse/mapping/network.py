@@ -11,8 +11,9 @@ from dse.mapping import Objective
 from dse.mapping.choose import Candidates, Choice
 from dse.mapping.homes import has_link, spills
 from dse.mapping.memory import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
+from dse.mapping.pinned import NO_PINS, Pins
 from dse.mapping.schedule import (
-    ENGINES,
+    BOTTLENECKS,
     LayerSchedule,
     Program,
     layer_latencies_s,
@@ -21,12 +22,11 @@ from dse.mapping.schedule import (
     program_latency_s,
     unroll,
 )
+from dse.mapping.text import component_j
 from dse.workload.layer import Workload
 
 #: Memory plans whose first score is within this share of the best are refined.
 CLOSE = 0.01
-#: What the layer table calls the engines.
-BOTTLENECKS = dict(zip(ENGINES, ("compute", "vector", "buffer port", "dma", "host"), strict=True))
 
 
 def map_network(
@@ -37,19 +37,28 @@ def map_network(
     cores: int = 1,
     shared: bool = False,
     fuse: bool = True,
+    pins: Pins | None = None,
 ) -> Program:
     """One inference of a network under the best memory plan, its layers mapped for the whole.
 
     Several memory plans are tried (see :data:`SHARES`), each with every layer at its own optimum;
     those close to the best, and the one that leaves the buffer to fused groups, are refined (see
-    :mod:`dse.mapping.choose`) and the best by ``objective`` is kept. ``shared`` says that other networks run on the chip too, see
-    :func:`plan_memory`.
+    :mod:`dse.mapping.choose`) and the best by ``objective`` is kept. ``shared`` says that other
+    networks run on the chip too, see :func:`plan_memory`; ``fuse`` lets groups of layers run
+    fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
     """
     if not workload.layers:
         raise InputError(f"network {workload.name} has no layers")
+    pins = pins or NO_PINS
+    if pins.pins or pins.sized:
+        pins.check(workload.layers)
+        if cores > 1:
+            raise InputError(
+                "pinned mappings are of one core", field="cores", mend="map on one core"
+            )
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
     first_error: UnmappableError | None = None
     seen: list[MemoryPlan] = []
@@ -60,7 +69,7 @@ def map_network(
             if plan in seen:
                 continue
             seen.append(plan)
-            candidates = Candidates(workload, chip, objective, plan, cores, fused)
+            candidates = Candidates(workload, chip, objective, plan, cores, fused, pins)
             choice = candidates.alone()
         except UnmappableError as error:
             first_error = first_error or error
@@ -70,13 +79,17 @@ def map_network(
         assert first_error is not None
         raise first_error
     limit = min(tried)[0][0] * (1.0 + CLOSE)
-    refined = [
-        (found.score(objective), number, candidates, found)
-        for score, number, candidates, choice in tried
-        if score[0] <= limit or (fused and candidates is tried[0][2])
-        for found in (candidates.refined(choice),)
-    ]
-    _, _, candidates, choice = min(refined, key=lambda entry: entry[:2])
+    best: tuple[tuple[float, float, float], Candidates, Choice] | None = None
+    close = [entry for entry in tried if entry[0][0] <= limit]
+    for _, _, candidates, choice in [*close, *tried[:1]]:
+        if best is not None and (candidates is best[1] or not candidates.promises(choice, best[0])):
+            continue
+        found = candidates.refined(choice)
+        score = found.score(objective)
+        if best is None or score < best[0]:
+            best = (score, candidates, found)
+    assert best is not None
+    _, candidates, choice = best
     return _program(candidates, choice)
 
 
@@ -118,11 +131,7 @@ def program_energy_j(program: Program, chip: Chip) -> float:
 
 def energy_breakdown_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:
     """Dynamic energy of a layer by component (the part of an action's name before the dot), J."""
-    out: dict[str, float] = {}
-    for action, joules in price(schedule.counts, chip).items():
-        component = action.partition(".")[0]
-        out[component] = out.get(component, 0.0) + joules
-    return out
+    return component_j(schedule.counts, chip)
 
 
 def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
@@ -158,6 +167,7 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
                 "tiles": dict(made.tiles),
                 "order": made.order,
                 "homes": dict(made.homes),
+                "fused": made.fused,
             }
         )
     return rows
@@ -184,24 +194,3 @@ def _largest(causes: Mapping[str, float]) -> str:
 
 def _dims(schedule: LayerSchedule) -> dict[str, int]:
     return dict(schedule.dims)
-
-
-def explain(schedule: LayerSchedule) -> str:
-    """The mapping of one layer as a loop nest with tiles, traffic and reuse, as text."""
-    head = f"{schedule.layer} ({schedule.op}), {schedule.macs} MACs on the {schedule.unit}"
-    cores = f" of {schedule.cores} cores" if schedule.cores > 1 else ""
-    steps = sum(phase.count for phase in schedule.phases)
-    lines = [head + cores, *schedule.loop_nest]
-    for number, phase in enumerate(schedule.phases, 1):
-        engines = ", ".join(
-            f"{BOTTLENECKS[name]} {cycles:.0f}"
-            for name, cycles in zip(ENGINES, phase.cycles, strict=True)
-            if cycles
-        )
-        lines.append(
-            f"phase {number}: {phase.count} of {steps} steps; cycles a step: {engines or 'none'}; "
-            f"bytes a step: {sum(phase.link_bytes):.0f}"
-        )
-    fill = sum(schedule.fill_weight) + sum(schedule.fill_other)
-    lines.append(f"fill {fill:.0f} B before, drain {sum(schedule.drain):.0f} B after")
-    return "\n".join(lines)

@@ -106,6 +106,8 @@ def pack(
         axes, flows = (_lanes(chip),), ("os",)
         align = (1,) * len(DIMS)
         rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
+    elif nest.OY == nest.FY == nest.FX == 1:
+        rate *= array.matmul_rate
     # What a core's part weighs against the whole layer.
     whole_w, whole_i, whole_o = _volumes(nest.sizes, nest.numbers[8:])
     part_w, part_i, part_o = _volumes(sizes, nest.numbers[8:])

@@ -49,6 +49,8 @@ Bytes = tuple[float, ...]
 NO_BYTES: Bytes = tuple(0.0 for _ in LINKS)
 #: Engines of a core that work in cycles, in the order used by :class:`Segment`.
 ENGINES = ("array", "vector", "port", "dma", "host")
+#: What a layer table calls them.
+BOTTLENECKS = dict(zip(ENGINES, ("compute", "vector", "buffer port", "dma", "host"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
 from dse.report.confidence import Confidence, front_confidence
-from dse.report.plots import front_plot, label, quality_plot, stack_plot, volume_plot
+from dse.report.plots import (
+    front_plot,
+    label,
+    progress_plot,
+    quality_plot,
+    stack_plot,
+    volume_plot,
+)
 from dse.report.tables import (
     Study,
     cheapest_by_volume,
@@ -21,6 +28,7 @@ from dse.report.tables import (
     write_tables,
 )
 from dse.search import Experiment, Outcome
+from dse.search.explore import by_level
 from dse.search.folder import write_json
 
 
@@ -103,6 +111,8 @@ def render(
     plots: dict[str, str] = {}
     if study.outcomes:
         plots["front"] = _html(front_plot(study), first=True)
+    if study.progress:
+        plots["progress"] = _html(progress_plot(study.progress))
     if study.feasible:
         plots["quality"] = _html(quality_plot(study))
         plots["volume"] = _html(volume_plot(study))
@@ -122,6 +132,8 @@ def render(
         front=front_lines(study),
         columns=front_columns(study.experiment),
         failures=failure_counts(study.outcomes),
+        levels=by_level(study.outcomes),
+        seconds=study.level_s,
         label=label,
     )
 
@@ -166,6 +178,8 @@ def failure_counts(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
     """How many designs break each kind of requirement, most frequent first."""
     counts: dict[str, int] = {}
     for outcome in outcomes:
+        if outcome.pruned:
+            continue
         for kind in {_kind(reason) for reason in outcome.reasons}:
             counts[kind] = counts.get(kind, 0) + 1
     return sorted(counts.items(), key=lambda item: -item[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dse.explain import shown
@@ -67,6 +67,7 @@ def front_plot(study: Study) -> Any:
                 for o in study.outcomes
                 if o.objectives
                 and o.evaluation
+                and o.evaluated
                 and o.evaluation["node"] == node
                 and o.feasible == feasible
             ]
@@ -136,6 +137,20 @@ def volume_plot(study: Study) -> Any:
     figure.update_layout(barmode="group")
     figure.update_yaxes(type="log", dtick=1)
     return _style(figure, "process node", "unit cost (USD, log scale)")
+
+
+def progress_plot(rows: Sequence[Mapping[str, float]]) -> Any:
+    """Hypervolume and size of the front against evaluations."""
+    import plotly.graph_objects as go
+
+    x = [row["distinct"] for row in rows]
+    figure = go.Figure()
+    figure.add_scatter(x=x, y=[row["hypervolume"] for row in rows], name="hypervolume")
+    figure.add_scatter(x=x, y=[row["front"] for row in rows], name="front", yaxis="y2")
+    figure.update_layout(
+        yaxis2={"title": "designs on the front", "overlaying": "y", "side": "right"}
+    )
+    return _style(figure, "designs evaluated", "hypervolume (objectives' own units)")
 
 
 def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> Any:

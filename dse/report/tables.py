@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class Study:
     front_indices: tuple[int, ...]
     environment: dict[str, str]
     source: str
+    progress: tuple[dict[str, float], ...] = ()
+    level_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def front(self) -> list[Outcome]:
@@ -51,6 +53,8 @@ def read_study(source: str | Path) -> Study:
     folder = StudyFolder(source)
     text = str(source)
     environment: dict[str, str] = {}
+    progress: tuple[dict[str, float], ...] = ()
+    level_s: dict[str, float] = {}
     if "://" in text or Path(text).is_file():
         from dse.search.mirror import read_storage
 
@@ -59,10 +63,12 @@ def read_study(source: str | Path) -> Study:
         config = folder.config()
         environment = config["environment"]
         experiment, found = folder.experiment(), list(folder.outcomes())
+        progress, level_s = folder.progress(), folder.seconds()
     if not found:
         raise InputError("the study holds no design yet", file=text, mend="run the search first")
     outcomes = tuple(sorted(found, key=lambda outcome: outcome.key))
-    return Study(experiment, outcomes, front_of(outcomes, experiment), environment, text)
+    front = front_of(outcomes, experiment)
+    return Study(experiment, outcomes, front, environment, text, progress, level_s)
 
 
 def write_tables(study: Study, out: Path) -> None:

@@ -180,7 +180,8 @@ class Experiment(Strict):
     a ``sweep`` visits the whole grid. ``population`` designs come from a quasi-random sequence;
     from then on ``local_share`` of each batch are untried one-step neighbours of the present
     front, the most promising first (:mod:`dse.search.guide`), the rest come from the sampler.
-    ``prune`` leaves out what a cheaper level proves to be infeasible or dominated (:mod:`dse.search.bound`).
+    ``prune`` leaves out what a cheaper level proves infeasible or dominated
+    (:mod:`dse.search.bound`).
     ``apps`` in place of ``app``: one chip for several apps, judged by the ``worst`` of them or by
     their ``weighted`` mean in each metric; its cost is that of all their volumes together.
     Paths of a stream then begin with its app: ``model.drone_delivery:obstacles.precision``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class StudyResult:
         return {
             "schema_version": SCHEMA_VERSION,
             "experiment": self.experiment.name,
-            "designs": len(self.outcomes),
-            "evaluated": self.evaluated,
+            "designs": self.evaluated if self.experiment.prune else len(self.outcomes),
+            "left_out": len(self.outcomes) - self.evaluated,
             "by_level": by_level(self.outcomes),
             "feasible": sum(outcome.feasible for outcome in self.outcomes),
             "proposals": self.proposals,
@@ -241,8 +241,11 @@ def _run(
                         mirror.add(outcome)
                 elapsed = time.perf_counter() - started
                 state.close_batch()
+                now = state.progress(wanted, elapsed)
+                if folder is not None:
+                    folder.note(asdict(now))
                 if on_progress is not None:
-                    on_progress(state.progress(wanted, elapsed))
+                    on_progress(now)
                 if state.evaluated >= wanted:
                     exhausted = False
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -18,6 +19,8 @@ from dse.search.experiment import Experiment
 from dse.version import model_version
 
 LOG = "evaluations.jsonl"
+#: State of the search after each batch; made anew by each run.
+PROGRESS = "progress.jsonl"
 CONFIG = "study.json"
 #: Experiment fields that may change between a run and its continuation.
 OPEN_FIELDS = ("trials", "title", "description", "stall", "max_s")
@@ -80,6 +83,8 @@ class StudyFolder:
                     file=self.path,
                     mend="choose another --out folder",
                 ) from None
+        with contextlib.suppress(OSError):
+            (self.path / PROGRESS).unlink(missing_ok=True)
         self._log = self._appendable()
 
     def _appendable(self) -> IO[str]:
@@ -108,6 +113,35 @@ class StudyFolder:
                 file=self.path / LOG,
                 mend="free the disk and run the command again: it goes on where it stopped",
             ) from None
+
+    def note(self, row: Mapping[str, Any]) -> None:
+        """Add one line about the state of the search after a batch."""
+        with (
+            contextlib.suppress(OSError),
+            (self.path / PROGRESS).open("a", encoding="utf-8") as log,
+        ):
+            log.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def progress(self) -> tuple[dict[str, float], ...]:
+        """The lines of :meth:`note` of the last run, which replays the batches before it."""
+        try:
+            lines = (self.path / PROGRESS).read_text(encoding="utf-8").splitlines()
+            return tuple(json.loads(line) for line in lines)
+        except (OSError, ValueError):
+            return ()
+
+    def seconds(self) -> dict[str, float]:
+        """Time spent by level over all logged evaluations, s."""
+        out: dict[str, float] = {}
+        try:
+            lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return out
+        for line in lines:
+            with contextlib.suppress(ValueError, AttributeError):
+                for level, spent in json.loads(line).get("seconds", {}).items():
+                    out[level] = out.get(level, 0.0) + spent
+        return out
 
     def close(self) -> None:
         if self._log is not None:

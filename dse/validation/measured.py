@@ -17,7 +17,7 @@ from dse.validation.null_models import (
 )
 from dse.validation.predict import chip_of, missing, predict, workload_of
 from dse.validation.published import Bracket, Case, Measured
-from dse.validation.record import Row, Section, Target, bracket, median_error
+from dse.validation.record import Kind, Row, Section, Target, bracket, median_error
 
 #: Families whose median error the issue asks to be half of the best null model's.
 HALF_OF_NULL = ("rk3588", "rk3566", "tda4vm", "am68a", "stm32n6")
@@ -121,7 +121,7 @@ def area() -> Section:
             continue
         ratio = ours[name, "28nm"] / ours[name, "16nm"]
         want = stated[name, "28nm"] / stated[name, "16nm"]
-        kind = "vendor estimate"
+        kind: Kind = "vendor estimate"
         rows.append(Row(f"{name}, 28 over 16 nm", "area ratio", want, ratio, "judged", kind))
         targets.append(Target(f"{name}: ratio 28 over 16 nm, error", abs(ratio / want - 1), 0.1))
     for share in published.silicon().shares:
@@ -188,11 +188,13 @@ def _figure(item: Bracket, case: Case, level: str) -> float | None:
     if missing(case):
         return None
     record = predict(case, level)  # type: ignore[arg-type]
-    if not record.feasible or record.latency_s is None:
+    if record.reasons or record.latency_s is None:
         return None
     if item.quantity == "latency s":
         return record.latency_s
     if item.quantity == "throughput 1/s":
         return 1.0 / record.latency_s
     joules = record.by_scope[item.scope]["energy_j"]
+    if joules is None:
+        return None
     return joules if item.quantity == "energy J" else 2.0 * record.macs / joules * 1e-12

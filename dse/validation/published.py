@@ -179,25 +179,28 @@ class Constants(Strict):
     constants: tuple[Constant, ...]
 
 
-@functools.lru_cache(maxsize=16)
 def _read(name: str, model: type[Model]) -> Model:
     path = Path(str(resources.files("dse.validation") / "data" / name))
     data, lines = read_yaml(path)
     return validate(model, data, file=path, lines=lines)
 
 
+@functools.cache
 def silicon() -> Silicon:
     return _read("silicon.yaml", Silicon)
 
 
+@functools.cache
 def ratios() -> tuple[Ratio, ...]:
     return _read("differential.yaml", Ratios).rows
 
 
+@functools.cache
 def languages() -> tuple[Language, ...]:
     return _read("llm.yaml", Languages).rows
 
 
+@functools.cache
 def brackets() -> Brackets:
     return _read("brackets.yaml", Brackets)
 
@@ -208,7 +211,8 @@ def constants() -> tuple[Constant, ...]:
     Raises:
         InputError: a constant fitted on a row that is unknown or judged.
     """
-    known = {row.id: row.role for row in (*silicon().rows, *languages())}
+    known: dict[str, str] = {row.id: row.role for row in silicon().rows}
+    known |= {row.id: row.role for row in languages()}
     found = _read("fits.yaml", Constants).constants
     for constant in found:
         for row in constant.fitted_on:

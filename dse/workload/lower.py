@@ -131,8 +131,12 @@ def _malformed(node: Node, graph: Graph, error: Exception) -> InputError:
 
 
 def _alias(node: Node, view: View, ctx: Context) -> None:
+    moving = [name for name in view.sources if not ctx.graph.is_const(name)]
+    # a view of stored tensors alone whose form depends on data lies where they do
     roots = dict.fromkeys(
-        root for name in view.sources if not ctx.graph.is_const(name) for root in ctx.roots(name)
+        root
+        for name in moving or view.sources
+        for root in ((name,) if ctx.graph.is_const(name) else ctx.roots(name))
     )
     for name in filter(None, node.outputs):
         ctx.sources[name] = tuple(roots)
@@ -147,6 +151,7 @@ def _emit(draft: Draft, ctx: Context) -> None:
     draft.inputs = list(names)
     if draft.w_tensor is not None and draft.w_is_activation:
         draft.w_tensor = ctx.roots(draft.w_tensor)[0]
+        draft.w_is_activation = not ctx.graph.is_const(draft.w_tensor)
     ctx.written.update(draft.outputs)
 
 

@@ -24,6 +24,9 @@ from dse.workload.wire import without_weights
 KEPT_ELEMENTS = 4096
 #: Domains in which operators are looked up; others are refused as unknown operators.
 STANDARD = ("", "ai.onnx")
+#: With longer vectors (elements) the inference of onnx does not follow values: it would keep one
+#: record for each element. Our own rules follow them all the same.
+VALUED_VECTOR = 1 << 22
 #: Rounds of shape inference, each helped by what the last one found.
 ROUNDS = 12
 
@@ -139,10 +142,11 @@ def _inferred(
     loops = Bodies(file, trips)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
+    values = _largest_vector(model, stored) <= VALUED_VECTOR
     for _ in range(ROUNDS):
         reason = ""
         try:
-            model = shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+            model = shape_inference.infer_shapes(model, check_type=True, data_prop=values)
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             _check_types(reason, nodes, file)
@@ -159,6 +163,16 @@ def _inferred(
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
     return graph
+
+
+def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
+    """Elements of the largest input of rank one, and of the largest input that moves."""
+    largest = 0
+    for value in model.graph.input:
+        dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        if len(dims) == 1 or value.name not in stored:
+            largest = max(largest, math.prod(dims))
+    return largest
 
 
 #: What onnx says of an operand whose element type its operator does not take.

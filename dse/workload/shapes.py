@@ -12,7 +12,6 @@ from onnx.shape_inference import InferenceError, infer_node_outputs
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
 from dse.workload.shapes_fused import FUSED_RULES, SAME, TYPES, broadcast
 
-
 #: What the inference of onnx raises for a node that is not valid.
 _REFUSALS = (
     InferenceError,

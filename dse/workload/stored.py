@@ -81,8 +81,15 @@ def check_nodes(model: onnx.ModelProto, file: str) -> None:
         InputError: names the node.
     """
     context = onnx.checker.C.CheckerContext()
-    context.ir_version = model.ir_version or onnx.IR_VERSION
-    context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    try:
+        context.ir_version = model.ir_version or onnx.IR_VERSION
+        context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    except TypeError:  # a version beyond 32 bits, a domain that is no text
+        raise InputError(
+            "the ONNX file is damaged (its versions make no sense)",
+            file=file,
+            mend="export or copy it again",
+        ) from None
     for node in _nodes(model.graph):
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             continue  # its inner nodes are looked at by themselves

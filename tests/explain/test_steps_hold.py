@@ -60,7 +60,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
         ("app.goods.placement", "app.goods.rate_hz", "chip.f_hz"),
     ),
 }  # fmt: skip
-SLOW = {
+SLOW: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "factory": ("factory_inspection", "edge_vision", {}, ("chip.f_hz", "chip.array.cols")),
     "spray": ("agri_spray", "edge_vision", {}, ("chip.f_hz", "model.weeds.res")),
     "box": ("edge_llm", "llm_npu", {}, ("chip.dram.channels", "model.chat.precision")),

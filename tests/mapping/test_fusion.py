@@ -11,17 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import LINKS, Chip
+from dse.mapping.blocks import Blocks, Member
 from dse.mapping.bounds import roofline
-from dse.mapping.fused import Blocks, Group, Member
+from dse.mapping.fused import Group
 from dse.mapping.fusion import fusable, spans
 from dse.mapping.homes import Homes
-from dse.mapping.network import explain, layer_rows, map_network, program_energy_j
+from dse.mapping.network import layer_rows, map_network, program_energy_j
 from dse.mapping.schedule import (
     Program,
     layer_latencies_s,
     price,
     program_latency_s,
 )
+from dse.mapping.text import explain
 from dse.simulation.run import simulate_alone
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
@@ -283,7 +285,7 @@ def _walk(members: list[Member], bands: int) -> list[int]:
             made[number + 1] = goals[number + 1]
             most[number + 1] = max(most[number + 1], made[number + 1] - gone[number + 1])
             done = made[number + 1] * member.stride  # rows before this are never read again
-            gone[number] = max(gone[number], min(done, made[number]))
+            gone[number] = max(gone[number], done)
         gone[-1] = made[-1]
     return most
 

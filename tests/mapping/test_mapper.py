@@ -16,10 +16,11 @@ from dse.hardware.chip import Chip
 from dse.mapping.build import evaluate
 from dse.mapping.homes import Homes
 from dse.mapping.mapper import cache_statistics, clear_cache, map_layer, search
-from dse.mapping.network import explain, program_energy_j
+from dse.mapping.network import program_energy_j
 from dse.mapping.problem import pack
 from dse.mapping.schedule import LayerSchedule, Program, program_latency_s, unroll
 from dse.mapping.space import ceil_quotients, rate_of, spatial_choices, tile_sizes
+from dse.mapping.text import explain
 from dse.workload.layer import FUNCTIONS, Layer
 
 from .conftest import make_chip, make_layer

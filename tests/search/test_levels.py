@@ -171,11 +171,14 @@ def test_one_chip_for_two_apps() -> None:
         "chip": "edge_vision",
         "parameters": ROWS,
         "fidelity": "analytic",
+        "prune": False,
     }
     worst = experiment(**changes)
     mean = experiment(**changes, combine="weighted")
     alone = [
-        experiment(app=a["app"], chip="edge_vision", parameters=ROWS, fidelity="analytic")
+        experiment(
+            app=a["app"], chip="edge_vision", parameters=ROWS, fidelity="analytic", prune=False
+        )
         for a in apps
     ]
     values: dict[str, Value] = {"chip.node": "16nm", "chip.f_hz": 4e8, "chip.buffer.bytes": 262144}

@@ -167,9 +167,25 @@ def test_no_discipline_overfills_a_link(uses: list[tuple[float, ...]], data: st.
     dominants = [max(use) for use in uses]
     steps = [data.draw(st.floats(1e-6, 1e-3)) for _ in uses]
     for got in (first_come(uses, dominants, steps), round_robin(uses, dominants, steps)):
-        assert all(0.0 < speed <= 1.0 for speed in got)
-        sums = [sum(s * use[k] for s, use in zip(got, uses, strict=True)) for k in range(4)]
-        assert max(sums) <= 1.0 + 1e-9
+        assert_fits(got, uses)
+
+
+def assert_fits(got: list[float], uses: list[tuple[float, ...]]) -> None:
+    assert all(0.0 < speed <= 1.0 for speed in got)
+    sums = [sum(s * use[k] for s, use in zip(got, uses, strict=True)) for k in range(4)]
+    assert max(sums) <= 1.0 + 1e-9
+
+
+def test_a_share_that_is_rounding_stops_nobody() -> None:
+    """The second fills the first link exactly when it reaches full speed; the first hardly uses it
+    and must not stand still for ever."""
+    uses = [(2.0**-52, 1.0, 0.0, 0.0), (1.0, 0.5, 0.0, 0.0)]
+    for got in (
+        speeds(uses, [1.0, 1.0]),
+        first_come(uses, [1.0, 1.0], [1e-6, 2.0**-14]),
+        round_robin(uses, [1.0, 1.0], [1e-6, 2.0**-14]),
+    ):
+        assert_fits(got, uses)
 
 
 @settings(max_examples=100, deadline=None)

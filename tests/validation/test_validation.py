@@ -1,11 +1,30 @@
-"""Validation tables and the null models they are compared with."""
+"""Validation tables, what is fitted and what is judged, and the null models."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from dse.validation import Row, Section, run_sections
-from dse.validation.null_models import Sample, null_errors
+from dse.errors import InputError
+from dse.hardware.resolve import load_chip
+from dse.validation import Row, Section, Target, constants, published, run_sections, write_page
+from dse.validation.null_models import Sample, null_errors, rank_correlation
+from dse.validation.peers import EXPLAIN, peers
+from dse.validation.predict import (
+    chip_of,
+    predict,
+    with_classes,
+    with_relu,
+    with_winograd,
+    workload_of,
+)
+from dse.validation.published import Case
+from dse.validation.record import bracket
+from dse.validation.sections import SECTIONS
+from dse.workload import load_model
 
 
 def test_summary_counts_judged_rows_only() -> None:
@@ -14,27 +33,194 @@ def test_summary_counts_judged_rows_only() -> None:
         Row("b", "x", 1.0, 0.5, "judged", "silicon"),
         Row("c", "x", 1.0, 100.0, "fitted", "silicon"),
         Row("d", "x", 1.0, None, "judged", "silicon"),
+        bracket("e", "x", 1.0, 3.0, 2.0, "silicon"),
+        bracket("f", "x", 1.0, 0.5, 2.0, "silicon"),
     )
     summary = Section("s", rows).summary
     assert summary["geometric_mean_ratio"] == pytest.approx(1.0)
     assert summary["median_absolute_error"] == pytest.approx(0.75)
     assert summary["worst"] == pytest.approx(1.0)
+    assert summary["worst_factor"] == pytest.approx(2.0)
+    assert (summary["brackets"], summary["inside"]) == (2, 1)
+    assert rows[4].ours == 2.0
+
+
+def test_targets_without_a_value_are_missed() -> None:
+    assert not Target("t", None, 1.0).met
+    assert Target("t", 1.0, 1.0).met
+    assert not Target("t", 1.1, 1.0).met
+
+
+# What is fitted and what is judged.
+
+
+def test_no_fitted_row_is_judged() -> None:
+    roles = {row.id: row.role for row in published.silicon().rows}
+    assert len(roles) == len(published.silicon().rows)
+    used = {row for constant in constants() for row in constant.fitted_on}
+    assert used
+    assert {roles[row] for row in used} == {"fitted"}
+    assert {row for row, role in roles.items() if role == "fitted"} == used
+    judged = [row for row in published.silicon().rows if row.role == "judged"]
+    assert len(judged) > 4 * len(used)
+
+
+def test_chips_carry_the_fitted_values() -> None:
+    for constant in constants():
+        for field in constant.fields:
+            chip = load_chip(field.chip)
+            value = float(chip.spec.value(field.path))
+            seconds = value / chip.f_hz if field.per else value
+            assert seconds == pytest.approx(constant.value, rel=1e-6), (constant.name, field.chip)
+
+
+def test_one_default_for_a_class_of_attachment() -> None:
+    """Chips whose layers are started in the same way pay the same time for it."""
+    launches = [c for c in constants() if c.name.startswith("layer launch")]
+    assert len(launches) == 3
+    chips = [field.chip for constant in launches for field in constant.fields]
+    assert len(set(chips)) == len(chips) >= 7
+
+
+def test_a_constant_fitted_on_a_judged_row_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = published.silicon()
+    first = next(
+        row.id for constant in constants() for row in file.rows if row.id in constant.fitted_on
+    )
+    changed = tuple(
+        row.model_copy(update={"role": "judged"}) if row.id == first else row for row in file.rows
+    )
+    monkeypatch.setattr(published, "silicon", lambda: file.model_copy(update={"rows": changed}))
+    with pytest.raises(InputError, match="judged"):
+        published.constants()
+
+
+def test_a_chip_of_unknown_node_has_no_energy_row() -> None:
+    unknown = {"edge_tpu", "ethos_u55_128", "hailo8"}
+    silicon = {row.chip for row in published.silicon().rows if row.energy_j is not None}
+    single = {row.case.chip for row in published.brackets().energies}
+    tops = {c.chip for r in published.brackets().rows for c in r.cases if r.quantity == "TOPS/W"}
+    assert not unknown & (silicon | single | tops)
+    for name in silicon | single:
+        assert load_chip(name).spec.sources["node"].status in ("read", "recalled")
+
+
+# Null models.
 
 
 def test_null_models_are_exact_where_they_are_true() -> None:
     samples = [Sample("f", macs, 1e6 / macs, 2e-9 * macs) for macs in (1.0, 3.0, 10.0, 7.0)]
     errors = null_errors(samples)
-    assert errors["MACs"] == pytest.approx(0.0, abs=1e-12)
-    assert errors["weight bytes"] > 0.5
+    assert errors["a MACs, one out"] == pytest.approx(0.0, abs=1e-12)
+    assert errors["a bytes, one out"] > 0.5
     affine = [
-        Sample("f", m, b, 1e-3 + 2e-9 * m + 3e-9 * b)
+        Sample(family, m, b, 1e-3 + 2e-9 * m + 3e-9 * b, m, b)
+        for family in ("f", "g")
         for m, b in ((1e6, 5e5), (4e6, 1e5), (2e6, 9e5), (7e6, 4e5), (3e6, 3e5), (9e6, 8e5))
     ]
-    assert null_errors(affine)["a + b MACs + c bytes"] == pytest.approx(0.0, abs=1e-9)
+    errors = null_errors(affine)
+    assert errors["a + b MACs + c bytes, one out"] == pytest.approx(0.0, abs=1e-9)
+    assert errors["a + b MACs + c bytes, family out"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_zoo_macs_are_right() -> None:
-    rows = {(r.item, r.quantity): r for r in run_sections("models")[0].rows}
-    for name, macs in (("resnet50", 4.089e9), ("mobilenetv2", 0.301e9)):
-        ours = rows[name, "MACs"].ours
-        assert ours == pytest.approx(macs, rel=0.005)
+def test_family_out_sees_nothing_of_the_family() -> None:
+    slow = [Sample("slow", m, m, 10.0 * m, m, m) for m in (1.0, 2.0, 4.0)]
+    fast = [Sample("fast", m, m, 1.0 * m, m, m) for m in (1.0, 2.0, 4.0)]
+    errors = null_errors([*slow, *fast])
+    assert errors["a MACs, one out"] == pytest.approx(0.0, abs=1e-9)
+    assert errors["a MACs, family out"] > 0.8
+
+
+def test_rank_correlation() -> None:
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1.0)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1.0)
+    assert rank_correlation([1, 1, 2], [1, 1, 3]) == pytest.approx(1.0)
+    assert rank_correlation([1, 2], [1, 2]) is None
+
+
+# Cases.
+
+
+def test_other_classes_change_the_last_layer_only() -> None:
+    case = Case(chip="stm32n6", model="mobilenetv1@width=0.25")
+    whole = workload_of(case, chip_of(case))
+    small = with_classes(whole, 101)
+    assert small.layers[:-1] == whole.layers[:-1]
+    lost = 899 * 256
+    assert whole.macs - small.macs == lost
+    assert whole.weight_bytes - small.weight_bytes == lost
+
+
+def test_relu_twin_has_the_same_macs_and_less_vector_work() -> None:
+    case = Case(chip="rk3588_npu", model="yolox_nano")
+    whole = workload_of(case, chip_of(case))
+    twin = workload_of(case.model_copy(update={"activation": "relu"}), chip_of(case))
+    assert twin.macs == whole.macs
+    tables = [sum(dict(x.vector_ops).get("lut", 0) for x in w.layers) for w in (whole, twin)]
+    assert tables[1] < 0.1 * tables[0]
+    assert with_relu(whole.layers[-1]).macs == whole.layers[-1].macs
+
+
+def test_winograd_of_the_sheet() -> None:
+    case = Case(chip="nvdla_2048", model="resnet18")
+    layers = workload_of(case, chip_of(case)).layers
+    three = next(x for x in layers if x.nest and x.nest.FY == 3 and x.nest.stride_y == 1)
+    assert with_winograd(three).macs * 9 == three.macs * 4
+    assert with_winograd(three).w_elements * 9 == three.w_elements * 16
+    strided = next(x for x in layers if x.nest and x.nest.FY == 3 and x.nest.stride_y == 2)
+    assert with_winograd(strided) == strided
+
+
+# Sections.
+
+
+@pytest.mark.parametrize(("name", "macs"), [("resnet50", 4.089e9), ("mobilenetv2", 0.301e9)])
+def test_zoo_macs_are_right(name: str, macs: float) -> None:
+    assert load_model(name).macs == pytest.approx(macs, rel=0.005)
+
+
+def test_peers_agree_or_say_why() -> None:
+    rows = peers().rows
+    assert len(rows) > 80
+    for row in rows:
+        if row.ratio and abs(row.ratio - 1.0) > EXPLAIN and "layers with weights" not in row.item:
+            assert row.note, row.item
+    exact = [row for row in rows if row.item.startswith(("SCALE-Sim", "AccelForge"))]
+    assert len(exact) == 17
+    assert all(row.ratio == pytest.approx(1.0, abs=0.005) for row in exact)
+
+
+def test_coral_falls_off_its_cliff() -> None:
+    """A network beyond 8 MB pays the link for every weight that does not fit."""
+
+    def seconds(model: str) -> float:
+        return predict(Case(chip="edge_tpu", model=model), "analytic").latency_s or 0.0
+
+    small, large = seconds("inception_v1"), seconds("resnet50_v1@res=299")
+    macs_ratio = 7.2 / 1.43
+    assert large / small > 2.0 * macs_ratio
+
+
+def test_area_ratio_between_nodes() -> None:
+    section = run_sections("area")[0]
+    ratios = [t for t in section.targets if "ratio" in t.name]
+    assert len(ratios) >= 7
+    assert all(target.met for target in ratios)
+
+
+def test_unknown_section() -> None:
+    with pytest.raises(InputError, match="unknown section"):
+        run_sections("silicom")
+
+
+def test_every_section_writes_itself(tmp_path: Path) -> None:
+    row = Row("a <b>", "x", 1.0, 1.2, "judged", "silicon", "why & how")
+    section = Section("s", (row, replace(row, ours=None)), {"n": 0.5}, (Target("t", 0.2, 0.1),))
+    write_page([section], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "a &lt;b&gt;" in text
+    assert "missed: t 0.2" in text
+    assert json.loads(json.dumps(section.to_dict()))["targets"][0]["met"] is False
+    with pytest.raises(InputError):
+        write_page([section], tmp_path / "no" / "page.html")
+    assert set(SECTIONS) >= {"silicon", "differential", "llm", "peers", "energy", "bracket"}

@@ -1,0 +1,170 @@
+"""``dse map``: the layer table of a model on a chip, or the loop nest of one layer."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dse.cli.output import print_json, print_table, si
+from dse.errors import InputError
+from dse.files import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from dse.cli.runs import ModelRequest
+    from dse.evaluation.record import Evaluation, LayerRow
+    from dse.mapping.mapper import Objective
+
+#: Columns from this width on, characters; below it a layer takes two lines.
+WIDE = 150
+#: Components named in the column of energy shares.
+SHOWN = 3
+
+
+def map_model(
+    request: ModelRequest,
+    objective: Objective,
+    explain: str | None,
+    as_json: bool,
+    *,
+    pin: str | None = None,
+    fuse: bool = True,
+) -> None:
+    """Print the layer table, or with ``explain`` one layer's loop nest.
+
+    Args:
+        request: model, chip and overrides.
+        objective: what the mapper minimises.
+        explain: name of a layer.
+        as_json: one JSON object instead.
+        pin: file of mappings or constraints that layers must keep to.
+        fuse: whether groups of layers may run fused.
+    """
+    from dse.cli.runs import headline
+    from dse.evaluation import Terms, evaluate_model
+    from dse.mapping.network import map_network
+    from dse.mapping.pinned import load_pins
+    from dse.mapping.text import explain as loop_nest
+
+    chip = request.load_chip()
+    workload = request.load_model(chip)
+    pins = load_pins(pin) if pin is not None else None
+    program = map_network(workload, chip, objective, fuse=fuse, pins=pins)
+    if explain is not None:
+        names = [schedule.layer for schedule in program.schedules]
+        if explain not in names:
+            from dse.files import nearest
+
+            raise InputError(
+                f"no layer {explain!r} in {workload.name}",
+                field="--explain",
+                mend="see `dse map` without --explain for the names" + nearest(explain, names),
+            )
+        schedule = program.schedules[names.index(explain)]
+        if as_json:
+            print_json({"schema_version": SCHEMA_VERSION, "layer": asdict(schedule)})
+        else:
+            print(loop_nest(schedule, chip))
+        return
+    record = evaluate_model(workload, chip, "analytic", Terms(objective=objective), program=program)
+    if as_json:
+        print_json({**record.to_dict(), "objective": objective})
+        return
+    headline(record)
+    layer_table(record)
+
+
+def terminal_width() -> int:
+    """Columns to print to: the terminal's, or many where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 200
+
+
+def layer_table(record: Evaluation) -> None:
+    """The layers of a record, one line each, or two where the terminal is narrow."""
+    width = terminal_width()
+    groups: dict[str, str] = {}
+    for row in record.layers:
+        if row.fused and row.fused not in groups:
+            groups[row.fused] = f"F{len(groups) + 1}"
+    print()
+    if width >= WIDE:
+        print_table([_wide(row, groups) for row in record.layers])
+    else:
+        _narrow(record.layers, groups, width)
+    if groups:
+        print(f"\n{len(groups)} fused groups: blocks pass from layer to layer in the buffer")
+
+
+def _wide(row: LayerRow, groups: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "layer": row.name,
+        "op": row.op,
+        "dims": _dims(row),
+        "MACs": si(float(row.macs), "").strip() if row.macs else "-",
+        "util": f"{row.utilization:.0%}" if row.macs else "-",
+        "latency": si(row.latency_s, "s"),
+        "energy": si(row.energy_j, "J"),
+        "energy by component": _shares(row),
+        "bottleneck": row.bottleneck,
+        "flow": row.dataflow or "-",
+        "spatial": _factors(row.spatial),
+        "tiles": _tiles(row),
+        "order": row.order or "-",
+        "fused": groups.get(row.fused, "-"),
+    }
+
+
+def _narrow(rows: Sequence[LayerRow], groups: Mapping[str, str], width: int) -> None:
+    """First the figures of a layer, then how it is mapped."""
+    for row in rows:
+        mark = f" [{groups[row.fused]}]" if row.fused else ""
+        figures = (
+            f"{si(row.latency_s, 's'):>9} {si(row.energy_j, 'J'):>9} "
+            f"{f'{row.utilization:.0%}' if row.macs else '-':>5} {row.bottleneck}"
+        )
+        room = max(12, width - len(figures) - 1)
+        print(f"{_short(row.name + mark, room):<{room}} {figures}")
+        parts = [row.op, _dims(row)]
+        if row.spatial:
+            parts.append(f"{row.dataflow} {_factors(row.spatial)}")
+        if row.tiles:
+            parts.append(f"tiles {_tiles(row)}")
+        if row.order:
+            parts.append(row.order)
+        parts.append(_shares(row))
+        line = "  "
+        for part in (part for part in parts if part and part != "-"):
+            if len(line) > 2 and len(line) + len(part) + 2 > width:
+                print(line.rstrip())
+                line = "  "
+            line += part + "; "
+        print(line.rstrip("; "))
+
+
+def _short(name: str, room: int) -> str:
+    return name if len(name) <= room else f"...{name[-(room - 3) :]}"
+
+
+def _dims(row: LayerRow) -> str:
+    return _factors({d: n for d, n in row.dims.items() if n > 1}) if row.dims else "-"
+
+
+def _factors(factors: Mapping[str, int]) -> str:
+    return " ".join(f"{d}{n}" for d, n in factors.items()) or "-"
+
+
+def _tiles(row: LayerRow) -> str:
+    """Tile sizes of the dims that are cut."""
+    cut = {d: n for d, n in row.tiles.items() if n < row.dims.get(d, n)}
+    return _factors(cut) if cut else "whole" if row.tiles else "-"
+
+
+def _shares(row: LayerRow) -> str:
+    """The components that take most of the energy."""
+    total = sum(row.energy_breakdown_j.values())
+    if total <= 0.0:
+        return "-"
+    parts = sorted(row.energy_breakdown_j.items(), key=lambda part: -part[1])
+    return " ".join(f"{name} {joules / total:.0%}" for name, joules in parts[:SHOWN])

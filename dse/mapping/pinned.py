@@ -1,0 +1,301 @@
+"""Mappings fixed by hand: constraints on layers, up to a whole mapping, evaluated exactly.
+
+A pin file is YAML or JSON::
+
+    schema_version: 1
+    pins:
+      - layer: "features.*.conv.0*"      # a name or a pattern; or op: Conv; the first match counts
+        spatial: {K: 32, C: 32}          # the whole unrolling: other dims are not unrolled
+        tiles: {OY: 7, OX: 14}           # buffer tile of these dims; others are free
+        order: W                         # operand that stays while the innermost tile loops run
+        dataflow: ws
+        homes: {W: dram}
+
+What is left open is searched; with ``spatial``, all six ``tiles``, ``order`` and ``dataflow`` there
+is one mapping (two where partial sums may lie beside the array or in the buffer), and it is what
+the schedule holds. A layer that is pinned is not fused. Timeloop and ZigZag mappings are read by
+:mod:`dse.mapping.interchange`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dse.errors import InputError, UnmappableError
+from dse.hardware.chip import Axis, Chip
+from dse.mapping import Objective, kernel
+from dse.mapping import costs as k
+from dse.mapping.build import evaluate, schedule
+from dse.mapping.homes import Homes
+from dse.mapping.problem import Problem, pack
+from dse.mapping.schedule import LayerSchedule
+from dse.mapping.space import TILED, Factors
+from dse.schema import Strict, read_yaml, validate
+from dse.workload.layer import DIMS, Layer
+
+#: The operand that stays while a loop runs innermost outside the buffer.
+STAYS = {"B": "W", "OY": "W", "OX": "W", "K": "I", "C": "O"}
+
+Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
+Tiled = Literal["G", "B", "K", "C", "OY", "OX"]
+
+
+class Pin(Strict):
+    """Constraints on the layers that ``layer`` (a pattern) and ``op`` both match.
+
+    ``temporal`` gives loops in place of ``tiles`` and ``order``, innermost first: as many as fit
+    make the buffer tile, the rest run outside it in their order.
+    """
+
+    layer: str = "*"
+    op: str = "*"
+    spatial: dict[Dim, int] | None = None
+    tiles: dict[Tiled, int] = Field(default_factory=dict)
+    order: Literal["W", "I", "O"] | None = None
+    dataflow: Literal["ws", "os", "is"] | None = None
+    temporal: tuple[tuple[Dim, int], ...] = ()
+    homes: dict[Literal["W", "I", "O", "side"], Literal["dram", "l2", "nvm", "buffer"]] = Field(
+        default_factory=dict
+    )
+
+    def matches(self, layer: Layer) -> bool:
+        return fnmatch.fnmatchcase(layer.name, self.layer) and fnmatch.fnmatchcase(
+            layer.op, self.op
+        )
+
+
+class PinFile(Strict):
+    """A file of pins."""
+
+    schema_version: Literal[1] = 1
+    pins: tuple[Pin, ...]
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Pins in order; ``origin`` is the file they come from.
+
+    ``sized`` pins (imported mappings) hold for layers of exactly these loop sizes only.
+    """
+
+    pins: tuple[Pin, ...]
+    origin: str = ""
+    sized: tuple[tuple[Factors, Pin], ...] = field(default=())
+
+    def of(self, layer: Layer) -> Pin | None:
+        """The pin of a compute layer, if any."""
+        if layer.nest is None:
+            return None
+        for sizes, pin in self.sized:
+            if layer.nest.sizes == sizes:
+                return pin
+        return next((pin for pin in self.pins if pin.matches(layer)), None)
+
+    def check(self, layers: Sequence[Layer]) -> None:
+        """Refuse pins of which none holds for any of ``layers``.
+
+        Raises:
+            InputError: naming what there is to pin.
+        """
+        if any(self.of(layer) is not None for layer in layers):
+            return
+        names = [layer.name for layer in layers if layer.nest is not None]
+        raise InputError(
+            "no pin matches a compute layer of the network",
+            file=self.origin or None,
+            field="pins",
+            mend=f"name one of its layers, such as {', '.join(names[:3])}, or match loop sizes",
+        )
+
+
+#: Nothing pinned.
+NO_PINS = Pins(())
+
+
+def load_pins(path: str | Path) -> Pins:
+    """Pins from a file of this project, or from a mapping of Timeloop or ZigZag.
+
+    Raises:
+        InputError: a file that cannot be read, or holds none of the three.
+    """
+    from dse.mapping.interchange import read_foreign
+
+    foreign = read_foreign(path)
+    if foreign is not None:
+        return foreign
+    data, lines = read_yaml(path)
+    found = validate(PinFile, data, file=path, lines=lines)
+    return Pins(found.pins, str(path))
+
+
+def map_pinned(
+    layer: Layer,
+    chip: Chip,
+    pin: Pin,
+    objective: Objective,
+    homes: Homes,
+    room: float,
+    exposed: float = 1.0,
+    time_price_w: float = 0.0,
+) -> LayerSchedule:
+    """The best schedule of a layer that keeps to a pin.
+
+    Raises:
+        UnmappableError: no mapping keeps to it: names the level, operand, need and room, or the
+            constraint that forbids it.
+    """
+    assert layer.nest is not None
+    homes = replace(homes, **pin.homes)
+    sizes = layer.nest.sizes
+    problem = pack(layer, chip, homes, room, sizes, 1, exposed, time_price_w)
+    if pin.spatial is not None:
+        problem = replace(problem, spatial=_unrolling(problem, pin.spatial))
+    if pin.dataflow is not None:
+        flows = [code for code in problem.flows if k.DATAFLOWS[int(code)] == pin.dataflow]
+        if not flows:
+            raise _forbidden(layer, "dataflow", f"{chip.name} does not run {pin.dataflow}")
+        problem = replace(problem, flows=np.array(flows, np.int64))
+    number = k.OBJECTIVES.index(objective)
+    for tiles, order in _cuts(pin, sizes):
+        cut = _with_tiles(problem, tiles)
+        orders = tuple(range(3)) if order is None else (k.CLASSES.index(order),)
+        found = kernel.search_numpy(cut.c, number, *cut.arguments, orders=orders)
+        if found[0] >= 0:
+            made = schedule(cut, found)
+            return replace(made, loop_nest=("pinned", *made.loop_nest))
+    raise _reason(cut, pin, orders)
+
+
+def _cuts(pin: Pin, sizes: Factors) -> Iterator[tuple[Mapping[Any, int], str | None]]:
+    """Tiles and order that the pin asks for; with ``temporal``, the largest tile first."""
+    if not pin.temporal:
+        yield pin.tiles, pin.order
+        return
+    whole = dict(zip(DIMS, sizes, strict=True))
+    for inside in range(len(pin.temporal), -1, -1):
+        tiles = {dim: (pin.spatial or {}).get(dim, 1) for dim in DIMS[:6]}
+        for dim, size in pin.temporal[:inside]:
+            if dim in tiles:
+                tiles[dim] *= size
+        tiles = {dim: min(n, whole[dim]) for dim, n in tiles.items()}
+        outside = [dim for dim, size in pin.temporal[inside:] if size > 1]
+        cut = next((dim for dim in outside if tiles.get(dim, whole[dim]) < whole[dim]), None)
+        yield tiles, STAYS.get(cut) if cut else None
+
+
+def _unrolling(problem: Problem, spatial: Mapping[Any, int]) -> Any:
+    """The one row of spatial factors; refused if the axes cannot hold it."""
+    layer, sizes = problem.layer, problem.sizes
+    factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
+    for dim, factor, size in zip(DIMS, factors, sizes, strict=True):
+        if not 1 <= factor <= size:
+            raise _forbidden(layer, f"spatial.{dim}", f"{factor} is not between 1 and {size}")
+    axes = problem.chip.array.axes
+    if not problem.on_vector and not _fits_axes(factors, axes):
+        held = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
+        raise _forbidden(
+            layer,
+            "spatial",
+            f"{' '.join(f'{d}={n}' for d, n in zip(DIMS, factors, strict=True) if n > 1)} needs "
+            f"{math.prod(factors)} units in a way the array's axes do not offer ({held})",
+        )
+    taps = [-(-sizes[d] // factors[d]) for d in (6, 7)]
+    volumes = problem.spatial[0][10:13]
+    return np.array([(*factors, *taps, *volumes)], np.float64)
+
+
+def _fits_axes(factors: Factors, axes: tuple[Axis, ...]) -> bool:
+    """Whether the factors can be dealt out to axes (a factor may be split over several)."""
+    wanted = [(d, n) for d, n in zip(DIMS, factors, strict=True) if n > 1]
+
+    def deal(position: int, room: tuple[int, ...]) -> bool:
+        if position == len(wanted):
+            return True
+        dim, factor = wanted[position]
+        return split(dim, factor, 0, room, position)
+
+    def split(dim: str, factor: int, axis: int, room: tuple[int, ...], position: int) -> bool:
+        if factor == 1:
+            return deal(position + 1, room)
+        if axis == len(axes):
+            return False
+        options = [1]
+        if dim in axes[axis].dims:
+            options = [n for n in range(1, factor + 1) if factor % n == 0 and n <= room[axis]]
+        return any(
+            split(
+                dim, factor // n, axis + 1, (*room[:axis], room[axis] // n, *room[axis + 1 :]),
+                position,
+            )
+            for n in reversed(options)
+        )  # fmt: skip
+
+    return deal(0, tuple(axis.size for axis in axes))
+
+
+def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:
+    """The problem with one tile size for each pinned dim."""
+    if not tiles:
+        return problem
+    table, lengths = problem.tiles.copy(), problem.lengths.copy()
+    for d, dim in enumerate(TILED):
+        if dim not in tiles:
+            continue
+        size, whole = int(tiles[dim]), problem.sizes[d]
+        if not 1 <= size <= whole:
+            raise _forbidden(problem.layer, f"tiles.{dim}", f"{size} is not in 1 to {whole}")
+        table[d, 0] = size
+        lengths[d] = 1
+    return replace(problem, tiles=table, lengths=lengths)
+
+
+def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
+    return UnmappableError(
+        f"layer {layer.name}: pinned {why}", field=name, mend="change the pin or leave it open"
+    )
+
+
+def _reason(problem: Problem, pin: Pin, orders: Sequence[int]) -> UnmappableError:
+    """Why no mapping keeps to the pin: the buffer, the accumulators, or an order without a cut."""
+    smallest = [
+        int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
+    ]
+    best: tuple[float, Any] | None = None
+    for row in problem.spatial:
+        for flow in problem.flows:
+            found = evaluate(problem, row, smallest, int(flow), orders[0])
+            need = float(sum(found.footprint))
+            if best is None or need < best[0]:
+                best = (need, found)
+    assert best is not None
+    need, found = best
+    if need > problem.room:
+        parts = dict(zip(("W", "I", "O", "side input"), map(float, found.footprint), strict=True))
+        largest = max(parts, key=lambda name: parts[name])
+        return _forbidden(
+            problem.layer,
+            "tiles",
+            f"tiles need {need:.0f} bytes of the buffer ({largest} {parts[largest]:.0f}), "
+            f"the room is {problem.room:.0f}",
+        )
+    if not found.array[6]:
+        return _forbidden(
+            problem.layer,
+            "spatial",
+            f"{pin.dataflow or 'dataflow'}: one step's outputs do not fit the accumulators of "
+            f"{problem.chip.array.accumulator_bytes} bytes",
+        )
+    return _forbidden(
+        problem.layer,
+        "order",
+        f"order {pin.order}: its innermost tile loops are not cut, or partial sums would have to "
+        "leave a buffer that is the output's home",
+    )

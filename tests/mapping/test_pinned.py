@@ -1,0 +1,167 @@
+"""Mappings fixed by hand or imported: evaluated exactly, or refused with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dse.errors import InputError, UnmappableError
+from dse.mapping.build import ORDERS
+from dse.mapping.chain import item
+from dse.mapping.homes import default_homes
+from dse.mapping.interchange import read_foreign, timeloop
+from dse.mapping.mapper import map_layer
+from dse.mapping.network import map_network
+from dse.mapping.pinned import Pin, Pins, load_pins, map_pinned
+from dse.workload.layer import DIMS
+
+from .conftest import make_chip, make_layer
+from .test_fusion import chain
+
+CHIP = make_chip(8, 8, buffer_bytes=16 * 1024, dram=1e9)
+LAYER = make_layer("conv", K=24, C=20, OY=14, OX=14, FY=3, FX=3)
+
+
+def pinned(layer: Any, chip: Any, objective: Any = "edp", **parts: Any) -> Any:
+    homes = default_homes(layer, chip)
+    return map_pinned(layer, chip, Pin(**parts), objective, homes, chip.buffer.capacity_bytes)
+
+
+def scores(schedule: Any, chip: Any) -> tuple[float, float]:
+    found = item((schedule,), chip)
+    return found.own_s + found.first_s, found.energy_j
+
+
+@pytest.mark.parametrize("objective", ["edp", "latency", "energy"])
+def test_pinning_the_best_gives_the_best(objective: Any) -> None:
+    best = map_layer(LAYER, CHIP, objective)
+    tiles = {d: n for d, n in best.tiles.items() if d in DIMS[:6]}
+    kept = best.order[best.order.index("(") + 1]
+    again = pinned(
+        LAYER, CHIP, objective, spatial=dict(best.spatial), tiles=tiles, order=kept,
+        dataflow=best.dataflow,
+    )  # fmt: skip
+    assert scores(again, CHIP) == pytest.approx(scores(best, CHIP), rel=1e-12)
+    free = pinned(LAYER, CHIP, objective)
+    assert scores(free, CHIP) == pytest.approx(scores(best, CHIP), rel=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ky=st.integers(1, 24), cy=st.integers(1, 20), oy=st.integers(1, 14), ox=st.integers(1, 14),
+    order=st.sampled_from(["W", "I", "O", None]), k=st.integers(1, 8), c=st.integers(1, 8),
+)  # fmt: skip
+def test_pins_hold_and_never_beat_the_search(
+    ky: int, cy: int, oy: int, ox: int, order: Any, k: int, c: int
+) -> None:
+    """What is pinned is what comes out, and a pinned unrolling among the best is no better."""
+    tiles = {"K": ky, "C": cy, "OY": oy, "OX": ox}
+    try:
+        made = pinned(LAYER, CHIP, "energy", spatial={"K": k, "C": c}, tiles=tiles, order=order)
+    except UnmappableError as error:
+        assert error.field in ("tiles", "order", "spatial")
+        return
+    assert {d: made.tiles[d] for d in tiles} == tiles
+    assert {d: made.spatial.get(d, 1) for d in "KC"} == {"K": k, "C": c}
+    if order:
+        assert f"({order} stays)" in made.order
+    assert made.macs == LAYER.macs
+    assert made.counts["mac.int8.int8"] == LAYER.macs
+
+
+def test_what_forbids_is_named() -> None:
+    with pytest.raises(UnmappableError, match=r"need \d+ bytes of the buffer \(W|I|O") as caught:
+        pinned(LAYER, make_chip(8, 8, buffer_bytes=2048), tiles={"K": 24, "C": 20, "OY": 14})
+    assert "the room is 2048" in str(caught.value)
+    with pytest.raises(UnmappableError, match=r"K=16 C=8 needs 128 units .* 8 of K"):
+        pinned(LAYER, CHIP, spatial={"K": 16, "C": 8})
+    with pytest.raises(UnmappableError, match=r"tiles.K: .* 25 is not in 1 to 24"):
+        pinned(LAYER, CHIP, tiles={"K": 25})
+    with pytest.raises(UnmappableError, match="does not run os"):
+        pinned(LAYER, CHIP, dataflow="os")
+    with pytest.raises(UnmappableError, match="innermost tile loops are not cut"):
+        pinned(LAYER, CHIP, order="O", tiles={"C": 20, "K": 4, "OY": 2})
+
+
+def test_a_network_with_pins(tmp_path: Path) -> None:
+    net, file = chain([(16, 3, 1, 0), (16, 1, 1, 0), (16, 3, 1, 0)], 16), tmp_path / "pins.yaml"
+    file.write_text(
+        "schema_version: 1\npins:\n  - {layer: 'conv1*', tiles: {OY: 4, OX: 8}, order: W}\n"
+    )
+    program = map_network(net, CHIP, pins=load_pins(file))
+    tiles = program.schedules[1].tiles
+    assert (tiles["OY"], tiles["OX"]) == (4, 8)
+    assert program.schedules[1].loop_nest[0] == "pinned"
+    assert not program.schedules[1].fused
+    with pytest.raises(InputError, match="no pin matches"):
+        map_network(net, CHIP, pins=Pins((Pin(layer="nothing*"),)))
+    file.write_text("schema_version: 1\npins:\n  - {layer: x, tile: {K: 2}}\n")
+    with pytest.raises(InputError, match="tile"):
+        load_pins(file)
+
+
+TIMELOOP = """
+mapping:
+  - {target: DRAM, type: temporal, factors: C1 M3 R1 S1 N1 P7 Q2, permutation: SRCQPMN}
+  - {target: DRAM, type: datatype, keep: [Weights, Inputs, Outputs], bypass: []}
+  - {target: Buffer, type: temporal, factors: "C=5,M=1,R=3,S=3,N=1,P=2,Q=7", permutation: PQMCRSN}
+  - {target: Buffer, type: spatial, factors: C4 M8, permutation: MC}
+"""
+
+
+def test_timeloop_mapping(tmp_path: Path) -> None:
+    """Outer factors are tile loops, spatial ones the unrolling; the innermost outer loop is Q."""
+    file = tmp_path / "map.yaml"
+    file.write_text(TIMELOOP)
+    pins = load_pins(file)
+    ((sizes, pin),) = pins.sized
+    assert sizes == LAYER.nest.sizes
+    assert pin.spatial == {"C": 4, "K": 8}
+    assert {d: n for d, n in pin.tiles.items() if n > 1} == {"K": 8, "C": 20, "OY": 7, "OX": 2}
+    assert pin.order == "W"  # Q and P run innermost, both irrelevant to weights
+    made = map_pinned(LAYER, CHIP, pin, "edp", default_homes(LAYER, CHIP), 16 * 1024)
+    assert made.tiles["OX"] == 2
+    # Weights come in once per tile of K: 3 tiles, each kept while the pixels run.
+    assert made.counts["dram.read_bit"] / 8 >= LAYER.w_bytes
+    with pytest.raises(InputError, match=r"'X2' is no loop factor.*mapping\[0\]|mapping\[0\].*X2"):
+        timeloop([{"target": "DRAM", "factors": "X2"}], "file")
+    with pytest.raises(InputError, match="filter taps are cut outside"):
+        timeloop([{"factors": "R3 C2"}, {"factors": "S3"}])
+
+
+def test_zigzag_mapping(tmp_path: Path) -> None:
+    """Spatial loops as written; as many temporal loops as fit are the tile."""
+    file = tmp_path / "zigzag.yaml"
+    file.write_text(
+        "- name: default\n  spatial_mapping: {D1: ['K, 8'], D2: ['C, 4']}\n"
+        "  temporal_ordering: [[FX, 3], [FY, 3], [C, 5], [OX, 14], [OY, 14], [K, 3]]\n"
+    )
+    pins = load_pins(file)
+    pin = pins.of(LAYER)
+    assert pin is not None
+    homes = default_homes(LAYER, CHIP)
+    roomy = map_pinned(LAYER, CHIP, pin, "edp", homes, 64 * 1024)
+    assert roomy.spatial == {"K": 8, "C": 4}
+    assert all(roomy.tiles[d] == n for d, n in zip(DIMS, LAYER.nest.sizes, strict=True))
+    tight = map_pinned(LAYER, CHIP, pin, "edp", homes, 8 * 1024)
+    assert (tight.tiles["K"], tight.tiles["C"]) == (8, 20)
+    assert tight.tiles["OY"] * tight.tiles["OX"] < 196
+    with pytest.raises(InputError, match="is no loop"):
+        file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
+        load_pins(file)
+    file.write_text("schema_version: 1\npins: []\n")
+    assert read_foreign(file) is None
+
+
+def test_pins_of_homes_and_operators() -> None:
+    chip = make_chip(8, 8, l2=4e9, l2_bytes=64 * 1024)
+    pins = Pins((Pin(op="Mat*", homes={"W": "l2"}), Pin(op="Conv", homes={"O": "l2"})))
+    made = map_pinned(LAYER, chip, pins.of(LAYER) or Pin(), "edp", default_homes(LAYER, chip), 1e5)
+    assert (made.homes["O"], made.homes["W"]) == ("l2", "dram")
+    assert pins.of(replace(LAYER, op="MatMul")) is pins.pins[0]
+    assert set(ORDERS) == {"W", "I", "O"}
