@@ -80,9 +80,10 @@ ROW_FIELDS = 12
     C_MIN_LINK,
     C_MIN_LINK_E,
     C_EXPOSED,
-) = range(46)
+    C_LIMIT,
+) = range(47)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 46
+C_LINK = 47
 CONSTANTS = C_LINK + 12
 
 

@@ -23,6 +23,7 @@ from dse.mapping.costs import (
     C_HOME_W,
     C_IB,
     C_LAT0,
+    C_LIMIT,
     C_MACS,
     C_MIN_LINK,
     C_MIN_LINK_E,
@@ -207,7 +208,7 @@ def _search_function(version: int) -> Function:
         best = np.full(9, -1, np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return best
-        best1, best2 = np.inf, np.inf
+        best1, best2 = c[C_LIMIT], np.inf
         margin = 1.0 + 1e-9
         room = c[C_ROOM]
         compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])

@@ -153,6 +153,7 @@ def pack(
             k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
             k.C_STATIC: (chip.mapping_static_w + time_price_w) / cores,
             k.C_EXPOSED: exposed,
+            k.C_LIMIT: np.inf,
         },
     )
     fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]

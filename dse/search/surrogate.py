@@ -6,7 +6,7 @@ knows the physics (area, peak rates, compulsory traffic); the gap is small, smoo
 few designs. A further process learns how far a design is from meeting its requirements.
 
 Kernel: constant x squared exponential with a length per coordinate + noise (Rasmussen and Williams
-2006, ch. 2, 5); its parameters by marginal likelihood, again each time the data has grown by half.
+2006, ch. 2, 5); its parameters by marginal likelihood, again each time the data has doubled.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 #: Designs that hyperparameters are fitted on, at most.
-FIT_ROWS = 256
+FIT_ROWS = 160
+#: Growth of the data after which they are fitted again.
+GROWTH = 2.0
 #: Violations above this teach nothing more.
 LARGEST_VIOLATION = 5.0
 #: Predictions are rounded to this many decimals, so that the last bit of a sum decides nothing.
 DECIMALS = 9
+#: Expected violation (as log1p) at which a design is as likely to serve as not, and how sharply.
+EDGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Surrogate:
         self, x: Floats, losses: Floats, bounds: Floats, violation: Floats, seed: int
     ) -> None:
         """Fit to ``losses`` (n x m), their ``bounds`` (-inf where there is none), ``violation``."""
-        fit = self._fitted_on == 0 or len(x) >= 1.5 * self._fitted_on
+        fit = self._fitted_on == 0 or len(x) >= GROWTH * self._fitted_on
         rows = np.arange(len(x))
         if len(x) > FIT_ROWS:
             rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:FIT_ROWS])
@@ -89,9 +93,10 @@ class Surrogate:
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
         if fit or self._kernels[k] is None:
-            kernel = ConstantKernel(1.0) * RBF(np.ones(x.shape[1]), (0.05, 20.0)) + WhiteKernel(
-                1e-4, (1e-7, 1e-1)
-            )
+            kernel = self._kernels[k]
+            if kernel is None:
+                smooth = RBF(np.ones(x.shape[1]), (0.05, 20.0))
+                kernel = ConstantKernel(1.0) * smooth + WhiteKernel(1e-4, (1e-7, 1e-1))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 found = GaussianProcessRegressor(kernel, normalize_y=True).fit(x[rows], y[rows])
@@ -112,8 +117,7 @@ class Surrogate:
         if isinstance(model, float):
             chance = np.full(len(x), float(model <= 1e-9))
         else:
-            mean, deviation = model.predict(x, return_std=True)
-            odds = np.clip((mean - 0.01) / np.maximum(deviation, 1e-3), -50.0, 50.0)
+            odds = np.clip((_mean(model, x) - EDGE) / EDGE, -50.0, 50.0)
             chance = 1.0 / (1.0 + np.exp(odds))
         expected: Floats = np.stack(columns, axis=1).astype(np.float64)
         return Prediction(np.round(expected, DECIMALS), np.round(chance, DECIMALS))

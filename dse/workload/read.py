@@ -150,6 +150,12 @@ def _inferred(
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             _check_types(reason, nodes, file)
+        except MemoryError:
+            raise InputError(
+                "its sizes are beyond the memory of any machine",
+                file=file,
+                mend="the graph is invalid: export it again",
+            ) from None
         graph = _assembled(model, file, nodes, stored)
         found, reasons = fill_shapes(graph)
         if loops.take_out(model, graph, stored):

@@ -20,6 +20,7 @@ _REFUSALS = (
     RuntimeError,
     ValueError,
     TypeError,
+    MemoryError,
 )
 
 

@@ -63,8 +63,8 @@ def test_pins_hold_and_never_beat_the_search(
     tiles = {"K": ky, "C": cy, "OY": oy, "OX": ox}
     try:
         made = pinned(LAYER, CHIP, "energy", spatial={"K": k, "C": c}, tiles=tiles, order=order)
-    except UnmappableError as error:
-        assert error.field in ("tiles", "order", "spatial")
+    except UnmappableError:
+        assert order is not None or ky * cy * 9 + cy * (oy + 2) * (ox + 2) > 4096
         return
     assert {d: made.tiles[d] for d in tiles} == tiles
     assert {d: made.spatial.get(d, 1) for d in "KC"} == {"K": k, "C": c}
@@ -151,8 +151,8 @@ def test_zigzag_mapping(tmp_path: Path) -> None:
     tight = map_pinned(LAYER, CHIP, pin, "edp", homes, 8 * 1024)
     assert (tight.tiles["K"], tight.tiles["C"]) == (8, 20)
     assert tight.tiles["OY"] * tight.tiles["OX"] < 196
+    file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
     with pytest.raises(InputError, match="is no loop"):
-        file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
         load_pins(file)
     file.write_text("schema_version: 1\npins: []\n")
     assert read_foreign(file) is None

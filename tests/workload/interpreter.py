@@ -98,12 +98,12 @@ def transposed_convolution(
     exact = all(k % step == 0 for k, step in zip(kernel, s, strict=True))
     phases = s if exact else kernel
     quotients = tuple(k // p for k, p in zip(kernel, phases, strict=True))
-    assert nest.G == groups
-    assert nest.B == batch * pixels[0]
-    assert nest.C == channels * quotients[0]
-    assert nest.K == width * int(np.prod(phases))
-    assert (nest.OY, nest.OX) == pixels[1:]
-    assert (nest.FY, nest.FX) == quotients[1:]
+    assert groups == nest.G
+    assert batch * pixels[0] == nest.B
+    assert channels * quotients[0] == nest.C
+    assert width * int(np.prod(phases)) == nest.K
+    assert pixels[1:] == (nest.OY, nest.OX)
+    assert quotients[1:] == (nest.FY, nest.FX)
     full = [(n - 1) * a + (k - 1) * b + 1 for n, a, k, b in zip(pixels, s, kernel, d, strict=True)]
     canvas = np.zeros((batch, groups * width, *(f + 2 for f in full)))
     grouped = image.reshape(batch, groups, channels, *pixels)

@@ -6,113 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx import helper
 
-from dse.workload import Layer, LoopNest, Model, layer_table
+from dse.workload import Layer, Model, layer_table
 
 from .graphs import graph, load, weight
-
-
-def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, feeds)[0])
-
-
-def execute(nest: LoopNest, i: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The loop nest, literally: I[g,b,c,y,x] (padded), W[g,k,c,fy,fx] -> O[g,b,k,oy,ox]."""
-    out = np.zeros((nest.G, nest.B, nest.K, nest.OY, nest.OX))
-    for fy in range(nest.FY):
-        for fx in range(nest.FX):
-            top, left = fy * nest.dilation_y, fx * nest.dilation_x
-            rows = i[:, :, :, top : top + (nest.OY - 1) * nest.stride_y + 1 : nest.stride_y]
-            part = rows[..., left : left + (nest.OX - 1) * nest.stride_x + 1 : nest.stride_x]
-            out += np.einsum("gbcyx,gkc->gbkyx", part, w[:, :, :, fy, fx])
-    return out
 
 
 def only(model: Model) -> Layer:
     (layer,) = model.layers
     return layer
-
-
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_convolution_nest(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    draw = data.draw
-    groups, k, c = (draw(st.integers(1, 3)) for _ in range(3))
-    taps = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    strides = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    dilations = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
-    pads = [draw(st.integers(0, 2)) for _ in range(4)]
-    batch, size = draw(st.integers(1, 2)), (draw(st.integers(5, 9)), draw(st.integers(5, 9)))
-    w = weight(groups * k, c, *taps)
-    x = weight(batch, groups * c, *size, seed=1)
-    node = helper.make_node(
-        "Conv", ["x", "w"], ["y"], group=groups, strides=strides, dilations=dilations, pads=pads
-    )
-    model = graph([node], {"x": x.shape}, ["y"], {"w": w})
-    nest = only(load(model, tmp_path_factory.mktemp("conv"))).nest
-    assert nest is not None
-    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-    i = padded.reshape(batch, groups, c, *padded.shape[2:]).transpose(1, 0, 2, 3, 4)
-    ours = execute(nest, i, w.reshape(groups, k, c, *taps))
-    ours = ours.transpose(1, 0, 2, 3, 4).reshape(batch, groups * k, nest.OY, nest.OX)
-    np.testing.assert_allclose(ours, run(model, {"x": x}), rtol=1e-3, atol=1e-4)
-
-
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_matmul_nest(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    draw = data.draw
-    m, c, k = (draw(st.integers(1, 5)) for _ in range(3))
-    lead = [draw(st.integers(1, 3)) for _ in range(draw(st.integers(0, 2)))]
-    shared = draw(st.booleans())
-    a = weight(*lead, m, c)
-    b = weight(*([] if shared else lead), c, k, seed=1)
-    stored = draw(st.booleans())
-    inputs = {"a": a.shape} if stored else {"a": a.shape, "b": b.shape}
-    node = helper.make_node("MatMul", ["a", "b"], ["y"])
-    model = graph([node], inputs, ["y"], {"b": b} if stored else None)
-    layer = only(load(model, tmp_path_factory.mktemp("matmul")))
-    nest = layer.nest
-    assert nest is not None
-    assert layer.w_is_activation is not stored
-    assert layer.w_elements == b.size
-    i = a.reshape(nest.G, nest.B, m, c).transpose(0, 1, 3, 2)[:, :, :, None, :]
-    w = b.reshape(nest.G, c, k).transpose(0, 2, 1)[..., None, None]
-    ours = execute(nest, i, w)[:, :, :, 0, :].transpose(0, 1, 3, 2).reshape(*lead, m, k)
-    feeds = {"a": a} if stored else {"a": a, "b": b}
-    np.testing.assert_allclose(ours, run(model, feeds), rtol=1e-3, atol=1e-4)
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    m=st.integers(1, 5),
-    c=st.integers(1, 5),
-    k=st.integers(1, 5),
-    flip=st.tuples(st.booleans(), st.booleans()),
-)
-def test_gemm_nest(
-    m: int, c: int, k: int, flip: tuple[bool, bool], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    a, b = weight(m, c), weight(c, k, seed=1)
-    node = helper.make_node("Gemm", ["a", "b"], ["y"], transA=int(flip[0]), transB=int(flip[1]))
-    given_a, given_b = (a.T if flip[0] else a), (b.T if flip[1] else b)
-    model = graph([node], {"a": given_a.shape}, ["y"], {"b": np.ascontiguousarray(given_b)})
-    nest = only(load(model, tmp_path_factory.mktemp("gemm"))).nest
-    assert nest is not None
-    ours = execute(nest, a.T[None, None, :, None, :], b.T[None, :, :, None, None])
-    theirs = run(model, {"a": np.ascontiguousarray(given_a)})
-    np.testing.assert_allclose(ours[0, 0, :, 0, :].T, theirs, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (3, 2), (3, 1), (5, 3)])

@@ -409,7 +409,7 @@ def test_recurrent(op: str, sizes: tuple[int, int, int, int], both: bool) -> Non
     )
     model = graph([node], {"x": x.shape}, ["y"], {"w": w, "r": r})
     first, second = nests(lowered(model))
-    assert second.B == steps
+    assert steps == second.B
     turned = np.stack([x, x[::-1]])[:directions]  # each direction reads in its own order
     i = turned.reshape(directions, steps * batch, width).transpose(0, 2, 1)
     moved = interpreter.execute(first, i[:, None, :, None, :], w[..., None, None])
