@@ -108,9 +108,8 @@ def show(name: str, as_json: bool) -> None:
     """The first kind of thing that ``name`` is: app, platform, chip, template, node, model."""
     from dse.cli.parse import has_settings
 
-    if has_settings(name):
-        content = _model(name)
-    else:
+    found = None
+    if not has_settings(name):
         found = _app(name) or _platform(name) or _chip(name) or _template(name) or _node(name)
     content = {"schema_version": SCHEMA_VERSION, **(found or _model(name))}
     if as_json:

@@ -51,8 +51,8 @@ class StudyResult:
         return {
             "schema_version": SCHEMA_VERSION,
             "experiment": self.experiment.name,
-            "designs": self.evaluated if self.experiment.prune else len(self.outcomes),
-            "left_out": len(self.outcomes) - self.evaluated,
+            "designs": len(self.outcomes),
+            "evaluated": self.evaluated,
             "by_level": by_level(self.outcomes),
             "feasible": sum(outcome.feasible for outcome in self.outcomes),
             "proposals": self.proposals,
@@ -108,21 +108,22 @@ def explore(
     out: str | Path | None = None,
     *,
     trials: int | None = None,
+    evaluations: int | None = None,
     workers: int | None = None,
     storage: str | None = None,
     start: Sequence[Mapping[str, Value]] = (),
     evaluator: Evaluator | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> StudyResult:
-    """Search the experiment's space until ``trials`` distinct designs were evaluated.
-
-    Designs that a bound proves infeasible or dominated are recorded but do not count.
+    """Search the experiment's space until ``trials`` distinct designs were judged.
 
     Args:
         experiment: the space, the objectives and the seed.
         out: study folder; a folder with an earlier run of the same experiment is continued. None
             keeps everything in memory.
-        trials: distinct designs wanted in total (default: the experiment's).
+        trials: distinct designs wanted in total (default: the experiment's), also those that a
+            bound decides.
+        evaluations: count only designs that were mapped, and stop at this many of them.
         workers: processes (default: the machine's cores). Does not change the result.
         storage: an Optuna storage URL or journal file that mirrors the log.
         start: designs to try first (:func:`dse.search.warm.starting_designs`).
@@ -145,6 +146,9 @@ def explore(
     most = 60 * wanted // experiment.batch + 60
     plan = _Plan(proposer.ask, proposer.tell, most, prune=experiment.prune)
     pool = evaluator or Workers(experiment, workers)
+    if evaluations is not None:
+        wanted, most = min(evaluations, experiment.size), most + 60 * evaluations
+        plan = replace(plan, batches=most, mapped_only=True)
     return _run(experiment, out, wanted, pool, storage, on_progress, plan, start)
 
 
@@ -190,6 +194,7 @@ class _Plan:
     tell: Callable[[Any, Outcome], None]
     batches: int
     prune: bool
+    mapped_only: bool = False
 
 
 def _run(
@@ -224,7 +229,8 @@ def _run(
                 if not batch:
                     break
                 front = state.rows if plan.prune and experiment.prune else None
-                fresh = _fresh(batch, known, state.distinct, wanted - state.evaluated)
+                room = wanted - state.count(mapped_only=plan.mapped_only)
+                fresh = _fresh(batch, known, state.distinct, room)
                 for outcome, seconds in pool.evaluate(fresh, front):
                     known[outcome.key] = outcome
                     for level, spent in seconds.items():
@@ -246,7 +252,7 @@ def _run(
                     folder.note(asdict(now))
                 if on_progress is not None:
                     on_progress(now)
-                if state.evaluated >= wanted:
+                if state.count(mapped_only=plan.mapped_only) >= wanted:
                     exhausted = False
                     break
                 if len(state.distinct) >= experiment.size or state.idle_batches >= IDLE_BATCHES:
@@ -265,7 +271,7 @@ def _run(
         state.proposals,
         time.perf_counter() - started,
         interrupted,
-        not interrupted and exhausted and state.evaluated < wanted,
+        not interrupted and exhausted and state.count(mapped_only=plan.mapped_only) < wanted,
         stopped,
         level_s,
     )

@@ -15,8 +15,7 @@ from dse.search.front import Losses, front_of, hypervolume, losses_of
 class Progress:
     """State of a running search, at its start and after each batch.
 
-    ``distinct`` counts evaluated designs (those that were mapped), ``pruned`` those that a cheaper
-    level left out.
+    ``distinct`` counts designs judged, ``pruned`` those of them that a bound decided.
     """
 
     distinct: int
@@ -57,6 +56,10 @@ class SearchState:
         self.evaluated += outcome.evaluated
         return True
 
+    def count(self, *, mapped_only: bool) -> int:
+        """Distinct designs judged, or only those that were mapped."""
+        return self.evaluated if mapped_only else len(self.distinct)
+
     def close_batch(self) -> None:
         """Bring front and hypervolume up to date."""
         self.idle_batches = self.idle_batches + 1 if len(self.distinct) == self._counted else 0
@@ -73,7 +76,7 @@ class SearchState:
             self._reference = list(found.max(axis=0) + np.where(spread > 0, 0.5 * spread, 1.0))
         volume = hypervolume(found, self._reference)
         if volume > self._volume * (1.0 + 1e-6):
-            self._moved_at = self.evaluated
+            self._moved_at = len(self.distinct)
         self._volume = volume
 
     def stop(self, elapsed_s: float) -> str:
@@ -81,14 +84,14 @@ class SearchState:
         limit, stall = self.experiment.max_s, self.experiment.stall
         if limit is not None and elapsed_s >= limit:
             return f"the time limit of {limit:g} s"
-        if stall is not None and self._front and self.evaluated - self._moved_at >= stall:
-            return f"no better front in {self.evaluated - self._moved_at} evaluations"
+        if stall is not None and self._front and len(self.distinct) - self._moved_at >= stall:
+            return f"no better front in {len(self.distinct) - self._moved_at} designs"
         return ""
 
     def progress(self, wanted: int, elapsed_s: float) -> Progress:
         """The state for a progress line."""
         return Progress(
-            self.evaluated,
+            len(self.distinct),
             wanted,
             self.proposals,
             sum(outcome.feasible for outcome in self.distinct.values()),

@@ -2,8 +2,8 @@
 
 Run ``python experiments/benchmarks/search_quality.py TABLE.npz [--seeds 10] [--trials 2000]``,
 with a table of ``experiments/studies/reference_space/enumerate.py``. The searches are the real
-ones; only the evaluation of a design is looked up. An evaluation is a design that reached the analytic level;
-designs that only had their bound computed are counted beside it.
+ones; only the evaluation of a design is looked up. An evaluation is a design that reached the
+analytic level; designs that only had their bound computed are counted beside it.
 
 Methods: ``dse`` (this package: bounds, surrogate-guided local search, NSGA-II), Optuna's random,
 Sobol, NSGA-II and multivariate TPE samplers alone, each without and with the same bound filter.
@@ -112,7 +112,7 @@ def run(table: Table, method: str, seed: int, trials: int) -> dict[str, Any]:
     """One search: share of the hypervolume and of the front at the marks, and the effort."""
     experiment = table.experiment.model_copy(update={**METHODS[method], "seed": seed})
     started = time.process_time()
-    result = explore(experiment, trials=trials, evaluator=table)
+    result = explore(experiment, evaluations=trials, evaluator=table)
     spent = time.process_time() - started
     evaluated = [table.index[o.key] for o in result.outcomes if o.evaluated]
     wanted = set(table.front.tolist())

@@ -37,8 +37,8 @@ def test_a_platform_of_one_chip_is_that_chip() -> None:
 
 def test_explore_in_memory() -> None:
     result = dse.explore("factory_module", trials=6)
-    assert result.evaluated == 6
-    assert len(result.table()) == len(result.outcomes) >= 6
+    assert len(result.outcomes) == 6
+    assert len(result.table()) == 6
     assert json.dumps(result.to_dict())
 
 

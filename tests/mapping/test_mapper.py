@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.build import evaluate
 from dse.mapping.homes import Homes
 from dse.mapping.mapper import cache_statistics, clear_cache, map_layer, search
 from dse.mapping.network import program_energy_j
+from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import pack
 from dse.mapping.schedule import LayerSchedule, Program, program_latency_s, unroll
 from dse.mapping.space import ceil_quotients, rate_of, spatial_choices, tile_sizes
@@ -167,7 +167,7 @@ def test_latency_ties_go_to_less_energy() -> None:
     # Equally fast mappings differ a lot: small tiles load everything again.
     assert layer.nest is not None
     problem = pack(layer, chip, Homes(), 20000.0, layer.nest.sizes, 1)
-    wasteful = evaluate(problem, problem.spatial[0], [1, 1, 8, 8, 1, 64], 0, 1)
+    wasteful = evaluate(problem, Placement(problem.spatial[0], (1, 1, 8, 8, 1, 64), 0, 1))
     assert wasteful.latency_s == pytest.approx(latency, rel=1e-9)
     assert wasteful.energy_j > 1.5 * energy
 
@@ -225,8 +225,8 @@ def test_formats_fall_back_to_the_next_wider() -> None:
 
 def test_what_cannot_be_mapped_says_why() -> None:
     layer = make_layer("stem", K=8, C=8, OY=8, OX=8, FY=7, FX=7)
-    with pytest.raises(UnmappableError, match=r"stem.*bytes of the buffer.*room is 20"):
-        map_layer(layer, make_chip(buffer_bytes=20))
+    with pytest.raises(UnmappableError, match=r"stem.*bytes of the buffer.*room is 4"):
+        map_layer(layer, make_chip(buffer_bytes=4))
     with pytest.raises(UnmappableError, match=r"stem.*int16"):
         map_layer(replace(layer, w_format="int16", i_format="int16"), make_chip())
     with pytest.raises(UnmappableError, match="exp"):

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Axis
-from dse.mapping.build import evaluate
+from dse.mapping.build import schedule
 from dse.mapping.costs import CLASSES, DATAFLOWS
 from dse.mapping.homes import Homes
 from dse.mapping.mapper import map_layer, search
 from dse.mapping.network import program_energy_j
+from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import pack
 from dse.mapping.schedule import Program, program_latency_s, unroll
+from dse.mapping.search import two_level
 from dse.mapping.space import rate_of
 
 from .conftest import make_chip, make_layer
@@ -180,15 +182,15 @@ def compare_with_brute_force(
     problem = pack(layer, chip, homes, room, layer.nest.sizes, 1)
     at = search(problem, objective)
     assert (at == search(problem, objective, compiled=False)).all(), "NumPy and Numba differ"
-    tiles = [int(problem.tiles[d, at[1 + d]]) for d in range(6)]
-    found = evaluate(problem, problem.spatial[at[0]], tiles, int(problem.flows[at[7]]), int(at[8]))
+    placed = two_level(problem, at)
+    found = evaluate(problem, placed)
     ours = {
         "edp": (found.latency_s * found.energy_j, found.energy_j),
         "latency": (found.latency_s, found.energy_j),
         "energy": (found.energy_j, found.latency_s),
     }[objective]
-    assert ours == pytest.approx(best, rel=1e-9, abs=0.0), (tiles, at)
-    made = map_layer(layer, chip, objective, homes=homes, room_bytes=room)
+    assert ours == pytest.approx(best, rel=1e-9, abs=0.0), placed
+    made = schedule(problem, placed)
     program = Program("one", (made,), unroll((made,), prefetch=True), 1, 0.0)
     assert program_latency_s(program, chip) == pytest.approx(found.latency_s, rel=1e-9, abs=0.0)
     assert program_energy_j(program, chip) == pytest.approx(found.energy_j, rel=1e-9, abs=0.0)
@@ -230,7 +232,8 @@ def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject)
     inside = walk_array(case, spatial, tiles, flow, problem.rate)
     assume(inside is not None)
     assert inside is not None
-    found = evaluate(problem, problem.spatial[row], tiles, code, CLASSES.index(kept))
+    placed = Placement(problem.spatial[row], tiles, code, CLASSES.index(kept))
+    found = evaluate(problem, placed)
     expected = (inside.cycles, inside.w_reads, inside.i_reads, inside.updates, inside.partial_sums)
     assert [float(v) for v in found.array[:5]] == pytest.approx(expected, rel=1e-12, abs=0.0)
     walk = walk_tiles(case, tiles, CLASS_LOOPS[kept])

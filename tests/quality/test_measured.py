@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -141,7 +142,7 @@ def test_bad_files_are_refused(place: Path) -> None:
     np.savez(place / "single.npz", x=np.zeros((1, 3, 8, 8), np.float32))
     np.save(place / "few.npy", np.zeros(3, np.int64))
     (place / "text.npz").write_text("no array")
-    cases = [
+    cases: list[tuple[Any, Any, dict[str, Any], str]] = [
         (place / "none.onnx", inputs, {}, "no such file"),
         (inputs, inputs, {}, "no ONNX model"),
         (load_file("resnet8"), inputs, {}, "no weights"),

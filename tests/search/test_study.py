@@ -47,7 +47,7 @@ def test_same_seed_same_study_and_no_design_twice(tmp_path: Path) -> None:
     first = explore(experiment(), tmp_path / "a", workers=1)
     second = explore(experiment(), tmp_path / "b", workers=1)
     assert keys(first) == keys(second)
-    assert len(set(keys(first))) == len(first.outcomes) >= first.evaluated == 20
+    assert len(set(keys(first))) == len(first.outcomes) == 20 >= first.evaluated
     assert keys(explore(experiment(seed=4), workers=1)) != keys(first)
     logged = (tmp_path / "a" / LOG).read_text().splitlines()
     assert len(logged) == len(first.outcomes)

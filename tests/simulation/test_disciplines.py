@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -170,7 +171,7 @@ def test_no_discipline_overfills_a_link(uses: list[tuple[float, ...]], data: st.
         assert_fits(got, uses)
 
 
-def assert_fits(got: list[float], uses: list[tuple[float, ...]]) -> None:
+def assert_fits(got: list[float], uses: Sequence[tuple[float, ...]]) -> None:
     assert all(0.0 < speed <= 1.0 for speed in got)
     sums = [sum(s * use[k] for s, use in zip(got, uses, strict=True)) for k in range(4)]
     assert max(sums) <= 1.0 + 1e-9

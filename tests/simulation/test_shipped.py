@@ -39,7 +39,7 @@ PAIRS = [(model, chip) for model in MODELS for chip in CHIPS]
 
 @pytest.mark.parametrize(("model", "chip_name"), [*PAIRS, ("mobilenetv2", "edge_vision")])
 def test_alone_equals_analytic_and_no_bound_is_broken(model: str, chip_name: str) -> None:
-    chip, workload = load_chip(chip_name), load_model(model)
+    chip, workload = load_chip(chip_name), load_model(model).at()
     program = map_network(workload, chip)
     timeline = simulate_alone(chip, program, trace=True)
     assert timeline.horizon_s == pytest.approx(program_latency_s(program, chip), rel=1e-9)
@@ -58,7 +58,7 @@ def test_alone_equals_analytic_and_no_bound_is_broken(model: str, chip_name: str
 
 @functools.lru_cache(maxsize=1)
 def mapped() -> Program:
-    return map_network(load_model("mobilenetv2"), load_chip("edge_vision"))
+    return map_network(load_model("mobilenetv2").at(), load_chip("edge_vision"))
 
 
 def mobilenet(**overrides: object) -> tuple[Chip, Program]:
@@ -134,7 +134,7 @@ def test_impossible_modes_are_refused(overrides: dict[str, object], message: str
 
 def test_a_network_in_a_pipeline_over_cores_keeps_its_work() -> None:
     chip = load_chip("edge_vision", overrides={"cores": 3, "overhead.invoke_s": 1e-6})
-    workload = load_model("resnet8")
+    workload = load_model("resnet8").at()
     programs = map_pipeline(workload, chip, 3)
     assert sum(len(program.schedules) for program in programs) == len(workload.layers)
     macs = sum(schedule.macs for program in programs for schedule in program.schedules)

@@ -173,7 +173,8 @@ def einsum_pair(nest: LoopNest, a: Array, b: Array, terms: tuple[str, str], resu
 def softmax(x: Array) -> Array:
     """Over the last axis."""
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    shares: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def attention(

@@ -145,10 +145,10 @@ def test_loop_with_an_unknown_count_wants_a_binding(tmp_path: Path) -> None:
         load_model(path)
     assert caught.value.field == "node 'walk' (Loop)"
     assert "--bind walk.trips=N" in str(caught.value)
-    assert load_model(path, **{"walk.trips": 9}).macs == 9 * 2 * 4 * (3 + 4)
+    assert load_model(path, unknown_ops="error", **{"walk.trips": 9}).macs == 9 * 2 * 4 * (3 + 4)
     assert load_model(f"{path}@walk.trips=4").macs == 4 * 2 * 4 * (3 + 4)
     with pytest.raises(InputError, match="no loop is called 'talk'"):
-        load_model(path, **{"walk.trips": 9, "talk.trips": 2})
+        load_model(path, unknown_ops="error", **{"walk.trips": 9, "talk.trips": 2})
 
 
 def test_loops_in_loops_multiply() -> None:

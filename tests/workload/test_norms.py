@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ def only(model: Model) -> Layer:
     return layer
 
 
-def node(op: str, read: str, write: str, **attrs: object) -> onnx.NodeProto:
+def node(op: str, read: str, write: str, **attrs: Any) -> onnx.NodeProto:
     return helper.make_node(op, read.split(), write.split(), **attrs)
 
 
@@ -56,7 +57,7 @@ def rms(square: str, root: str) -> list[onnx.NodeProto]:
 
 @pytest.mark.parametrize(
     ("square", "root"),
-    itertools.product(["pow", "mul"], ["reciprocal", "one over", "power", "divide"]),
+    list(itertools.product(["pow", "mul"], ["reciprocal", "one over", "power", "divide"])),
 )
 def test_root_mean_square(square: str, root: str) -> None:
     layer = only(lowered(rms(square, root), {"x": SHAPE}))

@@ -132,7 +132,8 @@ def _with_values(graph: GraphBuilder, sizes: Mapping[str, int], first: int) -> o
         model.graph.initializer.append(numpy_helper.from_array(array, name))
     del model.graph.node[:]
     model.graph.node.extend(kept)
-    return model
+    whole: onnx.ModelProto = model
+    return whole
 
 
 def _run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
