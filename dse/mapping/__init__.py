@@ -7,6 +7,10 @@ The names below are loaded when they are first used, so that importing the packa
   ``explain`` (``text``)
 * ``Homes``, ``default_homes`` (``homes``); ``plan_memory`` (``memory``)
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
+* ``load_pins``, ``Pins`` (``pinned``): mappings fixed by hand, or of Timeloop or ZigZag
+* ``map_pipeline``, ``PipelinePlan`` (``pipeline``): layers pipelined in space
+* ``map_batch``, ``BatchResult`` (``batch``): many chips at once
+* ``use_disk_cache`` (``disk``): mappings kept between runs
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll`` (``schedule``)
 """
 
@@ -16,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from dse.mapping.batch import BatchResult, map_batch
     from dse.mapping.bounds import (
         Roofline,
         external_bytes,
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
         roofline_energy_j,
         roofline_latency_s,
     )
+    from dse.mapping.disk import use_disk_cache
     from dse.mapping.homes import Homes, default_homes
     from dse.mapping.mapper import cache_statistics, clear_cache, map_layer, warm_up
     from dse.mapping.memory import plan_memory
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
         map_network,
         program_energy_j,
     )
+    from dse.mapping.pinned import Pins, load_pins
+    from dse.mapping.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
     from dse.mapping.text import explain
 
@@ -61,13 +69,23 @@ _HOME = {
     "Segment": "schedule",
     "Program": "schedule",
     "unroll": "schedule",
+    "map_batch": "batch",
+    "BatchResult": "batch",
+    "use_disk_cache": "disk",
+    "load_pins": "pinned",
+    "map_pipeline": "pipeline",
+    "PipelinePlan": "pipeline",
+    "Pins": "pinned",
 }
 
 __all__ = [
+    "BatchResult",
     "Homes",
     "LayerSchedule",
     "Objective",
     "Phase",
+    "Pins",
+    "PipelinePlan",
     "Program",
     "Roofline",
     "Segment",
@@ -78,14 +96,18 @@ __all__ = [
     "explain",
     "external_bytes",
     "layer_rows",
+    "load_pins",
+    "map_batch",
     "map_layer",
     "map_network",
+    "map_pipeline",
     "plan_memory",
     "program_energy_j",
     "roofline",
     "roofline_energy_j",
     "roofline_latency_s",
     "unroll",
+    "use_disk_cache",
     "warm_up",
 ]
 

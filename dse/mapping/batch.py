@@ -16,36 +16,50 @@ nest and layers on chips with an L2 in the way of tiling are mapped chip by chip
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping import Objective, kernel
+from dse.mapping import Objective, arrays, kernel
 from dse.mapping import costs as k
-from dse.mapping.build import schedule
 from dse.mapping.chain import item
 from dse.mapping.compiling import COMPILED, Function, compiled
 from dse.mapping.homes import Homes, default_homes
 from dse.mapping.mapper import map_layer
 from dse.mapping.problem import Problem, pack
-from dse.mapping.rows import constants, shape_of
-from dse.mapping.schedule import LayerSchedule
+from dse.mapping.rows import Columns, constants, shape_of
+from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import Layer, Workload
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
-#: Chips of a shape searched in full to make the table of a layer.
-PROBES = 32
+#: Searches that make the table of a layer: chips far apart, each at several capacities.
+PROBES = 24
+DIRECTIONS = 4
+#: Chips on which the table is improved by steps, and most steps.
+SAMPLE = 160
+STEPS = 6
+#: Tables remembered; a later batch of the same shape starts from them.
+TABLES = 4096
 #: Further chips, drawn at random, that say how far the table is from the optimum.
-CHECKS = 8
+CHECKS = 4
 #: Fewest chips of a shape for which a table is made; fewer are all searched.
 TABLE_FROM = 64
+
+
+_lock = threading.Lock()
+_tables: dict[object, dict[tuple[int, ...], None]] = {}
+
+
+def forget_tables() -> None:
+    """Forget all tables of mappings."""
+    with _lock:
+        _tables.clear()
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ def map_batch(
         chips: any chips; those of one array shape share tables.
         objective: ``edp``, ``latency`` or ``energy``, with the tie-breaks of ``map_layer``.
         exact: search every chip instead of using tables.
-        probes: chips of a shape searched for a table.
+        probes: searches that make a table; one of the same layer and shape is used again.
         seed: of the chips that are checked.
 
     Raises:
@@ -113,25 +127,25 @@ def map_batch(
     for layer in layers.layers if isinstance(layers, Workload) else layers:
         found.setdefault(layer.shape_key, [layer, 0])[1] += 1
     distinct = [layer for layer, _ in found.values()]
-    shape = (len(distinct), len(chips))
-    latency, energy = np.full(shape, np.inf), np.full(shape, np.inf)
-    known = np.zeros(shape, np.bool_)
+    size = (len(distinct), len(chips))
+    latency, energy = np.full(size, np.inf), np.full(size, np.inf)
+    known = np.zeros(size, np.bool_)
     groups: dict[object, list[int]] = {}
     for number, chip in enumerate(chips):
         groups.setdefault(shape_of(chip), []).append(number)
     worst, searched = 0.0, 0
     rng = np.random.default_rng(seed)
-    for numbers in groups.values():
+    for shape, numbers in groups.items():
         members = [chips[n] for n in numbers]
+        columns = Columns(members)
         few = exact or len(members) < TABLE_FROM
         for row, layer in enumerate(distinct):
-            if layer.kind != "compute":
+            if layer.kind != "compute" or not two_level(layer, members[0]):
                 latency[row, numbers], energy[row, numbers] = _plain(layer, members, objective)
                 known[row, numbers] = True
                 continue
-            made = _Table(layer, members, objective)
-            every = len(members) if few else probes
-            gap = made.run(every, 0 if few else CHECKS, rng)
+            made = _Table(layer, columns, shape, objective)
+            gap = made.run(few, probes, CHECKS, rng)
             latency[row, numbers], energy[row, numbers] = made.latency_s, made.energy_j
             known[row, numbers] = made.exact
             worst, searched = max(worst, gap), searched + int(made.exact.sum())
@@ -146,18 +160,28 @@ def map_batch(
     )
 
 
+def two_level(layer: Layer, chip: Chip) -> bool:
+    """Whether the layer's map space is that of buffer and array alone, which tables cover."""
+    nest, array = layer.nest, chip.array
+    if nest is None:
+        return False
+    on_vector = nest.depthwise and array.depthwise == "vector"
+    return on_vector or not (array.registers.present or winograd_fits(nest, array))
+
+
 def _plain(
     layer: Layer, chips: Sequence[Chip], objective: Objective
 ) -> tuple[list[float], list[float]]:
-    """Layers without a loop nest, chip by chip."""
+    """Layers that tables do not cover, chip by chip."""
     latency, energy = [], []
     for chip in chips:
         try:
-            one = item((map_layer(layer, chip, objective),), chip)
+            made = map_layer(layer, chip, objective, l2_room_bytes=0.0, uneven=False)
         except UnmappableError:
             latency.append(np.inf)
             energy.append(np.inf)
             continue
+        one = item((made,), chip)
         seconds = one.own_s + one.first_s
         latency.append(seconds)
         energy.append(one.energy_j + chip.mapping_static_w * seconds)
@@ -167,74 +191,146 @@ def _plain(
 class _Table:
     """One compute layer on chips of one array shape."""
 
-    def __init__(self, layer: Layer, chips: Sequence[Chip], objective: Objective) -> None:
-        self.layer, self.chips = layer, chips
+    def __init__(self, layer: Layer, columns: Columns, shape: object, objective: Objective) -> None:
+        chips = columns.chips
+        self.layer = layer
         self.number = k.OBJECTIVES.index(objective)
         self.latency_s = np.full(len(chips), np.inf)
         self.energy_j = np.full(len(chips), np.inf)
         self.exact = np.zeros(len(chips), np.bool_)
-        self._rows: list[tuple[int, ...]] = []
         self.base: Problem | None = None
-        self.c = np.zeros((len(chips), 0))
-        try:
-            homes = [_homes(layer, chip) for chip in chips]
-        except UnmappableError:
-            return
-        first = next((n for n, pair in enumerate(homes) if pair is not None), None)
-        if first is None:
-            return
-        found = homes[first]
-        assert found is not None
-        self.able = np.array([pair is not None for pair in homes])
-        rooms = [pair[1] if pair else 0.0 for pair in homes]
-        same = all(pair is None or pair[0] == found[0] for pair in homes)
-        if not same:
+        self.homes = default_homes(layer, chips[0])
+        if any(default_homes(layer, chip) != self.homes for chip in chips[1:]):
             raise InputError(
                 f"layer {layer.name}: operands live in different memories on chips of one shape",
                 field="chips",
-                mend="map chips with and without NVM or DRAM apart",
+                mend="map chips whose NVM holds the layer and those whose NVM does not apart",
             )
+        rooms = columns.capacity - _resident_bytes(layer, self.homes)
+        self.able = np.flatnonzero(rooms >= 0.0)
+        if not len(self.able):
+            return
         assert layer.nest is not None
-        self.base = pack(layer, chips[first], found[0], rooms[first], layer.nest.sizes, 1)
-        self.c = constants(self.base, chips, rooms)
+        first = int(self.able[0])
+        try:
+            self.base = pack(
+                layer, chips[first], self.homes, float(rooms[first]), layer.nest.sizes, 1
+            )
+        except UnmappableError:
+            return
+        self.c = constants(self.base, columns, rooms)
+        key = (layer.shape_key, shape, self.homes, objective)
+        with _lock:
+            self._rows = _tables.setdefault(key, {})
+            while len(_tables) > TABLES:
+                _tables.pop(next(iter(_tables)))
 
-    def run(self, probes: int, checks: int, rng: np.random.Generator) -> float:
-        """Search ``probes`` chips, pass the table over all, check some; the largest excess seen."""
+    def run(self, every: bool, probes: int, checks: int, rng: np.random.Generator) -> float:
+        """Search all chips, or fill the table, pass it over them and check some.
+
+        Returns:
+            the largest excess over the optimum that was seen.
+        """
+        self.exact[:] = True
         if self.base is None:
-            self.exact[:] = True
             return 0.0
-        self.exact |= ~self.able
-        for number in spread(self.c, np.flatnonzero(self.able), probes):
-            self._search(int(number))
-        if self.exact.all():
+        if every:
+            for number in self.able:
+                self._search(int(number))
             return 0.0
+        self.exact[self.able] = False
+        if not self._rows:
+            self._probe(probes)
+            self._improve(rng)
         self._pass()
         worst = 0.0
-        rest = np.flatnonzero(~self.exact)
-        for number in rng.choice(rest, min(checks, len(rest)), replace=False):
+        for number in rng.choice(self.able, min(checks, len(self.able)), replace=False):
             before = self._value(int(number))
             self._search(int(number))
             after = self._value(int(number))
-            if np.isfinite(after):
+            if after > 0.0 and after < np.inf:
                 worst = max(worst, before / after - 1.0)
         self._pass()
         return worst
 
+    def _probe(self, probes: int) -> None:
+        """Optima of a few chips far apart, each at several capacities between the extremes."""
+        assert self.base is not None
+        rooms = self.c[self.able, k.C_ROOM]
+        low, high = max(1.0, float(rooms.min())), max(1.0, float(rooms.max()))
+        steps = max(1, probes // DIRECTIONS) if high > low else 1
+        for number in spread(self.c, self.able, max(1, probes // steps)):
+            c = self.c[number].copy()
+            for room in np.geomspace(low, high, steps) if steps > 1 else (c[k.C_ROOM],):
+                c[k.C_ROOM] = np.floor(room * (1.0 + 1e-9))
+                found = _optimum(c, self.number, self.base)
+                if found[0] >= 0:
+                    self._rows[tuple(int(v) for v in found)] = None
+
+    def _improve(self, rng: np.random.Generator) -> None:
+        """Better rows for chips of every capacity, by steps from those that are best for any.
+
+        A step takes one tile to the next size up or down, another order class or dataflow, or
+        another unrolling. Rows that are best for no chip of the sample are dropped.
+        """
+        assert self.base is not None
+        by_room = self.able[np.argsort(self.c[self.able, k.C_ROOM], kind="stable")]
+        places = np.linspace(0, len(by_room) - 1, min(SAMPLE, len(by_room)))
+        some = by_room[np.unique(places.astype(np.int64))]
+        # Each of them also with a room that is spread over all there are, so that rows stay that
+        # fit where others do not.
+        c = np.concatenate([self.c[some], self.c[some]])
+        rooms = np.sort(c[: len(some), k.C_ROOM])
+        c[len(some) :, k.C_ROOM] = rng.uniform(0.75, 1.0, len(some)) * rng.permutation(rooms)
+        tried: dict[tuple[int, ...], None] = dict(self._rows)
+        winners = list(self._rows)
+        values = self._keys(winners, c)
+        for _ in range(STEPS):
+            new = [row for row in self._around(winners) if row not in tried]
+            if not new:
+                break
+            tried.update(dict.fromkeys(new))
+            both = winners + new
+            values = np.concatenate([values, self._keys(new, c)])
+            best = np.unique(values.argmin(axis=0))
+            winners = [both[n] for n in best]
+            values = values[best]
+        self._rows.clear()
+        self._rows.update(dict.fromkeys(winners))
+
+    def _keys(self, rows: list[tuple[int, ...]], c: FloatArray) -> FloatArray:
+        """The objective of rows on chips; infinite where a row does not fit."""
+        assert self.base is not None
+        seconds, joules = _costs(self.base, rows, c)
+        fits = np.isfinite(seconds)
+        first = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)[0]
+        return np.asarray(np.where(fits, first, np.inf), np.float64)
+
+    def _around(self, rows: list[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+        assert self.base is not None
+        sizes = (len(self.base.spatial), *self.base.lengths, len(self.base.flows), 3)
+        for row in rows:
+            for place, size in enumerate(sizes):
+                near = range(size) if place >= 7 else (row[place] - 1, row[place] + 1)
+                for value in near:
+                    if 0 <= value < size and value != row[place]:
+                        yield (*row[:place], int(value), *row[place + 1 :])
+
     def _value(self, number: int) -> float:
         seconds, joules = self.latency_s[number], self.energy_j[number]
+        if not np.isfinite(seconds):
+            return float("inf")
         return float(k.keys(seconds, joules, self.number)[0])
 
     def _search(self, number: int) -> None:
         """The optimum of one chip, also as a row of the table."""
         assert self.base is not None
-        run = kernel.search if COMPILED else kernel.search_numpy
-        found = run(self.c[number], self.number, *self.base.arguments)
+        found = _optimum(self.c[number], self.number, self.base)
         self.exact[number] = True
         if found[0] < 0:
             return
         row = tuple(int(v) for v in found)
-        if row not in self._rows:
-            self._rows.append(row)
+        self._rows[row] = None
         costs = _costs(self.base, [row], self.c[number : number + 1])
         self.latency_s[number], self.energy_j[number] = costs[0][0, 0], costs[1][0, 0]
 
@@ -244,9 +340,10 @@ class _Table:
         if not self._rows or not len(rest):
             return
         assert self.base is not None
-        seconds, joules = _costs(self.base, self._rows, self.c[rest])
-        key1, key2 = k.keys(seconds, joules, self.number)
-        key1 = np.where(np.isfinite(seconds), key1, np.inf)
+        seconds, joules = _costs(self.base, list(self._rows), self.c[rest])
+        fits = np.isfinite(seconds)
+        key1, key2 = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)
+        key1 = np.where(fits, key1, np.inf)
         low = key1.min(axis=0)
         best = np.where(key1 == low, key2, np.inf).argmin(axis=0)
         columns = np.arange(len(rest))
@@ -254,33 +351,35 @@ class _Table:
         self.energy_j[rest] = joules[best, columns]
 
 
-def _homes(layer: Layer, chip: Chip) -> tuple[Homes, float] | None:
-    """Homes and room of a layer alone; None if what must be resident does not fit."""
-    homes = default_homes(layer, chip)
-    resident = sum(
-        amount
-        for home, amount in (
-            (homes.W, layer.w_bytes + layer.b_bytes),
-            (homes.I, layer.i_bytes),
-            (homes.O, layer.o_bytes),
-            (homes.side, layer.side_bytes),
-        )
-        if home == "buffer"
+def _optimum(c: FloatArray, number: int, base: Problem) -> Any:
+    run = kernel.search if COMPILED else kernel.search_numpy
+    return run(c, number, *base.arguments)
+
+
+def _resident_bytes(layer: Layer, homes: Homes) -> float:
+    """Bytes of the buffer that operands at home in it take."""
+    parts = (
+        (homes.W, layer.w_bytes + layer.b_bytes),
+        (homes.I, layer.i_bytes),
+        (homes.O, layer.o_bytes),
+        (homes.side, layer.side_bytes),
     )
-    room = chip.buffer.capacity_bytes - resident
-    return (homes, room) if room >= 0.0 else None
+    return sum(amount for home, amount in parts if home == "buffer")
 
 
 def spread(c: FloatArray, among: Any, count: int) -> Any:
     """``count`` of the chips ``among``, far from each other in the logarithm of their constants."""
     if len(among) <= count:
         return among
-    varied = c[among][:, np.ptp(c[among], axis=0) > 0.0]
+    apart = np.delete(c[among], k.C_ROOM, axis=1)
+    varied = apart[:, (apart != apart[0]).any(axis=0)]
+    if not varied.shape[1]:
+        return among[:1]
     points = np.log(np.maximum(np.abs(varied), 1e-30))
     points -= points.min(axis=0)
     points /= np.maximum(points.max(axis=0), 1e-30)
-    chosen = [0]
-    far = np.abs(points - points[0]).sum(axis=1)
+    chosen = [int(np.abs(points - np.median(points, axis=0)).sum(axis=1).argmin())]
+    far = np.abs(points - points[chosen[0]]).sum(axis=1)
     while len(chosen) < count:
         chosen.append(int(far.argmax()))
         far = np.minimum(far, np.abs(points - points[chosen[-1]]).sum(axis=1))
@@ -321,35 +420,21 @@ def _evaluation(version: int) -> Function:
             g, b, ko = rows[0, 0], rows[1, 0], rows[2, 0]
             r, y, x = rows[3, 0], rows[4, 0], rows[5, 0]
             first = c[0]
-            n = kernel.tile_counts(g, b, ko, r, y, x)
+            n = kernel.tile_counts(s, g, b, ko, r, y, x)
             vol = kernel.volumes(sizes, s, y, x)
-            arr = k.array_side(first, codes[m, 0], s, one, g, b, ko, r, y, x)
-            tile = k.tile_side(first, g, b, ko, r, y, x)
+            arr = arrays.array_side(first, codes[m, 0], s, one, g, b, ko, r, y, x)
+            tile = k.tile_side(first, s[k.S_TAPS], g, b, ko, r, y, x)
             f = k.footprint(first, arr[5], tile[3], tile[4], tile[5], n)
-            need = f[0] + f[1] + f[2] + f[3]
             for j in range(c.shape[0]):
-                if need > c[j, k.C_ROOM]:
-                    seconds[m, j] = np.inf
-                    joules[m, j] = np.inf
-                    continue
-                out = k.class_side(c[j], codes[m, 1], arr, tile, n, vol)
-                seconds[m, j] = out[0]
-                joules[m, j] = out[1]
+                seconds[m, j] = np.inf
+                joules[m, j] = np.inf
+                if arr[6] and k.fits(c[j], f):
+                    out = k.class_side(c[j], codes[m, 1], arr, tile, n, vol)
+                    if out[2]:
+                        seconds[m, j] = out[0]
+                        joules[m, j] = out[1]
 
     return evaluate
 
 
-_SOURCES = (Path(k.__file__), Path(kernel.__file__))
-_evaluate = compiled(_evaluation(zlib.crc32(b"".join(path.read_bytes() for path in _SOURCES))))
-
-
-def best_schedule(layer: Layer, chip: Chip, objective: Objective = "edp") -> LayerSchedule:
-    """The schedule behind an entry of a batch: the optimum of that layer on that chip."""
-    found = _Table(layer, [chip], objective)
-    if found.base is None:
-        return map_layer(layer, chip, objective)
-    run = kernel.search if COMPILED else kernel.search_numpy
-    indices = run(found.c[0], found.number, *found.base.arguments)
-    if indices[0] < 0:
-        return map_layer(layer, chip, objective)
-    return schedule(found.base, indices)
+_evaluate = compiled(_evaluation(kernel.version_of(k, arrays, kernel)))

@@ -36,8 +36,9 @@ class Item:
 
     ``own_s`` is their time without the fill of the first weights ``fill`` and without what the last
     step ``last`` fetches for the item after it; ``first_s`` what the fill adds if nothing hides it;
-    ``last_s`` the time of the last step alone. ``energy_j`` is dynamic. ``busy_s`` is the time for
-    which the busiest unit works.
+    ``fill_other`` is loaded with them by ``cores`` cores; ``spare_bytes`` is the buffer left beside
+    the last step (None: enough), ``last_s`` the time of that step alone. ``energy_j`` is dynamic,
+    ``busy_s`` the time for which the busiest unit works.
     """
 
     layers: int
@@ -46,6 +47,9 @@ class Item:
     first_s: float
     energy_j: float
     fill: Bytes
+    fill_other: Bytes
+    cores: int
+    spare_bytes: float | None
     last: Segment | None
     last_s: float
     busy_s: float
@@ -86,6 +90,9 @@ def item(schedules: Sequence[LayerSchedule], chip: Chip) -> Item:
         first_s=bare,
         energy_j=energy,
         fill=first,
+        fill_other=schedules[0].fill_other,
+        cores=schedules[0].cores,
+        spare_bytes=schedules[-1].spare_bytes,
         last=last,
         last_s=last.step_s(chip.f_hz, rates) if last else 0.0,
         busy_s=busy / chip.f_hz,
@@ -105,12 +112,24 @@ def _added_s(before: Item | None, after: Item, chip: _Chip) -> float:
         return after.first_s
     if before.last is None or not any(after.fill):
         return 0.0
-    bytes_ = before.last.link_bytes
+    share = 1.0
+    if before.spare_bytes is not None:
+        need = sum(after.fill) / after.cores
+        if need > before.spare_bytes:
+            share = max(0.0, before.spare_bytes) / need
     worst = before.last_s
-    for own, more, rate in zip(bytes_, after.fill, chip.rates, strict=True):
+    for own, more, rate in zip(before.last.link_bytes, after.fill, chip.rates, strict=True):
         if more > 0.0:
-            worst = max(worst, (own + more) / rate)
-    return worst - before.last_s
+            worst = max(worst, (own + share * more) / rate)
+    added = worst - before.last_s
+    if share < 1.0:
+        bare = shown = 0.0
+        for own, more, rate in zip(after.fill_other, after.fill, chip.rates, strict=True):
+            bare = max(bare, own / rate if own else 0.0)
+            total = own + (1.0 - share) * more
+            shown = max(shown, total / rate if total else 0.0)
+        added += shown - bare
+    return added
 
 
 def best_path(
@@ -144,11 +163,6 @@ def best_path(
             break
         best = found
     return best
-
-
-def added_s(before: Item | None, after: Item, chip: Chip) -> float:
-    """Time that the first weights of ``after`` add behind ``before`` (None: nothing), s."""
-    return _added_s(before, after, _frame(chip))
 
 
 def _frame(chip: Chip) -> _Chip:

@@ -4,9 +4,10 @@ A layer's own optimum counts the fill of its first weights in full, which the ne
 as the layer before gives it time, and weighs energy against time by its own figures, which in a
 network are those of the whole. So some layers are mapped more than once:
 
-1. All of them alone, by the network's objective.
-2. Under EDP, all of them for energy plus time at the price ``E / L`` of the network (to the next
-   power of two), which is what a minimal product means layer by layer.
+1. All of them alone, by the network's objective, with even cuts.
+2. Those that move more than they must or wait, with uneven cuts; under EDP for energy plus time at
+   the price ``E / L`` of the network (to the next power of two), which is what a minimal product
+   means layer by layer.
 3. Those whose first weights could hide better, with their fill counted half and not at all. The
    time they could gain is what the step before them leaves on the links beyond their own fill: a
    mapping that fills longer than that gains nothing over the layer's own optimum.
@@ -35,6 +36,8 @@ from dse.workload.layer import Layer, Workload
 WORTH = 2e-4
 #: Path searches after which groups still only hoped for are given up.
 ROUNDS = 6
+#: Excess over what must move (twice that over the busiest unit's time) that is let be.
+SETTLED = 0.02
 #: How far the first fill counts when a layer is mapped again.
 EXPOSED = (0.0, 0.5)
 
@@ -89,10 +92,10 @@ class Candidates:
             UnmappableError: a layer that no unit runs or that does not fit.
         """
         for layer, homes, room in self._distinct():
-            self._ask(layer, homes, room, self.objective, 1.0, 0.0)
+            self._ask(layer, homes, room, self.objective, 1.0, 0.0, uneven=False)
             if layer.kind != "compute" and self.chip.buffer.double_buffered:
                 # In few chunks: a long last step hides more of the next layer's weights.
-                self._ask(layer, homes, room, self.objective, 0.0, 0.0)
+                self._ask(layer, homes, room, self.objective, 0.0, 0.0, uneven=False)
         return self.choose()
 
     def refined(self, first: Choice) -> Choice:
@@ -100,19 +103,39 @@ class Candidates:
         best, kind, watts = first, self.objective, 0.0
         if self.objective == "edp":
             kind, watts = "energy", _near(first.cost.energy_j / first.cost.latency_s)
-            for layer, homes, room in self._distinct():
-                if layer.kind == "compute":
-                    self._ask(layer, homes, room, kind, 1.0, watts)
-            best = min(best, self.choose(), key=self._score)
+        for layer, homes, room in self._distinct():
+            if layer.kind == "compute" and self._open(layer, homes, room):
+                self._ask(layer, homes, room, kind, 1.0, watts, uneven=True)
+        best = min(best, self.choose(), key=self._score)
         hiding = self._hiding(best) if self.chip.buffer.double_buffered else []
         for number in hiding:
             layer = self.workload.layers[number]
             homes, room = self.plan.homes[number], self.plan.room_bytes[number]
             for exposed in EXPOSED if layer.kind == "compute" else ():
-                self._ask(layer, homes, room, kind, exposed, watts)
+                self._ask(layer, homes, room, kind, exposed, watts, uneven=False)
         if hiding:
             best = min(best, self.choose(), key=self._score)
         return self._fused(best, watts) if self.fuse else best
+
+    def _open(self, layer: Layer, homes: Homes, room: float) -> bool:
+        """Whether a layer moves more than it must, or waits for what it moves."""
+        pin = self.pins.of(layer)
+        (found,) = self._items[(layer.shape_key if pin is None else layer.name, homes, room)][:1]
+        (made,) = found.made()
+        ends = (made.fill_weight, made.fill_other, made.drain)
+        moved = sum(sum(amounts) for amounts in ends)
+        moved += sum(phase.count * sum(phase.link_bytes) for phase in made.phases)
+        must = sum(
+            amount
+            for home, amount in (
+                (homes.W, layer.w_bytes + layer.b_bytes),
+                (homes.I, layer.i_bytes),
+                (homes.O, layer.o_bytes),
+                (homes.side, layer.side_bytes),
+            )
+            if home != "buffer"
+        )
+        return moved > must * (1.0 + SETTLED) or found.own_s > found.busy_s * (1.0 + 2.0 * SETTLED)
 
     def promises(self, first: Choice, least: tuple[float, float, float]) -> bool:
         """Whether fusing as well as can be hoped for would get below the score ``least``."""
@@ -190,11 +213,13 @@ class Candidates:
         objective: Objective,
         exposed: float,
         watts: float,
+        *,
+        uneven: bool,
     ) -> None:
         """Add the best mapping under the given objective, if it is new."""
         pin = self.pins.of(layer)
         key = (layer.shape_key if pin is None else layer.name, homes, room)
-        question = (key, objective, exposed, watts)
+        question = (key, objective, exposed, watts, uneven)
         if question in self._asked:
             return
         self._asked.add(question)
@@ -209,8 +234,10 @@ class Candidates:
                 homes=homes,
                 cores=self.cores,
                 room_bytes=room,
+                l2_room_bytes=self.plan.l2_room_bytes if uneven else 0.0,
                 exposed=exposed,
                 time_price_w=watts,
+                uneven=uneven,
             )
         if all(known.made()[0].phases != made.phases for known in found):
             found.append(item((made,), self.chip))

@@ -17,11 +17,12 @@ import numpy as np
 
 from dse.mapping.compiling import pick, shared
 
-# Dataflows, order classes (named after the operand that stays) and objectives, as kernel codes.
+# Dataflows and order classes (named after the operand that stays), as kernel codes.
 #: Two codes each for ws and is: partial sums of a tile in accumulators beside the array, or in the
-#: buffer.
-DATAFLOWS = ("ws", "os", "is", "ws", "is")
+#: buffer. The last three are of arrays that hold operands in registers.
+DATAFLOWS = ("ws", "os", "is", "ws", "is", "ws", "os", "is")
 CLASSES = ("W", "I", "O")
+#: Objectives with a name, by kernel code; :mod:`dse.mapping.objectives` has the others.
 OBJECTIVES = ("edp", "latency", "energy")
 
 # Row fields: tile size, number of tiles, array steps over all tiles, steps of a full and of the
@@ -31,6 +32,11 @@ OBJECTIVES = ("edp", "latency", "energy")
 R_T, R_N, R_STEPS, R_FULL, R_RAG, R_NFULL, R_NRAG, R_LAST = range(8)
 R_SPAN, R_SPANS, R_PAD, R_SLIDE = range(8, 12)
 ROW_FIELDS = 12
+# More fields of a dim with operand registers: passes over all tiles; shares of a dim that PEs hold,
+# over all passes, and over the first pass of each tile; input elements of all passes, and if each
+# keeps what it shares with the one before; the same of all PEs.
+R_PASSES, R_SHARES, R_FIRST, R_SEEN, R_SEEN_SLIDE, R_HELD, R_HELD_SLIDE = range(12, 19)
+REGISTER_FIELDS = 19
 
 # Constants of a problem.
 (
@@ -80,121 +86,55 @@ ROW_FIELDS = 12
     C_MIN_LINK,
     C_MIN_LINK_E,
     C_EXPOSED,
-    C_LIMIT,
-) = range(47)
+    C_BANK,
+    C_ROOM_W,
+    C_ROOM_I,
+    C_ROOM_O,
+    C_DECODE,
+    C_HAS_W,
+    C_HAS_I,
+    C_HAS_O,
+    C_P_RW_READ,
+    C_P_RW_WRITE,
+    C_P_RI_READ,
+    C_P_RI_WRITE,
+    C_P_RO_READ,
+    C_P_RO_WRITE,
+    C_P_TRANSFORM,
+    C_LATCH,
+    C_UP_W,
+    C_UP_I,
+    C_UP_O_LOAD,
+    C_UP_O_STORE,
+    C_IN_W,
+    C_IN_I,
+    C_IN_O,
+) = range(69)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 47
-CONSTANTS = C_LINK + 12
+C_LINK = 69
+#: The same for what fills the first tile and stores the last: all links it passes.
+C_ENDS = C_LINK + 12
+CONSTANTS = C_ENDS + 12
+#: Nothing moves above the level whose tiles feed the buffer (see :func:`step_side`).
+NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+# Fields of an unrolling: factors of G B K C OY OX FY FX; array steps of FY and of FX over all
+# filter tiles; elements of W, of I with every tap counted (MACs / K), of O; array steps of the taps
+# of one filter tile; taps of a filter tile; number of filter tiles; taps of one along y and x.
+S_FY_STEPS, S_FX_STEPS, S_W, S_I, S_O, S_TAP_STEPS, S_TAPS, S_TAP_TILES, S_FY, S_FX = range(8, 18)
+SPATIAL_FIELDS = 18
 
 
 @shared
-def stream_sum(rate: Any, pre: Any, x: Any, y: Any, z: Any) -> Any:
-    """Cycles of the passes of one stationary step: streams of x*y*z steps, each tile's behind
-    ``pre`` cycles of hidden loads."""
-    n00, k00 = y[R_FULL] * z[R_FULL], y[R_NFULL] * z[R_NFULL]
-    n01, k01 = y[R_FULL] * z[R_RAG], y[R_NFULL] * z[R_NRAG]
-    n10, k10 = y[R_RAG] * z[R_FULL], y[R_NRAG] * z[R_NFULL]
-    n11, k11 = y[R_RAG] * z[R_RAG], y[R_NRAG] * z[R_NRAG]
-    full = x[R_NFULL] * (
-        k00 * np.maximum(x[R_FULL] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_FULL] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_FULL] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_FULL] * n11 / rate, pre)
-    )
-    ragged = x[R_NRAG] * (
-        k00 * np.maximum(x[R_RAG] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_RAG] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_RAG] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_RAG] * n11 / rate, pre)
-    )
-    return full + ragged
-
-
-@shared
-def array_side(
-    c: Any, flow: int, s: Any, one: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any
-) -> Any:
-    """Array cycles and traffic between array and buffer, over all tiles.
-
-    Args:
-        flow: index into :data:`DATAFLOWS`.
-        s: spatial factors of G B K C OY OX FY FX; array steps of FY and of FX; all weights,
-            input elements with every tap counted (MACs / K), outputs.
-        one: a row of a dim of size one.
-        g, b, k, r, y, x: rows of G, B, K, C, OY, OX.
-
-    Returns:
-        cycles; W and I elements read; accumulator updates; partial sums read from (and written to)
-        the buffer at accumulator width; whether an output element in the buffer is a partial sum;
-        whether the accumulators hold at least one step's outputs.
-    """
-    taps = s[8] * s[9]
-    outs = g[R_STEPS] * b[R_STEPS] * k[R_STEPS] * y[R_STEPS] * x[R_STEPS]
-    steps = outs * r[R_STEPS] * taps
-    wv, iv, z = s[10], s[11], s[12]
-    w_steps = wv * (b[R_STEPS] * y[R_STEPS] * x[R_STEPS])
-    i_steps = iv * k[R_STEPS]
-    reduction = r[R_STEPS] * taps
-    inside = r[R_FULL] * taps > 1.0  # a tile accumulates
-    blocks, pre = outs * 0.0 + 1.0, c[C_PRELOAD]
-    usable = outs > 0.0
-    if flow == 0 or flow == 3:
-        passes = g[R_STEPS] * k[R_STEPS] * r[R_STEPS] * taps
-        streamed = b[R_T] * y[R_T] * x[R_T]
-        tiles = b[R_N] * y[R_N] * x[R_N]
-        w_reads, i_reads = wv * tiles, i_steps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[2], k[R_T])
-    elif flow == 1:
-        passes = outs
-        streamed = r[R_T]
-        tiles = r[R_N]
-        w_reads, i_reads = w_steps, i_steps
-        live = outs * 0.0
-        pre = 0.0
-    else:
-        passes = g[R_STEPS] * b[R_STEPS] * r[R_STEPS] * y[R_STEPS] * x[R_STEPS] * taps
-        streamed = k[R_T]
-        tiles = k[R_N]
-        w_reads, i_reads = w_steps, iv * tiles
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[1], b[R_T])
-        live = live * np.minimum(s[4], y[R_T]) * np.minimum(s[5], x[R_T])
-    if flow == 0 or flow == 2:
-        # The accumulators hold a block of the streamed outputs; a tile's stream is cut into equal
-        # blocks, and the stationary operand comes in again for each.
-        places = np.floor(c[C_ACC_BYTES] / (live * c[C_AB]))
-        usable = (places >= 1.0) | (r[R_FULL] * taps <= 1.0)
-        blocks = pick(inside, np.ceil(streamed / np.maximum(places, 1.0)), 1.0)
-        updates = pick(inside, z * reduction, 0.0)
-        kept = pick(inside, r[R_N], reduction)
-    elif flow == 1:
-        updates = outs * 0.0
-        kept = outs * 0.0 + r[R_N]
-    else:
-        updates = outs * 0.0
-        kept = outs * 0.0 + reduction
-    if flow == 1:
-        hidden = steps / c[C_RATE]
-    elif flow == 0 or flow == 3:
-        hidden = passes * stream_sum(c[C_RATE], pre * blocks, b, y, x)
-        w_reads = w_reads * blocks
-    else:
-        hidden = passes * stream_sum(c[C_RATE], pre * blocks, k, one, one)
-        i_reads = i_reads * blocks
-    passes = passes * tiles * blocks
-    paid = steps / c[C_RATE] + passes * pre
-    cycles = pick(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
-    return cycles, w_reads, i_reads, updates, z * (kept - 1.0), kept > 1.0, usable
-
-
-@shared
-def tile_side(c: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
+def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
     """Elements of one full tile and DMA descriptors to move it, per operand.
+
+    ``taps``: filter taps of the tile.
 
     Returns:
         W, I, O elements of the first tile; the same padded to the alignment; O elements of the
         last tile; descriptors of a W, I and O tile.
     """
-    taps = c[C_FY] * c[C_FX]
     w = g[R_T] * k[R_T] * r[R_T] * taps
     i = g[R_T] * b[R_T] * r[R_T] * y[R_SPAN] * x[R_SPAN]
     o = g[R_T] * b[R_T] * k[R_T] * y[R_T] * x[R_T]
@@ -226,16 +166,39 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     staged = pick(partial, 1.0, c[C_HOME_O])
     o = op * pick(partial, c[C_AB], c[C_OB]) * copies * staged
     side = op * c[C_SIDE] * copies * c[C_HOME_S]
-    return w, i, o, side
+    return banked(c, w), banked(c, i), banked(c, o), banked(c, side)
+
+
+@shared
+def banked(c: Any, amount: Any) -> Any:
+    """Room that ``amount`` bytes take: whole banks where operands may not share one."""
+    bank = c[C_BANK]
+    return pick(bank > 0.0, np.ceil(amount / np.maximum(bank, 1e-300)) * bank, amount)
+
+
+@shared
+def fits(c: Any, f: Any) -> Any:
+    """Whether the tiles of :func:`footprint` fit the buffer, and their parts of it."""
+    shared_room = f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]
+    own = (f[0] <= c[C_ROOM_W]) & (f[1] <= c[C_ROOM_I]) & (f[2] + f[3] <= c[C_ROOM_O])
+    return shared_room & own
 
 
 @shared
 def link_s(c: Any, w: Any, i: Any, o: Any, s: Any) -> Any:
     """Time of the slowest link for the given bytes of W, I, O and side input, s."""
-    n = C_LINK
-    t0 = w * c[n] + i * c[n + 3] + o * c[n + 6] + s * c[n + 9]
-    t1 = w * c[n + 1] + i * c[n + 4] + o * c[n + 7] + s * c[n + 10]
-    t2 = w * c[n + 2] + i * c[n + 5] + o * c[n + 8] + s * c[n + 11]
+    return links_s(c, C_LINK, w, i, o, s, 0.0, 0.0, 0.0)
+
+
+@shared
+def links_s(
+    c: Any, n: int, w: Any, i: Any, o: Any, s: Any, more0: Any, more1: Any, more2: Any
+) -> Any:
+    """Time of the slowest link, s, for bytes of W, I, O and side input at the rates from ``c[n]``
+    on, beside seconds that the links are busy with something else."""
+    t0 = w * c[n] + i * c[n + 3] + o * c[n + 6] + s * c[n + 9] + more0
+    t1 = w * c[n + 1] + i * c[n + 4] + o * c[n + 7] + s * c[n + 10] + more1
+    t2 = w * c[n + 2] + i * c[n + 5] + o * c[n + 8] + s * c[n + 11] + more2
     return np.maximum(np.maximum(t0, t1), t2)
 
 
@@ -245,14 +208,12 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
 
     Args:
         order: index into :data:`CLASSES`.
-        arr: result of :func:`array_side`; tile: result of :func:`tile_side`.
+        arr: result of ``array_side``; tile: result of :func:`tile_side`.
         n: tiles relevant to W, I, O, those of the groups irrelevant to W, I, O (B*OY*OX, K, C),
             and of all dims.
         vol: elements of W; of I over all tiles, its halo fetched again by each; of O; of I with the
             halo kept along the innermost of OY and OX, which needs C not to be innermost.
     """
-    steps = n[6]
-    rest = np.maximum(steps - 1.0, 1.0)
     w_mult, i_mult, visits = n[3], n[4], n[5]
     if order == 0:
         w_mult = n[3] * 0.0 + 1.0
@@ -263,18 +224,40 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
     else:
         visits = n[5] * 0.0 + 1.0
         outer = n[2]
+    i_all = vol[1] if order == 2 else vol[3]
+    move = (n[6], outer, vol[0] * w_mult, i_all * i_mult, vol[2], visits, 1.0, 1.0, 1.0)
+    # A class is what it says only if its innermost group is cut (or nothing but G is).
+    real = (n[3 + order] > 1.0) | (n[3] * n[4] * n[5] <= 1.0)
+    return step_side(c, order, arr, tile, move, NOTHING, real)
+
+
+@shared
+def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real: Any) -> Any:
+    """Latency and energy of a mapping, from what its buffer tiles move and compute.
+
+    Args:
+        order: the operand that stays while the innermost group of tile loops runs.
+        arr: result of ``array_side`` or ``register_side``; tile: result of :func:`tile_side`.
+        move: steps; steps at which the operand that stays changes; elements of W and of I brought
+            into the buffer; elements of O and how often each visits it; share of the steps at
+            which W, I and O move, for those that do not stay.
+        up: what moves above the memory that feeds the buffer: seconds of the three links beyond
+            the first and last tile, energy, descriptors.
+        real: whether the order is one of its own.
+    """
+    steps, outer, w_moved, i_moved, z, visits = move[0], move[1], move[2], move[3], move[4], move[5]
+    rest = np.maximum(steps - 1.0, 1.0)
     often = np.maximum(outer - 1.0, 1.0)
     # Bytes over the whole layer, of the first load, and of the last store.
     wb, ib = c[C_WB] * c[C_SW], c[C_IB] * c[C_SI]
-    spilled = vol[2] * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
-    w_later = (vol[0] * w_mult - tile[0]) * wb * c[C_HOME_W]
-    i_all = vol[1] if order == 2 else vol[3]
-    i_later = (i_all * i_mult - tile[1]) * ib * c[C_HOME_I]
+    spilled = z * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
+    w_later = (w_moved - tile[0]) * wb * c[C_HOME_W]
+    i_later = (i_moved - tile[1]) * ib * c[C_HOME_I]
     w_first, i_first = tile[0] * wb * c[C_HOME_W], tile[1] * ib * c[C_HOME_I]
     s_first = tile[2] * c[C_SIDE] * c[C_HOME_S]
-    s_later = (vol[2] - tile[2]) * c[C_SIDE] * c[C_HOME_S]
+    s_later = (z - tile[2]) * c[C_SIDE] * c[C_HOME_S]
     o_last = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    o_before = (vol[2] - tile[6]) * c[C_OB] * c[C_SO] * c[C_HOME_O] + spilled
+    o_before = (z - tile[6]) * c[C_OB] * c[C_SO] * c[C_HOME_O] + spilled
     # DMA descriptors of a load of W, I, and of an output tile's store, reload and side load.
     w_desc, i_desc = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I]
     o_desc = tile[9] * (
@@ -283,62 +266,66 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
     # Per step: what moves in every step, and what moves only when the stationary operand changes.
     w_step, i_step = w_later / rest, i_later / rest
     in_step, out_step, s_step = spilled / rest, o_before / rest, s_later / rest
+    w_jobs, i_jobs, o_jobs = w_desc * move[6], i_desc * move[7], o_desc * move[8]
     if order == 0:
         w_often, i_often, out_often, s_often = w_later / often, 0.0, 0.0, 0.0
         w_step = w_step * 0.0
-        d_often, d_step = w_desc, i_desc + o_desc
+        d_often, d_step = w_desc, i_jobs + o_jobs
         vector_often, vector_step = 0.0, c[C_VECTOR] / steps
     elif order == 1:
         w_often, i_often, out_often, s_often = 0.0, i_later / often, 0.0, 0.0
         i_step = i_step * 0.0
-        d_often, d_step = i_desc, w_desc + o_desc
+        d_often, d_step = i_desc, w_jobs + o_jobs
         vector_often, vector_step = 0.0, c[C_VECTOR] / steps
     else:
         w_often, i_often, out_often, s_often = 0.0, 0.0, o_before / often, s_later / often
         out_step, s_step = out_step * 0.0, s_step * 0.0
-        d_often, d_step = o_desc, w_desc + i_desc
+        d_often, d_step = o_desc, w_jobs + i_jobs
         vector_often, vector_step = c[C_VECTOR] / outer, 0.0
     cycles = arr[0] / steps
     array_step = cycles * (1.0 - c[C_ON_VECTOR])
     vector_step = vector_step + cycles * c[C_ON_VECTOR]
-    side_all = vol[2] * c[C_SIDE]
+    side_all = z * c[C_SIDE]
     reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB] + side_all
-    writes = arr[4] * c[C_AB] + vol[2] * c[C_OB]
+    writes = arr[4] * c[C_AB] + z * c[C_OB]
     read_step, write_step = reads / steps, writes / steps
     loads2, stores2 = w_step + i_step + in_step + s_step, out_step
     loads1 = loads2 + w_often + i_often + s_often
     stores1 = stores2 + out_often
-    link1 = link_s(
-        c, w_step + w_often, i_step + i_often, in_step + out_step + out_often, s_step + s_often
-    )
-    link2 = link_s(c, w_step, i_step, in_step + out_step, s_step)
-    dma1, dma2 = (d_often + d_step) * c[C_DESC], d_step * c[C_DESC]
+    up0, up1, up2 = up[0] / rest, up[1] / rest, up[2] / rest
+    w1, out1 = w_step + w_often, in_step + out_step + out_often
+    link1 = links_s(c, C_LINK, w1, i_step + i_often, out1, s_step + s_often, up0, up1, up2)
+    link2 = links_s(c, C_LINK, w_step, i_step, in_step + out_step, s_step, up0, up1, up2)
+    up_jobs = up[4] / rest
+    dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
     port3 = np.maximum(read_step / c[C_READ], write_step / c[C_WRITE])
+    decode1, decode2 = w1 * c[C_DECODE], w_step * c[C_DECODE]
     if c[C_DOUBLE] > 0.0:
         port1 = np.maximum((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
         port2 = np.maximum((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
+        port1, port2 = np.maximum(port1, decode1), np.maximum(port2, decode2)
         with_vector = np.maximum(array_step, vector_step + vector_often)
         step1 = np.maximum(np.maximum(with_vector, port1), dma1) / c[C_F]
         step2 = np.maximum(np.maximum(np.maximum(array_step, vector_step), port2), dma2) / c[C_F]
         step3 = np.maximum(with_vector, port3) / c[C_F]
         body = count1 * np.maximum(step1, link1) + count2 * np.maximum(step2, link2) + step3
     else:
-        port1 = np.maximum(stores1 / c[C_READ], loads1 / c[C_WRITE])
-        port2 = np.maximum(stores2 / c[C_READ], loads2 / c[C_WRITE])
+        port1 = np.maximum(np.maximum(stores1 / c[C_READ], loads1 / c[C_WRITE]), decode1)
+        port2 = np.maximum(np.maximum(stores2 / c[C_READ], loads2 / c[C_WRITE]), decode2)
         step1 = np.maximum(np.maximum(port1, dma1) / c[C_F], link1)
         step2 = np.maximum(np.maximum(port2, dma2) / c[C_F], link2)
         vector_step = vector_step + vector_often * outer / steps
         vector_often = 0.0
         step3 = np.maximum(np.maximum(array_step, vector_step), port3) / c[C_F]
         body = count1 * step1 + count2 * step2 + steps * step3
-    fill = link_s(c, w_first * c[C_EXPOSED], i_first, 0.0, s_first)
-    drain = link_s(c, 0.0, 0.0, o_last, 0.0)
+    fill = links_s(c, C_ENDS, w_first * c[C_EXPOSED], i_first, 0.0, s_first, 0.0, 0.0, 0.0)
+    drain = links_s(c, C_ENDS, 0.0, 0.0, o_last, 0.0, 0.0, 0.0, 0.0)
     latency = c[C_LAT0] + fill + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
     o_all = o_last + o_before
     idle = np.maximum(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    descriptors = outer * d_often + steps * d_step
+    descriptors = outer * d_often + steps * d_step + up[4]
     dynamic = (
         c[C_E0]
         + idle * c[C_P_IDLE]
@@ -351,13 +338,13 @@ def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any
         + o_all * c[C_P_O_STORE]
         + s_all * c[C_P_S]
         + descriptors * c[C_P_DESC]
+        + arr[7]
+        + up[3]
     )
     energy = dynamic + c[C_STATIC] * latency
-    # A class is what it says only if its innermost group is cut (or nothing but G is).
-    real = (n[3 + order] > 1.0) | (n[3] * n[4] * n[5] <= 1.0)
     allowed = real & ((visits <= 1.0) | (c[C_HOME_O] > 0.0))
     phases = (array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2)
-    bytes1 = (w_step + w_often, i_step + i_often, in_step + out_step + out_often, s_step + s_often)
+    bytes1 = (w1, i_step + i_often, out1, s_step + s_often)
     bytes2 = (w_step, i_step, in_step + out_step, s_step)
     ends = (w_first, i_first, s_first, o_last)
     totals = (reads + o_all, writes + w_all + i_all + spilled + s_all, w_all, i_all, spilled)
@@ -374,9 +361,28 @@ def rounded(value: Any) -> Any:
 
 @shared
 def keys(latency: Any, energy: Any, objective: int) -> Any:
-    """What is minimised, in lexicographic order: the objective, then its tie-break."""
+    """What is minimised, in lexicographic order: the objective, then its tie-break.
+
+    ``objective`` is a code of :mod:`dse.mapping.objectives`.
+    """
     if objective == 0:
         return rounded(latency * energy), rounded(energy)
     if objective == 1:
         return rounded(latency), rounded(energy)
-    return rounded(energy), rounded(latency)
+    if objective == 2:
+        return rounded(energy), rounded(latency)
+    parts = objective - 3
+    first = quarters(energy, parts // 64) * quarters(latency, parts % 64)
+    return rounded(first), rounded(energy)
+
+
+@shared
+def quarters(value: Any, count: int) -> Any:
+    """``value`` to the power ``count / 4``, in operations that round the same everywhere."""
+    root = np.sqrt(np.sqrt(value))
+    out = value * 0.0 + 1.0
+    for _ in range(count % 4):
+        out = out * root
+    for _ in range(count // 4):
+        out = out * value
+    return out

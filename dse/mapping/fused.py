@@ -30,6 +30,7 @@ from dse.mapping.schedule import (
     link_rates,
     price,
 )
+from dse.mapping.search import two_level
 from dse.mapping.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
 from dse.workload.layer import DIMS, Layer
 
@@ -87,7 +88,7 @@ class Group(Rooms):
             self._work(member, blocks, number in staying, left, objective, watts)
             for number, member in enumerate(self.members)
         ]
-        return _join(self, blocks, works, staying)
+        return _join(self, blocks, works, staying, left)
 
     def _work(
         self,
@@ -160,7 +161,7 @@ def _block(
         whole = replace(problem, tiles=sizes, lengths=np.ones(6, np.int64))
         found = search(whole, objective)
         if found[0] >= 0:
-            return schedule(whole, found)
+            return schedule(whole, two_level(whole, found))
     return map_layer(layer, chip, objective, homes=homes, room_bytes=room, time_price_w=watts)
 
 
@@ -181,6 +182,7 @@ class Fused:
     fill_weight: Bytes
     fill_other: Bytes
     drain: Bytes
+    spare_bytes: float
 
     def schedules(self, names: Sequence[tuple[str, str]]) -> tuple[LayerSchedule, ...]:
         """One schedule per member, for layers of the given names and operations."""
@@ -189,7 +191,7 @@ class Fused:
             for number, (name, op) in enumerate(names)
         ]
         made[0] = replace(made[0], fill_weight=self.fill_weight, fill_other=self.fill_other)
-        made[-1] = replace(made[-1], drain=self.drain)
+        made[-1] = replace(made[-1], drain=self.drain, spare_bytes=self.spare_bytes)
         return tuple(made)
 
     def item(self, names: Sequence[tuple[str, str]]) -> Item:
@@ -217,13 +219,18 @@ class Fused:
             first_s=alone(add_bytes(self.fill_weight, self.fill_other)) - bare,
             energy_j=sum(sum(price(counts, chip).values()) for counts in self.counts),
             fill=self.fill_weight,
+            fill_other=self.fill_other,
+            cores=1,
+            spare_bytes=self.spare_bytes,
             last=last,
             last_s=last.step_s(chip.f_hz, rates),
             busy_s=body,
         )
 
 
-def _join(group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int]) -> Fused:
+def _join(
+    group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int], spare: float
+) -> Fused:
     """The pipeline of the group, and each member's share of it."""
     chip, members = group.chip, group.members
     double, steps = chip.buffer.double_buffered, blocks.count
@@ -315,6 +322,7 @@ def _join(group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence
         fill_weight=first_weights,
         fill_other=fill_other,
         drain=store,
+        spare_bytes=spare if len(staying) == len(members) else spare / 2.0,
     )
 
 

@@ -37,7 +37,7 @@ ROW_WISE = (
 LONGEST = 8
 #: Least gain, as a share of the network's cost, for which a group is built.
 WORTH = 1e-3
-#: Cuts tried per group beyond the coarsest that fits.
+#: Cuts tried per group beyond the coarsest that fits, where both units work.
 FINER = 2
 #: Networks whose fusable layers are remembered.
 REMEMBERED = 64
@@ -338,8 +338,10 @@ def _cuts(group: Group) -> Iterator[Blocks]:
     rows = max(member.rows for member in group.members)
     ladder = sorted({n for k in range(14) for n in (1 << k, 3 << k) if n <= rows} | {rows})
     everything = len(group.members)
+    # Finer bands shorten the ends; where two units take turns, also the wait of one for the other.
+    finer = FINER if len({member.on_array for member in group.members}) > 1 else 1
     for heads in sorted({group.heads, 1}, reverse=True):
         kept = [(Blocks(heads, n), group.staying(Blocks(heads, n))) for n in ladder]
         fitting = [(cut, stays) for cut, stays in kept if stays is not None]
         whole = [cut for cut, stays in fitting if len(stays) == everything]
-        yield from (whole or [cut for cut, _ in fitting])[: 2 * FINER + 1 : 2]
+        yield from (whole or [cut for cut, _ in fitting])[: 2 * finer + 1 : 2]

@@ -94,10 +94,12 @@ def timeloop(nodes: Sequence[Any], origin: str = "") -> Pins:
             field="mapping",
             mend="keep R and S inside: tiles of filter taps are not in this map space",
         )
-    pin = Pin(
-        spatial={dim: n for dim, n in spatial.items() if n > 1},
-        tiles={dim: inner.get(dim, 1) for dim in TILED},
-        order=_stays([dim for dim in order if outer.get(dim, 1) > 1]),
+    pin = Pin.model_validate(
+        {
+            "spatial": {dim: n for dim, n in spatial.items() if n > 1},
+            "tiles": {dim: inner.get(dim, 1) for dim in TILED},
+            "order": _stays([dim for dim in order if outer.get(dim, 1) > 1]),
+        }
     )
     return Pins((), origin, ((sizes, pin),))
 

@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import costs
+from dse.mapping import arrays, costs
+from dse.mapping.arrays import array_side
 from dse.mapping.compiling import Function, compiled, shared
 from dse.mapping.costs import (
     C_AB,
     C_E0,
     C_EXPOSED,
     C_F,
-    C_FX,
-    C_FY,
     C_HOME_I,
     C_HOME_O,
     C_HOME_S,
     C_HOME_W,
     C_IB,
     C_LAT0,
-    C_LIMIT,
     C_MACS,
     C_MIN_LINK,
     C_MIN_LINK_E,
@@ -39,6 +37,7 @@ from dse.mapping.costs import (
     C_P_WRITE,
     C_RATE,
     C_ROOM,
+    C_ROOM_W,
     C_SI,
     C_SIDE,
     C_SO,
@@ -59,8 +58,13 @@ from dse.mapping.costs import (
     R_STEPS,
     R_T,
     ROW_FIELDS,
-    array_side,
+    S_FY,
+    S_O,
+    S_TAP_TILES,
+    S_TAPS,
+    S_W,
     class_side,
+    fits,
     footprint,
     keys,
     link_s,
@@ -75,48 +79,58 @@ def span(t: float, f: float, stride: float, dilation: float) -> float:
 
 
 @shared
+def fill_row(row: Any, d: int, t: Any, sizes: Any, align: Any, s: Any, nest: Any) -> None:
+    """Fill the fields of ``row`` for tiles of ``t`` of dim ``d`` (of G B K C OY OX)."""
+    full = np.floor(sizes[d] / t)
+    rag = sizes[d] - full * t
+    row[R_T] = t
+    row[R_PAD] = np.ceil(t / align[d]) * align[d]
+    row[R_FULL] = np.ceil(row[R_PAD] / s[d])
+    row[R_RAG] = np.ceil(np.ceil(rag / align[d]) * align[d] / s[d])
+    row[R_NFULL] = full
+    row[R_NRAG] = 1.0 if rag > 0.0 else 0.0
+    row[R_N] = full + row[R_NRAG]
+    row[R_STEPS] = full * row[R_FULL] + row[R_RAG]
+    row[R_LAST] = rag if rag > 0.0 else t
+    row[R_SPAN] = 1.0
+    row[R_SPANS] = row[R_N]
+    row[R_SLIDE] = 1.0
+    if d < 4:
+        return
+    f, stride, dilation = s[S_FY + d - 4], nest[2 * d - 6], nest[2 * d - 5]
+    row[R_SPAN] = span(t, f, stride, dilation)
+    row[R_SPANS] = full * row[R_SPAN] + span(rag, f, stride, dilation)
+    if f < nest[d - 4]:  # the filter is cut: no line is kept from tile to tile
+        cuts = np.floor(nest[d - 4] / f)
+        left = nest[d - 4] - cuts * f
+        more = full * span(t, left, stride, dilation) + span(rag, left, stride, dilation)
+        row[R_SPANS] = cuts * row[R_SPANS] + more
+        row[R_SLIDE] = row[R_SPANS]
+        return
+    row[R_SLIDE] = row[R_SPAN] + (full - 1.0) * (span(2.0 * t, f, stride, dilation) - row[R_SPAN])
+    if rag > 0.0:
+        row[R_SLIDE] += span(t + rag, f, stride, dilation) - row[R_SPAN]
+
+
+@shared
 def fill_rows(
     rows: Any, sizes: Any, tiles: Any, lengths: Any, align: Any, s: Any, nest: Any
 ) -> None:
-    """Fill ``rows[dim, candidate, field]`` for one spatial choice ``s``.
+    """Fill ``rows[dim, candidate, field]`` for one unrolling and filter tile ``s``.
 
     ``nest`` is FY, FX, then stride and dilation of y and x, reduced by their common divisor.
     """
     for d in range(6):
         for j in range(lengths[d]):
-            t = tiles[d, j]
-            full = np.floor(sizes[d] / t)
-            rag = sizes[d] - full * t
-            row = rows[d, j]
-            row[R_T] = t
-            row[R_PAD] = np.ceil(t / align[d]) * align[d]
-            row[R_FULL] = np.ceil(row[R_PAD] / s[d])
-            row[R_RAG] = np.ceil(np.ceil(rag / align[d]) * align[d] / s[d])
-            row[R_NFULL] = full
-            row[R_NRAG] = 1.0 if rag > 0.0 else 0.0
-            row[R_N] = full + row[R_NRAG]
-            row[R_STEPS] = full * row[R_FULL] + row[R_RAG]
-            row[R_LAST] = rag if rag > 0.0 else t
-            row[R_SPAN] = 1.0
-            row[R_SPANS] = row[R_N]
-            row[R_SLIDE] = 1.0
-            if d >= 4:
-                f, stride, dilation = nest[d - 4], nest[2 * d - 6], nest[2 * d - 5]
-                row[R_SPAN] = span(t, f, stride, dilation)
-                row[R_SPANS] = full * row[R_SPAN] + span(rag, f, stride, dilation)
-                row[R_SLIDE] = row[R_SPAN] + (full - 1.0) * (
-                    span(2.0 * t, f, stride, dilation) - row[R_SPAN]
-                )
-                if rag > 0.0:
-                    row[R_SLIDE] += span(t + rag, f, stride, dilation) - row[R_SPAN]
+            fill_row(rows[d, j], d, tiles[d, j], sizes, align, s, nest)
 
 
 @shared
-def tile_counts(g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
+def tile_counts(s: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
     """Tiles of W, I and O, of the groups irrelevant to each, and of all dims together."""
-    a = b[R_N] * y[R_N] * x[R_N]
-    w, i, o = g[R_N] * k[R_N] * r[R_N], g[R_N] * a * r[R_N], g[R_N] * a * k[R_N]
-    return w, i, o, a, k[R_N], r[R_N], w * a
+    a, sums = b[R_N] * y[R_N] * x[R_N], r[R_N] * s[S_TAP_TILES]
+    w, i, o = g[R_N] * k[R_N] * sums, g[R_N] * a * sums, g[R_N] * a * k[R_N]
+    return w, i, o, a, k[R_N], sums, w * a
 
 
 @shared
@@ -124,7 +138,7 @@ def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
     """Elements of W, of I with the halo fetched again, of O, of I with the halo kept once."""
     deep = sizes[0] * sizes[1] * sizes[3]
     kept = np.minimum(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
-    return s[10], deep * (y[R_SPANS] * x[R_SPANS]), s[12], deep * kept
+    return s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept
 
 
 @shared
@@ -182,6 +196,11 @@ def ends_s(c: Any, tile: Any) -> Any:
     return (first + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)
 
 
+def version_of(*modules: Any) -> int:
+    """Checksum of the files that hold the cost functions."""
+    return zlib.crc32(b"".join(Path(module.__file__).read_bytes() for module in modules))
+
+
 def _search_function(version: int) -> Function:
     """The search, bound to the cost functions of ``version``.
 
@@ -199,8 +218,12 @@ def _search_function(version: int) -> Function:
         lengths: Any,
         align: Any,
         nest: Any,
+        score: Any,
     ) -> Any:
-        """Indices of the best mapping (spatial, tile of G B K C OY OX, dataflow, class), or -1."""
+        """Indices of the best mapping (spatial, tile of G B K C OY OX, dataflow, class), or -1.
+
+        ``score`` receives its keys.
+        """
         rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
         one = rows[6, 0]
         one[R_RAG] = 0.0
@@ -208,9 +231,9 @@ def _search_function(version: int) -> Function:
         best = np.full(9, -1, np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return best
-        best1, best2 = c[C_LIMIT], np.inf
+        best1, best2 = np.inf, np.inf
         margin = 1.0 + 1e-9
-        room = c[C_ROOM]
+        room = min(c[C_ROOM], c[C_ROOM_W])
         compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])
         worth = np.ones(flows.shape[0], np.bool_)
         for si in range(spatial.shape[0]):
@@ -226,7 +249,7 @@ def _search_function(version: int) -> Function:
                 arr = array_side(c, 3 + flow // 2 if free else flow, s, one, *whole)
                 sums = 0.0 if free else arr[4]
                 least_side = (arr[0], arr[1], arr[2], 0.0, sums)
-                low = bound(c, least_side, s[12], 0.0, compulsory)
+                low = bound(c, least_side, s[S_O], 0.0, compulsory)
                 worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
                 hope = hope or worth[fi]
                 if worth[fi]:
@@ -240,35 +263,35 @@ def _search_function(version: int) -> Function:
                         k = rows[2, jk]
                         for jr in range(lengths[3]):
                             r = rows[3, jr]
-                            least = g[R_PAD] * k[R_PAD] * r[R_PAD] * c[C_FY] * c[C_FX]
+                            least = g[R_PAD] * k[R_PAD] * r[R_PAD] * s[S_TAPS]
                             if least * c[C_WB] * max(1.0, c[C_SW]) * c[C_HOME_W] > room:
                                 continue
                             for jy in range(lengths[4]):
                                 y = rows[4, jy]
                                 for jx in range(lengths[5]):
                                     x = rows[5, jx]
-                                    n = tile_counts(g, b, k, r, y, x)
+                                    n = tile_counts(s, g, b, k, r, y, x)
                                     vol = volumes(sizes, s, y, x)
                                     links = least_transfers(c, n, vol)
                                     least_s = c[C_LAT0] + max(array_s, links[0])
                                     least_j = array_j + links[1] + c[C_STATIC] * least_s
                                     if keys(least_s, least_j, objective)[0] > best1 * margin:
                                         continue
-                                    tile = tile_side(c, g, b, k, r, y, x)
+                                    tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                                     f = footprint(c, False, tile[3], tile[4], tile[5], n)
-                                    if f[0] + f[1] + f[2] + f[3] > room:
+                                    if not fits(c, f):
                                         continue
                                     ends = ends_s(c, tile)
                                     for fi in range(flows.shape[0]):
                                         if not worth[fi]:
                                             continue
                                         arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
-                                        low = bound(c, arr, s[12], ends, links)
+                                        low = bound(c, arr, s[S_O], ends, links)
                                         key = keys(low[0], low[1], objective)[0]
                                         if key > best1 * margin or not arr[6]:
                                             continue
                                         f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
-                                        if f[0] + f[1] + f[2] + f[3] > room:
+                                        if not fits(c, f):
                                             continue
                                         for order in range(3):
                                             out = class_side(c, order, arr, tile, n, vol)
@@ -280,12 +303,13 @@ def _search_function(version: int) -> Function:
                                                 best[0], best[1], best[2] = si, jg, jb
                                                 best[3], best[4], best[5] = jk, jr, jy
                                                 best[6], best[7], best[8] = jx, fi, order
+        score[0], score[1] = best1, best2
         return best
 
     return search
 
 
-search = compiled(_search_function(zlib.crc32(Path(costs.__file__).read_bytes())))
+search = compiled(_search_function(version_of(costs, arrays)))
 
 
 def search_numpy(
@@ -298,6 +322,8 @@ def search_numpy(
     lengths: Any,
     align: Any,
     nest: Any,
+    score: Any = None,
+    *,
     orders: tuple[int, ...] = (0, 1, 2),
 ) -> Any:
     """:func:`search` over arrays of all tiles at once, without Numba and without pruning.
@@ -315,18 +341,18 @@ def search_numpy(
         fill_rows(rows, sizes, tiles, lengths, align, s, nest)
         dims = [rows[d][grid[d]].T for d in range(6)]
         g, b, k, r, y, x = dims
-        tile = tile_side(c, g, b, k, r, y, x)
-        n = tile_counts(g, b, k, r, y, x)
+        tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
+        n = tile_counts(s, g, b, k, r, y, x)
         vol = volumes(sizes, s, y, x)
         key1, key2 = np.full(shape, np.inf), np.full(shape, np.inf)
         for fi, flow in enumerate(flows):
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
             f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
-            fits = (f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]) & arr[6]
+            room = fits(c, f) & arr[6]
             for order in orders:
                 out = class_side(c, order, arr, tile, n, vol)
                 first, second = keys(out[0], out[1], objective)
-                ok = fits & out[2]
+                ok = room & out[2]
                 key1[:, fi, order] = np.where(ok, first, np.inf)
                 key2[:, fi, order] = np.where(ok, second, np.inf)
         low = key1.min()
@@ -339,4 +365,6 @@ def search_numpy(
             best_keys = found
             at, fi, order = (int(v) for v in np.unravel_index(where, shape))
             best[:] = (si, *grid[:, at], fi, order)
+    if score is not None:
+        score[:] = best_keys
     return best

@@ -6,22 +6,28 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping import Objective, kernel
+from dse.mapping import Objective as Objective
 from dse.mapping import costs as k
-from dse.mapping.build import evaluate, schedule
+from dse.mapping import kernel
+from dse.mapping.build import schedule
 from dse.mapping.compiling import COMPILED
+from dse.mapping.disk import disk_cache
 from dse.mapping.homes import Homes, byte_price, default_homes, stored_bytes
+from dse.mapping.objectives import Weights, objective_code
+from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
+from dse.mapping.search import Found, best_mapping
+from dse.mapping.search import search as search
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
+from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import DIMS, Layer
 
 #: Dims along which a layer may be split over cores.
@@ -31,11 +37,13 @@ CACHE_SIZE = 32768
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """How often a mapping was remembered, and how many are."""
+    """How often a mapping was remembered, and how many are; misses found on disk are hits there."""
 
     hits: int
     misses: int
     size: int
+    disk_hits: int = 0
+    disk_misses: int = 0
 
 
 class _Cache:
@@ -77,8 +85,9 @@ _cache = _Cache(CACHE_SIZE)
 
 
 def cache_statistics() -> CacheStatistics:
-    """Hits, misses and size of the mapping cache of this process."""
-    return _cache.statistics
+    """Hits, misses and size of the mapping cache of this process, and of that on disk."""
+    found, disk = _cache.statistics, disk_cache()
+    return found if disk is None else replace(found, disk_hits=disk.hits, disk_misses=disk.misses)
 
 
 def clear_cache() -> None:
@@ -89,37 +98,42 @@ def clear_cache() -> None:
 def map_layer(
     layer: Layer,
     chip: Chip,
-    objective: Objective = "edp",
+    objective: Weights = "edp",
     *,
     homes: Homes | None = None,
     cores: int = 1,
     room_bytes: float | None = None,
+    l2_room_bytes: float | None = None,
     exposed: float = 1.0,
     time_price_w: float = 0.0,
+    legal: bool = False,
+    uneven: bool = True,
 ) -> LayerSchedule:
     """The best schedule of a layer within the map space of ``docs/mapping.md``.
 
     Args:
-        objective: ``edp``, ``latency`` or ``energy``; ties of latency and EDP go to less energy,
-            ties of energy to less latency. Energy is counts times the chip's prices plus
+        objective: ``edp``, ``latency`` or ``energy``, or a product of their powers such as
+            ``energy*latency^2`` (see :mod:`dse.mapping.objectives`); ties of energy go to less
+            latency, all others to less energy. Energy is counts times the chip's prices plus
             ``chip.mapping_static_w`` times latency.
         homes: where the operands live; by default :func:`default_homes`.
         cores: cores the layer is split over.
         room_bytes: buffer of one core available to tiles; by default all of it, less the operands
             whose home is ``buffer``.
+        l2_room_bytes: L2 available to tiles of this layer; by default all of it, less the operands
+            whose home is ``l2``, for a layer alone, and none if ``room_bytes`` is given.
         exposed: share of the first weights' fill that the objective counts as time: 1 for a layer
             alone, 0 for one whose first weights the network has prefetched. A layer without a loop
             nest then takes the fewest chunks: long steps hide most of the next layer's weights.
         time_price_w: J per s of latency that the objective counts on top of the static power.
+        legal: whether only what the chip's compiler can express (``chip.legality``) is searched.
+        uneven: whether operands may be held in the buffer beyond their tile.
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
         InputError: unknown objective, a home the chip lacks, more cores than the chip has.
     """
-    if objective not in get_args(Objective):
-        raise InputError(
-            f"unknown objective {objective!r}", field="objective", mend="use edp, latency or energy"
-        )
+    objective_code(objective)
     if not 1 <= cores <= chip.cores:
         raise InputError(
             f"{cores} cores asked of chip {chip.name}, which has {chip.cores}",
@@ -127,14 +141,25 @@ def map_layer(
             mend=f"use 1 to {chip.cores}",
         )
     homes = homes or default_homes(layer, chip)
+    if l2_room_bytes is None:
+        l2_room_bytes = _default_l2_room(layer, chip, homes) if room_bytes is None else 0.0
     room = _default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
-    key = (layer.shape_key, chip.slice_key, homes, objective, cores, room, weights)
+    rooms = (room, max(float(l2_room_bytes), 0.0))
+    key = (legal, uneven, layer.shape_key, chip.slice_key, homes, objective, cores, rooms, weights)
     found = _cache.get(key)
     if found is None:
+        disk = disk_cache() if layer.kind == "compute" else None
+        found = disk.get(key) if disk else None
+        if found is not None:
+            _cache.put(key, found)
+            return found.renamed(layer.name, layer.op)
         if layer.kind == "compute":
-            found = _map_compute(layer, chip, objective, homes, cores, room, weights)
+            allowed = (legal, uneven)
+            found = _map_compute(layer, chip, objective, homes, cores, rooms, weights, allowed)
+            if disk:
+                disk.put(key, found)
         else:
             watts = math.inf
             if weights[0] < 1.0:
@@ -168,39 +193,56 @@ def _default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     return room
 
 
+def _default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
+    taken = sum(
+        amount
+        for home, amount in (
+            (homes.W, stored_bytes(layer)),
+            (homes.I, layer.i_bytes),
+            (homes.O, layer.o_bytes),
+            (homes.side, layer.side_bytes),
+        )
+        if home == "l2"
+    )
+    return chip.links["l2"].capacity_bytes - taken if "l2" in chip.links else 0.0
+
+
 def _map_compute(
     layer: Layer,
     chip: Chip,
-    objective: Objective,
+    objective: Weights,
     homes: Homes,
     cores: int,
-    room: float,
+    rooms: tuple[float, float],
     weights: tuple[float, float],
+    allowed: tuple[bool, bool],
 ) -> LayerSchedule:
     assert layer.nest is not None
     byte_price(chip, homes.W, write=False)
-    number = k.OBJECTIVES.index(objective)
-    best: tuple[tuple[float, float], Problem, Any] | None = None
+    number = objective_code(objective)
+    best: tuple[tuple[float, float], Problem, Found] | None = None
     failed: Problem | None = None
     for sizes, used in _splits(layer.nest.sizes, cores):
-        problem = pack(layer, chip, homes, room, sizes, used, *weights)
-        found = search(problem, objective)
-        if found[0] < 0:
-            failed = problem
-            continue
-        if cores == 1:
-            return schedule(problem, found)
-        tiles = [int(problem.tiles[d, found[1 + d]]) for d in range(6)]
-        result = evaluate(
-            problem, problem.spatial[found[0]], tiles, int(problem.flows[found[7]]), int(found[8])
-        )
-        score = k.keys(result.latency_s, result.energy_j * used, number)
-        if best is None or score < best[0]:
-            best = (score, problem, found)
+        for winograd in (False, True) if winograd_fits(layer.nest, chip.array) else (False,):
+            problem = pack(
+                layer, chip, homes, rooms[0], sizes, used, *weights,
+                legal=allowed[0], winograd=winograd,
+            )  # fmt: skip
+            found = best_mapping(problem, objective, outer_room=rooms[1] / used, uneven=allowed[1])
+            if found is None:
+                failed = failed or problem
+                continue
+            score = found.keys
+            if used > 1:
+                result = evaluate(problem, found.placement)
+                first, second = k.keys(result.latency_s, result.energy_j * used, number)
+                score = (float(first), float(second))
+            if best is None or score < best[0]:
+                best = (score, problem, found)
     if best is None:
         assert failed is not None
         raise _unfit(failed)
-    return schedule(best[1], best[2])
+    return schedule(best[1], best[2].placement)
 
 
 def _splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
@@ -214,23 +256,13 @@ def _splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
             yield (*sizes[:d], part, *sizes[d + 1 :]), used
 
 
-def search(problem: Problem, objective: Objective, *, compiled: bool | None = None) -> Any:
-    """Indices of the best mapping (see ``kernel.search``); all -1 if none fits.
-
-    Args:
-        compiled: whether Numba does it; by default if it is there (``DSE_MAPPER=numpy`` in the
-            environment turns it off). Both ways find the same mapping.
-    """
-    run = kernel.search if (COMPILED if compiled is None else compiled) else kernel.search_numpy
-    return run(problem.c, k.OBJECTIVES.index(objective), *problem.arguments)
-
-
 def _unfit(problem: Problem) -> UnmappableError:
     """The error of a layer whose smallest tile overflows the buffer."""
-    smallest = [1] * 6
+    smallest = tuple(int(problem.tiles[d, problem.lengths[d] - 1]) for d in range(6))
+    ones = np.ones(8) if problem.registers else None
     best = min(
         (
-            evaluate(problem, row, smallest, int(flow), order).footprint
+            evaluate(problem, Placement(row, smallest, int(flow), order, ones)).footprint
             for row in problem.spatial
             for flow in problem.flows
             for order in range(3)
@@ -254,6 +286,6 @@ def warm_up() -> None:
     Call it where a wait can be announced; otherwise the first compute layer pays for it.
     """
     if COMPILED:
-        ones, one = np.ones((1, 13)), np.ones(6, np.int64)
+        ones, one = np.ones((1, k.SPATIAL_FIELDS)), np.ones(6, np.int64)
         shape = (np.ones(6), np.ones((6, 1)), one, np.ones(6), np.ones(6))
-        kernel.search(np.ones(k.CONSTANTS), 0, np.zeros(1, np.int64), ones, *shape)
+        kernel.search(np.ones(k.CONSTANTS), 0, np.zeros(1, np.int64), ones, *shape, np.ones(2))

@@ -4,7 +4,9 @@ operands.
 Activations live from the layer that makes them to the last one that reads them. The *store* is the
 shared L2 if the chip has one, else a share of the buffer. On a chip without DRAM everything must
 fit; with DRAM, the activations that save most traffic per byte and layer of lifetime are kept, then
-weights in what is left. Fragmentation is not modelled: a store is full when the bytes are.
+weights in what is left. Every activation that stays has an address for its whole life
+(:mod:`dse.mapping.addresses`): what would fit only after moving others about does not fit. Weights
+lie above the highest activation; tiles use what is free while their layer runs.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
+from dse.mapping.addresses import Allocation, Arena, Interval, allocate
 from dse.mapping.homes import Home, Homes, has_link, spills, stored_bytes
 from dse.workload.layer import Layer, Workload
 
@@ -36,6 +39,10 @@ class MemoryPlan:
         resident_weights: weight tensors that stay on the chip between inferences.
         resident_bytes: room taken between inferences, by memory.
         peak_bytes: most bytes of activations in the store at once.
+        store: the memory that keeps activations.
+        offsets: address in the store of each activation kept there.
+        top_bytes: room in the store that activations take, gaps between them included.
+        l2_room_bytes: what is left of L2 for tiles of any layer.
     """
 
     homes: tuple[Homes, ...]
@@ -44,6 +51,15 @@ class MemoryPlan:
     resident_weights: tuple[str, ...]
     resident_bytes: Mapping[str, float]
     peak_bytes: float
+    store: Home
+    offsets: Mapping[str, int]
+    top_bytes: float
+    l2_room_bytes: float = 0.0
+
+    @property
+    def fragmentation(self) -> float:
+        """Share of the activations' room that lies between them."""
+        return 1.0 - self.peak_bytes / self.top_bytes if self.top_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +157,14 @@ def plan_memory(
         kept = _keep(workload, lives, capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
-    peak = max(live, default=0.0)
-    weights, resident = _place_weights(workload, chip, store, capacity - peak, dram, shared)
-    places: dict[str, Home] = {name: store if name in kept else "dram" for name in lives}
+    peak, top = max(live, default=0.0), float(kept.top_bytes)
+    weights, resident = _place_weights(workload, chip, store, capacity - top, dram, shared)
+    places: dict[str, Home] = {name: store if name in kept.offsets else "dram" for name in lives}
     in_store = resident.get(store, 0.0)
     if store == "l2":
         rooms = [float(chip.buffer.capacity_bytes)] * len(live)
     elif spill and not inside:
-        rooms = [(buffer_bytes - peak - in_store) / cores] * len(live)
+        rooms = [(buffer_bytes - top - in_store) / cores] * len(live)
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
     homes = tuple(
@@ -157,7 +173,11 @@ def plan_memory(
     if dram:
         _check_dram(workload, chip, lives, places, weights)
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
-    return MemoryPlan(homes, tuple(rooms), tuple(sorted(kept)), stays, resident, peak)
+    names = tuple(sorted(kept.offsets))
+    l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
+    return MemoryPlan(
+        homes, tuple(rooms), names, stays, resident, peak, store, kept.offsets, top, l2_room
+    )
 
 
 def _homes(
@@ -228,7 +248,7 @@ def _check_dram(
 
 def _keep(
     workload: Workload, lives: Mapping[str, Lifetime], capacity: float, live: list[float]
-) -> set[str]:
+) -> Allocation:
     """Activations kept in ``capacity`` bytes, best saving first; ``live`` gains their bytes."""
     outside = {*workload.inputs, *workload.outputs}
     inner = [
@@ -238,14 +258,12 @@ def _keep(
     ]
     # Bytes saved are (1 store + readers) * size; the cost is size * layers of lifetime.
     inner.sort(key=lambda t: (-(1 + t.readers) / (t.last - t.first + 1), t.first, t.name))
-    kept: set[str] = set()
+    arena = Arena(capacity)
     for life in inner:
-        span = range(life.first, life.last + 1)
-        if all(live[n] + life.bytes <= capacity for n in span):
-            kept.add(life.name)
-            for n in span:
+        if arena.place(Interval(life.name, life.bytes, life.first, life.last)):
+            for n in range(life.first, life.last + 1):
                 live[n] += life.bytes
-    return kept
+    return arena.allocation()
 
 
 def _keep_all(
@@ -254,7 +272,7 @@ def _keep_all(
     capacity: float,
     live: list[float],
     store: Home,
-) -> set[str]:
+) -> Allocation:
     for life in lives.values():
         for n in range(life.first, life.last + 1):
             live[n] += life.bytes
@@ -266,7 +284,20 @@ def _keep_all(
                 field=f"{store}.bytes",
                 mend=f"enlarge the {store}, add DRAM, or lower the input resolution",
             )
-    return set(lives)
+    found, stuck = allocate(
+        [Interval(life.name, life.bytes, life.first, life.last) for life in lives.values()],
+        capacity,
+    )
+    if found is None:
+        assert stuck is not None
+        raise UnmappableError(
+            f"layer {workload.layers[stuck.first].name}: no gap of {stuck.bytes:.0f} bytes for "
+            f"{stuck.name} in the {store} of {capacity:.0f}: at most {max(live):.0f} bytes are "
+            "alive at once, but not in one place",
+            field=f"{store}.bytes",
+            mend=f"enlarge the {store}: tensors are not moved about to make room",
+        )
+    return found
 
 
 def _place_weights(

@@ -109,9 +109,17 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         schedule.renamed(layer.name, layer.op)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
-    notes = (
-        f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip",
+    fused = {made.fused for made in schedules if made.fused}
+    note = (
+        f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip"
     )
+    if fused:
+        note += f"; {len(fused)} groups of layers run fused"
+    if plan.top_bytes:
+        note += (
+            f"; activations take {plan.top_bytes / 1024:.0f} KiB of the {plan.store}, "
+            f"{plan.fragmentation:.0%} of it lost between them"
+        )
     return Program(
         name=workload.name,
         schedules=schedules,
@@ -119,7 +127,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         cores=candidates.cores,
         invoke_s=chip.overheads.invoke_s,
         resident_bytes=dict(plan.resident_bytes),
-        notes=notes,
+        notes=(note,),
     )
 
 

@@ -9,6 +9,7 @@ A pin file is YAML or JSON::
         tiles: {OY: 7, OX: 14}           # buffer tile of these dims; others are free
         order: W                         # operand that stays while the innermost tile loops run
         dataflow: ws
+        held: {W: [C, FY, FX]}           # held in the buffer beyond their tile; {} for none
         homes: {W: dram}
 
 What is left open is searched; with ``spatial``, all six ``tiles``, ``order`` and ``dataflow`` there
@@ -31,12 +32,15 @@ from pydantic import Field
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Axis, Chip
-from dse.mapping import Objective, kernel
+from dse.mapping import Objective
 from dse.mapping import costs as k
-from dse.mapping.build import evaluate, schedule
+from dse.mapping.build import schedule
+from dse.mapping.candidates import spatial_row
 from dse.mapping.homes import Homes
+from dse.mapping.placement import Placement, evaluate, hold_code
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
+from dse.mapping.search import best_mapping
 from dse.mapping.space import TILED, Factors
 from dse.schema import Strict, read_yaml, validate
 from dse.workload.layer import DIMS, Layer
@@ -61,6 +65,7 @@ class Pin(Strict):
     tiles: dict[Tiled, int] = Field(default_factory=dict)
     order: Literal["W", "I", "O"] | None = None
     dataflow: Literal["ws", "os", "is"] | None = None
+    held: dict[Literal["W", "I", "O"], tuple[Dim, ...]] | None = None
     temporal: tuple[tuple[Dim, int], ...] = ()
     homes: dict[Literal["W", "I", "O", "side"], Literal["dram", "l2", "nvm", "buffer"]] = Field(
         default_factory=dict
@@ -163,13 +168,14 @@ def map_pinned(
         if not flows:
             raise _forbidden(layer, "dataflow", f"{chip.name} does not run {pin.dataflow}")
         problem = replace(problem, flows=np.array(flows, np.int64))
-    number = k.OBJECTIVES.index(objective)
     for tiles, order in _cuts(pin, sizes):
         cut = _with_tiles(problem, tiles)
         orders = tuple(range(3)) if order is None else (k.CLASSES.index(order),)
-        found = kernel.search_numpy(cut.c, number, *cut.arguments, orders=orders)
-        if found[0] >= 0:
-            made = schedule(cut, found)
+        held = {} if pin.temporal else pin.held
+        hold = None if held is None else hold_code(orders[0], held)
+        found = best_mapping(cut, objective, orders=orders, hold=hold)
+        if found is not None:
+            made = schedule(cut, found.placement)
             return replace(made, loop_nest=("pinned", *made.loop_nest))
     raise _reason(cut, pin, orders)
 
@@ -181,7 +187,8 @@ def _cuts(pin: Pin, sizes: Factors) -> Iterator[tuple[Mapping[Any, int], str | N
         return
     whole = dict(zip(DIMS, sizes, strict=True))
     for inside in range(len(pin.temporal), -1, -1):
-        tiles = {dim: (pin.spatial or {}).get(dim, 1) for dim in DIMS[:6]}
+        factors: Mapping[Any, int] = pin.spatial or {}
+        tiles: dict[str, int] = {dim: factors.get(dim, 1) for dim in DIMS[:6]}
         for dim, size in pin.temporal[:inside]:
             if dim in tiles:
                 tiles[dim] *= size
@@ -207,9 +214,10 @@ def _unrolling(problem: Problem, spatial: Mapping[Any, int]) -> Any:
             f"{' '.join(f'{d}={n}' for d, n in zip(DIMS, factors, strict=True) if n > 1)} needs "
             f"{math.prod(factors)} units in a way the array's axes do not offer ({held})",
         )
-    taps = [-(-sizes[d] // factors[d]) for d in (6, 7)]
-    volumes = problem.spatial[0][10:13]
-    return np.array([(*factors, *taps, *volumes)], np.float64)
+    volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
+    align = (*(int(v) for v in problem.align), 1, 1)
+    taps = (sizes[6], sizes[7])
+    return np.array([spatial_row(factors, taps, sizes, align, volumes)], np.float64)
 
 
 def _fits_axes(factors: Factors, axes: tuple[Axis, ...]) -> bool:
@@ -246,15 +254,16 @@ def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:
     if not tiles:
         return problem
     table, lengths = problem.tiles.copy(), problem.lengths.copy()
+    levels, counts = problem.level_tiles.copy(), problem.level_lengths.copy()
     for d, dim in enumerate(TILED):
         if dim not in tiles:
             continue
         size, whole = int(tiles[dim]), problem.sizes[d]
         if not 1 <= size <= whole:
             raise _forbidden(problem.layer, f"tiles.{dim}", f"{size} is not in 1 to {whole}")
-        table[d, 0] = size
-        lengths[d] = 1
-    return replace(problem, tiles=table, lengths=lengths)
+        table[d, 0] = levels[d, 0] = size
+        lengths[d] = counts[d] = 1
+    return replace(problem, tiles=table, lengths=lengths, level_tiles=levels, level_lengths=counts)
 
 
 def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
@@ -265,13 +274,13 @@ def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
 
 def _reason(problem: Problem, pin: Pin, orders: Sequence[int]) -> UnmappableError:
     """Why no mapping keeps to the pin: the buffer, the accumulators, or an order without a cut."""
-    smallest = [
+    smallest = tuple(
         int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
-    ]
+    )
     best: tuple[float, Any] | None = None
     for row in problem.spatial:
         for flow in problem.flows:
-            found = evaluate(problem, row, smallest, int(flow), orders[0])
+            found = evaluate(problem, Placement(row, smallest, int(flow), orders[0]))
             need = float(sum(found.footprint))
             if best is None or need < best[0]:
                 best = (need, found)

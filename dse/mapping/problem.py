@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +9,29 @@ from typing import Any
 import numpy as np
 
 from dse.errors import UnmappableError
-from dse.hardware.chip import LINKS, Array, Axis, Chip
+from dse.hardware.chip import LINKS, Axis, Chip
 from dse.mapping import costs as k
-from dse.mapping.homes import Homes, byte_price, price_of, stored_bytes
-from dse.mapping.schedule import Bytes, Phase, link_rates
-from dse.mapping.space import (
-    TILE_LIMITS,
-    TILED,
-    Factors,
-    rate_of,
-    spatial_choices,
-    tile_sizes,
+from dse.mapping.candidates import (
+    FloatArray,
+    alignment,
+    flow_codes,
+    reduced,
+    spatial_rows,
+    tile_lists,
 )
+from dse.mapping.homes import Homes, byte_price, price_of
+from dse.mapping.schedule import Bytes, Phase, link_rates
+from dse.mapping.space import LEVEL_LIMITS, Factors, rate_of, spatial_choices
 from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
-from dse.workload.layer import DIMS, Layer, LoopNest
+from dse.mapping.zeros import Savings, savings, winograd_adds
+from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+#: Dataflow codes of arrays with operand registers, by what stays in them.
+REGISTER_FLOWS = {"ws": (5,), "os": (6,), "is": (7,), "rs": (5, 6, 7)}
+
+#: Partial sums that Winograd's F(2x2, 3x3) accumulates for each that the direct 3x3 filter does.
+WINOGRAD_SUMS = 4.0 / 9.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,11 @@ class Problem:
     """One core's part of a compute layer, packed.
 
     ``c``, ``flows``, ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are the
-    arguments of the kernels; the rest is what a schedule needs besides.
+    arguments of the kernels; the rest is what a schedule needs besides. ``rate`` are MACs of the
+    dense layer per unit and cycle, ``worked`` those of them that cost the energy of a MAC.
+    ``level_tiles`` and ``level_lengths`` are the tile sizes where more levels than the buffer are
+    searched. ``least`` are the fewest bytes of W, I, O and side input that cross the buffer's edge,
+    ``least_cost`` the seconds and joules that takes.
     """
 
     layer: Layer
@@ -57,10 +66,23 @@ class Problem:
     tail: tuple[Phase, ...]
     tail_ends: tuple[Bytes, Bytes]
     room: float
+    saved: Savings
+    worked: float
+    legal: bool
+    choices: tuple[Factors, ...]
+    level_tiles: FloatArray
+    level_lengths: Any
+    least: tuple[float, float, float, float]
+    least_cost: tuple[float, float]
+
+    @property
+    def registers(self) -> bool:
+        """Whether operands are held in registers of the PEs."""
+        return self.chip.array.registers.present and not self.on_vector
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """Arguments of ``search`` after ``c`` and the objective."""
+        """Arguments of ``search`` after ``c`` and the objective; the last one receives the keys."""
         return (
             self.flows,
             self.spatial,
@@ -69,6 +91,7 @@ class Problem:
             self.lengths,
             self.align,
             self.nest,
+            np.full(2, np.inf),
         )
 
 
@@ -81,10 +104,14 @@ def pack(
     cores: int,
     exposed: float = 1.0,
     time_price_w: float = 0.0,
+    *,
+    legal: bool = False,
+    winograd: bool = False,
 ) -> Problem:
     """The problem of one core that works on ``sizes`` of the layer beside ``cores - 1`` others.
 
-    ``exposed`` and ``time_price_w`` are those of ``map_layer``.
+    ``exposed``, ``time_price_w`` and ``legal`` are those of ``map_layer``; ``winograd``: as
+    F(2x2, 3x3).
 
     Raises:
         UnmappableError: no unit runs the layer's formats or vector functions.
@@ -101,7 +128,15 @@ def pack(
         raise UnmappableError(
             f"layer {layer.name}: {error.message}", field="array.rates", mend=error.mend
         ) from None
-    axes, flows, align = array.axes, array.dataflows, _alignment(array, nest)
+    axes, align = array.axes, alignment(array, nest)
+    flows: tuple[str, ...] = array.dataflows
+    legality = chip.legality if legal else None
+    if legality and legality.dataflow:
+        flows = (legality.dataflow,)
+    if winograd:
+        axes = tuple(Axis(a.size, tuple(d for d in a.dims if d not in ("FY", "FX"))) for a in axes)
+    saved = Savings() if on_vector else savings(layer, array, winograd=winograd)
+    rate = rate / saved.slots
     if on_vector:
         axes, flows = (_lanes(chip),), ("os",)
         align = (1,) * len(DIMS)
@@ -112,8 +147,12 @@ def pack(
     whole_w, whole_i, whole_o = _volumes(nest.sizes, nest.numbers[8:])
     part_w, part_i, part_o = _volumes(sizes, nest.numbers[8:])
     share = part_o / whole_o
+    parts = chip.buffer.parts or (math.inf, math.inf, math.inf)
     c = np.zeros(k.CONSTANTS)
     macs = float(math.prod(sizes))
+    worked = macs * saved.worked
+    w_bytes = bits_w / 8 * saved.weight_bits
+    outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
     lanes = math.prod(axis.size for axis in axes)
     _set(
         c,
@@ -129,15 +168,15 @@ def pack(
                 if array.fill_drain == "paid" and not on_vector
                 else 0.0
             ),
-            k.C_ACC_BYTES: float(array.accumulator_bytes),
+            k.C_ACC_BYTES: float(array.accumulator_bytes) / (4.0 if winograd else 1.0),
             k.C_ON_VECTOR: float(on_vector),
             k.C_FY: float(nest.FY),
             k.C_FX: float(nest.FX),
-            k.C_WB: bits_w / 8,
+            k.C_WB: w_bytes,
             k.C_IB: bits_i / 8,
             k.C_OB: bits_o / 8,
             k.C_AB: layer.acc_bits / 8,
-            k.C_SW: stored_bytes(layer) / (whole_w * bits_w / 8) if layer.w_elements else 1.0,
+            k.C_SW: outside / (whole_w * w_bytes) if layer.w_elements else 1.0,
             k.C_SI: min(1.0, layer.i_elements / whole_i) if layer.i_elements else 1.0,
             k.C_SO: layer.o_elements / whole_o if layer.o_elements else 1.0,
             k.C_SIDE: layer.side_bytes / whole_o,
@@ -153,9 +192,15 @@ def pack(
             k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
             k.C_STATIC: (chip.mapping_static_w + time_price_w) / cores,
             k.C_EXPOSED: exposed,
-            k.C_LIMIT: np.inf,
+            k.C_BANK: legality.bank_bytes if legality else 0.0,
+            k.C_ROOM_W: parts[0],
+            k.C_ROOM_I: parts[1],
+            k.C_ROOM_O: parts[2],
         },
     )
+    if saved.stored_bits < saved.weight_bits and homes.W != "buffer":
+        decoder = array.compression.decoder_bytes_per_cycle
+        c[k.C_DECODE] = saved.weight_bits / saved.stored_bits / decoder
     fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
     apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
     counts: Counts = {"launch": 1.0}
@@ -163,7 +208,11 @@ def pack(
         wide = ".wide" if max(bits_w, bits_i) > 8 else ""
         counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
     else:
-        counts[f"mac.{pair.replace('x', '.')}"] = macs
+        counts[f"mac.{pair.replace('x', '.')}"] = worked
+        if saved.slots > saved.worked:
+            counts["array.idle_mac"] = (macs * saved.slots - worked) / (rate * saved.slots)
+        if winograd:
+            counts["vector.add.wide"] = part_o * winograd_adds()[1]
     for action, amount in vector_counts((*fused, *apart), bits_o).items():
         counts[action] = counts.get(action, 0.0) + amount
     c[k.C_VECTOR] = vector_cycles(chip, fused, bits_o)
@@ -177,7 +226,7 @@ def pack(
         ends = (load, store)
         for action, amount in more.items():
             counts[action] = counts.get(action, 0.0) + amount
-    _price(c, layer, chip, homes, cores, counts)
+    _price(c, layer, chip, homes, cores, counts, saved)
     c[k.C_LAT0] = chip.overheads.launch_cycles / chip.f_hz + _tail_s(chip, tail, ends, cores)
     least = (
         part_w * c[k.C_WB] * c[k.C_SW] * c[k.C_HOME_W],
@@ -194,9 +243,18 @@ def pack(
         )
         * (1.0 - 1e-9)
     )
+    touch = (1.0 - 1e-9) * float(
+        (least[0] + least[1] + least[3]) * c[k.C_P_WRITE] + least[2] * c[k.C_P_READ]
+    )
     choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
-    spatial = _spatial(choices, sizes, align, (part_w, macs / sizes[2], part_o))
-    tiles, lengths = _tiles(sizes, choices[0])
+    touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
+    spatial = spatial_rows(choices, sizes, align, (part_w, touched, part_o))
+    tiles, lengths = tile_lists(sizes, choices[0], legality)
+    levels = tile_lists(sizes, choices[0], legality, LEVEL_LIMITS)
+    if array.registers.present and not on_vector:
+        codes = list(dict.fromkeys(code for flow in flows for code in REGISTER_FLOWS[flow]))
+    else:
+        codes = flow_codes(flows, 0 if on_vector else array.accumulator_bytes)
     return Problem(
         layer=layer,
         chip=chip,
@@ -204,13 +262,13 @@ def pack(
         cores=cores,
         sizes=sizes,
         c=c,
-        flows=np.array(_flow_codes(flows, array.accumulator_bytes), np.int64),
+        flows=np.array(codes, np.int64),
         spatial=spatial,
         dims=np.array(sizes[:6], np.float64),
         tiles=tiles,
         lengths=lengths,
         align=np.array(align[:6], np.float64),
-        nest=np.array((nest.FY, nest.FX, *_reduced(nest.numbers[8:])), np.float64),
+        nest=np.array((sizes[6], sizes[7], *reduced(nest.numbers[8:])), np.float64),
         pair=pair,
         rate=rate,
         on_vector=on_vector,
@@ -218,15 +276,15 @@ def pack(
         tail=tail,
         tail_ends=ends,
         room=room,
+        saved=saved,
+        worked=worked,
+        legal=legal,
+        choices=choices,
+        level_tiles=levels[0],
+        level_lengths=levels[1],
+        least=(float(least[0]), float(least[1]), float(least[2]), float(least[3])),
+        least_cost=(float(c[k.C_MIN_LINK]), float(c[k.C_MIN_LINK_E]) + touch),
     )
-
-
-def _flow_codes(flows: tuple[str, ...], accumulator_bytes: int) -> list[int]:
-    """Dataflow codes: with accumulators, partial sums may stay there or go to the buffer."""
-    with_accumulators = {"ws": (0, 3), "os": (1,), "is": (2, 4)}
-    without = {"ws": (3,), "os": (1,), "is": (4,)}
-    table = with_accumulators if accumulator_bytes > 0 else without
-    return [code for flow in flows for code in table[flow]]
 
 
 def _set(c: FloatArray, values: dict[int, float]) -> None:
@@ -235,7 +293,13 @@ def _set(c: FloatArray, values: dict[int, float]) -> None:
 
 
 def _price(
-    c: FloatArray, layer: Layer, chip: Chip, homes: Homes, cores: int, counts: Counts
+    c: FloatArray,
+    layer: Layer,
+    chip: Chip,
+    homes: Homes,
+    cores: int,
+    counts: Counts,
+    saved: Savings,
 ) -> None:
     """Prices of the actions of the kernels, and seconds per byte of the links."""
     accumulators = chip.array.accumulator_bytes > 0
@@ -257,11 +321,26 @@ def _price(
         c[k.C_P_ACC] = layer.acc_bits * (
             price_of(chip, "accumulator.read_bit") + price_of(chip, "accumulator.write_bit")
         )
+    if saved.winograd:
+        c[k.C_P_ACC] *= WINOGRAD_SUMS
+        c[k.C_P_TRANSFORM] = winograd_adds()[0] * price_of(chip, "vector.add.wide")
+    registers = chip.array.registers
+    c[k.C_LATCH] = float(registers.latch)
+    for own, has, read, write, name, bits in (
+        (registers.W, k.C_HAS_W, k.C_P_RW_READ, k.C_P_RW_WRITE, "w", bits_of(layer.w_format)),
+        (registers.I, k.C_HAS_I, k.C_P_RI_READ, k.C_P_RI_WRITE, "i", bits_of(layer.i_format)),
+        (registers.O, k.C_HAS_O, k.C_P_RO_READ, k.C_P_RO_WRITE, "o", layer.acc_bits),
+    ):
+        if own or registers.shared:
+            c[has] = 1.0
+            c[read] = bits * price_of(chip, f"register.{name}.read_bit")
+            c[write] = bits * price_of(chip, f"register.{name}.write_bit")
     c[k.C_E0] = sum(amount * price_of(chip, action) for action, amount in counts.items())
     rates = dict(zip(LINKS, link_rates(chip), strict=True))
     for number, home in enumerate((homes.W, homes.I, homes.O, homes.side)):
         if home in LINKS and rates[home] > 0.0:
             c[k.C_LINK + 3 * number + LINKS.index(home)] = cores / rates[home]
+    c[k.C_ENDS : k.C_ENDS + 12] = c[k.C_LINK : k.C_LINK + 12]
 
 
 def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], cores: int) -> float:
@@ -275,23 +354,6 @@ def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], core
     return body + seconds(ends[0]) + seconds(ends[1])
 
 
-def _alignment(array: Array, nest: LoopNest) -> Factors:
-    """Multiples that the dims are padded to.
-
-    Along the diagonal a channel is a group. Where filter taps may share the channels' axis (image
-    mode), fewer channels than their multiple are packed with the taps and not padded.
-    """
-    multiples = dict(array.align)
-    packed = any("C" in axis.dims and {"FX", "FY"} & set(axis.dims) for axis in array.axes)
-    if nest.depthwise and array.depthwise == "diagonal":
-        channels = multiples.pop("C", 1)
-        multiples.pop("K", None)
-        multiples["G"] = math.lcm(channels, multiples.get("G", 1))
-    elif packed and multiples.get("C", 1) > nest.C:
-        multiples.pop("C")
-    return tuple(multiples.get(d, 1) for d in DIMS)
-
-
 def _lanes(chip: Chip) -> Axis:
     lanes = int(min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add")))
     if lanes < 1:
@@ -303,43 +365,16 @@ def _lanes(chip: Chip) -> Axis:
     return Axis(lanes, ("G", "OX", "OY", "B"))
 
 
-def _reduced(strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Stride and dilation of y, then of x, without their common divisor."""
-    sy, sx, dy, dx = strides
-    gy, gx = math.gcd(sy, dy), math.gcd(sx, dx)
-    return (sy // gy, dy // gy, sx // gx, dx // gx)
-
-
 def _volumes(sizes: Factors, strides: tuple[int, ...]) -> tuple[float, float, float]:
     """Elements of W, of I (only what is touched) and of O of a nest."""
     g, b, ko, ci, oy, ox, fy, fx = sizes
-    sy, dy, sx, dx = _reduced(strides)
+    sy, dy, sx, dx = reduced(strides)
     rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
     cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
     return (
         float(g * ko * ci * fy * fx),
         float(g * b * ci * rows * cols),
         float(g * b * ko * oy * ox),
-    )
-
-
-@functools.lru_cache(maxsize=16384)
-def _tiles(sizes: Factors, best: Factors) -> tuple[FloatArray, Any]:
-    lists = [tile_sizes(sizes[d], best[d], TILE_LIMITS[d]) for d in range(len(TILED))]
-    lengths = np.array([len(values) for values in lists], np.int64)
-    tiles = np.ones((len(lists), int(lengths.max())))
-    for d, values in enumerate(lists):
-        tiles[d, : len(values)] = values
-    return tiles, lengths
-
-
-@functools.lru_cache(maxsize=16384)
-def _spatial(
-    choices: tuple[Factors, ...], sizes: Factors, align: Factors, volumes: tuple[float, ...]
-) -> FloatArray:
-    taps = (-(-sizes[6] // align[6]) * align[6], -(-sizes[7] // align[7]) * align[7])
-    return np.array(
-        [(*f, -(-taps[0] // f[6]), -(-taps[1] // f[7]), *volumes) for f in choices], np.float64
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping import costs as k
 from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
-from dse.mapping.problem import Problem, _volumes, pack
+from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import link_rates
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -51,40 +51,61 @@ def _plain(value: Any) -> object:
     return value
 
 
-def constants(base: Problem, chips: Sequence[Chip], rooms: Sequence[float]) -> FloatArray:
+class Columns:
+    """What the chips of one shape differ in, as arrays over the chips; SI units and cycles."""
+
+    def __init__(self, chips: Sequence[Chip]) -> None:
+        self.chips = tuple(chips)
+        self.f_hz = np.array([chip.f_hz for chip in chips])
+        self.read = np.array([chip.buffer.read_bytes_per_cycle for chip in chips])
+        self.write = np.array([chip.buffer.write_bytes_per_cycle for chip in chips])
+        self.job = np.array(
+            [chip.overheads.descriptor_cycles / chip.overheads.dma_channels for chip in chips]
+        )
+        self.launch = np.array([chip.overheads.launch_cycles for chip in chips])
+        self.static_w = np.array([chip.mapping_static_w for chip in chips])
+        self.rates = np.array([link_rates(chip) for chip in chips])
+        self.capacity = np.array([float(chip.buffer.capacity_bytes) for chip in chips])
+        self._prices: dict[str, FloatArray] = {}
+
+    def price(self, action: str) -> FloatArray:
+        """Joules per count of an action, 0 where the chip has none."""
+        if action not in self._prices:
+            found = [chip.prices.get(action, 0.0) for chip in self.chips]
+            self._prices[action] = np.array(found)
+        return self._prices[action]
+
+
+def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
     """The array ``c`` of the kernels for every chip (chips x constants).
 
     What does not depend on the chip within one shape is taken from ``base``. A layer with a pass
     after it (vector functions that cannot be fused) is packed chip by chip, and so is everything if
     the first or the last row does not agree with ``pack``.
     """
+    chips = columns.chips
     if base.tail:
         return _packed(base, chips, rooms)
     c = np.repeat(base.c[None, :], len(chips), axis=0)
-    homes, layer = base.homes, base.layer
-    price = {action: np.array([chip.prices.get(action, 0.0) for chip in chips]) for action in
-             _actions(base)}  # fmt: skip
-    f = np.array([chip.f_hz for chip in chips])
-    c[:, k.C_F] = f
+    homes, layer, price = base.homes, base.layer, columns.price
+    c[:, k.C_F] = columns.f_hz
     c[:, k.C_ROOM] = rooms
-    c[:, k.C_READ] = [chip.buffer.read_bytes_per_cycle for chip in chips]
-    c[:, k.C_WRITE] = [chip.buffer.write_bytes_per_cycle for chip in chips]
-    c[:, k.C_DESC] = [
-        chip.overheads.descriptor_cycles / chip.overheads.dma_channels for chip in chips
-    ]
-    c[:, k.C_STATIC] = [chip.mapping_static_w for chip in chips]
-    c[:, k.C_LAT0] = np.array([chip.overheads.launch_cycles for chip in chips]) / f
-    c[:, k.C_P_IDLE] = price["array.idle_mac"]
-    c[:, k.C_P_READ] = 8.0 * price["buffer.read_bit"]
-    c[:, k.C_P_WRITE] = 8.0 * price["buffer.write_bit"]
-    c[:, k.C_P_DESC] = price["descriptor"]
+    c[:, k.C_READ] = columns.read
+    c[:, k.C_WRITE] = columns.write
+    c[:, k.C_DESC] = columns.job
+    c[:, k.C_STATIC] = columns.static_w
+    c[:, k.C_LAT0] = columns.launch / columns.f_hz
+    c[:, k.C_P_IDLE] = price("array.idle_mac")
+    c[:, k.C_P_READ] = 8.0 * price("buffer.read_bit")
+    c[:, k.C_P_WRITE] = 8.0 * price("buffer.write_bit")
+    c[:, k.C_P_DESC] = price("descriptor")
     if base.chip.array.accumulator_bytes > 0:
-        both = price["accumulator.read_bit"] + price["accumulator.write_bit"]
+        both = price("accumulator.read_bit") + price("accumulator.write_bit")
         c[:, k.C_P_ACC] = layer.acc_bits * both
 
     def byte(home: str, *, write: bool) -> Any:
         actions = (WRITE_ACTIONS if write else READ_ACTIONS)[home]
-        return 8.0 * sum((price[action] for action in actions), np.zeros(len(chips)))
+        return 8.0 * sum((price(action) for action in actions), np.zeros(len(chips)))
 
     c[:, k.C_P_W] = byte(homes.W, write=False)
     c[:, k.C_P_I] = byte(homes.I, write=False)
@@ -93,19 +114,19 @@ def constants(base: Problem, chips: Sequence[Chip], rooms: Sequence[float]) -> F
     if layer.side_elements:
         c[:, k.C_P_S] = byte(homes.side, write=False)
     c[:, k.C_E0] = sum(
-        (amount * price[action] for action, amount in base.fixed_counts.items()),
+        (amount * price(action) for action, amount in base.fixed_counts.items()),
         np.zeros(len(chips)),
     )
-    rates = np.array([link_rates(chip) for chip in chips])
     for number, home in enumerate((homes.W, homes.I, homes.O, homes.side)):
         if home in LINKS:
             link = LINKS.index(home)
-            c[:, k.C_LINK + 3 * number + link] = 1.0 / rates[:, link]
+            c[:, k.C_LINK + 3 * number + link] = 1.0 / columns.rates[:, link]
+    c[:, k.C_ENDS : k.C_ENDS + 12] = c[:, k.C_LINK : k.C_LINK + 12]
     _bounds(base, c)
+    whole = base.layer.nest
+    assert whole is not None
     for number in {0, len(chips) - 1}:
-        whole = base.layer.nest
-        assert whole is not None
-        one = pack(layer, chips[number], homes, rooms[number], whole.sizes, 1).c
+        one = pack(layer, chips[number], homes, float(rooms[number]), whole.sizes, 1).c
         if not np.allclose(one, c[number], rtol=AGREE, atol=0.0):
             return _packed(base, chips, rooms)
     return c
@@ -113,15 +134,7 @@ def constants(base: Problem, chips: Sequence[Chip], rooms: Sequence[float]) -> F
 
 def _bounds(base: Problem, c: FloatArray) -> None:
     """Time and energy of the least transfers, from those of ``base`` scaled to each chip."""
-    assert base.layer.nest is not None
-    w, i, o = _volumes(base.sizes, base.layer.nest.numbers[8:])
-    one = base.c
-    least = (
-        w * one[k.C_WB] * one[k.C_SW] * one[k.C_HOME_W] * one[k.C_EXPOSED],
-        i * one[k.C_IB] * one[k.C_SI] * one[k.C_HOME_I],
-        o * one[k.C_OB] * one[k.C_SO] * one[k.C_HOME_O],
-        o * one[k.C_SIDE] * one[k.C_HOME_S],
-    )
+    least = base.least
     seconds = np.zeros(len(c))
     for link in range(len(LINKS)):
         column = sum((least[n] * c[:, k.C_LINK + 3 * n + link] for n in range(4)), np.zeros(len(c)))
@@ -132,19 +145,11 @@ def _bounds(base: Problem, c: FloatArray) -> None:
     c[:, k.C_MIN_LINK_E] = joules * (1.0 - 1e-9)
 
 
-def _packed(base: Problem, chips: Sequence[Chip], rooms: Sequence[float]) -> FloatArray:
+def _packed(base: Problem, chips: Sequence[Chip], rooms: FloatArray) -> FloatArray:
     nest = base.layer.nest
     assert nest is not None
     rows = [
-        pack(base.layer, chip, base.homes, room, nest.sizes, 1).c
+        pack(base.layer, chip, base.homes, float(room), nest.sizes, 1).c
         for chip, room in zip(chips, rooms, strict=True)
     ]
     return np.array(rows)
-
-
-def _actions(base: Problem) -> set[str]:
-    out = {"array.idle_mac", "buffer.read_bit", "buffer.write_bit", "descriptor"}
-    out |= {"accumulator.read_bit", "accumulator.write_bit", *base.fixed_counts}
-    for home in (base.homes.W, base.homes.I, base.homes.O, base.homes.side):
-        out |= {*READ_ACTIONS[home], *WRITE_ACTIONS.get(home, ())}
-    return out

@@ -19,7 +19,9 @@ phases whose compute and transfer are separate steps.
 
 Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
 tile are fetched during the last step of the layer before it on the same core, beside that step's
-own traffic, if the chip is double-buffered. The first layer of an inference has no layer before it.
+own traffic, if the chip is double-buffered and as far as the buffer has room beside that step's
+tiles (of a double-buffered operand the second copy is free by then); the rest is loaded with the
+first activations. The first layer of an inference has no layer before it.
 
 Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
 
@@ -86,7 +88,12 @@ class LayerSchedule:
     ``loop_nest`` is the mapping as text, outermost loop first; ``dims`` are the layer's loop sizes,
     ``tiles`` and ``spatial`` how they are cut and unrolled. ``ideal_cycles`` = MACs / (peak MACs
     per cycle of the cores at the layer's formats). ``fused`` names the group the layer runs in,
-    empty if it runs alone.
+    empty if it runs alone. ``legality``: ``legal`` if only what the chip's compiler can express was
+    searched, else ``ideal``; ``footprint_bytes`` is what the tiles take of one core's buffer;
+    ``levels`` are the tiles of L2 and of the registers of a PE, where there are any; ``transform``
+    is ``winograd`` if the layer runs so; ``held`` are operands held beyond their tile, and over
+    which loops. ``spare_bytes``: buffer of one core that is free during the last step (None: not
+    known, taken as enough).
     """
 
     layer: str
@@ -110,6 +117,12 @@ class LayerSchedule:
     homes: Mapping[str, str] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
     fused: str = ""
+    legality: str = "ideal"
+    footprint_bytes: float = 0.0
+    levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    transform: str = ""
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spare_bytes: float | None = None
 
     def renamed(self, layer: str, op: str) -> LayerSchedule:
         """The same schedule for another layer of the same shape."""
@@ -174,6 +187,18 @@ def add_bytes(left: Bytes, right: Bytes) -> Bytes:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
+def hidden_share(before: LayerSchedule, after: LayerSchedule) -> float:
+    """Share of the first weights of ``after`` for which the buffer has room beside ``before``."""
+    need = sum(after.fill_weight) / after.cores
+    if before.spare_bytes is None or need <= before.spare_bytes:
+        return 1.0
+    return max(0.0, before.spare_bytes) / need
+
+
+def _scaled(amounts: Bytes, share: float) -> Bytes:
+    return amounts if share == 1.0 else tuple(amount * share for amount in amounts)
+
+
 def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segment, ...]:
     """The segments of one inference, in order, with the prefetch rule of this module applied.
 
@@ -189,13 +214,15 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
             launch = (0.0, 0.0, 0.0, 0.0, schedule.launch_cycles)
             out.append(Segment(index, "launch", 1, launch, NO_BYTES))
         fill = schedule.fill_other
-        if not (prefetch and index > 0):
-            fill = add_bytes(fill, schedule.fill_weight)
+        hidden = hidden_share(schedules[index - 1], schedule) if prefetch and index > 0 else 0.0
+        if hidden < 1.0:
+            fill = add_bytes(fill, _scaled(schedule.fill_weight, 1.0 - hidden))
         if any(fill):
             out.append(Segment(index, "fill", 1, idle, fill))
         following = NO_BYTES
         if prefetch and index + 1 < len(schedules):
-            following = schedules[index + 1].fill_weight
+            after = schedules[index + 1]
+            following = _scaled(after.fill_weight, hidden_share(schedule, after))
         out.extend(_steps(index, schedule.phases, following))
         if any(schedule.drain):
             out.append(Segment(index, "drain", 1, idle, schedule.drain))

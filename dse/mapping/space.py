@@ -11,10 +11,16 @@ from dse.hardware.chip import Axis
 from dse.workload.layer import DIMS
 from dse.workload.precision import bits_of
 
-#: Dims that are cut into buffer tiles; filter taps (FY, FX) stay whole in a tile.
+#: Dims that are cut into buffer tiles; filters (FY, FX) of more taps than :data:`FILTER_TAPS` too.
 TILED = DIMS[:6]
+#: Taps of a filter that stays whole in a tile, and most sizes tried of the rows, or columns, of a
+#: larger one.
+FILTER_TAPS = 9
+FILTER_LIMIT = 4
 #: Most tile sizes tried per dim (G, B, K, C, OY, OX).
 TILE_LIMITS = (12, 8, 18, 16, 14, 14)
+#: The same where more levels than the buffer are tiled, or operands held beyond their tile.
+LEVEL_LIMITS = (5, 4, 8, 8, 6, 6)
 #: Most mixes of dims kept per axis, and most spatial unrollings kept per layer.
 MIX_LIMIT = 12
 SPATIAL_LIMIT = 12
@@ -62,6 +68,20 @@ def tile_sizes(size: int, unit: int, limit: int) -> tuple[int, ...]:
     fine = tuple(v for v in ceil_quotients(unit) if v < unit)
     few = thinned(fine, max(2, limit // 3))
     return thinned(coarse, limit - len(few)) + few
+
+
+@functools.lru_cache(maxsize=4096)
+def filter_tiles(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
+    """Filter tiles (taps along FY and FX) tried, the whole filter first.
+
+    A filter of more than :data:`FILTER_TAPS` taps is cut into groups of rows, and its rows into
+    groups of columns.
+    """
+    if rows * columns <= FILTER_TAPS:
+        return ((rows, columns),)
+    in_rows = [(v, columns) for v in thinned(ceil_quotients(rows), FILTER_LIMIT)]
+    in_columns = [(1, v) for v in thinned(ceil_quotients(columns), FILTER_LIMIT)]
+    return tuple(dict.fromkeys((*in_rows, *in_columns)))
 
 
 @functools.lru_cache(maxsize=16384)

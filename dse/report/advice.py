@@ -40,7 +40,9 @@ def advise(
     ordered = {
         p for p, parameter in experiment.parameters.items() if not isinstance(parameter, Choices)
     }
-    known = {outcome.key: outcome for outcome in study.outcomes}
+    # What a bound decided has only bounds to show: such a step is evaluated here in full.
+    known = {o.key: o for o in study.outcomes if o.evaluated and not o.pruned}
+    whole = experiment.model_copy(update={"prune": False})
     steps = {
         pick.outcome.key: ladder_steps(pick.outcome.values, ladders, ordered) for pick in chosen
     }
@@ -50,7 +52,7 @@ def advise(
             values = changed(pick.outcome, step)
             if values_key(values) not in known:
                 wanted[values_key(values)] = values
-    with Workers(experiment, workers) as pool:
+    with Workers(whole, workers) as pool:
         for done, (outcome, _) in enumerate(pool.evaluate(list(wanted.values())), 1):
             known[outcome.key] = outcome
             if on_step is not None:

@@ -1,39 +1,167 @@
-"""CPU time of mapping whole networks from nothing, warm kernels.
+"""CPU time of the mapper, all figures of one machine in one run.
 
-Run ``python experiments/benchmarks/mapping_speed.py [CHIP] [MODEL ...]``.
+Run ``python experiments/benchmarks/mapping_speed.py [CHIP]``. It prints, warm and from an empty
+cache: milliseconds a layer and a network (with and without fused groups), a layer on arrays that
+hold weights, all operands, or three on-chip levels, and microseconds a (layer, chip) pair for
+batches of chips of one array shape and of mixed shapes, with how far the tables are from the
+optimum. Two cores of a shared machine move these figures by a tenth or two from run to run.
 """
 
 from __future__ import annotations
 
+import argparse
+import random
 import statistics
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 import dse
-from dse.mapping.mapper import clear_cache
+from dse.hardware.chip import Chip
+from dse.hardware.resolve import load_chip
+from dse.mapping.batch import forget_tables, map_batch
+from dse.mapping.disk import use_disk_cache
+from dse.mapping.mapper import clear_cache, map_layer, warm_up
 from dse.mapping.network import map_network
+from dse.workload.layer import Layer, Workload
 
-RUNS = 7
+NETWORKS = ("resnet50_v1.5", "mobilenetv2", "deit_tiny", "segformer_b0")
+RUNS = 3
+BATCH = 1000
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    """Median CPU milliseconds of a few runs, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(RUNS):
+        clear_cache()
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return statistics.median(times) * 1e3
+
+
+def networks(chip: Chip) -> None:
+    """Networks, all in: memory plans, mappings, fused groups, path, schedules."""
+    print(f"networks on {chip.name}, CPU ms from an empty cache")
+    for name in NETWORKS:
+        workload = dse.load_model(name).at("w8a8")
+        distinct = len({layer.shape_key for layer in workload.layers})
+        apart = cpu_ms(lambda net=workload: map_network(net, chip, fuse=False))  # type: ignore[misc]
+        fused = cpu_ms(lambda net=workload: map_network(net, chip))  # type: ignore[misc]
+        print(
+            f"  {name:<16}{len(workload.layers):4} layers, {distinct:3} distinct: "
+            f"{apart:7.1f} ms layer by layer ({apart / distinct:.2f} a distinct layer), "
+            f"{fused:7.1f} ms with fused groups"
+        )
+
+
+def layers_of(workload: Workload) -> list[Layer]:
+    """Distinct compute layers."""
+    found = {layer.shape_key: layer for layer in workload.layers if layer.kind == "compute"}
+    return list(found.values())
+
+
+def layer_times(title: str, layers: list[Layer], chip: Chip, **options: Any) -> None:
+    times = sorted(
+        cpu_ms(lambda one=layer: map_layer(one, chip, **options))  # type: ignore[misc]
+        for layer in layers
+    )
+    mean = sum(times) / len(times)
+    middle = times[len(times) // 2]
+    print(f"  {title:<52}{mean:7.2f} ms mean, {middle:7.2f} median, {times[-1]:7.2f} worst")
+
+
+def layers(chip: Chip) -> None:
+    """One layer on arrays and memories of several kinds."""
+    print(f"a layer of ResNet-50 on {chip.name} and its relatives, CPU ms from an empty cache")
+    several = layers_of(dse.load_model("resnet50_v1.5").at("w8a8"))[::3]
+    layer_times("weights in the array, even cuts", several, chip, l2_room_bytes=0.0, uneven=False)
+    layer_times("and operands held beyond their tile", several, chip, l2_room_bytes=0.0)
+    if chip.links.get("l2") and chip.links["l2"].bytes_per_s > 0.0:
+        layer_times("and tiles of L2 (three on-chip levels)", several, chip)
+    for words in (16, 64, 256):
+        try:
+            registers = load_chip(chip.name, overrides={"array.registers.shared": words})
+        except dse.DseError:
+            break
+        layer_times(f"registers of {words} bytes for all operands", several, registers)
+
+
+def chips_like(chip: Chip, count: int, seed: int = 0) -> list[Chip]:
+    """Chips of one shape that differ in clock, capacity, bandwidth and prices."""
+    rng = random.Random(seed)
+    out = []
+    for _ in range(count):
+        links = {
+            name: replace(link, bytes_per_s=link.bytes_per_s * 2 ** rng.uniform(-2, 2))
+            for name, link in chip.links.items()
+        }
+        capacity = chip.buffer.capacity_bytes * 2 ** rng.uniform(-2, 2)
+        out.append(
+            replace(
+                chip,
+                f_hz=chip.f_hz * 2 ** rng.uniform(-1, 1),
+                prices={a: joules * rng.uniform(0.5, 2.0) for a, joules in chip.prices.items()},
+                links=links,
+                buffer=replace(chip.buffer, capacity_bytes=int(capacity)),
+            )
+        )
+    return out
+
+
+def batches(chip: Chip) -> None:
+    """Batches of chips; the table is checked against searching some of them in full."""
+    print(f"batches of {BATCH} chips like {chip.name}, EDP, CPU us a (layer, chip) pair")
+    chips, more = chips_like(chip, BATCH), chips_like(chip, BATCH, 1)
+    for name in NETWORKS[:2]:
+        several = layers_of(dse.load_model(name).at("w8a8"))
+        map_batch(several[:1], chips[:80])
+        forget_tables()
+        started = time.process_time()
+        map_batch(several, chips)
+        first = (time.process_time() - started) / len(several) / BATCH * 1e6
+        started = time.process_time()
+        found = map_batch(several, more)
+        again = (time.process_time() - started) / len(several) / BATCH * 1e6
+        sample = list(range(0, BATCH, 20))
+        started = time.process_time()
+        truth = map_batch(several, [more[n] for n in sample], exact=True)
+        exact = (time.process_time() - started) / len(several) / len(sample) * 1e6
+        ours = found.latency_s[:, sample] * found.energy_j[:, sample]
+        excess = ours / (truth.latency_s * truth.energy_j) - 1.0
+        print(
+            f"  {name:<16}{first:6.1f} with the table made, {again:6.1f} once it is there, "
+            f"{exact:6.0f} searched one by one; the optimum on {(excess < 1e-9).mean():.1%}, "
+            f"mean excess {excess.mean():.2%}, 99 % within {np.quantile(excess, 0.99):.1%}"
+        )
+    several = layers_of(dse.load_model("mobilenetv2").at("w8a8"))
+    mixed = [
+        load_chip(chip.name, overrides={"array.rows": rows, "array.cols": cols})
+        for rows in (8, 16, 24, 32, 48)
+        for cols in (8, 16, 32, 64)
+    ]
+    started = time.process_time()
+    map_batch(several, mixed)
+    each = (time.process_time() - started) / len(several) / len(mixed) * 1e6
+    print(f"  mixed shapes, {len(mixed)} chips, mobilenetv2: {each:.0f} us a pair")
 
 
 def main() -> None:
-    """One line per network: layers, distinct shapes, CPU ms for the network and per layer."""
-    chip = dse.load_chip(sys.argv[1] if len(sys.argv) > 1 else "edge_vision")
-    for name in sys.argv[2:] or ["resnet50", "mobilenetv2", "deeplabv3_mobilenet", "deit_tiny"]:
-        workload = dse.load_model(name).at("w8a8")
-        map_network(workload, chip)
-        times = []
-        for _ in range(RUNS):
-            clear_cache()
-            started = time.process_time()
-            map_network(workload, chip)
-            times.append(time.process_time() - started)
-        distinct = len({layer.shape_key for layer in workload.layers})
-        median = statistics.median(times) * 1e3
-        print(
-            f"{name} on {chip.name}: {len(workload.layers)} layers, {distinct} distinct, "
-            f"{median:.1f} ms CPU, {median / distinct:.2f} ms a distinct layer"
-        )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("chip", nargs="?", default="edge_vision")
+    chip = load_chip(parser.parse_args().chip)
+    use_disk_cache(None)
+    started = time.process_time()
+    warm_up()
+    print(f"kernels loaded or compiled in {time.process_time() - started:.1f} s CPU")
+    networks(chip)
+    layers(chip)
+    batches(chip)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def random_schedule(rng: random.Random, name: str) -> LayerSchedule:
         name, "MatMul", "compute", "array", 10, 1, rng.choice((0.0, 100.0)),
         (rng.choice((0.0, rng.uniform(0, 8e4))), 0.0, 0.0), (rng.uniform(0, 1e4), 0.0, 0.0),
         phases, (rng.uniform(0, 1e4), 0.0, 0.0), {"dram.read_bit": rng.uniform(0, 1e6)}, 1.0,
+        spare_bytes=rng.choice((None, rng.uniform(0, 6e4), 1e6)),
     )  # fmt: skip
 
 

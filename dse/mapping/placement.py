@@ -1,0 +1,184 @@
+"""One mapping of a layer, and its cost by the same functions that the searches use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dse.errors import InputError
+from dse.mapping import costs as k
+from dse.mapping.candidates import FloatArray
+from dse.mapping.hierarchy import OPERANDS, constants_by_mask
+from dse.mapping.kernel import fill_row, fill_rows
+from dse.mapping.levels import (
+    E_MASK,
+    E_ORDER,
+    E_TILES,
+    ENTRY_FIELDS,
+    fill_outer,
+    kept_lines,
+    room_taken,
+    side_of,
+)
+from dse.mapping.levels_cost import HOLDS, group_counts, holds, moves, up_side
+from dse.mapping.problem import Problem
+from dse.mapping.register_rows import fill_passes
+
+
+@dataclass(frozen=True)
+class Outer:
+    """L2 tiles of a mapping: sizes of G, B, K, C, OY, OX; ``mask`` of the operands that pass
+    through L2 (1 W, 2 I, 4 O); the operand that stays while the innermost L2 loops run."""
+
+    tiles: tuple[int, ...]
+    mask: int
+    order: int
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return tuple(name for n, name in enumerate(OPERANDS) if self.mask >> n & 1)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One mapping of a problem.
+
+    Attributes:
+        spatial: unrolling and filter tile (fields ``S_*``).
+        tiles: buffer tile sizes of G, B, K, C, OY, OX.
+        flow, order: indices into ``DATAFLOWS`` and ``CLASSES``.
+        registers: sizes in a PE of all eight dims; None without registers.
+        outer: L2 tiles; None if nothing is tiled there.
+        hold: uneven cut (see ``levels_cost.HOLDS``); 0 for none.
+    """
+
+    spatial: FloatArray
+    tiles: tuple[int, ...]
+    flow: int
+    order: int
+    registers: FloatArray | None = None
+    outer: Outer | None = None
+    hold: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One mapping of a problem, evaluated: what the kernels know of it.
+
+    ``array``, ``tile``, ``footprint``, ``move`` and ``result`` are what the functions of
+    those names (``side_of``, ``tile_side``, ``room_taken``, ``moves``, ``step_side``) return; ``c``
+    the constants used, ``q`` what ``fill_passes`` says of the filter; ``above`` are bytes between
+    the homes and L2: W, I and O loaded, O stored.
+    """
+
+    c: FloatArray
+    rows: Any
+    array: Any
+    tile: Any
+    inside: Any
+    outside: Any
+    footprint: Any
+    move: Any
+    q: Any
+    above: tuple[float, float, float, float]
+    result: Any
+
+    @property
+    def latency_s(self) -> float:
+        return float(self.result[0])
+
+    @property
+    def energy_j(self) -> float:
+        """Of one core, its share of static energy included."""
+        return float(self.result[1])
+
+    @property
+    def fits(self) -> bool:
+        """Whether the tiles fit the buffer, the accumulators hold a step and the order is real."""
+        return bool(k.fits(self.c, self.footprint)) and bool(self.array[6]) and bool(self.result[2])
+
+
+#: Loops of each group, named by the operand that does not depend on them.
+GROUPS = {"W": ("B", "OY", "OX"), "I": ("K",), "O": ("C", "FY", "FX")}
+
+
+def held_over(order: int, hold: int) -> dict[str, tuple[str, ...]]:
+    """Operands held beyond their tile, and the loops that takes their room."""
+    over, held = np.zeros((3, 3)), np.zeros(4)
+    holds(order, hold, over, held)
+    groups = tuple(GROUPS.values())
+    return {
+        name: tuple(d for g in range(3) if over[n, g] and g != n for d in groups[g])
+        for n, name in enumerate(k.CLASSES)
+        if held[n]
+    }
+
+
+def hold_code(order: int, held: Mapping[Any, Collection[Any]]) -> int:
+    """The uneven cut that holds operands over the given loops.
+
+    Raises:
+        InputError: none does, with those of the order.
+    """
+    wanted = {name: set(loops) for name, loops in held.items()}
+    known = [held_over(order, hold) for hold in range(HOLDS)]
+    for hold, one in enumerate(known):
+        if {name: set(loops) for name, loops in one.items()} == wanted:
+            return hold
+    raise InputError(
+        f"operands cannot be held so while {k.CLASSES[order]} stays",
+        field="held",
+        mend=f"use one of {known[1:]}",
+    )
+
+
+def evaluate(problem: Problem, placed: Placement) -> Evaluation:
+    """Cost of one mapping; its room is reported, not enforced."""
+    outer = placed.outer
+    c = problem.c if outer is None else constants_by_mask(problem, (outer.mask,))[outer.mask]
+    s, flow, order, hold = placed.spatial, placed.flow, placed.order, placed.hold
+    size = k.REGISTER_FIELDS
+    rows, one = np.ones((6, 1, size)), np.ones(size)
+    one[k.R_RAG] = one[k.R_NRAG] = 0.0
+    sizes = np.array(placed.tiles, np.float64).reshape(6, 1)
+    each = np.ones(6, np.int64)
+    nest, dims, align = problem.nest, problem.dims, problem.align
+    fill_rows(rows, dims, sizes, each, align, s, nest)
+    q = np.ones(3)
+    if placed.registers is not None:
+        fill_passes(rows, each, dims, align, s, placed.registers, nest, q)
+    g, b, ko, r, y, x = (rows[d, 0] for d in range(6))
+    whole = np.ones((6, size))
+    for d in range(6):
+        fill_row(whole[d], d, dims[d], dims, align, s, nest)
+    entry = np.zeros(ENTRY_FIELDS)
+    entry[E_TILES : E_TILES + 6] = dims if outer is None else outer.tiles
+    entry[E_MASK] = 0 if outer is None else outer.mask
+    entry[E_ORDER] = 0 if outer is None else outer.order
+    full = problem.spatial[0]
+    rows0, slides = np.ones((6, 1, k.ROW_FIELDS)), np.ones((2, 1))
+    fill_outer(rows0, slides, entry, sizes, each, dims, align, full, nest)
+    above = tuple(rows0[d, 0] for d in range(6))
+    tile = k.tile_side(c, s[k.S_TAPS], g, b, ko, r, y, x)
+    inside = group_counts(s, g, b, ko, r, y, x)
+    outside = group_counts(full, *above)
+    deep, z = dims[0] * dims[1] * dims[3], s[k.S_O]
+    up: Any = k.NOTHING
+    real0: Any = True
+    above_bytes = (0.0, 0.0, 0.0, 0.0)
+    order0 = 0 if outer is None else outer.order
+    if outer is not None:
+        up, real0, total = up_side(c, order0, full, z, deep, *above, tile)
+        w, i, loaded, stored = (float(v) for v in total)
+        above_bytes = (w, i, loaded, stored)
+    kept = kept_lines(s, nest, deep, y, x, slides[0, 0], slides[1, 0], whole)
+    over, held = np.zeros((3, 3)), np.zeros(4)
+    holds(order, hold, over, held)
+    move, real = moves(order, order0, held, inside, outside, kept, (s[k.S_W], kept[0], z))
+    array = side_of(c, flow, s, q, one, g, b, ko, r, y, x)
+    room = room_taken(c, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
+    result = k.step_side(c, order, array, tile, move, up, real & real0)
+    return Evaluation(c, rows, array, tile, inside, outside, room, move, q, above_bytes, result)
