@@ -97,7 +97,7 @@ def walk(
         at0 = dict(zip(loops0, far, strict=True))
         big = {d: outer_cut[d][at0[d]] for d in DIMS}
         for operand in mask:
-            key = tuple(at0[d] for d in RELEVANT[operand])
+            key: Any = tuple(at0[d] for d in RELEVANT[operand])
             if in_l2.get(operand) == key:
                 continue
             in_l2[operand] = key

@@ -79,7 +79,7 @@ def chain(sizes: list[tuple[int, int, int, int]], rows: int, residual: bool = Fa
     channels, now = 8, rows
     for number, (out, taps, stride, depthwise) in enumerate(sizes):
         after = -(-now // stride)
-        shape: dict[str, int] = {"K": out, "C": channels}
+        shape: dict[str, Any] = {"K": out, "C": channels}
         if depthwise:
             shape = {"G": channels, "K": 1, "C": 1}
             out = channels

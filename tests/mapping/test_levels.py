@@ -105,13 +105,13 @@ def chips(draw: st.DrawFn) -> Any:
         )
     )
     if held.present:
-        flows = draw(st.sampled_from([("rs",), ("ws",), ("is",), ("os",)]))
+        flows: Any = draw(st.sampled_from([("rs",), ("ws",), ("is",), ("os",)]))
         chip = replace(chip, array=replace(chip.array, registers=held, dataflows=flows))
     return chip
 
 
 def best_of(walks: list[Counted], name: str) -> int:
-    return min(getattr(found, name) for found in walks)
+    return min(int(getattr(found, name)) for found in walks)
 
 
 @settings(max_examples=WALKS, deadline=None, derandomize=True, suppress_health_check=SLOW)
@@ -132,7 +132,8 @@ def test_any_mapping_moves_what_its_loops_move(layer: Any, chip: Any, data: st.D
     flow = int(data.draw(st.sampled_from([int(f) for f in problem.flows])))
     order = data.draw(st.integers(0, 2))
     stays = k.CLASSES[order]
-    hold, outer, mask = 0, None, ()
+    hold, outer = 0, None
+    mask: tuple[str, ...] = ()
     how = data.draw(st.sampled_from(["even", "held", "l2"]))
     whole = taps == (sizes["FY"], sizes["FX"])
     if how == "held" and whole:
@@ -268,9 +269,11 @@ def compare_with_all_candidates(
         patch.setattr(hierarchy, "ENTRY_LIMIT", 10**6)
         full = best_mapping(problem, objective, outer_room=l2, compiled=False)
     if fast is None:
-        assert slow is None and full is None
+        assert slow is None
+        assert full is None
         return
-    assert slow is not None and full is not None
+    assert slow is not None
+    assert full is not None
     assert fast.keys == slow.keys
     assert fast.keys[0] == full.keys[0]
     placed = fast.placement

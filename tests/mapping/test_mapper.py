@@ -232,7 +232,7 @@ def test_what_cannot_be_mapped_says_why() -> None:
     with pytest.raises(UnmappableError, match="exp"):
         map_layer(replace(layer, vector_ops=(("exp", 5),)), make_chip(functions=("relu",)))
     with pytest.raises(InputError, match="objective"):
-        map_layer(layer, make_chip(), "speed")  # type: ignore[arg-type]
+        map_layer(layer, make_chip(), "speed")
     with pytest.raises(InputError, match="cores"):
         map_layer(layer, make_chip(), cores=2)
     with pytest.raises(InputError, match="nvm"):

@@ -120,6 +120,7 @@ def test_timeloop_mapping(tmp_path: Path) -> None:
     file.write_text(TIMELOOP)
     pins = load_pins(file)
     ((sizes, pin),) = pins.sized
+    assert LAYER.nest is not None
     assert sizes == LAYER.nest.sizes
     assert pin.spatial == {"C": 4, "K": 8}
     assert {d: n for d, n in pin.tiles.items() if n > 1} == {"K": 8, "C": 20, "OY": 7, "OX": 2}
@@ -147,6 +148,7 @@ def test_zigzag_mapping(tmp_path: Path) -> None:
     homes = default_homes(LAYER, CHIP)
     roomy = map_pinned(LAYER, CHIP, pin, "edp", homes, 64 * 1024)
     assert roomy.spatial == {"K": 8, "C": 4}
+    assert LAYER.nest is not None
     assert all(roomy.tiles[d] == n for d, n in zip(DIMS, LAYER.nest.sizes, strict=True))
     tight = map_pinned(LAYER, CHIP, pin, "edp", homes, 8 * 1024)
     assert (tight.tiles["K"], tight.tiles["C"]) == (8, 20)

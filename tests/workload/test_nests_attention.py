@@ -123,7 +123,8 @@ def test_multi_head_attention(h: dict[str, int], bias: bool, mask: bool) -> None
         return joined.reshape(b, array.shape[2], -1)
 
     def shifted(array: np.ndarray, part: int) -> np.ndarray:
-        return array - biases[part][None, :, None]
+        moved: np.ndarray = array - biases[part][None, :, None]
+        return moved
 
     feeds = {
         "q": flat(shifted(q, 0)),
