@@ -132,6 +132,12 @@ def test_prices_are_complete(name: str) -> None:
     for function in VECTOR_FUNCTIONS:
         wanted |= {f"vector.{function}", f"vector.{function}.wide"}
     wanted |= {f"mac.{pair.replace('x', '.')}" for pair in chip.array.rates}
+    wanted |= {
+        f"register.{operand.lower()}.{way}_bit"
+        for operand in ("W", "I", "O")
+        for way in ("read", "write")
+        if chip.array.registers.present
+    }
     assert wanted == set(chip.prices)
     for action, price in chip.prices.items():
         assert price > 0.0 or _absent(chip, action), action
