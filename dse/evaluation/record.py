@@ -15,6 +15,7 @@ class LayerRow:
 
     ``latency_s`` is the increment of completion time, ``energy_j`` the energy at module scope, so
     both columns add up to the totals of the record. ``energy_breakdown_j`` is by component.
+    ``lanes`` is the share of the array with work in a mean step, ``why`` what keeps it below peak.
     """
 
     name: str
@@ -34,6 +35,8 @@ class LayerRow:
     order: str = ""
     homes: Mapping[str, str] = field(default_factory=dict)
     fused: str = ""
+    lanes: float = 0.0
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,30 @@ from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Home, byte_price, has_link, price_of
 from dse.mapping.kernel import fill_row
-from dse.mapping.levels import (
-    E_JOULES,
-    E_MASK,
-    E_ORDER,
-    E_SECONDS,
-    E_TILES,
-    E_WIDE,
-    ENTRY_FIELDS,
-)
 from dse.mapping.problem import Problem
 from dse.mapping.schedule import link_rates
 from dse.mapping.space import Factors, tile_sizes
+from dse.mapping.units import E_JOULES, E_MASK, E_ORDER, E_SECONDS, E_TILES, E_WIDE, ENTRY_FIELDS
 
 #: Most L2 tile sizes tried of G, B, K, C, OY, OX, and most L2 tiles (with mask and order) kept.
 OUTER_LIMITS = (4, 3, 7, 7, 6, 6)
 ENTRY_LIMIT = 96
 #: Operands by bit of a mask.
 OPERANDS = ("W", "I", "O")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """L2 tiles of a mapping: sizes of G, B, K, C, OY, OX; ``mask`` of the operands that pass
+    through L2 (1 W, 2 I, 4 O); the operand that stays while the innermost L2 loops run."""
+
+    tiles: tuple[int, ...]
+    mask: int
+    order: int
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return tuple(name for n, name in enumerate(OPERANDS) if self.mask >> n & 1)
 
 
 def can_tile(problem: Problem) -> int:
@@ -101,20 +108,27 @@ def entries(problem: Problem, cs: FloatArray, masks: tuple[int, ...], room: floa
     for mask in masks:
         for wide in (0, 1) if mask & 4 else (0,):
             fit = grid.room(mask, bool(wide)) <= room
-            at = np.argwhere(_maximal(fit))
-            for order in range(3):
+            at = np.flatnonzero(_maximal(fit))
+            sizes = np.unravel_index(at, fit.shape)
+            for order in range(3) if len(at) else ():
                 real, seconds, joules = grid.transfers(cs[mask], mask, order, at)
                 part = np.zeros((len(at), ENTRY_FIELDS))
                 part[:, E_MASK], part[:, E_WIDE], part[:, E_ORDER] = mask, wide, order
                 part[:, E_SECONDS], part[:, E_JOULES] = seconds, joules
                 for d in range(6):
-                    part[:, E_TILES + d] = np.array(lists[d])[at[:, d]]
+                    part[:, E_TILES + d] = np.array(lists[d])[sizes[d]]
                 rows.append(part[real])
     found = np.concatenate(rows) if rows else np.zeros((0, ENTRY_FIELDS))
     rank = np.lexsort(
         (np.arange(len(found)), k.rounded(found[:, E_SECONDS]), k.rounded(found[:, E_JOULES]))
     )
     return np.ascontiguousarray(found[rank[:ENTRY_LIMIT]])
+
+
+def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
+    """Bytes that L2 tiles take; ``wide``: outputs in L2 are partial sums."""
+    grid = _Grid(problem, tuple((n,) for n in outer.tiles))
+    return float(grid.room(outer.mask, wide).reshape(-1)[0])
 
 
 def _maximal(fit: Any) -> Any:
@@ -154,6 +168,14 @@ class _Grid:
                 lines = np.array([self._lines(d, v) for v in values], np.float64)
                 for store, column in zip((self.span, self.spans, self.kept), lines.T, strict=True):
                     store.append(column.reshape(shape))
+        _, nb, nk, nc, ny, nx = self.count
+        both = self.spans[0] * self.spans[1]
+        kept = np.minimum(self.kept[0] * self.spans[1], self.spans[0] * self.kept[1])
+        self.cells = [
+            np.ascontiguousarray(np.broadcast_to(table, self.shape)).reshape(-1)
+            for table in (nb * ny * nx, nk, nc, both, kept)
+        ]
+        self.whole = math.prod(self._lines(d, problem.sizes[d])[0] for d in (4, 5))
         self.taps = float(problem.sizes[6] * problem.sizes[7])
         self.z = float(s[k.S_O])
         self.w_bytes = c[k.C_WB] * c[k.C_SW]
@@ -188,61 +210,42 @@ class _Grid:
     def transfers(self, c: Any, mask: int, order: int, at: Any) -> Any:
         """Whether an order is real at the cells ``at``, and least seconds and joules of all
         transfers of the layer with them."""
-
-        def cells(table: Any) -> Any:
-            index = tuple(at[:, d] if table.shape[d] > 1 else 0 for d in range(6))
-            return np.broadcast_to(table[index], (len(at),))
-
-        _, nb, nk, nc, ny, nx = (cells(table) for table in self.count)
-        na = nb * ny * nx
-        lines = [[cells(table) for table in store] for store in (self.spans, self.kept)]
+        na, nk, nc, both, kept = (table[at] for table in self.cells)
         times = [na, nk, nc]
         times[order] = np.ones(len(at))
-        real = (na > 1.0, nk > 1.0, nc > 1.0)[order]
+        real = (na, nk, nc)[order] > 1.0
         if order == 0:
             real = real | (na * nk * nc <= 1.0)
-        both = lines[0][0] * lines[0][1]
-        if order < 2:
-            both = np.minimum(lines[1][0] * lines[0][1], lines[0][0] * lines[1][1])
+        lines = both if order == 2 else kept
         sizes = self.problem.sizes
-        deep = float(sizes[0] * sizes[1] * sizes[3])
+        deep = float(sizes[0] * sizes[1] * sizes[3]) * c[k.C_IB] * c[k.C_SI]
         # Every operand enters (leaves) the buffer at least once, from L2 or from its home.
-        w, i = self.problem.spatial[0][k.S_W] * self.w_bytes, c[k.C_IB] * c[k.C_SI]
+        w = self.problem.spatial[0][k.S_W] * self.w_bytes * c[k.C_HOME_W]
         o, again = c[k.C_OB] * c[k.C_SO] * self.z, c[k.C_AB] * c[k.C_SO] * self.z
-        whole = self._whole_lines() * deep * i
+        o, again = o * c[k.C_HOME_O], again * c[k.C_HOME_O]
+        i = self.whole * deep * c[k.C_HOME_I]
         side = c[k.C_SIDE] * self.z * c[k.C_HOME_S]
-        w, o, again = w * c[k.C_HOME_W], o * c[k.C_HOME_O], again * c[k.C_HOME_O]
-        whole = whole * c[k.C_HOME_I]
-        seconds = [
-            w * c[k.C_LINK + n] * c[k.C_EXPOSED] + whole * c[k.C_LINK + 3 + n]
-            + o * c[k.C_LINK + 6 + n] + side * c[k.C_LINK + 9 + n] + np.zeros(len(at))
-            for n in range(3)
-        ]  # fmt: skip
-        joules = (
+        link = c[k.C_LINK : k.C_LINK + 12].reshape(4, 3)
+        more = c[k.C_ENDS : k.C_ENDS + 12].reshape(4, 3) - link
+        once = w * c[k.C_EXPOSED] * link[0] + i * link[1] + o * link[2] + side * link[3]
+        seconds = np.tile(once, (len(at), 1))
+        joules = np.full(
+            len(at),
             w * (c[k.C_P_W] + c[k.C_P_WRITE])
-            + whole * (c[k.C_P_I] + c[k.C_P_WRITE])
+            + i * (c[k.C_P_I] + c[k.C_P_WRITE])
             + o * (c[k.C_P_O_STORE] + c[k.C_P_READ])
-            + side * (c[k.C_P_S] + c[k.C_P_WRITE])
-            + np.zeros(len(at))
+            + side * (c[k.C_P_S] + c[k.C_P_WRITE]),
         )
-        hidden = w * (1.0 - c[k.C_EXPOSED])
         if mask & 1:
             up = w * times[0]
             joules += up * c[k.C_UP_W]
-            for n in range(3):
-                more = c[k.C_ENDS + n] - c[k.C_LINK + n]
-                seconds[n] += np.maximum(up - hidden, 0.0) * more
+            seconds += np.maximum(up - w * (1.0 - c[k.C_EXPOSED]), 0.0)[:, None] * more[0]
         if mask & 2:
-            up = deep * both * times[1] * i
+            up = deep * lines * times[1]
             joules += up * c[k.C_UP_I]
-            for n in range(3):
-                seconds[n] += up * (c[k.C_ENDS + 3 + n] - c[k.C_LINK + 3 + n])
+            seconds += up[:, None] * more[1]
         if mask & 4:
-            spilled = (times[2] - 1.0) * again
-            joules += spilled * (c[k.C_UP_O_LOAD] + c[k.C_UP_O_STORE]) + o * c[k.C_UP_O_STORE]
-            for n in range(3):
-                seconds[n] += (o + 2.0 * spilled) * (c[k.C_ENDS + 6 + n] - c[k.C_LINK + 6 + n])
-        return real, np.max(seconds, axis=0) * (1.0 - 1e-9), joules * (1.0 - 1e-9)
-
-    def _whole_lines(self) -> float:
-        return math.prod(self._lines(d, self.problem.sizes[d])[0] for d in (4, 5))
+            up = (times[2] - 1.0) * again
+            joules += up * (c[k.C_UP_O_LOAD] + c[k.C_UP_O_STORE]) + o * c[k.C_UP_O_STORE]
+            seconds += (o + 2.0 * up)[:, None] * more[2]
+        return real, seconds.max(axis=1) * (1.0 - 1e-9), joules * (1.0 - 1e-9)

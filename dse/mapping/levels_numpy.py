@@ -20,25 +20,21 @@ from dse.mapping.costs import (
     tile_side,
 )
 from dse.mapping.kernel import ends_s
-from dse.mapping.levels import (
+from dse.mapping.levels import FOUND, bound_key, kept_lines, room_taken, within_entry
+from dse.mapping.levels_cost import HOLDS, fewest_jobs, group_counts, moves, up_side
+from dse.mapping.units import (
     E_JOULES,
     E_MASK,
     E_ORDER,
     E_SECONDS,
     E_WIDE,
-    FOUND,
-    bound_key,
     cut_joules,
-    hold_tables,
-    kept_lines,
+    of_unit,
     outer_rows,
     prepare,
-    room_taken,
     side_cost,
     side_of,
-    within_entry,
 )
-from dse.mapping.levels_cost import HOLDS, fewest_jobs, group_counts, moves, up_side
 
 MARGIN = 1.0 + 1e-9
 
@@ -74,12 +70,11 @@ class _Frame:
 def search_levels_numpy(
     cs: Any, objective: int, entries: Any, start: Any, hold_mask: int, order_mask: int,
     flows: Any, units: Any, registers: Any, groups: Any, sizes: Any, tiles: Any,
-    lengths: Any, grid: Any, align: Any, nest: Any, score: Any,
+    lengths: Any, grid: Any, align: Any, nest: Any, over: Any, held: Any, score: Any,
 ) -> Any:  # fmt: skip
     """See ``levels.search_levels``."""
     rows, q, low, one = prepare(cs[0], flows, units, registers, sizes, tiles, lengths, align, nest)
     rows0, slides = outer_rows(entries, tiles, lengths, sizes, align, units[0], nest)
-    over, held = hold_tables()
     best = _Best((float(start[0]), float(start[1])), np.full(FOUND, -1, np.int64))
     deep, z, c = float(sizes[0] * sizes[1] * sizes[3]), units[0, S_O], cs[0]
     floor = (entries[:, E_SECONDS].min(), entries[:, E_JOULES].min())
@@ -117,8 +112,8 @@ def search_levels_numpy(
         for ui in range(u0, u1):
             for fi, flow in enumerate(flows):
                 _try_unit(
-                    frame, best, chosen, grid, floor, entries, int(flow), units[ui], q[ui], one,
-                    rows[ui], low[ui, fi], z, (ui, fi),
+                    frame, best, chosen, grid, floor, entries, int(flow), units[ui],
+                    of_unit(q, ui), one, rows[ui], low[ui, fi], z, (ui, fi),
                 )  # fmt: skip
     score[:] = best.keys
     return best.at

@@ -20,7 +20,7 @@ class MappedLayer:
 
     ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, fill and
     drain. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
-    ``schedule`` holds phases and action counts.
+    ``lanes`` and ``why`` are those of ``layer_rows``; ``schedule`` holds phases and action counts.
     """
 
     name: str
@@ -40,6 +40,8 @@ class MappedLayer:
     order: str
     homes: Mapping[str, str]
     fused: str
+    lanes: float
+    why: str
     schedule: LayerSchedule
 
     def to_dict(self) -> dict[str, Any]:

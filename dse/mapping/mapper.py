@@ -142,8 +142,8 @@ def map_layer(
         )
     homes = homes or default_homes(layer, chip)
     if l2_room_bytes is None:
-        l2_room_bytes = _default_l2_room(layer, chip, homes) if room_bytes is None else 0.0
-    room = _default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
+        l2_room_bytes = default_l2_room(layer, chip, homes) if room_bytes is None else 0.0
+    room = default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     rooms = (room, max(float(l2_room_bytes), 0.0))
@@ -171,7 +171,8 @@ def map_layer(
     return found.renamed(layer.name, layer.op)
 
 
-def _default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
+def default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
+    """Buffer of one core left to tiles of a layer alone, bytes."""
     resident = sum(
         amount
         for home, amount in (
@@ -193,7 +194,8 @@ def _default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     return room
 
 
-def _default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
+def default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
+    """L2 left to tiles of a layer alone, bytes."""
     taken = sum(
         amount
         for home, amount in (

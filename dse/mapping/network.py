@@ -23,6 +23,7 @@ from dse.mapping.schedule import (
     unroll,
 )
 from dse.mapping.text import component_j
+from dse.mapping.why import lanes_busy, why
 from dse.workload.layer import Workload
 
 #: Memory plans whose first score is within this share of the best are refined.
@@ -149,7 +150,8 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
     ``utilization`` ideal cycles over cycles, ``energy_j`` the dynamic energy (static power is a
     row of its own in an evaluation) and ``bottleneck`` what most of the layer's time waits for:
     ``compute``, ``vector``, ``buffer port``, ``dma``, ``host``, a link (``dram``, ``l2``,
-    ``nvm``), ``launch``, ``fill`` or ``drain``.
+    ``nvm``), ``launch``, ``fill`` or ``drain``. ``lanes`` is the share of the array's units that
+    have work in a mean step, and ``why`` says in words what keeps the layer below peak.
     """
     latencies = layer_latencies_s(program, chip)
     causes = _causes(program, chip)
@@ -157,27 +159,27 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
     for number, (made, latency) in enumerate(zip(program.schedules, latencies, strict=True)):
         breakdown = energy_breakdown_j(made, chip)
         cycles = latency * chip.f_hz
-        rows.append(
-            {
-                "name": made.layer,
-                "op": made.op,
-                "unit": made.unit,
-                "macs": made.macs,
-                "cycles": cycles,
-                "latency_s": latency,
-                "utilization": made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
-                "bottleneck": _largest(causes[number]),
-                "energy_j": sum(breakdown.values()),
-                "energy_breakdown_j": breakdown,
-                "dims": _dims(made),
-                "dataflow": made.dataflow,
-                "spatial": dict(made.spatial),
-                "tiles": dict(made.tiles),
-                "order": made.order,
-                "homes": dict(made.homes),
-                "fused": made.fused,
-            }
-        )
+        row = {
+            "name": made.layer,
+            "op": made.op,
+            "unit": made.unit,
+            "macs": made.macs,
+            "cycles": cycles,
+            "latency_s": latency,
+            "utilization": made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
+            "bottleneck": _largest(causes[number]),
+            "energy_j": sum(breakdown.values()),
+            "energy_breakdown_j": breakdown,
+            "dims": _dims(made),
+            "dataflow": made.dataflow,
+            "spatial": dict(made.spatial),
+            "tiles": dict(made.tiles),
+            "order": made.order,
+            "homes": dict(made.homes),
+            "fused": made.fused,
+            "lanes": lanes_busy(made, chip),
+        }
+        rows.append({**row, "why": why(row)})
     return rows
 
 

@@ -11,35 +11,13 @@ import numpy as np
 from dse.errors import InputError
 from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
-from dse.mapping.hierarchy import OPERANDS, constants_by_mask
+from dse.mapping.hierarchy import Outer, constants_by_mask
 from dse.mapping.kernel import fill_row, fill_rows
-from dse.mapping.levels import (
-    E_MASK,
-    E_ORDER,
-    E_TILES,
-    ENTRY_FIELDS,
-    fill_outer,
-    kept_lines,
-    room_taken,
-    side_of,
-)
+from dse.mapping.levels import kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, holds, moves, up_side
 from dse.mapping.problem import Problem
 from dse.mapping.register_rows import fill_passes
-
-
-@dataclass(frozen=True)
-class Outer:
-    """L2 tiles of a mapping: sizes of G, B, K, C, OY, OX; ``mask`` of the operands that pass
-    through L2 (1 W, 2 I, 4 O); the operand that stays while the innermost L2 loops run."""
-
-    tiles: tuple[int, ...]
-    mask: int
-    order: int
-
-    @property
-    def operands(self) -> tuple[str, ...]:
-        return tuple(name for n, name in enumerate(OPERANDS) if self.mask >> n & 1)
+from dse.mapping.units import E_MASK, E_ORDER, E_TILES, ENTRY_FIELDS, fill_outer, side_of
 
 
 @dataclass(frozen=True)
@@ -178,7 +156,7 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     over, held = np.zeros((3, 3)), np.zeros(4)
     holds(order, hold, over, held)
     move, real = moves(order, order0, held, inside, outside, kept, (s[k.S_W], kept[0], z))
-    array = side_of(c, flow, s, q, one, g, b, ko, r, y, x)
+    array = side_of(c, flow, s, q if placed.registers is not None else None, one, g, b, ko, r, y, x)
     room = room_taken(c, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
     result = k.step_side(c, order, array, tile, move, up, real & real0)
     return Evaluation(c, rows, array, tile, inside, outside, room, move, q, above_bytes, result)

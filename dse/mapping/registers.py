@@ -98,6 +98,24 @@ def _holds(tiles: FloatArray, nest: Factors, registers: Registers, bits: Factors
     return out
 
 
+def holds_tile(problem: Problem, sizes: FloatArray) -> tuple[str, float, int] | None:
+    """The operand whose share of a PE (sizes of all dims) overflows its registers, bytes needed
+    and there; None if all fit."""
+    registers, layer, nest = problem.chip.array.registers, problem.layer, _reduced(problem)
+    y = _span(sizes[4], sizes[6], nest[0], nest[1])
+    x = _span(sizes[5], sizes[7], nest[2], nest[3])
+    w = float(sizes[0] * sizes[2] * sizes[3] * sizes[6] * sizes[7]) * bits_of(layer.w_format) / 8
+    i = float(sizes[0] * sizes[1] * sizes[3] * y * x) * bits_of(layer.i_format) / 8
+    o = float(sizes[0] * sizes[1] * sizes[2] * sizes[4] * sizes[5]) * layer.acc_bits / 8
+    if registers.shared:
+        total = w + i + o
+        return None if total <= registers.shared else ("W, I and O", total, registers.shared)
+    for name, need, room in (("W", w, registers.W), ("I", i, registers.I), ("O", o, registers.O)):
+        if room and need > room:
+            return name, need, room
+    return None
+
+
 def _span(t: Any, f: Any, stride: int, dilation: int) -> Any:
     return t * f - np.maximum(0.0, t - dilation) * np.maximum(0.0, f - stride)
 

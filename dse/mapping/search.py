@@ -11,14 +11,15 @@ import numpy as np
 from dse.mapping import costs as k
 from dse.mapping import kernel
 from dse.mapping.compiling import COMPILED
-from dse.mapping.hierarchy import can_tile, constants_by_mask, entries, whole_entry
-from dse.mapping.levels import E_MASK, E_ORDER, E_TILES, search_levels
+from dse.mapping.hierarchy import Outer, can_tile, constants_by_mask, entries, whole_entry
+from dse.mapping.levels import HOLD_TABLES, search_levels
 from dse.mapping.levels_cost import HOLDS
 from dse.mapping.levels_numpy import search_levels_numpy
 from dse.mapping.objectives import Weights, objective_code
-from dse.mapping.placement import Outer, Placement
+from dse.mapping.placement import Placement
 from dse.mapping.problem import Problem
 from dse.mapping.registers import register_units
+from dse.mapping.units import E_MASK, E_ORDER, E_TILES
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,15 @@ def more_levels(
     if registers:
         units, tiles = register_units(problem)
     else:
-        units, tiles = problem.spatial, np.ones((len(problem.spatial), 8))
+        units, tiles = problem.spatial, None
     run = search_levels if (COMPILED if compiled is None else compiled) else search_levels_numpy
     start = np.array(best.keys if best else (np.inf, np.inf))
     sizes, lengths = problem.level_tiles, problem.level_lengths
     score = np.full(2, np.inf)
     at = run(
-        cs, code, table, start, holds, orders, problem.flows, units, tiles, _groups(units),
-        problem.dims, sizes, lengths, _grid(tuple(int(n) for n in lengths)), problem.align,
-        problem.nest, score,
+        cs, code, table, start, holds, orders, problem.flows, units, tiles, unit_groups(units),
+        problem.dims, sizes, lengths, tile_grid(tuple(int(n) for n in lengths)), problem.align,
+        problem.nest, *HOLD_TABLES, score,
     )  # fmt: skip
     if at[0] < 0:
         return None
@@ -146,7 +147,7 @@ def more_levels(
         tuple(int(sizes[d, at[2 + d]]) for d in range(6)),
         int(problem.flows[at[8]]),
         int(at[9]),
-        tiles[at[1]] if registers else None,
+        None if tiles is None else tiles[at[1]],
         outer,
         int(at[10]),
     )
@@ -158,14 +159,14 @@ def _outer_size(most: int, tile: int, size: int) -> int:
     return size if most >= size else max(tile, most // tile * tile)
 
 
-def _groups(units: Any) -> Any:
+def unit_groups(units: Any) -> Any:
     """Where the filter tile of the units changes, and their number."""
     changes = (units[1:, k.S_FY :] != units[:-1, k.S_FY :]).any(axis=1)
     return np.array([0, *(np.flatnonzero(changes) + 1), len(units)], np.int64)
 
 
 @functools.lru_cache(maxsize=256)
-def _grid(lengths: tuple[int, ...]) -> Any:
+def tile_grid(lengths: tuple[int, ...]) -> Any:
     """Tile indices of every tiling, a coarse part of them first so that bounds bite early."""
     found = np.indices(lengths).reshape(6, -1).T
     fine = (found % 2).any(axis=1)

@@ -203,3 +203,32 @@ def _holds(wide: str, narrow: str) -> bool:
     if wide == narrow:
         return True
     return _integer(wide) == _integer(narrow) and bits_of(wide) > bits_of(narrow)
+
+
+def fits_axes(factors: Factors, axes: tuple[Axis, ...]) -> bool:
+    """Whether factors of all dims can be dealt out to axes (a factor may be split over several)."""
+    wanted = [(d, n) for d, n in zip(DIMS, factors, strict=True) if n > 1]
+
+    def deal(position: int, room: tuple[int, ...]) -> bool:
+        if position == len(wanted):
+            return True
+        dim, factor = wanted[position]
+        return split(dim, factor, 0, room, position)
+
+    def split(dim: str, factor: int, axis: int, room: tuple[int, ...], position: int) -> bool:
+        if factor == 1:
+            return deal(position + 1, room)
+        if axis == len(axes):
+            return False
+        options = [1]
+        if dim in axes[axis].dims:
+            options = [n for n in range(1, factor + 1) if factor % n == 0 and n <= room[axis]]
+        return any(
+            split(
+                dim, factor // n, axis + 1, (*room[:axis], room[axis] // n, *room[axis + 1 :]),
+                position,
+            )
+            for n in reversed(options)
+        )  # fmt: skip
+
+    return deal(0, tuple(axis.size for axis in axes))

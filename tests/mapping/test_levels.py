@@ -22,8 +22,9 @@ from dse.mapping import costs as k
 from dse.mapping import hierarchy, levels_numpy, registers, search
 from dse.mapping.arrays import register_uses
 from dse.mapping.candidates import spatial_row
+from dse.mapping.hierarchy import Outer
 from dse.mapping.homes import Homes
-from dse.mapping.placement import Outer, Placement, evaluate, held_over
+from dse.mapping.placement import Placement, evaluate, held_over
 from dse.mapping.problem import pack
 from dse.mapping.search import best_mapping
 from dse.workload.layer import DIMS
@@ -288,6 +289,12 @@ def compare_with_all_candidates(
 
 
 def test_search_equals_all_candidates() -> None:
+    layer = make_layer(K=2, C=2, OX=2)
+    assert layer.nest is not None
+    for held in (Registers(), Registers(shared=16)):  # compile outside the time budget
+        chip = make_chip(2, 2, prices=REGISTER_PRICES)
+        chip = replace(chip, array=replace(chip.array, registers=held))
+        best_mapping(pack(layer, chip, Homes(), 1e6, layer.nest.sizes, 1), "edp")
     compare_with_all_candidates()
     assert _compared[0] >= 8
     for part in range(3):
