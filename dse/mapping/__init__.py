@@ -5,6 +5,9 @@ The names below are loaded when they are first used, so that importing the packa
 * ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache`` (``mapper``)
 * ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j`` (``network``);
   ``explain`` (``text``)
+* ``pareto_layer`` (``pareto``): all schedules of a layer worth having
+* ``evaluate_mapping`` (``placed_by_hand``): the cost of one given mapping
+* ``why`` (``why``): what keeps a layer of the table below peak
 * ``Homes``, ``default_homes`` (``homes``); ``plan_memory`` (``memory``)
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
 * ``load_pins``, ``Pins`` (``pinned``): mappings fixed by hand, or of Timeloop or ZigZag
@@ -38,8 +41,10 @@ if TYPE_CHECKING:
         map_network,
         program_energy_j,
     )
+    from dse.mapping.pareto import pareto_layer
     from dse.mapping.pinned import Pins, load_pins
     from dse.mapping.pipeline import PipelinePlan, map_pipeline
+    from dse.mapping.placed_by_hand import evaluate_mapping
     from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
     from dse.mapping.text import explain
 
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
 Objective = Literal["edp", "latency", "energy"]
 
 _HOME = {
+    "pareto_layer": "pareto",
+    "evaluate_mapping": "placed_by_hand",
     "map_layer": "mapper",
     "warm_up": "mapper",
     "cache_statistics": "mapper",
@@ -93,6 +100,7 @@ __all__ = [
     "clear_cache",
     "default_homes",
     "energy_breakdown_j",
+    "evaluate_mapping",
     "explain",
     "external_bytes",
     "layer_rows",
@@ -101,6 +109,7 @@ __all__ = [
     "map_layer",
     "map_network",
     "map_pipeline",
+    "pareto_layer",
     "plan_memory",
     "program_energy_j",
     "roofline",

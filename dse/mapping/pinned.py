@@ -31,7 +31,7 @@ import numpy as np
 from pydantic import Field
 
 from dse.errors import InputError, UnmappableError
-from dse.hardware.chip import Axis, Chip
+from dse.hardware.chip import Chip
 from dse.mapping import Objective
 from dse.mapping import costs as k
 from dse.mapping.build import schedule
@@ -41,7 +41,7 @@ from dse.mapping.placement import Placement, evaluate, hold_code
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import best_mapping
-from dse.mapping.space import TILED, Factors
+from dse.mapping.space import TILED, Factors, fits_axes
 from dse.schema import Strict, read_yaml, validate
 from dse.workload.layer import DIMS, Layer
 
@@ -206,7 +206,7 @@ def _unrolling(problem: Problem, spatial: Mapping[Any, int]) -> Any:
         if not 1 <= factor <= size:
             raise _forbidden(layer, f"spatial.{dim}", f"{factor} is not between 1 and {size}")
     axes = problem.chip.array.axes
-    if not problem.on_vector and not _fits_axes(factors, axes):
+    if not problem.on_vector and not fits_axes(factors, axes):
         held = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
         raise _forbidden(
             layer,
@@ -218,35 +218,6 @@ def _unrolling(problem: Problem, spatial: Mapping[Any, int]) -> Any:
     align = (*(int(v) for v in problem.align), 1, 1)
     taps = (sizes[6], sizes[7])
     return np.array([spatial_row(factors, taps, sizes, align, volumes)], np.float64)
-
-
-def _fits_axes(factors: Factors, axes: tuple[Axis, ...]) -> bool:
-    """Whether the factors can be dealt out to axes (a factor may be split over several)."""
-    wanted = [(d, n) for d, n in zip(DIMS, factors, strict=True) if n > 1]
-
-    def deal(position: int, room: tuple[int, ...]) -> bool:
-        if position == len(wanted):
-            return True
-        dim, factor = wanted[position]
-        return split(dim, factor, 0, room, position)
-
-    def split(dim: str, factor: int, axis: int, room: tuple[int, ...], position: int) -> bool:
-        if factor == 1:
-            return deal(position + 1, room)
-        if axis == len(axes):
-            return False
-        options = [1]
-        if dim in axes[axis].dims:
-            options = [n for n in range(1, factor + 1) if factor % n == 0 and n <= room[axis]]
-        return any(
-            split(
-                dim, factor // n, axis + 1, (*room[:axis], room[axis] // n, *room[axis + 1 :]),
-                position,
-            )
-            for n in reversed(options)
-        )  # fmt: skip
-
-    return deal(0, tuple(axis.size for axis in axes))
 
 
 def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:

@@ -36,8 +36,8 @@ def evaluate_mapping(
     dataflow: str = "ws",
     *,
     accumulate: bool = True,
-    through_l2: Collection[Operand] = ("W", "I", "O"),
-    held: Mapping[Operand, Collection[str]] | None = None,
+    through_l2: Collection[str] = ("W", "I", "O"),
+    held: Mapping[str, Collection[str]] | None = None,
     homes: Homes | None = None,
     room_bytes: float | None = None,
     l2_room_bytes: float | None = None,
@@ -172,7 +172,7 @@ def _registers(problem: Problem, given: Sizes) -> Any:
 
 
 def _outer(
-    problem: Problem, given: Sizes, inner: Sizes, through: Collection[Operand], order: Operand
+    problem: Problem, given: Sizes, inner: Sizes, through: Collection[str], order: Operand
 ) -> Outer:
     if not has_link(problem.chip, "l2"):
         raise InputError(

@@ -17,7 +17,7 @@ from dse.mapping.levels import kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, holds, moves, up_side
 from dse.mapping.problem import Problem
 from dse.mapping.register_rows import fill_passes
-from dse.mapping.units import E_MASK, E_ORDER, E_TILES, ENTRY_FIELDS, fill_outer, side_of
+from dse.mapping.units import E_TILES, ENTRY_FIELDS, fill_outer, side_of
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,18 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     whole = np.ones((6, size))
     for d in range(6):
         fill_row(whole[d], d, dims[d], dims, align, s, nest)
-    entry = np.zeros(ENTRY_FIELDS)
-    entry[E_TILES : E_TILES + 6] = dims if outer is None else outer.tiles
-    entry[E_MASK] = 0 if outer is None else outer.mask
-    entry[E_ORDER] = 0 if outer is None else outer.order
     full = problem.spatial[0]
-    rows0, slides = np.ones((6, 1, k.ROW_FIELDS)), np.ones((2, 1))
-    fill_outer(rows0, slides, entry, sizes, each, dims, align, full, nest)
-    above = tuple(rows0[d, 0] for d in range(6))
+    slides = np.array([[y[k.R_SLIDE]], [x[k.R_SLIDE]]])
+    above: Any = whole
+    if outer is not None:
+        entry = np.zeros(ENTRY_FIELDS)
+        entry[E_TILES : E_TILES + 6] = outer.tiles
+        rows0, slides = np.ones((6, 1, k.ROW_FIELDS)), np.ones((2, 1))
+        fill_outer(rows0, slides, entry, sizes, each, dims, align, full, nest)
+        above = tuple(rows0[d, 0] for d in range(6))
     tile = k.tile_side(c, s[k.S_TAPS], g, b, ko, r, y, x)
     inside = group_counts(s, g, b, ko, r, y, x)
-    outside = group_counts(full, *above)
+    outside = (1.0, 1.0, 1.0, 1.0) if outer is None else group_counts(full, *above)
     deep, z = dims[0] * dims[1] * dims[3], s[k.S_O]
     up: Any = k.NOTHING
     real0: Any = True
