@@ -12,6 +12,7 @@ from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
 from dse.mapping.space import rate_of
 from dse.mapping.streaming import add, merge, vector_counts, vector_cycles
+from dse.mapping.zeros import least_savings
 from dse.workload.layer import Layer, Workload
 from dse.workload.precision import bits_of
 
@@ -35,7 +36,8 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     for layer in workload.layers:
         if layer.w_elements and not layer.w_is_activation:
             name = weight_name(layer)
-            weights[name] = min(stored_bytes(layer), weights.get(name, stored_bytes(layer)))
+            stored = _stored_bytes(layer, chip)
+            weights[name] = min(stored, weights.get(name, stored))
         main, _ = operands(layer, workload)
         if len(main) == 1 and main[0] in workload.inputs and layer.kind == "compute":
             need = _input_bytes(layer)
@@ -46,6 +48,13 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     if not spills(chip):
         return beyond, 0.0
     return sum(inputs.values()) + beyond, outputs
+
+
+def _stored_bytes(layer: Layer, chip: Chip) -> float:
+    """Bytes of weights and bias as the chip may store them."""
+    if layer.kind != "compute":
+        return stored_bytes(layer)
+    return layer.w_bytes * least_savings(layer, chip.array).stored_bits + layer.b_bytes
 
 
 def _input_bytes(layer: Layer) -> float:
@@ -67,7 +76,7 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
             peak = min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add"))
         else:
             _, rate = rate_of(chip.array.rates, layer.w_format, layer.i_format)
-            peak = chip.array.macs_per_cycle * rate
+            peak = chip.array.macs_per_cycle * rate / least_savings(layer, chip.array).slots
         array = layer.macs / (peak * cores)
     return array / chip.f_hz, vector / chip.f_hz
 
@@ -150,5 +159,6 @@ def _layer_j(layer: Layer, chip: Chip) -> float:
         merge(actions, vector_counts((("mul", layer.macs), ("add", layer.macs)), 8))
     elif layer.nest is not None:
         pair, _ = rate_of(chip.array.rates, layer.w_format, layer.i_format)
-        add(actions, f"mac.{pair.replace('x', '.')}", layer.macs)
+        worked = layer.macs * least_savings(layer, chip.array).worked
+        add(actions, f"mac.{pair.replace('x', '.')}", worked)
     return sum(amount * price_of(chip, action) for action, amount in actions.items())

@@ -56,6 +56,20 @@ def savings(layer: Layer, array: Array, *, winograd: bool = False) -> Savings:
     return Savings(slots, worked, weight_bits, stored_bits, winograd)
 
 
+def least_savings(layer: Layer, array: Array) -> Savings:
+    """Fewest slots, worked MACs and bits of a layer in any way that it may run on ``array``."""
+    direct = savings(layer, array)
+    if layer.nest is None or not winograd_fits(layer.nest, array):
+        return direct
+    other = savings(layer, array, winograd=True)
+    return Savings(
+        min(direct.slots, other.slots),
+        min(direct.worked, other.worked),
+        min(direct.weight_bits, other.weight_bits),
+        min(direct.stored_bits, other.stored_bits),
+    )
+
+
 def _density(layer: Layer) -> float:
     return 1.0 if layer.weight_pattern == "dense" else layer.weight_density
 

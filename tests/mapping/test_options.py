@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip, Compression, Legality, Registers, Sparsity
 from dse.hardware.resolve import load_chip
+from dse.mapping.bounds import roofline
 from dse.mapping.chain import item
 from dse.mapping.mapper import map_layer
-from dse.mapping.network import layer_rows, map_network
+from dse.mapping.network import layer_rows, map_network, program_energy_j
 from dse.mapping.objectives import objective_code, objective_value
 from dse.mapping.pareto import front_numpy, front_of, pareto_layer
 from dse.mapping.placed_by_hand import evaluate_mapping
-from dse.mapping.schedule import LayerSchedule
+from dse.mapping.schedule import LayerSchedule, program_latency_s
 from dse.mapping.why import why
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
@@ -136,6 +137,39 @@ def test_winograd_is_chosen_where_it_pays() -> None:
         make_layer("depthwise", G=32, OY=12, OX=12, FY=3, FX=3),
     ):
         assert map_layer(other, able, "latency").transform == ""
+
+
+@pytest.mark.parametrize(
+    ("layer", "parts"),
+    [
+        (PRUNED, {"sparsity": Sparsity("structured", (2, 4))}),
+        (LOOSE, {"sparsity": Sparsity("unstructured", (2, 4), 8.0, 1.0, True)}),
+        (LOOSE, {"sparsity": Sparsity("gating")}),
+        (LAYER, {"compression": Compression(3.0, 1e9)}),
+        (LAYER, {"winograd": True}),
+    ],
+)
+def test_what_is_saved_stays_above_the_roofline(layer: Layer, parts: dict[str, Any]) -> None:
+    """Also where weights wait outside and the port, the vector unit and launches cost nothing."""
+    chip = make_chip(
+        8, 8, row_dims=("C",), buffer_bytes=12000, dram=3e8, port=1e9, launch=0.0, descriptor=0.0,
+        prices={"launch": 0.0, "descriptor": 0.0},
+    )  # fmt: skip
+    for fast in (with_array(chip, **parts), with_array(replace(chip, f_hz=1e6), **parts)):
+        tensors = {
+            "in": Tensor("in", (layer.i_elements,), "input"),
+            "out": Tensor("out", (layer.o_elements,), "output"),
+            "conv.w": Tensor("conv.w", (layer.w_elements,), "weight"),
+        }
+        one = replace(layer, inputs=("in",), outputs=("out",))
+        net = Workload(
+            "one", "one", (one,), tensors, ("in",), ("out",), 0, Precision(), {}, "one"
+        )  # fmt: skip
+        bound = roofline(net, fast)
+        program = map_network(net, fast, "latency")
+        assert program_latency_s(program, fast) >= bound.latency_s * (1 - 1e-9)
+        frugal = map_network(net, fast, "energy")
+        assert program_energy_j(frugal, fast) >= bound.energy_j * (1 - 1e-9)
 
 
 def test_legal_mappings_keep_to_the_compiler() -> None:
