@@ -87,7 +87,7 @@ def _note(state: Progress) -> None:
     rate = state.distinct / state.elapsed_s if state.elapsed_s else 0.0
     left = (state.wanted - state.distinct) / rate if rate else 0.0
     line = (
-        f"{state.distinct}/{state.wanted} designs, {state.pruned} decided by bounds, "
+        f"{state.distinct}/{state.wanted} designs, {state.pruned} decided before mapping, "
         f"{state.feasible} feasible, front {state.front}, "
         f"hypervolume {state.hypervolume:.4g}, {rate:.1f}/s, {left:.0f} s left"
     )
@@ -102,7 +102,7 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
         feasible = sum(outcome.feasible for outcome in result.outcomes)
         print(
             f"{len(result.outcomes)} distinct designs ({feasible} feasible, "
-            f"{len(result.outcomes) - result.evaluated} decided by bounds) from "
+            f"{len(result.outcomes) - result.evaluated} decided before mapping) from "
             f"{result.proposals} proposals in {result.elapsed_s:.1f} s; "
             f"{len(result.front)} on the front, in {out}"
         )

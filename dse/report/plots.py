@@ -147,10 +147,13 @@ def progress_plot(rows: Sequence[Mapping[str, float]]) -> Any:
     figure = go.Figure()
     figure.add_scatter(x=x, y=[row["hypervolume"] for row in rows], name="hypervolume")
     figure.add_scatter(x=x, y=[row["front"] for row in rows], name="front", yaxis="y2")
+    _style(figure, "designs judged", "hypervolume (objectives' own units)")
+    right = {"title": {"text": "designs on the front"}, "overlaying": "y", "side": "right"}
     figure.update_layout(
-        yaxis2={"title": "designs on the front", "overlaying": "y", "side": "right"}
+        yaxis2={**right, "rangemode": "tozero", "showgrid": False, "tickformat": "d"},
+        legend={"orientation": "h", "y": 1.12},
     )
-    return _style(figure, "designs evaluated", "hypervolume (objectives' own units)")
+    return figure
 
 
 def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> Any:

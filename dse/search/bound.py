@@ -40,7 +40,7 @@ SLACK = 0.005
 
 @dataclass(frozen=True)
 class Bound:
-    """Optimistic losses of a design, one per column of :func:`columns`; -inf where unknown.
+    """Optimistic losses of a design in the order of :func:`row`; -inf where unknown.
 
     ``serves`` is false if the level proves that a requirement other than unit cost is broken;
     ``losses`` is None if the design cannot be built or mapped.
@@ -50,24 +50,8 @@ class Bound:
     serves: bool
 
 
-def columns(experiment: Experiment, volumes: Sequence[str]) -> list[str]:
-    """What dominance is judged by: the objectives, and unit cost at every volume if it is one.
-
-    A design that is dear at one volume may be the right one at another, so it is only left out if
-    another beats it at all of them.
-    """
-    names = [objective.metric for objective in experiment.objectives]
-    if "unit_cost_usd" in names:
-        names += [f"unit_cost_usd@{volume}" for volume in volumes]
-    return names
-
-
-def losses(record: Evaluation, experiment: Experiment, *, exact: bool) -> tuple[float, ...]:
-    """The row of :func:`columns` of a record; -inf where it is no bound.
-
-    Args:
-        exact: whether the record is of the level that decides: all values count as they are.
-    """
+def bounds_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...]:
+    """The row of an optimistic record that dominance is judged by, see :func:`row`."""
     out = []
     for objective in experiment.objectives:
         name = objective.metric.rpartition(".")[2]
@@ -75,23 +59,30 @@ def losses(record: Evaluation, experiment: Experiment, *, exact: bool) -> tuple[
         natural = METRICS[name] == objective.sense
         if value is None and name == "quality":
             value = -1.0
-        if value is None or not (exact or (name in BOUNDED and (natural or name in EXACT))):
+        if value is None or not (name in BOUNDED and (natural or name in EXACT)):
             out.append(-math.inf)
             continue
         loss = objective.loss(float(value))
-        if not exact and name not in EXACT:
-            loss -= SLACK * abs(loss)
-        out.append(loss)
-    if any(objective.metric == "unit_cost_usd" for objective in experiment.objectives):
-        sense = next(o for o in experiment.objectives if o.metric == "unit_cost_usd")
-        by_volume: Mapping[str, float] = record.unit_cost_by_volume_usd
-        out.extend(sense.loss(cost) for cost in by_volume.values())
-    return tuple(out)
+        out.append(loss if name in EXACT else loss - SLACK * abs(loss))
+    return row(out, record.unit_cost_by_volume_usd, experiment)
 
 
-def dominated(row: Sequence[float], front: NDArray[np.float64]) -> bool:
-    """Whether some row of ``front`` is nowhere worse than ``row`` and somewhere better."""
+def row(
+    losses: Sequence[float], costs_usd: Mapping[str, float], experiment: Experiment
+) -> tuple[float, ...]:
+    """What dominance is judged by: the objectives, and unit cost at every volume if it is one.
+
+    A design that is dear at one volume may be the right one at another, so it is only left out if
+    another beats it at all of them.
+    """
+    cost = next((o for o in experiment.objectives if o.metric == "unit_cost_usd"), None)
+    extra = [] if cost is None else [cost.loss(float(value)) for value in costs_usd.values()]
+    return (*losses, *extra)
+
+
+def dominated(losses: Sequence[float], front: NDArray[np.float64]) -> bool:
+    """Whether some row of ``front`` is nowhere worse than ``losses`` and somewhere better."""
     if len(front) == 0:
         return False
-    mine = np.asarray(row)
+    mine = np.asarray(losses)
     return bool(np.any(np.all(front <= mine, axis=1) & np.any(front < mine, axis=1)))

@@ -21,10 +21,12 @@ from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
 from dse.schema import canonical_json, digest
-from dse.search.bound import Bound, dominated, losses
+from dse.search.bound import Bound, bounds_of, dominated
 from dse.search.experiment import AppUse, Experiment
 from dse.search.product_line import at_volume, combined
 
+#: A design as each of its apps sees it.
+Parts = Sequence[tuple[AppUse, Resolved]]
 #: Violation of a design that cannot be built or mapped at all.
 UNBUILDABLE = 1e6
 
@@ -91,15 +93,13 @@ def evaluate_candidate(
     costs too much is: at a larger volume it may be the right one.
 
     Args:
-        front: rows of :func:`dse.search.bound.losses` of designs found so far; None: no pruning.
+        front: rows (:func:`dse.search.bound.row`) of designs found so far; None: no pruning.
         clock: seconds by level are added here.
     """
     chosen = dict(values)
     timer = _Clock(clock)
     try:
-        parts = [
-            (use, resolve_design(experiment.design(chosen, use.app))) for use in experiment.uses
-        ]
+        parts = _parts(experiment, chosen)
     except ImpossibleChipError as error:
         timer.stop("resolve")
         return Outcome(
@@ -116,7 +116,7 @@ def evaluate_candidate(
         timer.stop(level)
         if level == last or not verdict.serves:
             break
-        if front is not None and dominated(losses(record, experiment, exact=False), front):
+        if front is not None and dominated(bounds_of(record, experiment), front):
             pruned = True
             break
     reasons = verdict.reasons
@@ -141,9 +141,11 @@ def evaluate_candidate(
     )
 
 
-def _at(
-    level: Fidelity, parts: Sequence[tuple[AppUse, Resolved]], experiment: Experiment
-) -> tuple[Evaluation, Verdict]:
+def _parts(experiment: Experiment, values: Mapping[str, Value]) -> Parts:
+    return [(use, resolve_design(experiment.design(values, use.app))) for use in experiment.uses]
+
+
+def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
     """One level of a design: its app's record and verdict, or those of all its apps together."""
     found: list[tuple[AppUse, Evaluation]] = []
     verdicts: list[Verdict] = []
@@ -186,15 +188,13 @@ def bound_of(payload: tuple[Experiment, dict[str, Value]]) -> Bound:
     """The cheapest level of a design (one argument, for process pools)."""
     experiment, values = payload
     try:
-        parts = [
-            (use, resolve_design(experiment.design(values, use.app))) for use in experiment.uses
-        ]
+        parts = _parts(experiment, values)
     except ImpossibleChipError:
         return Bound(None, False)
     record, verdict = _at("roofline", parts, experiment)
     if record.bottleneck == "unmappable":
         return Bound(None, False)
-    return Bound(losses(record, experiment, exact=False), verdict.serves)
+    return Bound(bounds_of(record, experiment), verdict.serves)
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:

@@ -126,7 +126,8 @@ def explore(
         evaluations: count only designs that were mapped, and stop at this many of them.
         workers: processes (default: the machine's cores). Does not change the result.
         storage: an Optuna storage URL or journal file that mirrors the log.
-        start: designs to try first (:func:`dse.search.warm.starting_designs`).
+        start: designs to try first (:func:`dse.search.warm.starting_designs`); a study that is
+            continued keeps those it began with.
         evaluator: who evaluates in place of this package's levels, such as a table of a space that
             was enumerated before (for comparing searches).
         on_progress: called after each batch.
@@ -137,9 +138,13 @@ def explore(
     check_numbers(trials, workers)
     wanted = min(experiment.trials if trials is None else trials, experiment.size)
     if experiment.sampler == "grid":
-        return sweep(experiment, out, workers=workers, on_progress=on_progress)
+        plan = _grid(experiment)
+        pool = evaluator or Workers(experiment, workers)
+        return _run(experiment, out, wanted, pool, storage, on_progress, plan, ())
     from dse.search.proposals import OptunaProposer
 
+    if out is not None and not start:
+        start = StudyFolder(out).start()
     proposer = OptunaProposer(experiment, start)
     # A sampler repeats itself near the end of a small space, and bounds leave out most of a large
     # one: give up after sixty proposals per wanted design rather than never.
@@ -171,19 +176,24 @@ def sweep(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> StudyResult:
     """Evaluate the whole grid of the experiment; resumable like :func:`explore`."""
-    from dse.search.proposals import grid_batches
-
     check_numbers(None, workers)
     experiment = experiment.model_copy(update={"prune": False})
+    pool = Workers(experiment, workers)
+    plan = _grid(experiment)
+    return _run(experiment, out, experiment.size, pool, None, on_progress, plan, ())
+
+
+def _grid(experiment: Experiment) -> _Plan:
+    """The whole grid in order."""
+    from dse.search.proposals import grid_batches
+
     batches = grid_batches(experiment)
 
     def ask(_: object, __: object) -> list[tuple[Any, dict[str, Value]]]:
         return [(None, values) for values in next(batches, [])]
 
     most = experiment.size // experiment.batch + 1
-    plan = _Plan(ask, lambda _, __: None, most, prune=False)
-    pool = Workers(experiment, workers)
-    return _run(experiment, out, experiment.size, pool, None, on_progress, plan, ())
+    return _Plan(ask, lambda _, __: None, most, prune=experiment.prune)
 
 
 @dataclass(frozen=True)
@@ -217,7 +227,7 @@ def _run(
         known = {outcome.key: outcome for outcome in folder.outcomes()} if folder.exists else {}
         folder.open(experiment, load_technology().digest, start)
     mirror = Mirror(storage, experiment) if storage is not None else None
-    state = SearchState(experiment)
+    state, size = SearchState(experiment), experiment.size
     level_s: dict[str, float] = {}
     interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:
@@ -228,7 +238,7 @@ def _run(
                 batch = plan.ask(pool.bounds, state.rows)
                 if not batch:
                     break
-                front = state.rows if plan.prune and experiment.prune else None
+                front = state.rows if plan.prune else None
                 room = wanted - state.count(mapped_only=plan.mapped_only)
                 fresh = _fresh(batch, known, state.distinct, room)
                 for outcome, seconds in pool.evaluate(fresh, front):
@@ -255,7 +265,7 @@ def _run(
                 if state.count(mapped_only=plan.mapped_only) >= wanted:
                     exhausted = False
                     break
-                if len(state.distinct) >= experiment.size or state.idle_batches >= IDLE_BATCHES:
+                if len(state.distinct) >= size or state.idle_batches >= IDLE_BATCHES:
                     break
                 stopped = state.stop(elapsed)
                 if stopped:

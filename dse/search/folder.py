@@ -177,6 +177,10 @@ class StudyFolder:
             )
         return loaded
 
+    def start(self) -> tuple[dict[str, Any], ...]:
+        """The designs that the study began with; none if there is no study yet."""
+        return tuple(self.config().get("start", ())) if self.exists else ()
+
     def experiment(self) -> Experiment:
         return Experiment.model_validate(self.config()["experiment"])
 

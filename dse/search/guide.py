@@ -60,7 +60,7 @@ class Guide:
             told: all outcomes so far by key, in the order told.
             batch: number of the batch, seeds what is drawn.
             bounds_of: the cheapest level of designs (may run in parallel).
-            front_rows: rows of the front to prune against (:func:`dse.search.bound.losses`).
+            front_rows: rows of the front to prune against (:func:`dse.search.bound.row`).
         """
         rng = np.random.default_rng((self.experiment.seed, batch, 1))
         outcomes = list(told.values())

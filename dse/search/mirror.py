@@ -81,6 +81,7 @@ class Mirror:
         distributions: dict[str, Any] = {
             name: CategoricalDistribution(parameter.values)
             for name, parameter in self.experiment.parameters.items()
+            if name in outcome.values
         }
         trial = create_trial(
             state=TrialState.COMPLETE if values is not None else TrialState.FAIL,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dse.search.bound import row
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
 from dse.search.front import Losses, front_of, hypervolume, losses_of
@@ -15,7 +16,8 @@ from dse.search.front import Losses, front_of, hypervolume, losses_of
 class Progress:
     """State of a running search, at its start and after each batch.
 
-    ``distinct`` counts designs judged, ``pruned`` those of them that a bound decided.
+    ``distinct`` counts designs judged, ``pruned`` those of them that were decided before
+    they were mapped.
     """
 
     distinct: int
@@ -104,10 +106,6 @@ class SearchState:
 
 def _row(outcome: Outcome, experiment: Experiment) -> tuple[float, ...]:
     """The losses that others are pruned against, from the logged record."""
-    record = outcome.evaluation or {}
-    row = [o.loss(v) for o, v in zip(experiment.objectives, outcome.objectives or (), strict=True)]
-    costs = record.get("unit_cost_by_volume_usd", {})
-    for objective in experiment.objectives:
-        if objective.metric == "unit_cost_usd":
-            row += [objective.loss(float(cost)) for cost in costs.values()]
-    return tuple(row)
+    pairs = zip(experiment.objectives, outcome.objectives or (), strict=True)
+    costs = (outcome.evaluation or {}).get("unit_cost_by_volume_usd", {})
+    return row([objective.loss(value) for objective, value in pairs], costs, experiment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from dse.errors import InputError
 from dse.evaluation.design import Value
 from dse.search import Experiment, explore, starting_designs
-from dse.search.bound import columns, dominated
+from dse.search.bound import dominated
 from dse.search.candidate import bound_of, evaluate_candidate, values_key
 from dse.search.explore import by_level
 from dse.search.front import non_dominated
+from dse.search.mirror import read_storage
 from dse.search.progress import SearchState
 from dse.search.space import Space
 from tests.search.test_study import SPACE, experiment, keys
@@ -61,7 +63,7 @@ def test_the_bound_is_below_what_is_found() -> None:
         if outcome.objectives is None:
             continue
         assert bound.losses is not None
-        assert len(bound.losses) == len(columns(study, ("1e6", "1e7", "1e8")))
+        assert len(bound.losses) == 2 + 3  # unit cost also at each of the app's three volumes
         assert all(b <= o for b, o in zip(bound.losses, outcome.objectives, strict=False))
         assert bound.serves or not outcome.serves
 
@@ -154,10 +156,24 @@ def test_transfer_begins_with_the_earlier_front(tmp_path: Path) -> None:
         keys(second)[: len(start)]
         == [values_key(values) for values in start][: len(second.outcomes)]
     )
-    again = explore(other, tmp_path / "b", workers=1, start=start)
+    again = explore(other, tmp_path / "b", workers=1)  # goes on from what it began with
     assert keys(again) == keys(second)
     with pytest.raises(InputError):
-        explore(other, tmp_path / "b", workers=1)
+        explore(other, tmp_path / "b", workers=1, start=start[1:])
+
+
+def test_a_conditional_study_in_a_storage(tmp_path: Path) -> None:
+    file = str(tmp_path / "journal.log")
+    result = explore(conditional(), workers=1, trials=12, storage=file)
+    _, found = read_storage(file)
+    assert {outcome.key for outcome in found} == set(keys(result))
+
+
+def test_the_grid_in_order_stops_where_asked() -> None:
+    study = experiment(sampler="grid", trials=7)
+    assert keys(explore(study, workers=1)) == [
+        values_key(values) for values in islice(Space(study).designs(), 7)
+    ]
 
 
 def test_one_chip_for_two_apps() -> None:
