@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,7 +132,7 @@ def validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        faults = _own(error.errors(include_url=False))
         # A misspelt field is also a missing one: the misspelling is what to mend.
         fault = min(faults, key=lambda found: found["type"] != "extra_forbidden")
         path = [str(part) for part in fault["loc"]]
@@ -140,10 +140,16 @@ def validate(
         line = _line(lines or {}, path)
         label = f"line {line}: {field}" if line else field
         message, mend = _explain(model, fault, path)
-        more = error.error_count() - 1
+        more = len(faults) - 1
         if more:
             mend = f"{mend} ({more} more fault{'s' if more > 1 else ''} in this file)"
         raise InputError(message, file=file, field=label or None, mend=mend) from None
+
+
+def _own(faults: Sequence[Any]) -> list[Any]:
+    """The faults without those that only follow: a list with a faulty item also counts as short."""
+    above = {tuple(fault["loc"][:n]) for fault in faults for n in range(len(fault["loc"]))}
+    return [f for f in faults if f["type"] != "too_short" or tuple(f["loc"]) not in above]
 
 
 def _line(lines: Mapping[str, int], path: list[str]) -> int | None:

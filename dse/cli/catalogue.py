@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
@@ -104,14 +105,17 @@ def _emit(
     print_table(rows, known or None)
 
 
-def show(name: str, as_json: bool) -> None:
+def show(
+    name: str, bind: Sequence[str], unknown_ops: Literal["error", "host"], as_json: bool
+) -> None:
     """The first kind of thing that ``name`` is: app, platform, chip, template, node, model."""
-    from dse.cli.parse import has_settings
+    from dse.cli.parse import bindings, has_settings
 
+    sizes = bindings(bind)
     found = None
-    if not has_settings(name):
+    if not has_settings(name) and not sizes:
         found = _app(name) or _platform(name) or _chip(name) or _template(name) or _node(name)
-    content = {"schema_version": SCHEMA_VERSION, **(found or _model(name))}
+    content = {"schema_version": SCHEMA_VERSION, **(found or _model(name, sizes, unknown_ops))}
     if as_json:
         print_json(content)
         return
@@ -250,11 +254,13 @@ def _node_line(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(
+    name: str, sizes: Mapping[str, int], unknown_ops: Literal["error", "host"]
+) -> dict[str, Any]:
     from dse.quality import quality
     from dse.workload import layer_table, list_models, load_model
 
-    model = load_model(name)
+    model = load_model(name, unknown_ops=unknown_ops, **sizes)
     workload = model.at(None)
     fates: dict[str, int] = {}
     for fate in workload.fates.values():

@@ -100,10 +100,12 @@ def templates(json: Json = False) -> None:
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A model, chip, node, app or template.")],
+    bind: Bind = None,
+    unknown_ops: UnknownOps = "error",
     json: Json = False,
 ) -> None:
     """Show one model, chip, node, app or template in full."""
-    catalogue.show(name, json)
+    catalogue.show(name, bind or [], unknown_ops, json)
 
 
 @app.command("map")
@@ -255,6 +257,7 @@ def profile(
     precision: Precision = None,
     runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
     bind: Bind = None,
+    unknown_ops: UnknownOps = "error",
     force: Annotated[bool, typer.Option(help="Run a model of any size.")] = False,
     json: Json = False,
 ) -> None:
@@ -262,7 +265,8 @@ def profile(
     from dse.cli.profiling import ProfileRequest
     from dse.cli.profiling import profile as run_profile
 
-    run_profile(ProfileRequest(file, chip, node, precision, runs_, bind or [], force), json)
+    request = ProfileRequest(file, chip, node, precision, runs_, bind or [], unknown_ops, force)
+    run_profile(request, json)
 
 
 @app.command("quality")

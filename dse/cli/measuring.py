@@ -12,6 +12,7 @@ from dse.files import SCHEMA_VERSION
 if TYPE_CHECKING:
     from dse.quality import QualityReport
     from dse.quality.quantize import Calibration
+    from dse.quality.results import MeasuredOutput
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _show(report: QualityReport, out: str | None) -> None:
                 "precision": r.precision,
                 "output": o.name,
                 "shape": "x".join(map(str, o.shape)),
-                "SQNR": "equal" if o.sqnr_db is None else f"{o.sqnr_db:.1f} dB",
+                "SQNR": f"{o.sqnr_db:.1f} dB" if o.sqnr_db is not None else _no_sqnr(o),
                 "cosine": f"{o.cosine:.5f}",
                 "agreement": "-" if o.agreement is None else f"{o.agreement:.1f} %",
             }
@@ -88,6 +89,10 @@ def _show(report: QualityReport, out: str | None) -> None:
     )
     if out is not None:
         print(f"\nwritten to {out}; use it as {report.model}@quality={out}")
+
+
+def _no_sqnr(output: MeasuredOutput) -> str:
+    return "equal" if output.cosine > 0 else "no signal"
 
 
 def _published(request: QualityRequest, as_json: bool) -> None:

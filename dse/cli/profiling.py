@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.output import print_json, print_table, si
 from dse.cli.parse import bindings
@@ -29,6 +29,7 @@ class ProfileRequest:
     precision: str | None
     runs: int
     bind: list[str]
+    unknown_ops: Literal["error", "host"]
     force: bool
 
 
@@ -40,7 +41,7 @@ def profile(request: ProfileRequest, as_json: bool) -> None:
 
     sizes = bindings(request.bind)
     chip = load_chip(request.chip or "edge_vision", node=request.node)
-    model = load_model(request.file, unknown_ops="error", **sizes)
+    model = load_model(request.file, unknown_ops=request.unknown_ops, **sizes)
     workload = workload_on(model, request.precision, chip)
     cpu = profile_cpu(request.file, request.runs, sizes, force=request.force)
     record = evaluate_model(workload, chip)

@@ -87,11 +87,13 @@ def measure_quality(
         if identity in known:
             results.append(known[identity])
             continue
-        reference = reference or _outputs(session, evaluating, path)
+        names = [item.name for item in session.get_outputs()]
+        if reference is None:
+            reference = _outputs(session, evaluating, path)
+            _check_finite(names, reference, path)
         with tempfile.TemporaryDirectory() as folder:
             file = quantize(path, scheme, calibrating, Path(folder))
             found = _outputs(_session(file, path), evaluating, path)
-        names = [item.name for item in session.get_outputs()]
         results.append(_compared(scheme, identity, names, reference, found, truth))
     used = f"{Path(inputs).name}, {len(calibrating)} to calibrate, {len(evaluating)} to evaluate"
     if evaluate is not None:
@@ -229,6 +231,19 @@ def _outputs(session: Any, samples: Sequence[Sample], path: Path) -> list[list[A
         raise RunError(f"onnxruntime failed to run it ({_first(error)})", file=path) from None
 
 
+def _check_finite(names: Sequence[str], runs: Sequence[Sequence[Array]], path: Path) -> None:
+    """Refuses a float model whose results are no numbers: nothing could agree with them."""
+    for run in runs:
+        for name, output in zip(names, run, strict=True):
+            if np.issubdtype(output.dtype, np.floating) and not np.all(np.isfinite(output)):
+                raise InputError(
+                    f"the float model gives infinite or undefined numbers in {name!r}",
+                    file=path,
+                    field="--inputs",
+                    mend="give inputs of the range that it was trained on",
+                )
+
+
 def _first(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
@@ -286,7 +301,8 @@ def _compared(
 
 
 def compare_output(name: str, reference: Sequence[Array], found: Sequence[Array]) -> MeasuredOutput:
-    """One output of both models over all inputs."""
+    """One output of both models over all inputs; numbers of ``found`` that are none count as 0."""
+    found = [np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0) for x in found]
     signal = noise = 0.0
     cosines = []
     for exact, near in zip(reference, found, strict=True):

@@ -21,7 +21,8 @@ class MeasuredOutput(BaseModel):
 
     Attributes:
         name: of the output; ``shape`` for one input.
-        sqnr_db: power of the float output over that of the difference, dB; None if they are equal.
+        sqnr_db: power of the float output over that of the difference, dB; None if they are equal
+            or the float output is all zero.
         cosine: between both, mean over the inputs; ``cosine_p10`` is what nine of ten reach.
         agreement: percent of equal first answers, for outputs that are scores of classes.
     """

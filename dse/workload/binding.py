@@ -29,13 +29,8 @@ def bind_inputs(
         The batch factor, and one remark for each symbol that took its default.
 
     Raises:
-        InputError: unknown binding, value below 1, unbound spatial symbol, no image input.
+        InputError: unknown binding, unbound spatial symbol, no image input.
     """
-    for name, value in bindings.items():
-        if min(value if isinstance(value, tuple) else (value,)) < 1:
-            raise InputError(
-                f"{name}={value} is below 1", file=file, field=name, mend="use 1 or more"
-            )
     stored = {t.name for t in model.graph.initializer}
     inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
     symbols = _symbols(inputs)
@@ -51,11 +46,24 @@ def bind_inputs(
     moved = bool(symbols)
     if RESOLUTION in bindings:
         moved |= _resize(inputs, bindings[RESOLUTION], file)
-    remarks = _bind_symbols(inputs, file, bindings)
+    remarks = _bind_symbols(model, inputs, file, bindings)
     factor, fixed = _batch(model, inputs, bindings, symbols, file)
     if moved:
         _forget_shapes(model)
     return factor, (*remarks, *fixed)
+
+
+def check_positive(bindings: Mapping[str, int | tuple[int, int]], file: str) -> None:
+    """Refuses sizes and trips below 1.
+
+    Raises:
+        InputError: names the binding.
+    """
+    for name, value in bindings.items():
+        if min(value if isinstance(value, tuple) else (value,)) < 1:
+            raise InputError(
+                f"{name}={value} is below 1", file=file, field=name, mend="use 1 or more"
+            )
 
 
 def _shaped(value: onnx.ValueInfoProto) -> bool:
@@ -94,10 +102,13 @@ def _resize(inputs: list[onnx.ValueInfoProto], size: int | tuple[int, int], file
 
 
 def _bind_symbols(
-    inputs: list[onnx.ValueInfoProto], file: str, bindings: Mapping[str, int | tuple[int, int]]
+    model: onnx.ModelProto,
+    inputs: list[onnx.ValueInfoProto],
+    file: str,
+    bindings: Mapping[str, int | tuple[int, int]],
 ) -> list[str]:
     remarks: dict[str, None] = {}
-    unbound: dict[str, None] = {}
+    unbound: dict[str, str] = {}  # the input that it is a size of
     for value in inputs:
         dims = _dims(value)
         for index, dim in enumerate(dims):
@@ -106,15 +117,18 @@ def _bind_symbols(
             symbol = dim.dim_param or f"{value.name}.{index}"
             given = bindings.get(symbol, bindings.get(BATCH) if index == 0 else None)
             if given is None and index >= 2 and len(dims) in (4, 5):
-                unbound[symbol] = None
+                unbound[symbol] = value.name
                 continue
             if given is None:
                 remarks[f"{symbol}=1 by default"] = None
             dim.dim_value = given if isinstance(given, int) else 1
     if unbound:
+        reads = next((n for n in model.graph.node if set(n.input) & set(unbound.values())), None)
+        shown = reads and (reads.name or next(iter(reads.output), ""))
         raise InputError(
             f"spatial sizes are not bound: {', '.join(unbound)}",
             file=file,
+            field=f"node {shown!r} ({reads.op_type})" if reads else None,
             mend="bind them (--bind name=value, or res=SIZE for images)",
         )
     return list(remarks)

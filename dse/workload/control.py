@@ -43,10 +43,15 @@ def _has_bodies(node: Node) -> bool:
 def body_fault(node: Node, graph: Graph) -> InputError:
     """Why an If, Loop or Scan could not be taken out."""
     if node.op == "Loop":
+        count = graph.scalar(node.input(0))
+        known = count is not None and count < FOREVER
         return graph.fault(
             node,
-            "how often the loop runs is not known before the network runs",
-            f"bind it: --bind {node.name}{TRIPS}=N",
+            f"the loop runs {int(count or 0)} times"
+            if known
+            else "how often the loop runs is not known before the network runs",
+            f"bind it: --bind {node.name}{TRIPS}=N (N from 1), or @{node.name}{TRIPS}=N behind "
+            "the name",
         )
     return graph.fault(
         node,
@@ -141,7 +146,7 @@ class Bodies:
         given = self.trips.get(f"{node.name}{TRIPS}")
         if isinstance(given, int):
             self.used.add(f"{node.name}{TRIPS}")
-            return max(1, given)
+            return given
         if node.op == "Loop":
             count = graph.scalar(node.input(0))
             return int(count) if count is not None and 1 <= count < FOREVER else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Draft
-from dse.workload.ops.elementwise import UNARY, binary_functions
+from dse.workload.ops.elementwise import UNARY, binary_functions, rectifies
 
 #: Views through which folding goes on.
 _THROUGH = frozenset(
@@ -67,7 +67,7 @@ def _folded(draft: Draft, node: Node, tensor: str, ctx: Context) -> bool:
                 return False
             _bias(draft, node.inputs[1], graph.size(node.inputs[1], node))
         draft.work(UNARY[node.op], draft.o_elements)
-        draft.linear = False
+        draft.linear, draft.rectified = False, rectifies(node, ctx)
         return True
     if node.op == "BatchNormalization":
         return _normalization(draft, node, ctx)
@@ -97,6 +97,7 @@ def _normalization(draft: Draft, node: Node, ctx: Context) -> bool:
     if draft.kind != "compute":
         return False
     draft.work(("mul", "add"), draft.o_elements)
+    draft.rectified = False
     for name in node.inputs[1:3]:
         _bias(draft, name, channels)
     return True
@@ -119,7 +120,7 @@ def _pair(draft: Draft, node: Node, tensor: str, ctx: Context) -> bool:
     draft.inputs.append(other)
     draft.side_elements += graph.size(other, node)
     draft.work(["mul" if node.op == "Mul" else "add"], draft.o_elements)
-    draft.linear = False
+    draft.linear, draft.rectified = False, draft.rectified and node.op == "Mul"
     return True
 
 
@@ -142,6 +143,7 @@ def _constant(draft: Draft, node: Node, tensor: str, other: str, ctx: Context) -
             _bias(draft, other, elements)
         return True
     draft.work(binary_functions(node, ctx), draft.o_elements)
+    draft.rectified = draft.rectified and node.op in ("Mul", "Div")
     _bias(draft, other, elements)
     return True
 

@@ -115,7 +115,7 @@ class Layer:
     are not part of ``w_elements``. Loading a bias into the accumulators is no operation.
     ``vector_ops`` is work by function of :data:`FUNCTIONS`: done on the way out of the array for a
     compute layer, the work itself for a vector layer; for a host layer, operations on the host.
-    ``acc_bits`` is the width of partial sums.
+    ``acc_bits`` is the width of partial sums. ``rectified`` tells that results passed a ReLU last.
     ``weight_density`` and ``input_density`` are shares of nonzero weights and inputs, 0 to 1;
     ``weight_pattern`` is ``dense``, ``unstructured`` or ``n:m`` (at most n of m neighbours along C
     are nonzero). MACs and bytes here are those of the dense layer: what zeros save is the chip's.
@@ -141,6 +141,7 @@ class Layer:
     o_format: str = "int8"
     acc_bits: int = 32
     note: str = ""
+    rectified: bool = False
     weight_density: float = 1.0
     weight_pattern: str = "dense"
     input_density: float = 1.0

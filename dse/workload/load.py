@@ -77,6 +77,10 @@ def load_model(
     settings = {k: v for k, v in request.settings.items() if k not in apart}
     settings |= sparsity.settings
     settings |= {k: _shown(v) for k, v in sizes.items()}
+    if "kv" in request.settings and not bare.cached:
+        raise InputError(
+            f"{request.stem!r} has no KV cache", file=request.file, field="kv", mend="leave it out"
+        )
     info = request.info
     quality: dict[str, str] = dict(settings)
     if info is not None:
@@ -106,6 +110,10 @@ def _policy(file: str | None) -> tuple[tuple[str, Precision], ...]:
     if file is None:
         return ()
     data, lines = read_yaml(file)
+    if not data:
+        raise InputError(
+            "no layer is named", file=file, field="per_layer", mend='write "layer1.*": w8a8'
+        )
     found = []
     for pattern, text in data.items():
         try:

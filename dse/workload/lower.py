@@ -222,4 +222,5 @@ def _layer(draft: Draft) -> Layer:
         b_elements=draft.b_elements,
         vector_ops=tuple(sorted((f, n) for f, n in draft.ops.items() if n)),
         note=draft.note,
+        rectified=draft.rectified,
     )

@@ -93,7 +93,17 @@ class Model:
     def precision(self, default: Precision | str | None = None) -> Precision:
         """The precision in force: of the name, else of the file, else ``default``, else w8a8."""
         chosen = self.explicit or self.native or _parsed(default) or Precision()
-        return refined(chosen, self.refining)
+        return self._refined(chosen)
+
+    @property
+    def cached(self) -> bool:
+        """Whether there is a KV cache."""
+        return any(tensor.role == "kv" for tensor in self.tensors.values())
+
+    def _refined(self, precision: Precision) -> Precision:
+        """``precision`` with what the name decides; of a KV cache only where there is one."""
+        chosen = refined(precision, self.refining)
+        return chosen if chosen.kv is None or self.cached else replace(chosen, kv=None)
 
     def at(
         self,
@@ -115,7 +125,7 @@ class Model:
             InputError: unknown precision or layer.
         """
         given = _parsed(precision)
-        chosen = self.precision(default) if given is None else refined(given, self.refining)
+        chosen = self.precision(default) if given is None else self._refined(given)
         from_file = given is None and self.explicit is None and self.native is not None
         single = self._by_policy()
         single |= {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}

@@ -97,8 +97,8 @@ def base_name(weights: str, activations: str) -> str:
 
 def accumulator_bits(weights: str, activations: str) -> int:
     """Bits that sums of products of these formats take if nothing else is said."""
-    wide = max(bits_of(weights), bits_of(activations)) > 8
-    return 48 if wide and activations.startswith("int") else 32
+    whole = weights.startswith("int") and activations.startswith("int")
+    return 48 if whole and max(bits_of(weights), bits_of(activations)) > 8 else 32
 
 
 def _short(number_format: str) -> str:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from dse.errors import InputError
-from dse.workload.binding import bind_inputs
+from dse.workload.binding import bind_inputs, check_positive
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.graph import CONTROL, Graph, Node, attributes
 from dse.workload.shapes import fill_shapes
@@ -90,6 +90,7 @@ def _read(
         model = inliner.inline_local_functions(model)
     check_nodes(model, file)
     check_stored(model, file)
+    check_positive(bindings, file)
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     factor, remarks = bind_inputs(model, file, sizes)

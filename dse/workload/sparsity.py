@@ -141,7 +141,6 @@ def rectified_layers(layers: Sequence[Layer]) -> set[str]:
         behind = bool(moving) and moving[0] in rectified
         if layer.kind == "compute" and layer.w_tensor and not layer.w_is_activation and behind:
             found.add(layer.name)
-        functions = {function for function, _ in layer.vector_ops}
-        if "relu" in functions or (layer.op in _PASSING and behind):
+        if layer.rectified or (layer.op in _PASSING and behind):
             rectified.update(layer.outputs)
     return found

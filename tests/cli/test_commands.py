@@ -250,3 +250,13 @@ def test_show_node_has_its_own_facts_with_sources(run: Run) -> None:
     facts = run("show", "5nm", "--json").json["facts"]
     assert all(fact["source"] and fact["status"] for fact in facts)
     assert not any(fact["path"].endswith(".28") for fact in facts)
+
+
+def test_show_binds_sizes(run: Run) -> None:
+    short, long = (
+        run("show", "llama3.2_1b_decode", "--bind", f"past={n}", "--json").json for n in (16, 64)
+    )
+    assert short["macs"] < long["macs"]
+    fault = run("show", "resnet8", "--bind", "past=16")
+    assert fault.code == 2
+    assert "past" in fault.err

@@ -195,6 +195,21 @@ def test_compare_output_by_hand() -> None:
     assert found.agreement == 50.0
 
 
+def test_a_quantized_output_that_is_no_number_agrees_with_nothing() -> None:
+    exact = [np.array([[3.0, 4.0]])]
+    found = compare_output("y", exact, [np.array([[np.nan, np.inf]])])
+    assert (found.sqnr_db, found.cosine, found.agreement) == (0.0, 0.0, 0.0)
+
+
+def test_a_float_model_that_gives_no_numbers_is_refused(place: Path) -> None:
+    model = onnx.load(place / "net.onnx")
+    model.graph.node[-1].output[0] = "sum"
+    model.graph.node.append(helper.make_node("Log", ["sum"], ["y"]))
+    onnx.save(model, place / "log.onnx")
+    with pytest.raises(InputError, match="undefined numbers in 'y'"):
+        measure_quality(place / "log.onnx", place / "x.npz", ["w8a8"])
+
+
 def test_upper_share_covers() -> None:
     """Nine of ten times the true share lies below the limit (exact binomial sum)."""
     for count, share in ((50, 0.1), (200, 0.02), (1000, 0.05)):

@@ -147,8 +147,19 @@ def test_loop_with_an_unknown_count_wants_a_binding(tmp_path: Path) -> None:
     assert "--bind walk.trips=N" in str(caught.value)
     assert load_model(path, unknown_ops="error", **{"walk.trips": 9}).macs == 9 * 2 * 4 * (3 + 4)
     assert load_model(f"{path}@walk.trips=4").macs == 4 * 2 * 4 * (3 + 4)
+    for trips in (0, -3):
+        with pytest.raises(InputError, match="is below 1") as low:
+            load_model(f"{path}@walk.trips={trips}")
+        assert low.value.field == "walk.trips"
     with pytest.raises(InputError, match="no loop is called 'talk'"):
         load_model(path, unknown_ops="error", **{"walk.trips": 9, "talk.trips": 2})
+
+
+@pytest.mark.parametrize("trips", [0, -3])
+def test_a_loop_that_never_runs_is_refused_by_its_count(trips: int) -> None:
+    with pytest.raises(InputError, match=f"the loop runs {trips} times") as caught:
+        lowered(loop(trips))
+    assert caught.value.field == "node 'walk' (Loop)"
 
 
 def test_loops_in_loops_multiply() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -49,6 +49,8 @@ def convolutions(draw: Any, transposed: bool = False) -> dict[str, Any]:
     m, c = (1, 1) if each else (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     taps = [draw(st.integers(1, 4 if transposed else 3)) for _ in range(rank)]
     strides = [draw(st.integers(1, 3)) for _ in range(rank)]
+    if transposed and draw(st.booleans()):  # sub-pixel form: strides divide the kernel
+        taps = [s * draw(st.integers(1, 2)) for s in strides]
     dilations = [draw(st.integers(1, 2)) for _ in range(rank)]
     pads = [draw(st.integers(0, 2)) for _ in range(2 * rank)]
     reach = [d * (k - 1) + 1 for d, k in zip(dilations, taps, strict=True)]
@@ -68,8 +70,24 @@ def convolutions(draw: Any, transposed: bool = False) -> dict[str, Any]:
     }
 
 
+#: All sizes differ, so that no two can be taken for each other; strides divide the kernel.
+VOLUME: dict[str, Any] = {
+    "groups": 2,
+    "m": 3,
+    "c": 5,
+    "taps": [6, 4, 2],
+    "strides": [3, 2, 1],
+    "dilations": [1, 1, 2],
+    "pads": [0, 1, 2, 1, 0, 0],
+    "sizes": [7, 6, 8],
+    "batch": 2,
+    "bias": True,
+}
+
+
 @CASES
 @given(case=convolutions())
+@example(case=VOLUME)
 def test_convolution(case: dict[str, Any]) -> None:
     """One to three axes, grouped, depthwise, strided, dilated, with uneven padding."""
     groups, m, c, rank = case["groups"], case["m"], case["c"], len(case["taps"])
@@ -117,6 +135,7 @@ def test_convolution_with_automatic_padding(mode: str, size: tuple[int, int], st
 
 @CASES
 @given(case=convolutions(transposed=True))
+@example(case=VOLUME)
 def test_transposed_convolution(case: dict[str, Any]) -> None:
     """Each point of the nest is a pair of an input pixel and a tap: the published count."""
     groups, m, c, rank = case["groups"], case["m"], case["c"], len(case["taps"])

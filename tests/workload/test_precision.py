@@ -111,6 +111,7 @@ def test_settings_of_the_name_refine_the_precision_given_later() -> None:
         ("w=17", "w"),
         ("a=int1", "a"),
         ("kv=1", "kv"),
+        ("kv=4", "kv"),
         ("acc=4", "acc"),
         ("acc=wide", "acc"),
         ("first_last=x", "first_last"),
@@ -134,6 +135,27 @@ def test_a_bad_word_is_one_clear_error(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_precision(text)
     assert caught.value.mend
+
+
+def test_a_policy_that_names_no_layer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mix.yaml"
+    path.write_text("{}\n")
+    with pytest.raises(InputError, match="no layer is named"):
+        load_model(f"resnet8@per_layer={path}")
+
+
+def test_a_cache_format_for_all_networks_leaves_those_without_a_cache_alone() -> None:
+    model = load_model("resnet8")
+    assert model.at("w4a8-kv4") is model.at("w4a8")
+    assert load_model("whisper_tiny_decoder").at("w4a8-kv4").precision.kv == "int4"
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("w8a8", 32), ("w8a16", 48), ("w4afp16", 32), ("wfp16a8", 32), ("fp32", 32)]
+)
+def test_partial_sums_of_whole_numbers_above_8_bit_are_wider(name: str, bits: int) -> None:
+    sums = {layer.acc_bits for layer in load_model("resnet8").at(name).layers if layer.nest}
+    assert sums == {bits}
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from dse.errors import InputError
 from dse.workload import layer_table, load_model
 from dse.workload.sparsity import Sparsity, parse_sparsity
+
+from .graphs import graph, weight
 
 
 def test_structured_sparsity_prunes_every_convolution_but_the_first() -> None:
@@ -44,6 +51,57 @@ def test_activations_are_zero_only_behind_a_relu() -> None:
     assert by_name["features.2.conv.1.0/Conv"].input_density == 0.5
     assert by_name["features.2.conv.2/Conv"].input_density == 0.5
     assert all(layer.weight_pattern == "dense" for layer in workload.layers)
+
+
+def between_convolutions(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    """A convolution to ``c``, then ``nodes``, then a convolution of ``d``."""
+    first = helper.make_node("Conv", ["x", "w"], ["c"], name="first", pads=[1, 1, 1, 1])
+    last = helper.make_node("Conv", ["d", "v"], ["y"], name="last")
+    stored = {"w": weight(4, 4, 3, 3), "v": weight(4, 4, 3, 3), "s": weight(4, 1, 1)}
+    for name, value in (("zero", 0), ("below", -1), ("six", 6)):
+        stored[name] = np.array(value, np.float32)
+    return graph([first, *nodes, last], {"x": (1, 4, 8, 8)}, ["y"], stored)
+
+
+def node(op: str, *reads: str, out: str = "d") -> onnx.NodeProto:
+    return helper.make_node(op, list(reads), [out])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "zeros"),
+    [
+        ([node("Relu", "c")], True),
+        ([node("Clip", "c", "zero", "six")], True),
+        ([node("Relu", "c", out="r"), node("Mul", "r", "s")], True),
+        ([node("Relu", "c", out="r"), node("Mul", "r", "x")], True),
+        ([node("Add", "c", "x", out="r"), node("Relu", "r")], True),
+        ([node("Relu", "c", out="r"), node("MaxPool", "r")], True),
+        ([node("Clip", "c", "below", "six")], False),
+        ([node("LeakyRelu", "c")], False),
+        ([node("PRelu", "c", "s")], False),
+        ([node("Abs", "c")], False),
+        ([node("HardSwish", "c")], False),
+        ([node("Relu", "c", out="r"), node("Add", "r", "s")], False),
+        ([node("Relu", "c", out="r"), node("Add", "r", "x")], False),
+        ([node("Relu", "c", out="r"), node("Sigmoid", "r")], False),
+    ],
+    ids=lambda v: "+".join(n.op_type for n in v) if isinstance(v, list) else str(v),
+)
+def test_only_what_a_relu_leaves_last_is_zero(
+    nodes: list[onnx.NodeProto], zeros: bool, tmp_path: Path
+) -> None:
+    if nodes[-1].op_type == "MaxPool":
+        nodes[-1].attribute.append(helper.make_attribute("kernel_shape", [2, 2]))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(between_convolutions(*nodes).SerializeToString())
+    model = load_model(f"{path}@act_density=0.5")
+    if not zeros:
+        with pytest.raises(InputError, match="reads the result of a ReLU"):
+            model.at(None)
+        return
+    by_name = {layer.name: layer for layer in model.at(None).layers}
+    assert by_name["last"].input_density == 0.5
+    assert by_name["first"].input_density == 1.0
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "dense", "4:4"])

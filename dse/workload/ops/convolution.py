@@ -8,7 +8,7 @@ from typing import cast
 from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
-from dse.workload.ops.elementwise import ACTIVATIONS
+from dse.workload.ops.elementwise import activated
 
 
 def convolution(
@@ -104,14 +104,7 @@ def conv(node: Node, ctx: Context) -> Outcome:
         draft.inputs.append(residual)
         draft.side_elements = ctx.graph.size(residual, node)
         draft.work(["add"], draft.o_elements)
-    activation = str(node.attrs.get("activation", ""))
-    if activation:
-        functions = ACTIVATIONS.get(activation)
-        if functions is None:
-            raise ctx.graph.fault(node, f"unknown activation {activation!r}", "use Conv and Relu")
-        draft.work(functions, draft.o_elements)
-        draft.linear = False
-    return [draft]
+    return [activated(draft, node, ctx)]
 
 
 def conv_integer(node: Node, ctx: Context) -> Outcome:

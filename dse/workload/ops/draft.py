@@ -18,6 +18,7 @@ class Draft:
         channel_axis: axis of the result that a weight's output channels lie along; constants that
             vary along it only can be folded into the weights.
         linear: nothing nonlinear has been applied on the way out yet.
+        rectified: a ReLU was, so that negative results are exactly zero.
         w_format: number format that the operator itself prescribes for its weights.
         biases, tables: names of stored tensors that are no weights of the nest.
         shapes: shapes of tensors that differ from what the graph says, such as packed weights.
@@ -41,6 +42,7 @@ class Draft:
     ops: dict[str, int] = field(default_factory=dict)
     channel_axis: int | None = None
     linear: bool = False
+    rectified: bool = False
     w_format: str | None = None
     biases: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)

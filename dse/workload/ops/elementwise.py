@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from dse.workload.graph import Node
-from dse.workload.ops.draft import Context, Outcome, Rule, View, vector
+from dse.workload.ops.draft import Context, Draft, Outcome, Rule, View, vector
 from dse.workload.ops.layout import only_products
 
 #: Functions per result of operators of one tensor. A gated activation x·f(x) is a table and a
@@ -101,7 +101,33 @@ def unary(node: Node, ctx: Context) -> Outcome:
     for function in UNARY[node.op]:
         work[function] = work.get(function, 0) + n
     weights = [node.inputs[1]] if node.op == "PRelu" and ctx.graph.is_const(node.input(1)) else []
-    return [vector(node, ctx, work, weights=weights)]
+    draft = vector(node, ctx, work, weights=weights)
+    draft.rectified = rectifies(node, ctx)
+    return [draft]
+
+
+def rectifies(node: Node, ctx: Context) -> bool:
+    """Whether all negative inputs of an operator of one tensor become exactly zero."""
+    if node.op != "Clip":
+        return node.op in ("Relu", "ThresholdedRelu")
+    low = node.attrs.get("min") if ctx.graph.opset < 11 else ctx.graph.scalar(node.input(1))
+    return low == 0
+
+
+def activated(draft: Draft, node: Node, ctx: Context) -> Draft:
+    """``draft`` with the activation that a fused operator names by attribute."""
+    activation = str(node.attrs.get("activation", ""))
+    if activation:
+        functions = ACTIVATIONS.get(activation)
+        if functions is None:
+            raise ctx.graph.fault(node, f"unknown activation {activation!r}", "write Relu apart")
+        draft.work(functions, draft.o_elements)
+        low = list(node.attrs.get("activation_params", ()))[:1]
+        draft.linear, draft.rectified = (
+            False,
+            activation == "Relu" or (activation == "Clip" and low == [0]),
+        )
+    return draft
 
 
 def binary_functions(node: Node, ctx: Context) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import onnx
 from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
-from dse.workload.ops.elementwise import ACTIVATIONS, UNARY
+from dse.workload.ops.elementwise import UNARY, activated
 
 
 def product_layer(
@@ -107,7 +107,7 @@ def fused(node: Node, ctx: Context) -> Outcome:
         raise graph.fault(node, "transposed batch axes", "export it with Transpose and MatMul")
     flip_a, flip_b = bool(node.attrs.get("transA")), bool(node.attrs.get("transB"))
     draft = matmul(node, ctx, node.inputs[0], node.inputs[1], flip_a=flip_a, flip_b=flip_b)
-    return [_activated(draft, node, ctx)]
+    return [activated(draft, node, ctx)]
 
 
 def qlinear_matmul(node: Node, ctx: Context) -> Outcome:
@@ -141,19 +141,7 @@ def gemm(node: Node, ctx: Context) -> Outcome:
     if node.op == "GemmFastGelu":
         draft.work(UNARY["FastGelu"], draft.o_elements)
         draft.linear = False
-    return [_activated(draft, node, ctx)]
-
-
-def _activated(draft: Draft, node: Node, ctx: Context) -> Draft:
-    """The activation that the operator names by attribute."""
-    activation = str(node.attrs.get("activation", ""))
-    if activation:
-        functions = ACTIVATIONS.get(activation)
-        if functions is None:
-            raise ctx.graph.fault(node, f"unknown activation {activation!r}", "use Gemm and Relu")
-        draft.work(functions, draft.o_elements)
-        draft.linear = False
-    return draft
+    return [activated(draft, node, ctx)]
 
 
 def dynamic(node: Node, ctx: Context) -> Outcome:
