@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 from dse.hardware.chip import Array, Axis, Buffer, Chip, Dataflow, Link, Overheads, VectorUnit
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Dim
-from dse.schema import Strict, read_yaml, validate
-from dse.validation.published import Positive
+from dse.schema import Strict
+from dse.validation.published import Positive, read_data
 from dse.workload.layer import FUNCTIONS, Layer, LoopNest
 
 #: A rate, bytes/s or results/cycle, that limits nothing.
@@ -126,26 +124,19 @@ class Vela(Strict):
     runs: tuple[VelaRun, ...]
 
 
-def _file(name: str) -> Path:
-    return Path(str(resources.files("dse.validation") / "data" / name))
-
-
 @functools.cache
 def peer_file() -> PeerFile:
-    data, lines = read_yaml(_file("peers.yaml"))
-    return validate(PeerFile, data, file=_file("peers.yaml"), lines=lines)
+    return read_data("peers.yaml", PeerFile)
 
 
 @functools.cache
 def sheet() -> Sheet:
-    data, lines = read_yaml(_file("nvdla_sheet.yaml"))
-    return validate(Sheet, data, file=_file("nvdla_sheet.yaml"), lines=lines)
+    return read_data("nvdla_sheet.yaml", Sheet)
 
 
 @functools.cache
 def vela() -> Vela:
-    data, lines = read_yaml(_file("vela.yaml"))
-    return validate(Vela, data, file=_file("vela.yaml"), lines=lines)
+    return read_data("vela.yaml", Vela)
 
 
 def bare_chip(hardware: Hardware, prices_pj: dict[str, float]) -> Chip:

@@ -26,7 +26,7 @@ from dse.validation.published import Case
 from dse.validation.record import Row, Section
 from dse.workload.layer import LoopNest
 
-#: Differences above this share are explained.
+#: Differences above this share get a note: why, or what bounds the layer on either side.
 EXPLAIN = 0.05
 
 
@@ -109,8 +109,8 @@ def _sheet_row(item: SheetLayer, chip: Chip) -> Row:
     if abs(ours / item.cycles - 1.0) > EXPLAIN:
         sums = sum(phase.count * phase.array_cycles for phase in made.phases)
         why = item.why or (
-            f"the sheet moves {item.dram_kib:.0f} KiB and computes {item.mac_cycles} cycles, "
-            f"our mapping {moved:.0f} KiB and {sums:.0f}, its first and last tile not hidden"
+            f"sheet: {item.dram_kib:.0f} KiB moved and {item.mac_cycles} cycles of MACs; "
+            f"ours: {moved:.0f} KiB and {sums:.0f}, with the first fill and last drain on top"
         )
     name = f"NVDLA sheet: {item.name}"
     return Row(name, "cycles", item.cycles, ours, "judged", "vendor estimate", why)
@@ -143,9 +143,8 @@ def _vela_rows() -> list[Row]:
 
 
 def _vela_why(item: VelaLayer, bottleneck: str) -> str:
+    """What bounds the layer on either side; it describes a difference and does not explain it."""
     limits = {"its MACs or output stage": item.npu, "SRAM": item.sram, "flash": item.flash}
     slowest = max(limits, key=lambda name: limits[name])
     rate = item.macs / item.npu
-    return (
-        f"Vela waits for {slowest} ({rate:.0f} MACs a cycle while computing), ours for {bottleneck}"
-    )
+    return f"bound in Vela: {slowest} ({rate:.0f} MACs a cycle while computing); ours: {bottleneck}"

@@ -15,6 +15,8 @@ from dse.validation.record import Kind
 
 Positive = Annotated[float, Field(gt=0)]
 Scope = Literal["npu", "die", "die_dram", "module"]
+#: Roles of rows that are not brackets.
+Marked = Literal["judged", "fitted"]
 Model = TypeVar("Model", bound=Strict)
 
 
@@ -50,7 +52,7 @@ class Measured(Strict):
     latency_s: Positive
     energy_j: Positive | None = None
     energy_scope: Scope | None = None
-    role: Literal["judged", "fitted"]
+    role: Marked
     kind: Kind
     source: str
     note: str = ""
@@ -79,15 +81,17 @@ class AreaShare(Strict):
 
 class Silicon(Strict):
     schema_version: Literal[1]
+    area_ratio_role: Marked
     rows: tuple[Measured, ...]
     area: tuple[BlockArea, ...]
     shares: tuple[AreaShare, ...]
 
 
 class Ratio(Strict):
-    """Latency of one case over that of another."""
+    """Latency of one case over that of another; fitted if the row of either case is."""
 
     item: str
+    role: Marked = "judged"
     over: Case
     under: Case
     published: Positive
@@ -102,7 +106,10 @@ class Ratios(Strict):
 
 
 class Language(Strict):
-    """Prompt time and decode rate of a language model; ``past`` is the mean length of the cache."""
+    """Prompt time and decode rate of a language model; ``past`` is the mean length of the cache.
+
+    ``role`` is that of the prompt time, ``decode_role`` that of the decode rate.
+    """
 
     id: str
     chip: str
@@ -113,7 +120,8 @@ class Language(Strict):
     past: int
     ttft_s: Positive
     tokens_per_s: Positive
-    role: Literal["judged", "fitted"] = "judged"
+    role: Marked = "judged"
+    decode_role: Marked = "judged"
     kind: Kind
     source: str
     note: str = ""
@@ -164,12 +172,17 @@ class FittedField(Strict):
 
 
 class Constant(Strict):
-    """A fitted constant, where it stands, and the rows it was fitted on."""
+    """A fitted constant, where it stands, and the rows it was fitted on.
+
+    It stands in ``fields`` of chips, or is the ``stream_ceiling`` of kinds of DRAM. A language
+    model among the rows means its decode rate.
+    """
 
     name: str
     unit: str
-    value: float
-    fields: tuple[FittedField, ...]
+    value: float | str
+    fields: tuple[FittedField, ...] = ()
+    stream_ceiling_of: tuple[str, ...] = ()
     fitted_on: tuple[str, ...]
     method: str
 
@@ -179,7 +192,8 @@ class Constants(Strict):
     constants: tuple[Constant, ...]
 
 
-def _read(name: str, model: type[Model]) -> Model:
+def read_data(name: str, model: type[Model]) -> Model:
+    """A file of this package's data as a model."""
     path = Path(str(resources.files("dse.validation") / "data" / name))
     data, lines = read_yaml(path)
     return validate(model, data, file=path, lines=lines)
@@ -187,22 +201,22 @@ def _read(name: str, model: type[Model]) -> Model:
 
 @functools.cache
 def silicon() -> Silicon:
-    return _read("silicon.yaml", Silicon)
+    return read_data("silicon.yaml", Silicon)
 
 
 @functools.cache
 def ratios() -> tuple[Ratio, ...]:
-    return _read("differential.yaml", Ratios).rows
+    return read_data("differential.yaml", Ratios).rows
 
 
 @functools.cache
 def languages() -> tuple[Language, ...]:
-    return _read("llm.yaml", Languages).rows
+    return read_data("llm.yaml", Languages).rows
 
 
 @functools.cache
 def brackets() -> Brackets:
-    return _read("brackets.yaml", Brackets)
+    return read_data("brackets.yaml", Brackets)
 
 
 def constants() -> tuple[Constant, ...]:
@@ -212,8 +226,8 @@ def constants() -> tuple[Constant, ...]:
         InputError: a constant fitted on a row that is unknown or judged.
     """
     known: dict[str, str] = {row.id: row.role for row in silicon().rows}
-    known |= {row.id: row.role for row in languages()}
-    found = _read("fits.yaml", Constants).constants
+    known |= {row.id: row.decode_role for row in languages()}
+    found = read_data("fits.yaml", Constants).constants
     for constant in found:
         for row in constant.fitted_on:
             if known.get(row) != "fitted":

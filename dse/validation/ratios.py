@@ -6,7 +6,7 @@ from dse.errors import InputError
 from dse.validation import published
 from dse.validation.predict import missing, predict
 from dse.validation.published import Case, Language
-from dse.validation.record import Row, Section, Target
+from dse.validation.record import Row, Section, Target, median_error
 
 
 def differential() -> Section:
@@ -19,15 +19,14 @@ def differential() -> Section:
             over, under = predict(item.over).latency_s, predict(item.under).latency_s
             ours = over / under if over and under else None
         note = "; ".join(text for text in (item.note, why) if text)
-        rows.append(Row(item.item, "ratio", item.published, ours, "judged", item.kind, note))
+        rows.append(Row(item.item, "ratio", item.published, ours, item.role, item.kind, note))
     targets = tuple(
         Target(f"{row.item}: error", abs(row.ratio - 1) if row.ratio else None, 0.15)
         for row in rows
+        if row.role == "judged"
     )
-    guesses = {
-        "nothing changes": [abs(1.0 / row.published - 1.0) for row in rows if row.ratio],
-    }
-    nulls = {name: sorted(errors)[len(errors) // 2] for name, errors in guesses.items() if errors}
+    unchanged = median_error([1.0 / row.published for row in rows if row.role == "judged"])
+    nulls = {} if unchanged is None else {"nothing changes": unchanged}
     return Section("differential", tuple(rows), nulls, targets)
 
 
@@ -37,15 +36,15 @@ def llm() -> Section:
     targets: list[Target] = []
     for item in published.languages():
         name = f"{item.model} on {item.chip}"
-        for quantity, stated, limit in (
-            ("decode tokens/s", item.tokens_per_s, 0.2),
-            ("time to first token s", item.ttft_s, 0.3),
+        for quantity, stated, limit, role in (
+            ("decode tokens/s", item.tokens_per_s, 0.2, item.decode_role),
+            ("time to first token s", item.ttft_s, 0.3, item.role),
         ):
             ours, why = _language(item, quantity)
             note = "; ".join(text for text in (item.note, why) if text)
-            row = Row(name, quantity, stated, ours, item.role, item.kind, note)
+            row = Row(name, quantity, stated, ours, role, item.kind, note)
             rows.append(row)
-            if item.role == "judged":
+            if role == "judged":
                 error = abs(row.ratio - 1) if row.ratio else None
                 targets.append(Target(f"{name}: {quantity}, error", error, limit))
     return Section("llm", tuple(rows), targets=tuple(targets))

@@ -32,7 +32,8 @@ def error(rows: tuple[str, ...], trial: dict[str, float], group: list[Constant])
                 if field.chip == row.chip:
                     scale = load_chip(row.chip).f_hz if field.per else 1.0
                     value = trial[constant.name] * scale
-                    values[field.path] = round(value) if constant.unit == "lanes" else value
+                    whole = max(1, round(value))
+                    values[field.path] = whole if constant.unit == "lanes" else value
         made = predict(row.case.model_copy(update={"set": values}), "analytic")
         assert made.latency_s is not None
         total += math.log(made.latency_s / row.latency_s) ** 2
@@ -42,6 +43,8 @@ def error(rows: tuple[str, ...], trial: dict[str, float], group: list[Constant])
 def main(wanted: str = "") -> None:
     groups: dict[tuple[str, ...], list[Constant]] = {}
     for constant in constants():
+        if isinstance(constant.value, str) or not constant.fields:
+            continue  # chosen among words, or a fact of the technology
         groups.setdefault(constant.fitted_on, []).append(constant)
     for rows, group in groups.items():
         if wanted and not any(wanted in constant.name for constant in group):
@@ -49,7 +52,7 @@ def main(wanted: str = "") -> None:
         grid = itertools.product(FACTORS, repeat=len(group))
         tried = []
         for factors in grid:
-            trial = {c.name: c.value * f for c, f in zip(group, factors, strict=True)}
+            trial = {c.name: float(c.value) * f for c, f in zip(group, factors, strict=True)}
             if any(c.unit == "share" and trial[c.name] > 1 for c in group):
                 continue
             tried.append((error(rows, trial, group), trial))
