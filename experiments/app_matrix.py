@@ -19,10 +19,9 @@ from dse.evaluation.requirements import Requirement, requirements
 from dse.schema import read_yaml
 
 HERE = Path(__file__).resolve().parent
-#: An app in which even the tightest demand leaves more room than this asks for nothing.
-BINDING = 0.35
-#: Demands with no more room than this are named as binding, if nothing binds harder.
-NEAR = 0.25
+#: A demand with no more room than this binds. An app in which time, power, cost and heat all leave
+#: more asks for nothing; a quality floor alone sizes no chip.
+BINDING = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,19 @@ def run(app: str, chip: str) -> tuple[Evaluation, list[Requirement]]:
     return record, requirements(found.app, record)
 
 
+def busy(record: Evaluation) -> list[Requirement]:
+    """The time that the app needs of each resource, as demands with the room that is left."""
+    return [
+        Requirement("load", f"time of {name}", "offered_load", share, 1.0, 1.0 - share)
+        for name, share in record.offered_load.items()
+        if share <= 1.0
+    ]
+
+
 def check(app: str, line: dict[str, str]) -> Line:
     """Whether an app does on both chips what the file says."""
     good, demands = run(app, line["satisfied"])
+    demands = sorted([*demands, *busy(good)], key=lambda d: 1.0 if d.room is None else d.room)
     bad, _ = run(app, line["fails"])
     faults = []
     if good.feasible is not True:
@@ -62,11 +71,11 @@ def check(app: str, line: dict[str, str]) -> Line:
     told = [reason for reason in bad.reasons if line["because"] in reason]
     if not told:
         faults.append(f"no reason of {line['fails']} speaks of {line['because']!r}: {bad.reasons}")
-    known = [demand for demand in demands if demand.room is not None]
-    close = [demand for demand in known if (demand.room or 0.0) <= NEAR][:3] or known[:1]
-    if not known or (known[0].room or 0.0) > BINDING:
+    close = [demand for demand in demands if demand.room is not None and demand.room <= BINDING]
+    if all(demand.kind == "quality" for demand in close):
         faults.append(f"nothing binds on {line['satisfied']}")
-    binds = ", ".join(f"{demand.name} ({demand.room:.0%})" for demand in close)
+    told_first = sorted(close, key=lambda demand: demand.kind == "quality")[:3]
+    binds = ", ".join(f"{demand.name} ({demand.room:.0%})" for demand in told_first)
     reason = told[0] if told else "-"
     return Line(app, line["satisfied"], line["fails"], reason, binds, tuple(faults))
 

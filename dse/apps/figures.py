@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from dse.apps.limits import Status
-from dse.apps.scenario import App
+from dse.apps.scenario import App, parts_of
 
 #: Numbers that are no facts about the app: how it is played and reported.
 SETTINGS = ("schema_version", "horizon_s", "volumes", "priority", "cores")
@@ -42,17 +42,13 @@ def figures(app: App) -> list[Figure]:
 
 def _numbers(node: Any, path: str, inline: str) -> Iterator[tuple[str, float | int, str]]:
     if isinstance(node, Mapping):
-        here = str(node.get("source") or inline)
+        inline = str(node.get("source") or inline)
         if "status" in node and "source" in node:
-            here = f"{node['status']}: {node['source']}"
-        for key, value in node.items():
-            if key not in SETTINGS:
-                yield from _numbers(value, f"{path}.{key}" if path else str(key), here)
-    elif isinstance(node, (list, tuple)):
-        for index, item in enumerate(node):
-            name = str(item.get("id") or index) if isinstance(item, Mapping) else str(index)
-            yield from _numbers(item, f"{path}.{name}", inline)
-    elif isinstance(node, (int, float)) and not isinstance(node, bool):
+            inline = f"{node['status']}: {node['source']}"
+    for key, value in parts_of(node).items():
+        if key not in SETTINGS:
+            yield from _numbers(value, f"{path}.{key}" if path else key, inline)
+    if isinstance(node, (int, float)) and not isinstance(node, bool):
         yield path, node, inline
 
 

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dse.errors import InputError
 from dse.quality import METRICS, Quality
 from dse.schema import Strict
+from dse.workload import parse_precision
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -63,6 +65,14 @@ class QualityFigure(Strict):
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("precision")
+    @classmethod
+    def _by_plain_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(parse_precision(name).name for name in names)
+        except InputError as error:
+            raise ValueError(f"{error.message}; {error.mend}") from None
 
     def applies(self, model: str, precision: str) -> bool:
         """Whether the figure is of this model at this precision (their plain names)."""

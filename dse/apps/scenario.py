@@ -107,6 +107,20 @@ class App(Strict):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _sources_are_of_figures(self) -> App:
+        data = self.model_dump(exclude={"sources"})
+        for path in self.sources:
+            node: Any = data
+            for part in path.split("."):
+                node = parts_of(node).get(part)
+            if node is None:
+                raise ValueError(
+                    f"sources speaks of {path!r}, which the app does not have; correct the path "
+                    "(streams by their id), or remove it"
+                )
+        return self
+
     @property
     def rule(self) -> Privacy:
         """The privacy rule of the whole app."""
@@ -128,6 +142,16 @@ class App(Strict):
             field=f"app.{name}",
             mend=f"use one of: {', '.join(s.id for s in self.streams)}",
         )
+
+
+def parts_of(node: Any) -> dict[str, Any]:
+    """What a mapping holds by key, or a list by its items' ``id`` or else their position."""
+    if isinstance(node, dict):
+        return node
+    if not isinstance(node, (list, tuple)):
+        return {}
+    ids = [item.get("id") if isinstance(item, dict) else None for item in node]
+    return {str(ids[index] or index): item for index, item in enumerate(node)}
 
 
 def load_app(path_or_name: str | Path) -> App:

@@ -25,7 +25,8 @@ class QualityVerdict:
     """One stream's quality against its floor.
 
     ``margin`` is normalized: 0 exactly at the floor, 1 for a model without any loss; None if the
-    quality is unknown (it passes no floor) or the stream has no floor.
+    quality is unknown (it passes no floor) or the stream has no floor. ``found`` and ``limit`` are
+    what the tightest part of the floor compares: losses in the metric's points, or values.
     """
 
     stream: str
@@ -39,6 +40,8 @@ class QualityVerdict:
     method: str | None = None
     higher_is_better: bool | None = None
     status: str | None = None
+    found: float | None = None
+    limit: float | None = None
 
 
 def stream_quality(floor: QualityFloor | None, workload: Workload) -> Quality | None:
@@ -83,16 +86,16 @@ def judge_quality(
     if floor.method not in ("any", quality.method) and quality.method != "float":
         reason = f"the floor asks for {floor.method}, the precision was reached by {quality.method}"
         return QualityVerdict(*base, None, False, reason, *rest)
-    margin, text = min(_margins(floor, quality, value, drop))
-    return QualityVerdict(
-        *base, min(margin, 1.0), margin >= 0, None if margin >= 0 else text, *rest
-    )
+    margin, text, found, limit = min(_margins(floor, quality, value, drop))
+    told = None if margin >= 0 else text
+    return QualityVerdict(*base, min(margin, 1.0), margin >= 0, told, *rest, found, limit)
 
 
 def _margins(
     floor: QualityFloor, quality: Quality, value: float, drop: float
-) -> list[tuple[float, str]]:
-    margins: list[tuple[float, str]] = []
+) -> list[tuple[float, str, float, float]]:
+    """Margin, what is wrong if it is negative, and the figure with its limit, by part."""
+    margins: list[tuple[float, str, float, float]] = []
     allowed = []
     if floor.max_drop is not None:
         allowed.append(floor.max_drop)
@@ -101,12 +104,12 @@ def _margins(
         allowed.append(max(share * abs(quality.float_value), 1e-9))
     for limit in allowed:
         text = f"{quality.metric} drop {drop:.3g} over the allowed {limit:.3g}"
-        margins.append(((limit - drop) / limit, text))
+        margins.append(((limit - drop) / limit, text, drop, limit))
     if floor.min_value is not None:
         sign = 1.0 if quality.higher_is_better else -1.0
         span = max(abs(quality.float_value - floor.min_value), 1e-9)
         text = f"{quality.metric} {value:.4g} beyond the floor {floor.min_value:g}"
-        margins.append((sign * (value - floor.min_value) / span, text))
+        margins.append((sign * (value - floor.min_value) / span, text, value, floor.min_value))
     return margins
 
 

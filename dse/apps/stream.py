@@ -125,12 +125,25 @@ class Stream(Strict):
 
     @model_validator(mode="after")
     def _ranges(self) -> Stream:
-        for name, limits in (
-            ("rate_range_hz", self.rate_range_hz),
-            ("deadline_range_s", self.deadline_range_s),
+        for name, value, range_name, limits in (
+            ("rate_hz", self.rate_hz, "rate_range_hz", self.rate_range_hz),
+            ("deadline_s", self.deadline_s, "deadline_range_s", self.deadline_range_s),
         ):
-            if limits is not None and not 0 < limits[0] <= limits[1]:
-                raise ValueError(f"{name} is not in order; write [low, high] above 0")
+            if limits is None:
+                continue
+            if not 0 < limits[0] <= limits[1]:
+                raise ValueError(f"{range_name} is not in order; write [low, high] above 0")
+            if value is not None and not limits[0] <= value <= limits[1]:
+                raise ValueError(
+                    f"{name} of {value:g} is outside {range_name}, which is what the app allows; "
+                    f"stay within {limits[0]:g} to {limits[1]:g}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _names_cores(self) -> Stream:
+        if isinstance(self.cores, tuple) and (not self.cores or min(self.cores) < 0):
+            raise ValueError("cores names none; count them from 0, or write all")
         return self
 
     @model_validator(mode="after")

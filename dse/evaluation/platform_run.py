@@ -8,7 +8,7 @@ from dataclasses import replace
 from dse.apps import App
 from dse.apps.tasks import policy_of, stream_task, task_name
 from dse.errors import UnmappableError
-from dse.evaluation.app_reasons import crowded, late, overload
+from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import app_frame, common, decided, expected, played
 from dse.evaluation.economics import HOURS_PER_YEAR
@@ -90,6 +90,7 @@ def evaluate_on_platform(
         *crowded(local, device),
         *overload(usage),
         *late(record, local, device, timeline),
+        *too_hot(timeline),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline

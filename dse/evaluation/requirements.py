@@ -25,7 +25,8 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Requirement:
-    """One demand: what was found, what is allowed, and the room left relative to the limit.
+    """One demand: what was found, what is allowed, and the room left relative to the limit (of a
+    battery: to the power it leaves to the module).
 
     ``room`` is negative where the demand is broken and 0 where it binds; None if the fidelity
     does not know. ``stream`` is the instance or chain it belongs to. ``value`` and ``limit`` in
@@ -58,18 +59,15 @@ def requirements(app: App, record: Evaluation) -> list[Requirement]:
     out += _of_product(app, record)
     floors = {stream.id: stream.quality for stream in app.streams}
     for verdict in record.quality_detail:
-        floor = floors.get(str(verdict["stream"]))
+        stream = str(verdict["stream"])
+        floor = floors.get(stream)
         if floor is None:
             continue
-        name, margin = f"quality of {verdict['stream']}", verdict["margin"]
-        value = verdict["value"]
-        room = margin if margin is not None else (0.0 if verdict["passes"] else -1.0)
-        limit = floor.min_value
-        if limit is None:
-            limit = floor.max_drop if floor.max_drop is not None else floor.min_ratio or 0.0
-        out.append(
-            Requirement("quality", name, floor.metric, value, limit, room, str(verdict["stream"]))
-        )
+        room = verdict["margin"] if verdict["margin"] is not None else -1.0
+        stated = (verdict.get("limit"), floor.max_drop, floor.min_value, floor.min_ratio)
+        limit = next(figure for figure in stated if figure is not None)
+        name, found = f"quality of {stream}", verdict.get("found")
+        out.append(Requirement("quality", name, floor.metric, found, limit, room, stream))
     return sorted(out, key=lambda demand: (demand.room is None, demand.room or 0.0))
 
 
@@ -160,7 +158,7 @@ def _of_product(app: App, record: Evaluation) -> list[Requirement]:
             out.append(Requirement(kind, name, metric, value, limit, _room(value, limit)))
     if budgets.min_hours is not None:
         hours = record.battery_hours
-        room = None if hours is None else hours / budgets.min_hours - 1.0
+        room = None if hours is None else _battery_room(app, record, hours, budgets.min_hours)
         name = "battery life"
         out.append(Requirement("battery", name, "battery_hours", hours, budgets.min_hours, room))
     if heat is not None and heat.thermal_c_per_w is not None:
@@ -168,6 +166,19 @@ def _of_product(app: App, record: Evaluation) -> list[Requirement]:
         room = None if warm is None else (heat.max_junction_c - warm) / span
         out.append(Requirement("heat", "junction", "junction_c", warm, heat.max_junction_c, room))
     return out
+
+
+def _battery_room(app: App, record: Evaluation, hours: float, wanted: float) -> float:
+    """Room in the power that the battery leaves to the module beside all else it feeds.
+
+    Where the rest alone empties it too early, no module would do: the hours that are missing.
+    """
+    budgets = app.budgets
+    left_w = (budgets.battery_wh or 0.0) * budgets.battery_usable / wanted - budgets.other_power_w
+    power = record.average_power_w
+    if left_w <= 0.0 or power is None:
+        return hours / wanted - 1.0
+    return 1.0 - power / left_w
 
 
 _UNITS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from dse.apps import App
 from dse.errors import ImpossibleChipError, InputError
-from dse.evaluation.record import Evaluation
+from dse.evaluation.record import METRICS, Evaluation
 from dse.evaluation.requirements import requirements, violation
 from dse.explain.steps import Step, shown
 
@@ -38,8 +38,8 @@ class Slack:
 class Effect:
     """What a step does: metrics before and after, and whether the design stays feasible.
 
-    ``goal`` is the metric that ``gain`` is about: the relative part of it that the step saves.
-    ``latencies`` are the p99 (or isolated) latencies of each stream before and after.
+    ``goal`` is what ``gain`` is about (see :func:`goal_of`): the relative part of it that the step
+    saves. ``latencies`` are those of each stream alone on the chip, before and after, s.
     """
 
     path: str
@@ -83,22 +83,34 @@ def slacks(record: Evaluation, app: App) -> list[Slack]:
 def goal_of(record: Evaluation, app: App | None) -> str:
     """What the next step is to improve.
 
-    The broken demands if there are any; else the metric of the tightest demand that a step can
-    move without changing what is asked for; mean power for an app that asks nothing, the latency
-    of a model alone.
+    The broken demands if there are any; else what the tightest demand bounds: a metric, or the
+    latency of the stream or chain, by the demand's name. Mean power for an app that asks nothing,
+    the latency of a model alone.
     """
     if app is None:
         return "latency_s"
     if record.feasible is False:
         return VIOLATION
     for demand in requirements(app, record):
+        if demand.room is None:
+            break
         if demand.kind in ("deadline", "ttft", "tpot", "chain"):
-            return "latency_s"
-        if demand.room is not None and demand.metric in (*JUDGED, "peak_power_w", "area_mm2"):
+            return demand.name
+        if demand.metric in (*JUDGED, "peak_power_w", "area_mm2"):
             return demand.metric
         if demand.kind in ("battery", "heat"):
             return "average_power_w"
     return "average_power_w"
+
+
+def goal_value(goal: str, app: App, record: Evaluation) -> float | None:
+    """Value of a goal of :func:`goal_of`; None if the record does not know it."""
+    if goal == VIOLATION:
+        return _finite(violation(app, record))
+    found = [demand.value for demand in requirements(app, record) if demand.name == goal]
+    if found:
+        return found[0]
+    return record.metric(goal) if goal in METRICS else None
 
 
 def effects(
@@ -145,9 +157,8 @@ def _effect(
         return Effect(*shape, {}, None, (error.describe(),), -3.0, goal)
     metrics = {name: (base.metric(name), record.metric(name)) for name in JUDGED}
     if app is not None and wanted is not None:
-        metrics[VIOLATION] = (_finite(violation(app, base)), _finite(violation(wanted, record)))
-        if goal not in metrics:
-            metrics[goal] = (base.metric(goal), record.metric(goal))
+        for name in (VIOLATION, goal):
+            metrics[name] = (goal_value(name, app, base), goal_value(name, wanted, record))
     gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
     if base.feasible is False:
         gain += 10.0 if record.feasible else 0.0

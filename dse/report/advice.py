@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dse.apps import App
 from dse.errors import ImpossibleChipError
-from dse.evaluation.design import Value
+from dse.evaluation.design import Value, resolve_design
 from dse.evaluation.record import ChainRow, Evaluation, LayerRow, TaskRow
 from dse.explain import Step, effects, ladder_steps, sentences, slacks
 from dse.report.choice import Pick
@@ -68,13 +69,16 @@ def changed(outcome: Outcome, step: Step) -> dict[str, Value]:
 def _feedback(
     study: Study, pick: Pick, steps: Sequence[Step], known: dict[str, Outcome]
 ) -> Feedback:
-    from dse.apps import load_app
-
-    app = load_app(study.experiment.uses[0].app)
+    app = _app(study, pick.outcome.values)
     base = as_record(pick.outcome)
-    room = slacks(base, app)
+    several = len(study.experiment.uses) > 1  # then no one app's demands say which step is best
+    room = [] if several else slacks(base, app)
     found = effects(
-        base, steps, lambda step: as_record(known[values_key(changed(pick.outcome, step))])
+        base,
+        steps,
+        lambda step: as_record(known[values_key(changed(pick.outcome, step))]),
+        None if several else app,
+        None if several else lambda step: _app(study, changed(pick.outcome, step)),
     )
     return Feedback(
         pick.title,
@@ -82,6 +86,11 @@ def _feedback(
         [asdict(item) for item in room[:6]],
         [effect.to_dict() for effect in found],
     )
+
+
+def _app(study: Study, values: Mapping[str, Value]) -> App:
+    """The app with what these values set in it."""
+    return resolve_design(study.experiment.design(values)).app
 
 
 def as_record(outcome: Outcome) -> Evaluation:

@@ -82,6 +82,32 @@ def test_names_are_those_of_the_files() -> None:
         ({"budgets": {"min_hours": 2}}, "battery_wh"),
         ({"environment": {"ambient_c": 90, "max_junction_c": 80}}, "ambient"),
         ({"privacy": {"may_leave": "everything"}}, "privacy"),
+        ({"streams": [stream(rate_range_hz=[2, 4])]}, "within 2 to 4"),
+        ({"streams": [stream(cores=[])]}, "cores names none"),
+        ({"streams": [stream(cores=[-1])]}, "cores names none"),
+        ({"sources": {"streams.sea.rate_hz": {"status": "read", "source": "x"}}}, "streams.sea"),
+        ({"sources": {"budget": {"status": "read", "source": "x"}}}, "'budget'"),
+        (
+            {
+                "streams": [
+                    stream(
+                        quality={
+                            "metric": "top1",
+                            "min_value": 1,
+                            "figures": [
+                                {
+                                    "precision": "w9b9",
+                                    "float_value": 1,
+                                    "source": "x",
+                                    "status": "read",
+                                }
+                            ],
+                        }
+                    )
+                ]
+            },
+            "w9b9",
+        ),
     ],
 )
 def test_faults_say_what_to_mend(changes: dict[str, Any], words: str) -> None:

@@ -113,6 +113,33 @@ def test_battery_and_junction_follow_from_power(chat: str) -> None:
     assert record.metric("battery_hours") == record.battery_hours
 
 
+def test_the_room_of_a_battery_is_the_module_s(chat: str, tmp_path: Path) -> None:
+    """Rotors of 600 W leave hours within a percent, whatever the module draws: no binding."""
+    power = run(chat).average_power_w
+    assert power is not None
+    path = tmp_path / "rotors.yaml"
+    path.write_text(CHAT.replace("10, battery_usable: 0.5", "1220, battery_usable: 0.5").replace(
+        "other_power_w: 2", "other_power_w: 600"))  # fmt: skip
+    app = dse.load_app(path)
+    found = {d.name: d for d in requirements(app, run(str(path)))}["battery life"]
+    assert found.value is not None
+    assert found.value == pytest.approx(610 / (600 + power))
+    assert found.room == pytest.approx(1 - power / (610 - 600))
+    path.write_text(path.read_text().replace("other_power_w: 600", "other_power_w: 700"))
+    spent = {d.name: d for d in requirements(dse.load_app(path), run(str(path)))}["battery life"]
+    assert spent.room == pytest.approx(610 / (700 + power) - 1)
+
+
+def test_a_floor_s_figure_and_limit_are_of_one_kind() -> None:
+    """A loss beside the allowed loss, a value beside its floor: whichever is tighter."""
+    record = evaluate(Design("drone_delivery", "mobile_robot_npu"), "analytic")
+    for demand in requirements(dse.load_app("drone_delivery"), record):
+        if demand.kind == "quality":
+            assert demand.value is not None
+            assert demand.value <= demand.limit
+            assert demand.room == pytest.approx(1 - demand.value / demand.limit)
+
+
 def test_a_battery_that_does_not_last_is_a_reason(chat: str, tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
     path.write_text(CHAT.replace("min_hours: 1", "min_hours: 9"))

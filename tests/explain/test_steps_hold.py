@@ -5,16 +5,22 @@ With ``DSE_SLOW=1`` heavier shipped apps are tried too (a minute).
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dse.evaluation import Design, Evaluation, evaluate, evaluate_app, resolve_design
-from dse.evaluation.requirements import violation
+import dse
+from dse.apps import App
+from dse.apps.scenario import APP_FOLDER
+from dse.evaluation import Design, Evaluation, evaluate
 from dse.explain import Step, explain_app
-from dse.explain.feedback import VIOLATION
+from dse.explain.feedback import goal_value
+from dse.files import find_file
+from dse.hardware.platform import platform_file
+from dse.schema import read_yaml
 
 CHAT = """
 schema_version: 1
@@ -44,6 +50,15 @@ streams:
 privacy: {may_leave: all}
 horizon_s: 4
 """  # noqa: E501
+#: The stream whose deadline is tight is not the slow one.
+PAIR = """
+schema_version: 1
+name: pair
+streams:
+  - {id: quick, model: resnet8, rate_hz: 50, deadline_s: 0.0006, percentile: 0.9, priority: 1}
+  - {id: slow, model: mobilenetv2, rate_hz: 5, rate_range_hz: [1, 5], deadline_s: 1.0, percentile: 0.9}
+horizon_s: 1
+"""  # noqa: E501
 #: Name, app, chip, settings, and the paths tried (to be quick).
 CASES: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "wearable": (
@@ -55,6 +70,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
         CHAT.replace("LIMIT", "0.004"), "llm_npu", {},
         ("chip.dram.channels", "chip.vector.lanes", "app.chat.rate_hz"),
     ),
+    "pair": (PAIR, "edge_vision", {}, ("chip.f_hz", "chip.array.rows", "app.slow.rate_hz")),
     "offload": (
         AWAY, "counter_cloud", {"link.up_bytes_per_s": 1e5},
         ("app.goods.placement", "app.goods.rate_hz", "chip.f_hz"),
@@ -62,7 +78,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
 }  # fmt: skip
 SLOW: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "factory": ("factory_inspection", "edge_vision", {}, ("chip.f_hz", "chip.array.cols")),
-    "spray": ("agri_spray", "edge_vision", {}, ("chip.f_hz", "model.weeds.res")),
+    "spray": ("agri_spray", "edge_vision", {}, ("chip.l2.bytes", "model.weeds.res")),
     "box": ("edge_llm", "llm_npu", {}, ("chip.dram.channels", "model.chat.precision")),
 }
 if os.environ.get("DSE_SLOW"):
@@ -84,26 +100,60 @@ def case(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Design
     return Design(app, chip, settings), _ANSWERS[name]
 
 
-def taken(design: Design, settings: dict[str, Any]) -> tuple[Evaluation, float]:
-    """The design with the step taken, evaluated anew, and its broken demands."""
-    found = resolve_design(Design(design.app, design.chip, {**design.settings, **settings}))
-    record, _ = evaluate_app(found.app, found.workloads, found.chip)
-    return record, violation(found.app, record)
+def taken(
+    design: Design, settings: dict[str, Any], folder: Path, seed: int
+) -> tuple[App, Evaluation]:
+    """The step taken by hand, not by its path: in the app's file, in the chip, in the model."""
+    source = find_file(design.app, APP_FOLDER, ".yaml", "app")
+    data, _ = read_yaml(source)
+    chip: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    for path, value in {**design.settings, **settings}.items():
+        group, _, rest = path.partition(".")
+        stream, _, key = rest.partition(".")
+        if group == "app":
+            next(one for one in data["streams"] if one["id"] == stream)[key] = value
+        elif group == "model":
+            model[rest] = value
+        else:
+            chip[(path if group == "link" else rest).replace(".", "__")] = value
+    changed = folder / "changed.yaml"
+    changed.write_text(json.dumps(data))
+    load = dse.load_platform if platform_file(design.chip) else dse.load_chip
+    app = dse.load_app(changed)
+    return app, dse.simulate(app, load(design.chip, **chip), settings=model, seed=seed)
 
 
 @pytest.mark.parametrize("case", CASES, indirect=True)
-def test_the_recommended_step_gives_what_it_promises(case: tuple[Design, dict[str, Any]]) -> None:
+def test_the_recommended_step_gives_what_it_promises(
+    case: tuple[Design, dict[str, Any]], tmp_path: Path
+) -> None:
+    """By another way, and at the draws of another seed (where they matter, within 5 %)."""
     design, answer = case
     advice = answer["recommendation"]
     assert advice is not None
-    record, broken = taken(design, advice["set"])
-    metric = advice["metric"]
-    got = broken if metric == VIOLATION else record.metric(metric)
-    assert got == pytest.approx(advice["after"], rel=0.05)
-    assert got == pytest.approx(advice["after"], rel=1e-9), "it is deterministic"
     assert advice["after"] < advice["before"]
-    if advice["makes_feasible"]:
-        assert record.feasible is True
+    for seed, tolerance in ((0, 1e-9), (1, 0.05)):
+        app, record = taken(design, advice["set"], tmp_path, seed)
+        got = goal_value(advice["metric"], app, record)
+        assert got == pytest.approx(advice["after"], rel=tolerance)
+        if advice["makes_feasible"]:
+            assert record.feasible is True
+    app, record = taken(design, {}, tmp_path, 0)
+    assert goal_value(advice["metric"], app, record) == pytest.approx(advice["before"])
+
+
+@pytest.mark.parametrize("case", ["pair"], indirect=True)
+def test_a_deadline_is_about_its_own_stream(case: tuple[Design, dict[str, Any]]) -> None:
+    """Halving the rate of the slow stream shortens nothing that the tight one waits for."""
+    _, answer = case
+    advice = answer["recommendation"]
+    assert answer["feasible"] is True
+    assert answer["binds"]["stream"] == "quick"
+    assert advice["metric"].startswith("deadline of quick")
+    assert advice["before"] < 0.0006
+    for path in advice["set"]:
+        assert path.startswith("chip.")
 
 
 @pytest.mark.parametrize("case", CASES, indirect=True)
