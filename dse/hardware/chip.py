@@ -17,8 +17,6 @@ from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Therm
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.schema import digest
 
-#: Where a tensor can be stored for a layer. ``buffer`` is the scratchpad the arrays work from.
-HOMES = ("dram", "l2", "nvm", "buffer")
 #: Links that feed a core's buffer, in the order used by every per-link tuple.
 LINKS = ("dram", "l2", "nvm")
 #: Scopes of power, energy and area, each containing the one before it.

@@ -24,8 +24,6 @@ from dse.schema import Strict
 
 #: Functions of the vector unit (those by which networks count vector work).
 VECTOR_FUNCTIONS = ("relu", "add", "mul", "compare", "lut", "exp", "div", "reduce", "copy")
-#: Loop dims an array axis may unroll.
-LOOP_DIMS = ("G", "B", "K", "C", "OY", "OX", "FY", "FX")
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

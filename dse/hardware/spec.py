@@ -105,6 +105,16 @@ class ChipSpec(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _runs_legal(self) -> ChipSpec:
+        wanted, offered = self.legality.dataflow, self.array.dataflows
+        if wanted is not None and not {wanted, "rs"} & set(offered):
+            raise ValueError(
+                f"legality.dataflow {wanted} is not among array.dataflows; "
+                f"use one of {', '.join(offered)}, or add it there"
+            )
+        return self
+
     @property
     def node_nm(self) -> int:
         """The node as a number of nanometres."""

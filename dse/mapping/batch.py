@@ -10,8 +10,8 @@ optimum; it *is* the optimum where one of the probes' optima is, which the recor
 chip by chip for those that were searched, and ``gap`` estimates for the rest from chips drawn at
 random. With ``exact=True`` every chip is searched.
 
-Homes are those of a layer mapped alone (:func:`default_homes`), of one core. Layers without a loop
-nest and layers on chips with an L2 in the way of tiling are mapped chip by chip.
+Homes are those of a layer mapped alone (:func:`default_homes`), of one core; L2 is not tiled.
+Layers without a loop nest, and those with registers or Winograd, are mapped chip by chip.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dse.mapping import Objective, arrays, kernel
 from dse.mapping import costs as k
 from dse.mapping.chain import item
 from dse.mapping.compiling import COMPILED, Function, compiled
-from dse.mapping.homes import Homes, default_homes
+from dse.mapping.homes import default_homes, resident_bytes
 from dse.mapping.mapper import map_layer
 from dse.mapping.problem import Problem, pack
 from dse.mapping.rows import Columns, constants, shape_of
@@ -206,7 +206,7 @@ class _Table:
                 field="chips",
                 mend="map chips whose NVM holds the layer and those whose NVM does not apart",
             )
-        rooms = columns.capacity - _resident_bytes(layer, self.homes)
+        rooms = columns.capacity - resident_bytes(layer, self.homes, "buffer")
         self.able = np.flatnonzero(rooms >= 0.0)
         if not len(self.able):
             return
@@ -354,17 +354,6 @@ class _Table:
 def _optimum(c: FloatArray, number: int, base: Problem) -> Any:
     run = kernel.search if COMPILED else kernel.search_numpy
     return run(c, number, *base.arguments)
-
-
-def _resident_bytes(layer: Layer, homes: Homes) -> float:
-    """Bytes of the buffer that operands at home in it take."""
-    parts = (
-        (homes.W, layer.w_bytes + layer.b_bytes),
-        (homes.I, layer.i_bytes),
-        (homes.O, layer.o_bytes),
-        (homes.side, layer.side_bytes),
-    )
-    return sum(amount for home, amount in parts if home == "buffer")
 
 
 def spread(c: FloatArray, among: Any, count: int) -> Any:

@@ -31,15 +31,17 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         fill_other = traffic.ends(ends[0], ends[1], 0.0, ends[2])
         fill_weight = (0.0,) * len(LINKS)
     phases = _phases(problem, found, traffic)
+    last = float(sum(float(v) for v in found.single))  # room that the last step takes
     if problem.tail:
         # The pass after the layer: the layer's last store, then the pass with its own ends.
-        first, last = problem.tail_ends
+        load, store = problem.tail_ends
         phases = (
             *phases,
-            Phase(1, link_bytes=_scaled(first, cores)),
+            Phase(1, link_bytes=_scaled(load, cores)),
             *(_of_cores(phase, cores) for phase in problem.tail),
-            Phase(1, link_bytes=_scaled(last, cores)),
+            Phase(1, link_bytes=_scaled(store, cores)),
         )
+        last = sum(store)
     counts = {
         action: amount * cores
         for action, amount in _counts(problem, placed, found, traffic).items()
@@ -87,6 +89,7 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         levels=_levels(placed),
         transform="winograd" if problem.saved.winograd else "",
         held=held_over(placed.order, placed.hold),
+        spare_bytes=max(0.0, problem.room - last),
     )
 
 

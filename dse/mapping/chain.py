@@ -21,6 +21,7 @@ from dse.mapping.schedule import (
     Bytes,
     LayerSchedule,
     Segment,
+    hidden_share,
     link_rates,
     price,
     unroll,
@@ -99,6 +100,10 @@ def item(schedules: Sequence[LayerSchedule], chip: Chip) -> Item:
     )
 
 
+#: Time that one item adds behind another, by their identities.
+Added = dict[tuple[int, int], float]
+
+
 class _Chip(NamedTuple):
     f_hz: float
     rates: tuple[float, ...]
@@ -112,11 +117,7 @@ def _added_s(before: Item | None, after: Item, chip: _Chip) -> float:
         return after.first_s
     if before.last is None or not any(after.fill):
         return 0.0
-    share = 1.0
-    if before.spare_bytes is not None:
-        need = sum(after.fill) / after.cores
-        if need > before.spare_bytes:
-            share = max(0.0, before.spare_bytes) / need
+    share = hidden_share(before.spare_bytes, after.fill, after.cores)
     worst = before.last_s
     for own, more, rate in zip(before.last.link_bytes, after.fill, chip.rates, strict=True):
         if more > 0.0:
@@ -149,16 +150,18 @@ def best_path(
         invoke_s: time per inference beside the layers.
     """
     frame = _frame(chip)
+    added: Added = {}
     if objective == "latency":
-        return _shortest(items, layers, frame, None, invoke_s)
-    path, cost = _shortest(items, layers, frame, 0.0, invoke_s)
+        return _shortest(items, layers, frame, None, invoke_s, added)
+    path, cost = _shortest(items, layers, frame, 0.0, invoke_s, added)
     if objective == "energy":
         return path, cost
-    other, second = _shortest(items, layers, frame, None, invoke_s)
+    other, second = _shortest(items, layers, frame, None, invoke_s, added)
     best = min(((path, cost), (other, second)), key=_product)
     for _ in range(ROUNDS):
         cost = best[1]
-        found = _shortest(items, layers, frame, cost.energy_j / cost.latency_s, invoke_s)
+        watts = cost.energy_j / cost.latency_s
+        found = _shortest(items, layers, frame, watts, invoke_s, added)
         if not _product(found) < _product(best):
             break
         best = found
@@ -179,8 +182,12 @@ def _shortest(
     chip: _Chip,
     time_price_w: float | None,
     invoke_s: float,
+    added: Added,
 ) -> tuple[tuple[Item, ...], Cost]:
-    """Least energy plus priced time, or (None) least time; ties to the other of the two."""
+    """Least energy plus priced time, or (None) least time; ties to the other of the two.
+
+    ``added`` remembers :func:`_added_s` by the identities of both items.
+    """
     watts = chip.static_w + (time_price_w or 0.0)
     # Per end: reached states as (score, tie, latency, energy, item, state before).
     State = tuple[float, float, float, float, Item | None, int, int]
@@ -191,7 +198,11 @@ def _shortest(
         for choice in items.get(start, ()):
             best: State | None = None
             for index, state in enumerate(states):
-                seconds = state[2] + choice.own_s + _added_s(state[4], choice, chip)
+                pair = (id(state[4]), id(choice))
+                more = added.get(pair)
+                if more is None:
+                    more = added[pair] = _added_s(state[4], choice, chip)
+                seconds = state[2] + choice.own_s + more
                 joules = state[3] + choice.energy_j
                 if time_price_w is None:
                     score, tie = seconds, joules

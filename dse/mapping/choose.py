@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from dse.hardware.chip import Chip
 from dse.mapping import Objective, fusion
 from dse.mapping.chain import Cost, Item, best_path, item
-from dse.mapping.homes import Homes, stored_bytes
+from dse.mapping.homes import Homes, bytes_by_operand, stored_bytes
 from dse.mapping.mapper import map_layer
 from dse.mapping.memory import MemoryPlan
 from dse.mapping.pinned import NO_PINS, Pins, map_pinned
@@ -125,16 +125,8 @@ class Candidates:
         ends = (made.fill_weight, made.fill_other, made.drain)
         moved = sum(sum(amounts) for amounts in ends)
         moved += sum(phase.count * sum(phase.link_bytes) for phase in made.phases)
-        must = sum(
-            amount
-            for home, amount in (
-                (homes.W, layer.w_bytes + layer.b_bytes),
-                (homes.I, layer.i_bytes),
-                (homes.O, layer.o_bytes),
-                (homes.side, layer.side_bytes),
-            )
-            if home != "buffer"
-        )
+        operands = bytes_by_operand(layer, homes)
+        must = sum(amount for home, amount in operands if home != "buffer")
         return moved > must * (1.0 + SETTLED) or found.own_s > found.busy_s * (1.0 + 2.0 * SETTLED)
 
     def promises(self, first: Choice, least: tuple[float, float, float]) -> bool:

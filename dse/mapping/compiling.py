@@ -17,7 +17,9 @@ def _plain(function: Function) -> Function:
 
 def pick(condition: Any, yes: Any, no: Any) -> Any:
     """``yes`` where the condition holds, else ``no``."""
-    return np.where(condition, yes, no)
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, yes, no)
+    return yes if condition else no
 
 
 def _compilers() -> tuple[bool, Function, Function]:

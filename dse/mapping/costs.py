@@ -49,8 +49,6 @@ REGISTER_FIELDS = 19
     C_FILL,
     C_ACC_BYTES,
     C_ON_VECTOR,
-    C_FY,
-    C_FX,
     C_WB,
     C_IB,
     C_OB,
@@ -109,9 +107,9 @@ REGISTER_FIELDS = 19
     C_IN_W,
     C_IN_I,
     C_IN_O,
-) = range(69)
+) = range(67)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 69
+C_LINK = 67
 #: The same for what fills the first tile and stores the last: all links it passes.
 C_ENDS = C_LINK + 12
 CONSTANTS = C_ENDS + 12

@@ -28,6 +28,13 @@ VARIABLE = "DSE_MAPPING_CACHE"
 #: Most files kept, about 4 KiB each, and how many writes of a process lie between counts.
 LIMIT = 65536
 EVERY = 512
+#: Files beside the mapper's own that its mappings depend on.
+READ = (
+    "hardware/chip.py",
+    "hardware/data/blocks.json",
+    "workload/layer.py",
+    "workload/precision.py",
+)
 #: The classes that a file may hold.
 _ALLOWED = {("dse.mapping.schedule", "LayerSchedule"), ("dse.mapping.schedule", "Phase")}
 
@@ -43,9 +50,11 @@ class _Reader(pickle.Unpickler):
 
 @functools.lru_cache(maxsize=1)
 def mapper_version() -> str:
-    """Checksum of the mapper's source."""
-    found = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    """Checksum of the source of the mapper and of what it reads of layers and chips."""
+    found, package = hashlib.sha256(), Path(__file__).parent.parent
+    paths = sorted(Path(__file__).parent.glob("*.py"))
+    paths += [package / part for part in READ]
+    for path in paths:
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:16]
 

@@ -17,7 +17,7 @@ from dse.mapping.blocks import Blocks, Member, Rooms, cut, part
 from dse.mapping.build import schedule
 from dse.mapping.chain import Item
 from dse.mapping.homes import Homes, stored_bytes
-from dse.mapping.mapper import map_layer, search
+from dse.mapping.mapper import map_layer
 from dse.mapping.problem import pack
 from dse.mapping.schedule import (
     ENGINES,
@@ -30,7 +30,7 @@ from dse.mapping.schedule import (
     link_rates,
     price,
 )
-from dse.mapping.search import two_level
+from dse.mapping.search import best_mapping
 from dse.mapping.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
 from dse.workload.layer import DIMS, Layer
 
@@ -157,12 +157,14 @@ def _block(
     """
     if layer.nest is not None and homes.W == "buffer":
         problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, 1.0, watts)
-        sizes = np.array(layer.nest.sizes[:6], np.float64).reshape(6, 1)
-        whole = replace(problem, tiles=sizes, lengths=np.ones(6, np.int64))
-        found = search(whole, objective)
-        if found[0] >= 0:
-            return schedule(whole, two_level(whole, found))
-    return map_layer(layer, chip, objective, homes=homes, room_bytes=room, time_price_w=watts)
+        sizes, one = np.array(layer.nest.sizes[:6], np.float64).reshape(6, 1), np.ones(6, np.int64)
+        whole = replace(problem, tiles=sizes, lengths=one, level_tiles=sizes, level_lengths=one)
+        found = best_mapping(whole, objective, uneven=False)
+        if found is not None:
+            return schedule(whole, found.placement)
+    return map_layer(
+        layer, chip, objective, homes=homes, room_bytes=room, time_price_w=watts, uneven=False
+    )
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,21 @@ def stored_bytes(layer: Layer) -> float:
     return layer.w_bytes + layer.b_bytes
 
 
+def bytes_by_operand(layer: Layer, homes: Homes) -> tuple[tuple[Home, float], ...]:
+    """Home and bytes of W, I, O and the side input of a layer."""
+    return (
+        (homes.W, stored_bytes(layer)),
+        (homes.I, layer.i_bytes),
+        (homes.O, layer.o_bytes),
+        (homes.side, layer.side_bytes),
+    )
+
+
+def resident_bytes(layer: Layer, homes: Homes, memory: Home) -> float:
+    """Bytes of ``memory`` that the operands of a layer take which live there."""
+    return sum(amount for home, amount in bytes_by_operand(layer, homes) if home == memory)
+
+
 def has_link(chip: Chip, name: str) -> bool:
     """Whether the chip has the link at all."""
     return name in chip.links and chip.links[name].bytes_per_s > 0.0

@@ -18,13 +18,12 @@ from dse.mapping import kernel
 from dse.mapping.build import schedule
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
-from dse.mapping.homes import Homes, byte_price, default_homes, stored_bytes
+from dse.mapping.homes import Homes, byte_price, default_homes, resident_bytes
 from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
-from dse.mapping.search import search as search
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
 from dse.mapping.zeros import winograd_fits
@@ -173,16 +172,7 @@ def map_layer(
 
 def default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     """Buffer of one core left to tiles of a layer alone, bytes."""
-    resident = sum(
-        amount
-        for home, amount in (
-            (homes.W, stored_bytes(layer)),
-            (homes.I, layer.i_bytes),
-            (homes.O, layer.o_bytes),
-            (homes.side, layer.side_bytes),
-        )
-        if home == "buffer"
-    )
+    resident = resident_bytes(layer, homes, "buffer")
     room = chip.buffer.capacity_bytes - resident
     if room < 0.0:
         raise UnmappableError(
@@ -196,17 +186,9 @@ def default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
 
 def default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     """L2 left to tiles of a layer alone, bytes."""
-    taken = sum(
-        amount
-        for home, amount in (
-            (homes.W, stored_bytes(layer)),
-            (homes.I, layer.i_bytes),
-            (homes.O, layer.o_bytes),
-            (homes.side, layer.side_bytes),
-        )
-        if home == "l2"
-    )
-    return chip.links["l2"].capacity_bytes - taken if "l2" in chip.links else 0.0
+    if "l2" not in chip.links:
+        return 0.0
+    return chip.links["l2"].capacity_bytes - resident_bytes(layer, homes, "l2")
 
 
 def _map_compute(
@@ -262,21 +244,14 @@ def _unfit(problem: Problem) -> UnmappableError:
     """The error of a layer whose smallest tile overflows the buffer."""
     smallest = tuple(int(problem.tiles[d, problem.lengths[d] - 1]) for d in range(6))
     ones = np.ones(8) if problem.registers else None
-    best = min(
-        (
-            evaluate(problem, Placement(row, smallest, int(flow), order, ones)).footprint
-            for row in problem.spatial
-            for flow in problem.flows
-            for order in range(3)
-        ),
-        key=lambda f: float(sum(f)),
+    need, largest, most = min(
+        evaluate(problem, Placement(row, smallest, int(flow), 0, ones)).need
+        for row in problem.spatial
+        for flow in problem.flows
     )
-    need = float(sum(best))
-    sizes = {name: float(b) for name, b in zip(("W", "I", "O", "side input"), best, strict=True)}
-    largest = max(sizes, key=lambda name: sizes[name])
     return UnmappableError(
         f"layer {problem.layer.name}: its smallest tile needs {need:.0f} bytes of the buffer "
-        f"({largest} {sizes[largest]:.0f}), the room is {problem.room:.0f}",
+        f"({largest} {most:.0f}), the room is {problem.room:.0f}",
         field="buffer.bytes",
         mend="enlarge the buffer or keep less resident in it",
     )

@@ -21,7 +21,6 @@ the schedule holds. A layer that is pinned is not fused. Timeloop and ZigZag map
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,13 +34,12 @@ from dse.hardware.chip import Chip
 from dse.mapping import Objective
 from dse.mapping import costs as k
 from dse.mapping.build import schedule
-from dse.mapping.candidates import spatial_row
-from dse.mapping.homes import Homes
-from dse.mapping.placement import Placement, evaluate, hold_code
+from dse.mapping.homes import Homes, bytes_by_operand
+from dse.mapping.placement import Placement, evaluate, hold_code, unrolled
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import best_mapping
-from dse.mapping.space import TILED, Factors, fits_axes
+from dse.mapping.space import TILED, Factors
 from dse.schema import Strict, read_yaml, validate
 from dse.workload.layer import DIMS, Layer
 
@@ -158,11 +156,12 @@ def map_pinned(
             constraint that forbids it.
     """
     assert layer.nest is not None
-    homes = replace(homes, **pin.homes)
+    homes = _homes(layer, chip, homes, pin)
     sizes = layer.nest.sizes
     problem = pack(layer, chip, homes, room, sizes, 1, exposed, time_price_w)
     if pin.spatial is not None:
-        problem = replace(problem, spatial=_unrolling(problem, pin.spatial))
+        row = unrolled(problem, pin.spatial, (sizes[6], sizes[7]))
+        problem = replace(problem, spatial=row.reshape(1, -1))
     if pin.dataflow is not None:
         flows = [code for code in problem.flows if k.DATAFLOWS[int(code)] == pin.dataflow]
         if not flows:
@@ -178,6 +177,29 @@ def map_pinned(
             made = schedule(cut, found.placement)
             return replace(made, loop_nest=("pinned", *made.loop_nest))
     raise _reason(cut, pin, orders)
+
+
+def _homes(layer: Layer, chip: Chip, planned: Homes, pin: Pin) -> Homes:
+    """The planned homes with those of the pin; refused where an operand has no room.
+
+    What the pin moves takes no room from other layers, so the buffer, which they all share, cannot
+    be pinned: only the memory plan puts tensors there.
+    """
+    homes = replace(planned, **pin.homes)
+    before = bytes_by_operand(layer, planned)
+    names = ("W", "I", "O", "side")
+    for name, (home, need), (old, _) in zip(
+        names, bytes_by_operand(layer, homes), before, strict=True
+    ):
+        link = chip.links.get(home)
+        room = link.capacity_bytes if link is not None else 0.0
+        if home != old and need > room:
+            raise _forbidden(
+                layer,
+                f"homes.{name}",
+                f"{name} needs {need:.0f} bytes of {home}, the room is {room:.0f}",
+            )
+    return homes
 
 
 def _cuts(pin: Pin, sizes: Factors) -> Iterator[tuple[Mapping[Any, int], str | None]]:
@@ -196,28 +218,6 @@ def _cuts(pin: Pin, sizes: Factors) -> Iterator[tuple[Mapping[Any, int], str | N
         outside = [dim for dim, size in pin.temporal[inside:] if size > 1]
         cut = next((dim for dim in outside if tiles.get(dim, whole[dim]) < whole[dim]), None)
         yield tiles, STAYS.get(cut) if cut else None
-
-
-def _unrolling(problem: Problem, spatial: Mapping[Any, int]) -> Any:
-    """The one row of spatial factors; refused if the axes cannot hold it."""
-    layer, sizes = problem.layer, problem.sizes
-    factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
-    for dim, factor, size in zip(DIMS, factors, sizes, strict=True):
-        if not 1 <= factor <= size:
-            raise _forbidden(layer, f"spatial.{dim}", f"{factor} is not between 1 and {size}")
-    axes = problem.chip.array.axes
-    if not problem.on_vector and not fits_axes(factors, axes):
-        held = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
-        raise _forbidden(
-            layer,
-            "spatial",
-            f"{' '.join(f'{d}={n}' for d, n in zip(DIMS, factors, strict=True) if n > 1)} needs "
-            f"{math.prod(factors)} units in a way the array's axes do not offer ({held})",
-        )
-    volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
-    align = (*(int(v) for v in problem.align), 1, 1)
-    taps = (sizes[6], sizes[7])
-    return np.array([spatial_row(factors, taps, sizes, align, volumes)], np.float64)
 
 
 def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:
@@ -248,22 +248,21 @@ def _reason(problem: Problem, pin: Pin, orders: Sequence[int]) -> UnmappableErro
     smallest = tuple(
         int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
     )
-    best: tuple[float, Any] | None = None
-    for row in problem.spatial:
-        for flow in problem.flows:
-            found = evaluate(problem, Placement(row, smallest, int(flow), orders[0]))
-            need = float(sum(found.footprint))
-            if best is None or need < best[0]:
-                best = (need, found)
-    assert best is not None
-    need, found = best
+    ones = np.ones(8) if problem.registers else None
+    found = min(
+        (
+            evaluate(problem, Placement(row, smallest, int(flow), orders[0], ones))
+            for row in problem.spatial
+            for flow in problem.flows
+        ),
+        key=lambda one: one.need[0],
+    )
+    need, largest, most = found.need
     if need > problem.room:
-        parts = dict(zip(("W", "I", "O", "side input"), map(float, found.footprint), strict=True))
-        largest = max(parts, key=lambda name: parts[name])
         return _forbidden(
             problem.layer,
             "tiles",
-            f"tiles need {need:.0f} bytes of the buffer ({largest} {parts[largest]:.0f}), "
+            f"tiles need {need:.0f} bytes of the buffer ({largest} {most:.0f}), "
             f"the room is {problem.room:.0f}",
         )
     if not found.array[6]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -12,15 +11,15 @@ from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping import costs as k
 from dse.mapping.build import schedule
-from dse.mapping.candidates import spatial_row
 from dse.mapping.hierarchy import Outer, can_tile, outer_room
 from dse.mapping.homes import Homes, byte_price, default_homes, has_link
 from dse.mapping.mapper import default_l2_room, default_room
-from dse.mapping.placement import Evaluation, Placement, evaluate, hold_code
+from dse.mapping.placement import Evaluation, Placement, evaluate, hold_code, unrolled
 from dse.mapping.problem import Problem, pack
 from dse.mapping.registers import holds_tile
 from dse.mapping.schedule import LayerSchedule
-from dse.mapping.space import TILED, fits_axes
+from dse.mapping.space import TILED
+from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import DIMS, Layer
 
 Operand = Literal["W", "I", "O"]
@@ -67,8 +66,17 @@ def evaluate_mapping(
         raise InputError(f"layer {layer.name} has no loops to map", field="layer")
     homes = homes or default_homes(layer, chip)
     byte_price(chip, homes.W, write=False)
+    if winograd and (not winograd_fits(layer.nest, chip.array) or {"FY", "FX"} & set(spatial)):
+        raise InputError(
+            f"layer {layer.name} cannot run as F(2x2, 3x3) so",
+            field="winograd",
+            mend="take a 3x3 convolution of stride 1, an array with winograd, and no FY or FX in "
+            "the unrolling",
+        )
     room = default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
     problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, winograd=winograd)
+    for dim in set(spatial) - set(DIMS):
+        raise InputError(f"unknown dim {dim!r}", field="spatial", mend=f"use {', '.join(DIMS)}")
     unknown = set(tiles) - {"buffer", "l2", "register"}
     if unknown:
         raise InputError(
@@ -81,7 +89,7 @@ def evaluate_mapping(
     if "l2" in tiles:
         outer = _outer(problem, tiles["l2"], inner, through_l2, orders.get("l2", "W"))
     placed = Placement(
-        _unrolled(problem, spatial, (inner["FY"], inner["FX"])),
+        unrolled(problem, spatial, (inner["FY"], inner["FX"])),
         tuple(inner[d] for d in TILED),
         _flow(problem, dataflow, accumulate),
         number,
@@ -107,34 +115,6 @@ def _sizes(problem: Problem, given: Sizes, field: str) -> dict[str, int]:
             )
         out[dim] = int(size)
     return out
-
-
-def _unrolled(problem: Problem, spatial: Sizes, taps: tuple[int, int]) -> Any:
-    """The unrolling as a row of the kernels; refused if the axes cannot hold it."""
-    for dim in spatial:
-        if dim not in DIMS:
-            raise InputError(f"unknown dim {dim!r}", field="spatial", mend="; ".join(DIMS))
-    factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
-    for dim, factor, size in zip(DIMS, factors, problem.sizes, strict=True):
-        if not 1 <= factor <= size:
-            raise InputError(
-                f"layer {problem.layer.name}: {dim} cannot be unrolled {factor} times",
-                field=f"spatial.{dim}",
-                mend=f"use 1 to {size}",
-            )
-    axes = problem.chip.array.axes
-    allowed = problem.on_vector or factors in problem.choices or fits_axes(factors, axes)
-    if not allowed:
-        need = math.prod(factors)
-        held = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
-        raise UnmappableError(
-            f"layer {problem.layer.name}: {need} units in a way that no axes offer ({held})",
-            field="spatial",
-            mend="unroll dims that the axes allow, each up to its size",
-        )
-    volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
-    align = (*(int(v) for v in problem.align), 1, 1)
-    return np.array(spatial_row(factors, taps, problem.sizes, align, volumes), np.float64)
 
 
 def _flow(problem: Problem, dataflow: str, accumulate: bool) -> int:
@@ -200,15 +180,13 @@ def _outer(
 
 def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: float) -> None:
     """Refuse a mapping that overflows a memory, or whose order is not one."""
-    names = ("W", "I", "O", "side input")
-    sizes = dict(zip(names, (float(v) for v in found.footprint), strict=True))
     if not bool(k.fits(found.c, found.footprint)):
-        largest = max(sizes, key=lambda name: sizes[name])
+        need, largest, most = found.need
         parts = problem.chip.buffer.parts
         room = f"{problem.room:.0f}" + (f" in parts of {parts}" if parts else "")
         raise UnmappableError(
-            f"layer {problem.layer.name}: level buffer needs {sum(sizes.values()):.0f} bytes "
-            f"({largest} {sizes[largest]:.0f}), the room is {room}",
+            f"layer {problem.layer.name}: level buffer needs {need:.0f} bytes "
+            f"({largest} {most:.0f}), the room is {room}",
             field="tiles.buffer",
             mend="make the tiles smaller or the buffer larger",
         )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dse.errors import InputError
+from dse.errors import InputError, UnmappableError
 from dse.mapping import costs as k
-from dse.mapping.candidates import FloatArray
+from dse.mapping.candidates import FloatArray, spatial_row
 from dse.mapping.hierarchy import Outer, constants_by_mask
 from dse.mapping.kernel import fill_row, fill_rows
 from dse.mapping.levels import kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, holds, moves, up_side
 from dse.mapping.problem import Problem
 from dse.mapping.register_rows import fill_passes
+from dse.mapping.space import fits_axes
 from dse.mapping.units import E_TILES, ENTRY_FIELDS, fill_outer, side_of
+from dse.workload.layer import DIMS
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,18 @@ class Evaluation:
     ``array``, ``tile``, ``footprint``, ``move`` and ``result`` are what the functions of
     those names (``side_of``, ``tile_side``, ``room_taken``, ``moves``, ``step_side``) return; ``c``
     the constants used, ``q`` what ``fill_passes`` says of the filter; ``above`` are bytes between
-    the homes and L2: W, I and O loaded, O stored.
+    the homes and L2: W, I and O loaded, O stored. ``single`` is the footprint of one copy of each
+    tile, all that the last step needs.
     """
 
-    c: FloatArray
+    c: Any
     rows: Any
     array: Any
     tile: Any
     inside: Any
     outside: Any
     footprint: Any
+    single: Any
     move: Any
     q: Any
     above: tuple[float, float, float, float]
@@ -74,9 +79,49 @@ class Evaluation:
         return float(self.result[1])
 
     @property
+    def need(self) -> tuple[float, str, float]:
+        """Bytes of the buffer that the tiles take, and the operand that takes most, with its."""
+        names = ("W", "I", "O", "side input")
+        sizes = {n: float(b) for n, b in zip(names, self.footprint, strict=True)}
+        largest = max(sizes, key=lambda name: sizes[name])
+        return sum(sizes.values()), largest, sizes[largest]
+
+    @property
     def fits(self) -> bool:
         """Whether the tiles fit the buffer, the accumulators hold a step and the order is real."""
         return bool(k.fits(self.c, self.footprint)) and bool(self.array[6]) and bool(self.result[2])
+
+
+def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]) -> FloatArray:
+    """The row of an unrolling (fields ``S_*``) with filter tiles of ``taps`` along FY and FX.
+
+    Args:
+        spatial: factors by dim, one where a dim is missing.
+
+    Raises:
+        UnmappableError: a factor beyond the layer's size, or units that the axes do not offer so.
+    """
+    factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
+    for dim, factor, size in zip(DIMS, factors, problem.sizes, strict=True):
+        if not 1 <= factor <= size:
+            raise UnmappableError(
+                f"layer {problem.layer.name}: {dim} cannot be unrolled {factor} times",
+                field=f"spatial.{dim}",
+                mend=f"use 1 to {size}",
+            )
+    axes = problem.chip.array.axes
+    if not (problem.on_vector or factors in problem.choices or fits_axes(factors, axes)):
+        asked = " ".join(f"{d}={n}" for d, n in zip(DIMS, factors, strict=True) if n > 1)
+        offered = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
+        raise UnmappableError(
+            f"layer {problem.layer.name}: {asked} needs {math.prod(factors)} units in a way the "
+            f"array's axes do not offer ({offered})",
+            field="spatial",
+            mend="unroll dims that the axes allow, each up to its size",
+        )
+    volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
+    align = (*(int(v) for v in problem.align), 1, 1)
+    return np.array(spatial_row(factors, taps, problem.sizes, align, volumes), np.float64)
 
 
 #: Loops of each group, named by the operand that does not depend on them.
@@ -119,7 +164,8 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     c = problem.c if outer is None else constants_by_mask(problem, (outer.mask,))[outer.mask]
     s, flow, order, hold = placed.spatial, placed.flow, placed.order, placed.hold
     size = k.REGISTER_FIELDS
-    rows, one = np.ones((6, 1, size)), np.ones(size)
+    rows: Any = np.ones((6, 1, size))
+    one: Any = np.ones(size)
     one[k.R_RAG] = one[k.R_NRAG] = 0.0
     sizes = np.array(placed.tiles, np.float64).reshape(6, 1)
     each = np.ones(6, np.int64)
@@ -128,12 +174,12 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     q = np.ones(3)
     if placed.registers is not None:
         fill_passes(rows, each, dims, align, s, placed.registers, nest, q)
-    g, b, ko, r, y, x = (rows[d, 0] for d in range(6))
-    whole = np.ones((6, size))
+    whole = rows[:, 0].copy()
     for d in range(6):
-        fill_row(whole[d], d, dims[d], dims, align, s, nest)
+        if sizes[d, 0] != dims[d]:
+            fill_row(whole[d], d, dims[d], dims, align, s, nest)
     full = problem.spatial[0]
-    slides = np.array([[y[k.R_SLIDE]], [x[k.R_SLIDE]]])
+    slides = rows[4:, :, k.R_SLIDE]
     above: Any = whole
     if outer is not None:
         entry = np.zeros(ENTRY_FIELDS)
@@ -141,6 +187,9 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
         rows0, slides = np.ones((6, 1, k.ROW_FIELDS)), np.ones((2, 1))
         fill_outer(rows0, slides, entry, sizes, each, dims, align, full, nest)
         above = tuple(rows0[d, 0] for d in range(6))
+    # Python's own numbers are faster one by one than those of an array, and round the same.
+    c, s, one, dims = c.tolist(), s.tolist(), one.tolist(), dims.tolist()
+    g, b, ko, r, y, x = (rows[d, 0].tolist() for d in range(6))
     tile = k.tile_side(c, s[k.S_TAPS], g, b, ko, r, y, x)
     inside = group_counts(s, g, b, ko, r, y, x)
     outside = (1.0, 1.0, 1.0, 1.0) if outer is None else group_counts(full, *above)
@@ -158,6 +207,12 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     holds(order, hold, over, held)
     move, real = moves(order, order0, held, inside, outside, kept, (s[k.S_W], kept[0], z))
     array = side_of(c, flow, s, q if placed.registers is not None else None, one, g, b, ko, r, y, x)
-    room = room_taken(c, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
+    room = single = room_taken(c, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
+    if c[k.C_DOUBLE] > 0.0:
+        once = c.copy()
+        once[k.C_DOUBLE] = 0.0
+        single = room_taken(once, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
     result = k.step_side(c, order, array, tile, move, up, real & real0)
-    return Evaluation(c, rows, array, tile, inside, outside, room, move, q, above_bytes, result)
+    return Evaluation(
+        c, rows, array, tile, inside, outside, room, single, move, q, above_bytes, result
+    )

@@ -170,8 +170,6 @@ def pack(
             ),
             k.C_ACC_BYTES: float(array.accumulator_bytes) / (4.0 if winograd else 1.0),
             k.C_ON_VECTOR: float(on_vector),
-            k.C_FY: float(nest.FY),
-            k.C_FX: float(nest.FX),
             k.C_WB: w_bytes,
             k.C_IB: bits_i / 8,
             k.C_OB: bits_o / 8,

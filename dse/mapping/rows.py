@@ -84,6 +84,8 @@ def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
     the first or the last row does not agree with ``pack``.
     """
     chips = columns.chips
+    if len(chips) == 1:
+        return base.c[None, :].copy()
     if base.tail:
         return _packed(base, chips, rooms)
     c = np.repeat(base.c[None, :], len(chips), axis=0)

@@ -126,6 +126,8 @@ class LayerSchedule:
 
     def renamed(self, layer: str, op: str) -> LayerSchedule:
         """The same schedule for another layer of the same shape."""
+        if (layer, op) == (self.layer, self.op):
+            return self
         return replace(self, layer=layer, op=op)
 
 
@@ -187,12 +189,14 @@ def add_bytes(left: Bytes, right: Bytes) -> Bytes:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def hidden_share(before: LayerSchedule, after: LayerSchedule) -> float:
-    """Share of the first weights of ``after`` for which the buffer has room beside ``before``."""
-    need = sum(after.fill_weight) / after.cores
-    if before.spare_bytes is None or need <= before.spare_bytes:
+def hidden_share(spare_bytes: float | None, fill_weight: Bytes, cores: int) -> float:
+    """Share of a layer's first weights for which the buffer of each of ``cores`` cores has room
+    beside the last step of the layer before, which leaves ``spare_bytes`` (None: enough)."""
+    # Weights that pass through L2 are on its link twice; from their home they come once.
+    need = min((amount for amount in fill_weight if amount), default=0.0) / cores
+    if spare_bytes is None or need <= spare_bytes:
         return 1.0
-    return max(0.0, before.spare_bytes) / need
+    return max(0.0, spare_bytes) / need
 
 
 def _scaled(amounts: Bytes, share: float) -> Bytes:
@@ -214,7 +218,10 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
             launch = (0.0, 0.0, 0.0, 0.0, schedule.launch_cycles)
             out.append(Segment(index, "launch", 1, launch, NO_BYTES))
         fill = schedule.fill_other
-        hidden = hidden_share(schedules[index - 1], schedule) if prefetch and index > 0 else 0.0
+        hidden = 0.0
+        if prefetch and index > 0:
+            spare = schedules[index - 1].spare_bytes
+            hidden = hidden_share(spare, schedule.fill_weight, schedule.cores)
         if hidden < 1.0:
             fill = add_bytes(fill, _scaled(schedule.fill_weight, 1.0 - hidden))
         if any(fill):
@@ -222,7 +229,8 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
         following = NO_BYTES
         if prefetch and index + 1 < len(schedules):
             after = schedules[index + 1]
-            following = _scaled(after.fill_weight, hidden_share(schedule, after))
+            share = hidden_share(schedule.spare_bytes, after.fill_weight, after.cores)
+            following = _scaled(after.fill_weight, share)
         out.extend(_steps(index, schedule.phases, following))
         if any(schedule.drain):
             out.append(Segment(index, "drain", 1, idle, schedule.drain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from dse.hardware.chip import LINKS
@@ -25,7 +26,7 @@ class Traffic:
     placed: Placement
     found: Evaluation
 
-    @property
+    @functools.cached_property
     def sources(self) -> dict[str, str]:
         """Where the buffer gets each operand from."""
         homes = self.problem.homes.to_dict()
@@ -93,12 +94,11 @@ class Traffic:
         return counts
 
     def _on(self, w: float, i: float, o: float, side: float, homes: dict[str, str]) -> Bytes:
-        pairs = zip((homes[n] for n in ("W", "I", "O", "side")), (w, i, o, side), strict=True)
-        found = list(pairs)
-        return tuple(
-            self.problem.cores * float(sum(amount for home, amount in found if home == link))
-            for link in LINKS
-        )
+        totals = dict.fromkeys(LINKS, 0.0)
+        for name, amount in (("W", w), ("I", i), ("O", o), ("side", side)):
+            if homes[name] in totals:
+                totals[homes[name]] += float(amount)
+        return tuple(self.problem.cores * amount for amount in totals.values())
 
 
 def register_counts(problem: Problem, placed: Placement, found: Evaluation) -> Counts:

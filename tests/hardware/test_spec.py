@@ -64,6 +64,7 @@ def test_combine_replaces_formats_whole() -> None:
             "bytes_per_cycle",
         ),
         ("name: mine", "name: mine\nnative_precision: fp16", 3, "", "array"),
+        ("name: mine", "name: mine\nlegality: {dataflow: os}", 3, "", "use one of ws"),
     ],
 )
 def test_faults_name_file_line_field_and_mend(

@@ -13,6 +13,7 @@ from dse.hardware.resolve import load_chip
 from dse.mapping.chain import best_path, item
 from dse.mapping.mapper import map_layer
 from dse.mapping.network import map_network, program_energy_j
+from dse.mapping.placed_by_hand import evaluate_mapping
 from dse.mapping.schedule import (
     LayerSchedule,
     Phase,
@@ -112,6 +113,48 @@ def test_price_of_time_trades_energy_for_time() -> None:
         points.append((made.own_s + made.first_s, made.energy_j))
     assert points == sorted(points, key=lambda p: (-p[0], p[1]))
     assert points[0][1] < points[-1][1] or points[0][0] == points[-1][0]
+
+
+def test_first_weights_wait_for_room_beside_the_step_before() -> None:
+    """A whole layer of 4 KiB W, I and O each leaves 4 KiB of 16: half of the next one's 8 KiB."""
+    chip = make_chip(8, 8, buffer_bytes=16 * 1024, dram=1e9)
+
+    def whole(tiles: dict[str, Any], **sizes: Any) -> LayerSchedule:
+        return evaluate_mapping(make_layer(**sizes), chip, {"C": 8, "K": 8}, tiles)
+
+    first, second = whole({}, K=64, C=64, OX=64), whole({}, K=64, C=128, OX=8)
+    assert first.spare_bytes == 4096.0
+    assert second.fill_weight == (8192.0, 0.0, 0.0)
+    segments = unroll((first, second), prefetch=True)
+    fill = next(seg for seg in segments if (seg.layer, seg.stage) == (1, "fill"))
+    assert fill.link_bytes[0] == second.fill_other[0] + 4096.0
+    last = [seg for seg in segments if (seg.layer, seg.stage) == (0, "steps")][-1]
+    assert last.link_bytes[0] == 4096.0
+    # Of what is loaded tile by tile the last step needs one copy: 4 KiB and twice 16 rows of 64.
+    cut = whole({"buffer": {"OX": 16}}, K=64, C=64, OX=64)
+    assert cut.footprint_bytes == 4096.0 + 4 * 1024.0
+    assert cut.spare_bytes == 16 * 1024 - 4096.0 - 2 * 1024.0
+
+
+@pytest.mark.parametrize("through_l2", [False, True])
+def test_what_is_prefetched_fits_beside_the_last_step(through_l2: bool) -> None:
+    l2: dict[str, Any] = {"l2": 4e9, "l2_bytes": 64 * 1024.0} if through_l2 else {}
+    chip = make_chip(8, 8, buffer_bytes=8 * 1024, dram=2e9, **l2)
+    layers = [make_layer(f"l{n}", K=64 + 32 * n, C=96 + 64 * (n % 3), OX=200) for n in range(6)]
+    made = [map_layer(layer, chip, "energy") for layer in layers]
+    assert any(one.levels for one in made) == through_l2
+    exposed = 0
+    for before, after in itertools.pairwise(made):
+        fill = next(
+            seg for seg in unroll((before, after), prefetch=True)
+            if (seg.layer, seg.stage) == (1, "fill")
+        )  # fmt: skip
+        shown = fill.link_bytes[0] - after.fill_other[0]
+        hidden = after.fill_weight[0] - shown
+        assert before.spare_bytes is not None
+        assert -1e-6 <= hidden <= before.spare_bytes + 1e-6
+        exposed += shown > 1e-6
+    assert exposed
 
 
 @pytest.mark.parametrize(

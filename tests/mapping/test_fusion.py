@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.hardware.chip import LINKS, Chip
+from dse.hardware.chip import LINKS, Chip, Registers
 from dse.mapping.blocks import Blocks, Member
 from dse.mapping.bounds import roofline
 from dse.mapping.fused import Group
@@ -29,6 +29,7 @@ from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
 
 from .conftest import make_chip, make_layer
+from .test_levels import REGISTER_PRICES
 from .test_peers import PRICES
 
 
@@ -314,6 +315,20 @@ def test_no_room_or_no_compiler_no_group() -> None:
     assert not any(made.fused for made in map_network(net, without).schedules)
     group = Group("g", _members(net), "OX", 2, chip, 64.0)
     assert group.build(Blocks(2, 4), "edp") is None
+
+
+def test_blocks_use_the_registers_of_the_array() -> None:
+    """Every MAC of a fused layer reads its registers, and the buffer far less often than that."""
+    plain = make_chip(8, 8, buffer_bytes=64 * 1024, prices=REGISTER_PRICES)
+    registers = Registers(W=24, I=12, O=32)
+    chip = replace(plain, array=replace(plain.array, registers=registers, dataflows=("rs",)))
+    net = chain([(16, 3, 1, 0), (16, 1, 1, 0), (16, 3, 1, 0)], 16)
+    (span,) = (s for s in spans(net, [Homes()] * 3) if s.last - s.first == 2)
+    found = Group("g", span.members, "OY", 1, chip, 64.0 * 1024).build(Blocks(1, 4), "energy")
+    assert found is not None
+    for layer, counts in zip(net.layers, found.counts, strict=True):
+        assert counts["register.w.read_bit"] + counts["register.i.read_bit"] >= 8 * layer.macs
+        assert counts["buffer.read_bit"] < 8 * layer.macs / 8
 
 
 def _members(net: Workload) -> tuple[Member, ...]:

@@ -306,6 +306,10 @@ def test_what_a_given_mapping_overflows_is_named() -> None:
         given(tiles=small, held={"W": ("OX",)})
     with pytest.raises(InputError, match="level"):
         given(tiles={"l3": {}})
+    with pytest.raises(InputError, match=r"F\(2x2, 3x3\)"):
+        given(tiles=small, winograd=True)
+    with pytest.raises(InputError, match="unknown dim 'X'"):
+        given(tiles=small, spatial={"X": 2})
 
 
 CAPACITIES = {

@@ -18,12 +18,12 @@ from dse.hardware.chip import Axis
 from dse.mapping.build import schedule
 from dse.mapping.costs import CLASSES, DATAFLOWS
 from dse.mapping.homes import Homes
-from dse.mapping.mapper import map_layer, search
+from dse.mapping.mapper import map_layer
 from dse.mapping.network import program_energy_j
 from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import pack
 from dse.mapping.schedule import Program, program_latency_s, unroll
-from dse.mapping.search import two_level
+from dse.mapping.search import search, two_level
 from dse.mapping.space import rate_of
 
 from .conftest import make_chip, make_layer

@@ -51,6 +51,15 @@ def test_pinning_the_best_gives_the_best(objective: Any) -> None:
     assert scores(free, CHIP) == pytest.approx(scores(best, CHIP), rel=1e-12)
 
 
+def test_groups_along_the_diagonal_can_be_pinned() -> None:
+    chip = make_chip(8, 8, row_dims=("C",), depthwise="diagonal", buffer_bytes=16 * 1024)
+    layer = make_layer("depthwise", G=32, OY=14, OX=14, FY=3, FX=3)
+    best = map_layer(layer, chip)
+    assert best.spatial["G"] > 1
+    again = pinned(layer, chip, spatial=dict(best.spatial))
+    assert scores(again, chip) == pytest.approx(scores(best, chip), rel=1e-12)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     ky=st.integers(1, 24), cy=st.integers(1, 20), oy=st.integers(1, 14), ox=st.integers(1, 14),
@@ -76,7 +85,9 @@ def test_pins_hold_and_never_beat_the_search(
 
 
 def test_what_forbids_is_named() -> None:
-    with pytest.raises(UnmappableError, match=r"need \d+ bytes of the buffer \(W|I|O") as caught:
+    with pytest.raises(
+        UnmappableError, match=r"need \d+ bytes of the buffer \((W|I|O) \d+\)"
+    ) as caught:
         pinned(LAYER, make_chip(8, 8, buffer_bytes=2048), tiles={"K": 24, "C": 20, "OY": 14})
     assert "the room is 2048" in str(caught.value)
     with pytest.raises(UnmappableError, match=r"K=16 C=8 needs 128 units .* 8 of K"):
@@ -167,4 +178,8 @@ def test_pins_of_homes_and_operators() -> None:
     made = map_pinned(LAYER, chip, pins.of(LAYER) or Pin(), "edp", default_homes(LAYER, chip), 1e5)
     assert (made.homes["O"], made.homes["W"]) == ("l2", "dram")
     assert pins.of(replace(LAYER, op="MatMul")) is pins.pins[0]
+    with pytest.raises(UnmappableError, match=r"O needs 4704 bytes of l2, the room is 4096"):
+        pinned(LAYER, make_chip(8, 8, l2=4e9, l2_bytes=4096.0), homes={"O": "l2"})
+    with pytest.raises(UnmappableError, match=r"W needs \d+ bytes of buffer, the room is 0"):
+        pinned(LAYER, chip, homes={"W": "buffer"})
     assert set(ORDERS) == {"W", "I", "O"}
