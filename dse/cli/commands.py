@@ -42,6 +42,10 @@ Bind = Annotated[
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
+Line = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="LINE", help="Only nodes of a production line: jasm1, jasm2, rapidus ..."),
+]
 Target = Annotated[
     Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")
 ]
@@ -167,11 +171,12 @@ def simulate(
 def sweep(
     file: Annotated[str, typer.Argument(help="Experiment YAML, or a shipped experiment.")],
     out: Out,
+    line: Line = None,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Evaluate the whole grid of an experiment; goes on where it stopped."""
-    studies.sweep(file, out, workers, json)
+    studies.sweep(file, out, workers, json, line=line)
 
 
 @app.command("explore")
@@ -180,6 +185,7 @@ def explore(
     out: Out,
     trials: Annotated[Optional[int], typer.Option(help="Distinct designs wanted.")] = None,  # noqa: UP045
     seed: Annotated[Optional[int], typer.Option(help="Seed of the search.")] = None,  # noqa: UP045
+    line: Line = None,
     workers: Workers = None,
     storage: Annotated[
         Optional[str],  # noqa: UP045
@@ -211,6 +217,7 @@ def explore(
         warm_start=warm_start,
         max_s=max_time,
         stall=stall,
+        line=line,
     )
 
 
@@ -232,6 +239,18 @@ def report(
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
     studies.report(source, out, feedback, uncertainty, workers, json)
+
+
+@app.command("compare")
+def compare(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="DIR_OR_STORAGE...", help="Two or more studies.")
+    ],
+    html: Annotated[Optional[str], typer.Option(help="Write the comparison to this page.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Studies side by side: which serves an app best at which volume, and why."""
+    studies.compare(sources, html, json)
 
 
 @app.command("explain")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LARGEST_SWEEP = 100_000
 
 
-def _load(file: str, seed: int | None = None) -> Experiment:
+def _load(file: str, seed: int | None = None, line: str | None = None) -> Experiment:
     from dse.search import check_experiment, load_experiment
 
     experiment = load_experiment(file)
@@ -25,16 +25,20 @@ def _load(file: str, seed: int | None = None) -> Experiment:
         raise InputError(f"a seed of {seed}", field="--seed", mend="give 0 or more")
     if seed is not None:
         experiment = experiment.model_copy(update={"seed": seed})
+    if line is not None:
+        experiment = experiment.on_line(line)
     check_experiment(experiment, file)
     return experiment
 
 
-def sweep(file: str, out: str, workers: int | None, as_json: bool) -> None:
+def sweep(
+    file: str, out: str, workers: int | None, as_json: bool, *, line: str | None = None
+) -> None:
     from dse.search import check_numbers
     from dse.search import sweep as run
 
     check_numbers(None, workers)
-    experiment = _load(file)
+    experiment = _load(file, line=line)
     if experiment.size > LARGEST_SWEEP:
         raise InputError(
             f"a grid of {experiment.size:,} designs",
@@ -57,6 +61,7 @@ def explore(
     warm_start: str | None = None,
     max_s: float | None = None,
     stall: int | None = None,
+    line: str | None = None,
 ) -> None:
     from dse.search import check_numbers, starting_designs
     from dse.search import explore as run
@@ -65,7 +70,7 @@ def explore(
     for option, limit in (("--max-time", max_s), ("--stall", stall)):
         if limit is not None and limit <= 0:
             raise InputError(f"a limit of {limit:g}", field=option, mend="give more than 0")
-    experiment = _load(file, seed)
+    experiment = _load(file, seed, line)
     limits = {"max_s": max_s, "stall": stall}
     experiment = experiment.model_copy(
         update={name: limit for name, limit in limits.items() if limit is not None}
@@ -144,6 +149,28 @@ def report(
     print(f"{written['designs']} designs, {written['pareto']} on the front; written:")
     for name in written["files"]:
         print(f"  {name}")
+
+
+def compare(sources: list[str], html: str | None, as_json: bool) -> None:
+    from dse.report.compare import compare_studies, rows_of, to_json, write_comparison
+
+    contests = compare_studies(sources)
+    if html is not None:
+        write_comparison(contests, html)
+    if as_json:
+        print_json(to_json(contests))
+        return
+    for app in dict.fromkeys(contest.app for contest in contests):
+        own = [contest for contest in contests if contest.app == app]
+        for contest in own:
+            rows = [
+                {key: value for key, value in row.items() if key not in ("app", "volume", "reason")}
+                for row in rows_of([contest])
+            ]
+            print_table(rows, title=f"{app}, {contest.volume:,.0f} units")
+            print(f"  {contest.verdict}\n")
+    if html is not None:
+        print(f"written: {html}")
 
 
 def validate(section: str | None, html: str | None, as_json: bool) -> None:

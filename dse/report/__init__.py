@@ -1,6 +1,15 @@
 """Rendering: tables, plots and the Pareto report of a study."""
 
+from dse.report.compare import Contest, compare_studies, write_comparison
 from dse.report.page import write_report
 from dse.report.tables import Study, read_study, write_tables
 
-__all__ = ["Study", "read_study", "write_report", "write_tables"]
+__all__ = [
+    "Contest",
+    "Study",
+    "compare_studies",
+    "read_study",
+    "write_comparison",
+    "write_report",
+    "write_tables",
+]

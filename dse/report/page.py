@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
 from dse.explain import shown
@@ -30,6 +30,9 @@ from dse.report.tables import (
 from dse.search import Experiment, Outcome
 from dse.search.explore import by_level
 from dse.search.folder import write_json
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def write_report(
@@ -97,28 +100,19 @@ def render(
     sure: Sequence[Confidence] = (),
 ) -> str:
     """The page as HTML, complete in itself (no network needed to read it)."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dse.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["three"] = three
-    environment.globals["shown"] = shown
+    environment = page_environment()
     members = [(pick.title, pick.outcome) for pick in chosen]
     plots: dict[str, str] = {}
     if study.outcomes:
-        plots["front"] = _html(front_plot(study), first=True)
+        plots["front"] = plot_html(front_plot(study), first=True)
     if study.progress:
-        plots["progress"] = _html(progress_plot(study.progress))
+        plots["progress"] = plot_html(progress_plot(study.progress))
     if study.feasible:
-        plots["quality"] = _html(quality_plot(study))
-        plots["volume"] = _html(volume_plot(study))
+        plots["quality"] = plot_html(quality_plot(study))
+        plots["volume"] = plot_html(volume_plot(study))
     if members:
-        plots["energy"] = _html(stack_plot(members, "energy_breakdown_j", "module energy (J)"))
-        plots["cost"] = _html(stack_plot(members, "cost_breakdown_usd", "unit cost (USD)"))
+        plots["energy"] = plot_html(stack_plot(members, "energy_breakdown_j", "module energy (J)"))
+        plots["cost"] = plot_html(stack_plot(members, "cost_breakdown_usd", "unit cost (USD)"))
     return environment.get_template("report.html.j2").render(
         study=study,
         experiment=study.experiment,
@@ -138,7 +132,23 @@ def render(
     )
 
 
-def _html(figure: Any, first: bool = False) -> str:
+def page_environment() -> jinja2.Environment:
+    """The templates of this package, with the filter ``three``."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dse.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["three"] = three
+    environment.globals["shown"] = shown
+    return environment
+
+
+def plot_html(figure: Any, first: bool = False) -> str:
+    """A figure as HTML; the first of a page brings the library along."""
     from markupsafe import Markup
 
     text = figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False})

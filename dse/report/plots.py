@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dse.explain import shown
 from dse.report.tables import Study, cheapest_by_volume, volumes_of
 from dse.search import Outcome
+
+if TYPE_CHECKING:
+    from dse.report.compare import Contest
 
 #: Labels with units of the metrics that plots show.
 LABELS = {
@@ -176,6 +179,38 @@ def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> 
     figure.update_layout(barmode="stack")
     figure.update_yaxes(autorange="reversed")
     return _style(figure, unit, "")
+
+
+def comparison_plot(contests: Sequence[Contest], names: Mapping[str, str]) -> Any:
+    """Cost by part of every study's cheapest design, a panel with its own scale for each volume.
+
+    ``names`` says what cost parts are called in the legend.
+    """
+    from plotly.subplots import make_subplots
+
+    titles = [f"{contest.volume:,.0f} units" for contest in contests]
+    figure = make_subplots(rows=1, cols=len(contests), subplot_titles=titles, shared_yaxes=True)
+    parts = list(dict.fromkeys(p for c in contests for one in c.standings for p in one.parts_usd))
+    for column, contest in enumerate(contests, start=1):
+        bars = [one for one in contest.standings if one.parts_usd]
+        for number, part in enumerate(parts):
+            figure.add_bar(
+                y=[one.study for one in bars],
+                x=[one.parts_usd.get(part, 0.0) for one in bars],
+                name=names.get(part, part),
+                legendgroup=part,
+                showlegend=column == 1,
+                orientation="h",
+                marker_color=_COLOURS[number % len(_COLOURS)],
+                row=1,
+                col=column,
+            )
+    _style(figure, "unit cost (USD)", "")
+    studies = sorted({one.study for contest in contests for one in contest.standings})
+    height = max(300, 130 + 34 * len(studies))
+    figure.update_layout(barmode="stack", height=height, margin={"t": 40, "l": 140})
+    figure.update_yaxes(categoryorder="array", categoryarray=studies[::-1])
+    return figure
 
 
 def hover(outcome: Outcome) -> str:

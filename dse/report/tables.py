@@ -124,18 +124,18 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
     from dse.report.economics import parts_at
 
     volumes = volumes_of(study.outcomes)
-    limit = load_app(study.experiment.uses[0].app).budgets.unit_cost_usd
+    limit = cost_limit(study.experiment)
     rows: list[dict[str, Any]] = []
     for volume in volumes:
         by_node: dict[str, Outcome] = {}
         for outcome in study.serving:
             node = str((outcome.evaluation or {})["node"])
             best = by_node.get(node)
-            if best is None or _cost(outcome, volume) < _cost(best, volume):
+            if best is None or cost_of(outcome, volume) < cost_of(best, volume):
                 by_node[node] = outcome
-        cheapest = min((_cost(o, volume) for o in by_node.values()), default=0.0)
+        cheapest = min((cost_of(o, volume) for o in by_node.values()), default=0.0)
         for node, outcome in sorted(by_node.items(), key=lambda item: -_nm(item[0])):
-            cost = _cost(outcome, volume)
+            cost = cost_of(outcome, volume)
             record = outcome.evaluation or {}
             rows.append(
                 {
@@ -210,7 +210,14 @@ def volumes_of(outcomes: Sequence[Outcome]) -> list[str]:
     return sorted(found, key=float)
 
 
-def _cost(outcome: Outcome, volume: str) -> float:
+def cost_limit(experiment: Experiment) -> float | None:
+    """The unit cost that the app may have, USD; of several apps the lowest, as all share a chip."""
+    limits = [load_app(use.app).budgets.unit_cost_usd for use in experiment.uses]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def cost_of(outcome: Outcome, volume: str) -> float:
+    """Unit cost of a design at one of its recorded volumes, USD."""
     return float((outcome.evaluation or {})["unit_cost_by_volume_usd"][volume])
 
 

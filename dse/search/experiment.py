@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
@@ -300,6 +300,26 @@ class Experiment(Strict):
     def subject(self) -> str:
         """The app, or the names of all of them."""
         return " + ".join(use.app for use in self.uses)
+
+    def on_line(self, line: str) -> Experiment:
+        """This experiment with ``chip.node`` restricted to the nodes of a production line.
+
+        Raises:
+            InputError: an unknown line.
+        """
+        try:
+            nodes = LineNodes(line=line)
+        except ValidationError as error:
+            message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            what, _, mend = message.partition("; ")
+            raise InputError(what, field="--line", mend=mend) from None
+        fixed = {path: value for path, value in self.fixed.items() if path != "chip.node"}
+        update = {
+            "name": f"{self.name}-{line}",
+            "parameters": {**self.parameters, "chip.node": nodes},
+            "fixed": fixed,
+        }
+        return self.model_copy(update=update)
 
     def design(self, values: Mapping[str, Value], app: str | None = None) -> Design:
         """The design with these parameter values, as one of its apps sees it (the first)."""

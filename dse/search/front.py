@@ -18,45 +18,30 @@ def non_dominated(losses: Losses) -> NDArray[np.bool_]:
 
     A row dominates another if it is nowhere worse and somewhere better; equal rows all stay.
     """
-    n = len(losses)
-    keep = np.ones(n, dtype=bool)
-    for i in range(n):
-        no_worse = np.all(losses <= losses[i], axis=1)
-        better = np.any(losses < losses[i], axis=1)
-        keep[i] = not bool(np.any(no_worse & better))
-    return keep
+    if len(losses) < 2:
+        return np.ones(len(losses), dtype=bool)
+    if losses.shape[1] == 1:
+        return np.asarray(losses[:, 0] == losses[:, 0].min())
+    from moocore import is_nondominated
+
+    return np.asarray(is_nondominated(losses, keep_weakly=True), dtype=bool)
 
 
 def hypervolume(losses: Sequence[Sequence[float]] | Losses, reference: Sequence[float]) -> float:
-    """Volume dominated by the rows of ``losses`` below ``reference``.
+    """Volume dominated by the rows of ``losses`` below ``reference``, exactly (1 to 6 objectives).
 
-    Exact, by slicing along the last objective (Zitzler 1999); meant for fronts of some hundred rows
-    and up to six objectives.
+    By the dimension sweep of Fonseca, Paquete and Lopez-Ibanez (2006) as in the library moocore.
     """
     points = np.asarray(losses, dtype=float).reshape(-1, len(reference))
     limit = np.asarray(reference, dtype=float)
     points = points[np.all(points < limit, axis=1)]
-    return _volume(points, limit) if len(points) else 0.0
-
-
-def _volume(points: Losses, limit: NDArray[np.float64]) -> float:
-    points = np.unique(points[non_dominated(points)], axis=0)
+    if not len(points):
+        return 0.0
     if points.shape[1] == 1:
         return float(limit[0] - points[:, 0].min())
-    if points.shape[1] == 2:
-        points = points[np.argsort(points[:, 0])]
-        right = np.append(points[1:, 0], limit[0])
-        return float(np.sum((right - points[:, 0]) * (limit[1] - points[:, 1])))
-    points = points[np.argsort(points[:, -1])]
-    levels = np.append(points[:, -1], limit[-1])
-    depth = np.diff(levels)
-    return float(
-        sum(
-            depth[i] * _volume(points[: i + 1, :-1], limit[:-1])
-            for i in range(len(points))
-            if depth[i] > 0
-        )
-    )
+    from moocore import hypervolume as exact
+
+    return float(exact(points, ref=limit))
 
 
 def igd_plus(found: Sequence[Sequence[float]] | Losses, true: Losses) -> float:
@@ -68,10 +53,11 @@ def igd_plus(found: Sequence[Sequence[float]] | Losses, true: Losses) -> float:
     rows = np.asarray(found, dtype=float).reshape(-1, true.shape[1])
     if len(rows) == 0:
         return float("inf")
+    from moocore import igd_plus as exact
+
     span = np.ptp(true, axis=0)
     span = np.where(span > 0, span, 1.0)
-    worse = np.maximum(rows[None, :, :] - true[:, None, :], 0.0) / span
-    return float(np.mean(np.min(np.linalg.norm(worse, axis=2), axis=1)))
+    return float(exact(rows / span, ref=true / span))
 
 
 def front_of(outcomes: Sequence[Outcome], experiment: Experiment) -> tuple[int, ...]:

@@ -45,6 +45,7 @@ class Guide:
         self.space = space
         self.surrogate = Surrogate(len(experiment.objectives))
         self.bounds: dict[str, Bound] = {}
+        self._near: dict[tuple[str, str | None], list[tuple[str, dict[str, Value]]]] = {}
 
     def choose(
         self,
@@ -70,8 +71,7 @@ class Guide:
         for centres, held in pools:
             owned: dict[str, None] = {}
             for centre in centres:
-                for near in self.space.around(centre.values, held):
-                    key = values_key(near)
+                for key, near in self._around(centre, held):
                     if key not in told:
                         designs.setdefault(key, near)
                         owned[key] = None
@@ -86,6 +86,14 @@ class Guide:
             return [designs[keys[int(i)]] for i in order]
         picks = self._ranked(keys, designs, evaluated, owners, pools, count, batch, bounds_of)
         return [designs[key] for key in picks]
+
+    def _around(self, centre: Outcome, held: str | None) -> list[tuple[str, dict[str, Value]]]:
+        """Designs one step away, with keys; kept, as a front changes little between batches."""
+        found = self._near.get((centre.key, held))
+        if found is None:
+            near = self.space.around(centre.values, held)
+            found = self._near[centre.key, held] = [(values_key(v), v) for v in near]
+        return found
 
     def _pools(
         self, outcomes: Sequence[Outcome], batch: int, rng: np.random.Generator
@@ -149,6 +157,8 @@ class Guide:
         batch: int,
         bounds_of: Callable[[Designs], list[Bound]],
     ) -> list[str]:
+        from threadpoolctl import threadpool_limits
+
         m = len(self.experiment.objectives)
         unknown = [o for o in evaluated if o.key not in self.bounds]
         found = bounds_of([o.values for o in unknown])
@@ -158,10 +168,11 @@ class Guide:
         values = losses_of(known, self.experiment)
         violation = np.array([o.violation for o in known])
         x = self.space.encode([o.values for o in known])
-        self.surrogate.learn(x, values, bound, violation, batch)
         near = self.space.encode([designs[key] for key in keys])
         limits = np.array([(self.bounds[key].losses or ())[:m] for key in keys])
-        expected = self.surrogate.predict(near, limits)
+        with threadpool_limits(limits=1):  # sums in one order, whatever the machine
+            self.surrogate.learn(x, values, bound, violation, batch)
+            expected = self.surrogate.predict(near, limits)
         doubt = PENALTY * np.maximum(0.0, 0.5 - expected.feasible)
         fronts = [self._turned(self._best_rows(centres)) for centres, _ in pools]
         span = np.ptp(fronts[0], axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.technology.facts import FactBase
 
 
@@ -105,6 +105,7 @@ class DramModel:
             for name in facts.names("dram")
             if not name.startswith("_")
         }
+        self._coarsest = facts.table("dram", "_phy_coarsest_nm")
         self.links = {}
         for name in facts.names("links"):
             row = facts.table("links", name)
@@ -123,6 +124,24 @@ class DramModel:
                 f"unknown external memory {kind!r}",
                 field="kind",
                 mend=f"one of {', '.join(self.kinds)}",
+            )
+        return found
+
+    def dram_at(self, node_nm: int, kind: str) -> DramKind:
+        """The named kind, for a chip in ``node_nm``.
+
+        Raises:
+            InputError: an unknown kind.
+            ImpossibleChipError: nobody makes a PHY for it in so coarse a node.
+        """
+        found = self.dram(kind)
+        coarsest = self._coarsest.get(kind)
+        if coarsest is not None and node_nm > coarsest:
+            able = [other for other, limit in self._coarsest.items() if node_nm <= limit]
+            raise ImpossibleChipError(
+                f"no {kind} PHY exists at {node_nm} nm; the coarsest node is {coarsest} nm",
+                field="kind",
+                mend=f"use {', '.join(able)} or a finer node" if able else "use a finer node",
             )
         return found
 

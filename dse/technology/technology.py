@@ -338,6 +338,10 @@ class Technology(Economics):
         """An external memory or host link by name."""
         return self._dram.dram(kind)
 
+    def dram_at(self, node_nm: int, kind: str) -> DramKind:
+        """An external memory by name, if a PHY for it exists in the node."""
+        return self._dram.dram_at(self._node(node_nm), kind)
+
     @property
     def dram_kinds(self) -> tuple[str, ...]:
         """Names of the external memories and host links."""

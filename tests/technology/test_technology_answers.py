@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.technology import ALL_NODES, NODES, load_technology, make_line, parse_node
 from dse.technology.checks import technology_checks
 from dse.technology.facts import DATA_FOLDER, FILES, load_facts
@@ -274,3 +274,23 @@ def test_a_lookup_is_fast() -> None:
     start = time.perf_counter()
     load_facts()
     assert time.perf_counter() - start < 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "exists"),
+    [
+        ("lpddr5", 16, True),
+        ("lpddr5", 22, False),
+        ("lpddr5x", 7, True),
+        ("lpddr5x", 12, False),
+        ("lpddr4x", 28, True),
+        ("psram", 65, True),
+    ],
+)
+def test_a_memory_needs_a_phy_in_the_node(kind: str, node: int, exists: bool) -> None:
+    if exists:
+        assert TECH.dram_at(node, kind) is TECH.dram(kind)
+        return
+    with pytest.raises(ImpossibleChipError, match="PHY") as refused:
+        TECH.dram_at(node, kind)
+    assert "lpddr4" in (refused.value.mend or "")

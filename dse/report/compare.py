@@ -1,0 +1,280 @@
+"""Several studies side by side: which of them serves an app best at which volume, and why.
+
+Made for searches that differ in one decision: a production line, a chip family, a model. Studies of
+the same app stand together; at every volume each gives its cheapest design that meets everything
+but the unit cost, and the best of these is held against the others part by part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dse.errors import InputError
+from dse.files import SCHEMA_VERSION
+from dse.report.economics import parts_at
+from dse.report.tables import Study, cost_limit, cost_of, read_study, volumes_of
+from dse.search import Outcome
+
+#: Differences in a cost part below this share of the best unit cost are not named.
+NAMED_SHARE = 0.02
+#: Cost parts named in a comparison, at most.
+NAMED_PARTS = 3
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one study offers one app at one volume.
+
+    Attributes:
+        study: name of the study's folder or storage.
+        designs: distinct designs the study judged, and how many of them serve the app.
+        node: of the design shown; empty if no design serves.
+        unit_cost_usd, average_power_w, area_mm2, f_hz: of the cheapest design that serves.
+        within_budget: whether its cost meets the app's limit (True if there is none).
+        parts_usd: its cost parts at this volume, USD.
+        least_power_w: least power among designs that serve within the cost limit, and its cost.
+        reason: why nothing serves: what the design that comes closest breaks.
+    """
+
+    study: str
+    designs: int
+    serving: int
+    node: str = ""
+    unit_cost_usd: float | None = None
+    within_budget: bool = False
+    average_power_w: float | None = None
+    area_mm2: float | None = None
+    f_hz: float | None = None
+    parts_usd: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    least_power_w: float | None = None
+    least_power_cost_usd: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One app at one volume: the standing of every study, the best first, and the verdict."""
+
+    app: str
+    volume: float
+    standings: tuple[Standing, ...]
+    verdict: str
+
+    @property
+    def winner(self) -> str | None:
+        """The study with the cheapest design within the budget; None if there is none."""
+        best = self.standings[0]
+        return best.study if best.within_budget else None
+
+
+def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
+    """Contests of all apps at all volumes that every study of the app recorded.
+
+    Raises:
+        InputError: fewer than two studies, or two of one app that share no volume.
+    """
+    if len(sources) < 2:
+        raise InputError("one study has nothing to be compared with", mend="name two or more")
+    studies = [(name, read_study(source)) for name, source in _named(sources)]
+    contests = []
+    for app in dict.fromkeys(study.experiment.subject for _, study in studies):
+        own = [(name, study) for name, study in studies if study.experiment.subject == app]
+        recorded = [set(volumes_of(study.outcomes)) for _, study in own]
+        shared = set.intersection(*(found for found in recorded if found))
+        if not shared:
+            raise InputError(
+                f"the studies of {app} share no volume",
+                field="volumes",
+                mend="give their apps the same budgets.volumes",
+            )
+        for volume in sorted(shared, key=float):
+            found = sorted((standing(name, study, volume) for name, study in own), key=_order)
+            contests.append(Contest(app, float(volume), tuple(found), verdict(found)))
+    return contests
+
+
+def _named(sources: Sequence[str | Path]) -> list[tuple[str, str | Path]]:
+    """Each source with the last part of its path, or all of it where two are alike."""
+    short = [Path(str(source)).name for source in sources]
+    names = short if len(set(short)) == len(short) else [str(source) for source in sources]
+    return list(zip(names, sources, strict=True))
+
+
+def standing(name: str, study: Study, volume: str) -> Standing:
+    """The standing of one study at one of its volumes."""
+    serving = study.serving
+    if not serving:
+        return Standing(name, len(study.outcomes), 0, reason=_closest(study.outcomes))
+    limit = cost_limit(study.experiment)
+    best = min(serving, key=lambda o: (cost_of(o, volume), o.key))
+    cost = cost_of(best, volume)
+    record = best.evaluation or {}
+    affordable = [o for o in serving if limit is None or cost_of(o, volume) <= limit]
+    least = min(affordable, key=lambda o: (_power(o), cost_of(o, volume)), default=None)
+    return Standing(
+        name,
+        len(study.outcomes),
+        len(serving),
+        node=str(record["node"]),
+        unit_cost_usd=cost,
+        within_budget=limit is None or cost <= limit,
+        average_power_w=_power(best),
+        area_mm2=float(record["area_mm2"]),
+        f_hz=float(record["f_hz"]),
+        parts_usd=parts_at(record, float(volume)),
+        parameters=best.values,
+        least_power_w=None if least is None else _power(least),
+        least_power_cost_usd=None if least is None else cost_of(least, volume),
+        reason=_excess(cost, limit),
+    )
+
+
+def _excess(cost: float, limit: float | None) -> str:
+    if limit is None or cost <= limit:
+        return ""
+    over = cost / limit - 1.0
+    return f"unit cost {cost:.3g} USD over the budget of {limit:.3g} USD by {over:.0%}"
+
+
+def _power(outcome: Outcome) -> float:
+    return float((outcome.evaluation or {})["average_power_w"])
+
+
+def _closest(outcomes: Sequence[Outcome]) -> str:
+    """What the design with the least violation breaks, for studies that serve nobody."""
+    known = [o for o in outcomes if o.reasons and not o.pruned]
+    if not known:
+        return "no design was evaluated in full"
+    return min(known, key=lambda o: (o.violation, o.key)).reasons[0]
+
+
+def _order(one: Standing) -> tuple[bool, bool, float, str]:
+    cost = one.unit_cost_usd
+    return not one.within_budget, cost is None, cost or 0.0, one.study
+
+
+def verdict(standings: Sequence[Standing]) -> str:
+    """One paragraph: the best, and what sets each of the others apart from it."""
+    best = standings[0]
+    if best.unit_cost_usd is None:
+        return "No study serves this app. " + " ".join(
+            f"{one.study}: {one.reason}." for one in standings
+        )
+    first = f"{best.study} ({best.node}) is cheapest at {best.unit_cost_usd:.3g} USD"
+    if not best.within_budget:
+        first += f", but over the budget: {best.reason}"
+    lines = [first + "."]
+    lines.extend(f"{one.study}: {_against(one, best)}." for one in standings[1:])
+    thrifty = min(
+        (one for one in standings if one.least_power_w is not None),
+        key=lambda one: (one.least_power_w or 0.0, one.study),
+        default=None,
+    )
+    if thrifty is not None and thrifty.least_power_w is not None:
+        lines.append(
+            f"Least power within the budget: {thrifty.study} with {thrifty.least_power_w:.3g} W "
+            f"at {thrifty.least_power_cost_usd:.3g} USD."
+        )
+    return " ".join(lines)
+
+
+def _against(one: Standing, best: Standing) -> str:
+    if one.unit_cost_usd is None or best.unit_cost_usd is None:
+        return f"serves in none of {one.designs} designs; the closest: {one.reason}"
+    more = one.unit_cost_usd - best.unit_cost_usd
+    text = f"{one.node}, {more:+.3g} USD"
+    gaps = {
+        part: one.parts_usd.get(part, 0.0) - best.parts_usd.get(part, 0.0)
+        for part in {**best.parts_usd, **one.parts_usd}
+    }
+    large = sorted(
+        (part for part, gap in gaps.items() if abs(gap) >= NAMED_SHARE * best.unit_cost_usd),
+        key=lambda part: -abs(gaps[part]),
+    )[:NAMED_PARTS]
+    if large:
+        text += " (" + ", ".join(f"{PARTS.get(p, p)} {gaps[p]:+.3g}" for p in large) + ")"
+    if one.average_power_w and best.average_power_w:
+        text += f", {one.average_power_w / best.average_power_w - 1:+.0%} power"
+    return text + ("" if one.within_budget else f"; {one.reason}")
+
+
+#: What the parts of a unit cost are called in a sentence.
+PARTS = {
+    "nre_per_unit": "design and masks",
+    "ip_per_unit": "licences",
+    "dram": "DRAM",
+}
+
+
+def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
+    """The table: one row for each app, volume and study."""
+    rows = []
+    for contest in contests:
+        for one in contest.standings:
+            once = one.parts_usd.get("nre_per_unit", 0.0) + one.parts_usd.get("ip_per_unit", 0.0)
+            rows.append(
+                {
+                    "app": contest.app,
+                    "volume": contest.volume,
+                    "study": one.study,
+                    "best": one.study == contest.winner,
+                    "node": one.node or "-",
+                    "unit_cost_usd": one.unit_cost_usd,
+                    "one_time_usd": once if one.parts_usd else None,
+                    "die_usd": one.parts_usd.get("die"),
+                    "average_power_w": one.average_power_w,
+                    "least_power_w": one.least_power_w,
+                    "area_mm2": one.area_mm2,
+                    "serving": f"{one.serving}/{one.designs}",
+                    "reason": one.reason,
+                }
+            )
+    return rows
+
+
+def to_json(contests: Sequence[Contest]) -> dict[str, Any]:
+    """Everything a program would want of a comparison."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "contests": [
+            {
+                "app": contest.app,
+                "volume": contest.volume,
+                "winner": contest.winner,
+                "verdict": contest.verdict,
+                "standings": [vars(one) for one in contest.standings],
+            }
+            for contest in contests
+        ],
+    }
+
+
+def write_comparison(contests: Sequence[Contest], path: str | Path) -> None:
+    """An HTML page, complete in itself: cost by part and power of every study, and the verdicts.
+
+    Raises:
+        InputError: the file does not end in .html, or cannot be written.
+    """
+    from dse.report.page import page_environment, plot_html
+    from dse.report.plots import comparison_plot
+
+    target = Path(path)
+    if target.suffix != ".html":
+        raise InputError("not an .html file", file=path, field="--html", mend="name it so")
+    apps: list[dict[str, Any]] = []
+    for app in dict.fromkeys(contest.app for contest in contests):
+        own = [contest for contest in contests if contest.app == app]
+        plot = plot_html(comparison_plot(own, PARTS), first=not apps)
+        apps.append({"name": app, "contests": own, "plot": plot})
+    text = page_environment().get_template("compare.html.j2").render(apps=apps, parts=PARTS)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the page cannot be written ({error.strerror})", file=path, mend="give another file"
+        ) from None
