@@ -7,6 +7,7 @@ Results are frozen typed records with ``.to_dict()`` (what the command line prin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from dse.evaluation import (
     stream_workloads,
     workload_on,
 )
+from dse.evaluation.core_choice import preferred, usable
 from dse.hardware.chip import Chip, Platform
+from dse.hardware.kinds import kind_named
 from dse.mapping.mapped import MappedLayer, mapped_layer
 from dse.mapping.mapper import Objective
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
@@ -91,15 +94,31 @@ def load_platform(
     return load(path_or_name, None if node is None else str(node), paths or None)
 
 
-def map_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> MappedLayer:
+def map_layer(
+    layer: Layer,
+    chip: Chip,
+    objective: Objective = "edp",
+    *,
+    legal: bool = False,
+    kind: str | None = None,
+) -> MappedLayer:
     """The best mapping of one layer alone on one core of ``chip``.
 
     Activations are in DRAM (without DRAM in L2 or the buffer), weights in NVM if they fit there.
+    ``legal`` keeps to what the chip's compiler can express (its ``legality``). ``kind`` of core, on
+    a chip with several; by default the one on which ``objective`` is least.
 
     Raises:
-        UnmappableError: no unit of the chip can run the layer, or it fits no memory.
+        UnmappableError: no unit of the chip (or kind) can run the layer, or it fits no memory.
     """
-    return mapped_layer(layer, chip, objective)
+
+    def on(view: Chip) -> tuple[MappedLayer, float, float]:
+        made = mapped_layer(layer, view, objective, legal=legal)
+        energy_j = made.energy_j + view.mapping_static_w * made.latency_s
+        return made, made.latency_s, energy_j
+
+    options = [(one.name, partial(on, one.chip)) for one in usable(chip, kind)]
+    return preferred(options, objective)[1]
 
 
 def simulate(
@@ -111,6 +130,8 @@ def simulate(
     volume: float = 1e6,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    kind: str | None = None,
+    legal: bool = False,
 ) -> Evaluation:
     """A model alone or a whole app on a chip.
 
@@ -122,6 +143,9 @@ def simulate(
         volume: units over the product's life, for a model's unit cost (an app has its own).
         seed: of jitter, random arrivals and triggers.
         settings: model settings of an app's streams, such as ``{"sort.precision": "w8a16"}``.
+        kind: of core that a model runs on, on a chip with several; by default the one that the
+            mapper's objective prefers (an app pins its streams itself).
+        legal: whether a model's mapping keeps to what the chip's compiler can express.
     """
     if isinstance(model_or_app, App):
         workloads = stream_workloads(model_or_app, chip, settings)
@@ -135,7 +159,8 @@ def simulate(
             )
         chip = chip.chip
     if isinstance(model_or_app, Model):
-        workload = workload_on(model_or_app, precision, chip)
+        view = chip if kind is None else kind_named(chip, kind, "kind").chip
+        workload = workload_on(model_or_app, precision, view)
     elif isinstance(model_or_app, Workload):
         workload = model_or_app
     else:
@@ -143,7 +168,8 @@ def simulate(
             f"cannot simulate a {type(model_or_app).__name__}",
             mend="give what load_model or load_app returned",
         )
-    return evaluate_model(workload, chip, fidelity, Terms(volume=volume, seed=seed))
+    terms = Terms(volume=volume, seed=seed, kind=kind, legal=legal)
+    return evaluate_model(workload, chip, fidelity, terms)
 
 
 def explore(

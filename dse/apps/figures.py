@@ -10,7 +10,7 @@ from dse.apps.limits import Status
 from dse.apps.scenario import App, parts_of
 
 #: Numbers that are no facts about the app: how it is played and reported.
-SETTINGS = ("schema_version", "horizon_s", "volumes", "priority", "cores")
+SETTINGS = ("schema_version", "horizon_s", "volumes", "priority", "cores", "pipeline", "times_s")
 #: Status of a figure whose source is not stated.
 UNSTATED = "unstated"
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dse.apps.arrivals import with_traces
 from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
 from dse.apps.stream import Id, Stream
 from dse.errors import InputError
@@ -42,7 +43,9 @@ class App(Strict):
     ``sources`` says of every figure, by path (``streams.sort.rate_hz``, or ``budgets`` for all
     below it), where it comes from. ``privacy`` as a plain text means that nothing may leave.
     ``placement_objective`` is what streams placed ``auto`` minimise among the placements that meet
-    their deadline: ``device_energy``, ``energy`` (of both sides) or ``latency``.
+    their deadline: ``device_energy``, ``energy`` (of both sides) or ``latency``. ``partition``:
+    every stream that may take one of several cores is pinned to one of them, the heaviest first to
+    the least loaded; else its jobs take the first that is free.
     """
 
     schema_version: Literal[1] = 1
@@ -57,6 +60,7 @@ class App(Strict):
     horizon_s: float = Field(default=1.0, gt=0, le=3600)
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"
+    partition: bool = False
     junction_c: float | None = Field(default=None, ge=-40, le=125)
     privacy: Privacy | str = ""
     placement_objective: Literal["device_energy", "energy", "latency"] = "device_energy"
@@ -76,11 +80,15 @@ class App(Strict):
                     f"stream {stream!r} follows unknown stream {source!r}; "
                     f"use one of: {', '.join(ids)}"
                 )
-            seen, here = {stream}, source
+            seen, here = [stream], source
             while here in after:
                 if here in seen:
-                    raise ValueError(f"the chain of stream {stream!r} is a cycle; break it")
-                seen.add(here)
+                    ring = " -> ".join([*seen[seen.index(here) :], here])
+                    raise ValueError(
+                        f"the chain of stream {stream!r} is a cycle: {ring} (each waits for the "
+                        "next); give one of them a rate_hz in place of after"
+                    )
+                seen.append(here)
                 here = after[here]
         return streams
 
@@ -158,11 +166,13 @@ def load_app(path_or_name: str | Path) -> App:
     """The app of a YAML file or a shipped name.
 
     Raises:
-        InputError: unknown name, or a fault in the file (named with its line).
+        InputError: unknown name, a fault in the file (named with its line), or in a trace that it
+            names.
     """
     path = find_file(str(path_or_name), APP_FOLDER, ".yaml", "app")
     data, lines = read_yaml(path)
-    return validate(App, data, file=path, lines=lines)
+    app = validate(App, data, file=path, lines=lines)
+    return with_traces(app, path) if any(stream.arrivals for stream in app.streams) else app
 
 
 def list_apps() -> list[App]:

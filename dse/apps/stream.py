@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from dse.apps.arrivals import Arrivals
 from dse.apps.limits import Privacy, QualityFloor
+from dse.errors import ImpossibleChipError
 from dse.schema import Strict
 
 #: Stands in a stage's model for the model of its stream: ``"{model}_prefill"``.
@@ -82,12 +85,15 @@ class Stream(Strict):
     any of ``precisions``) and, if the graph allows it, any of ``resolutions``; or a ``request``.
     How often: ``instances`` equal sources (cameras) share the model, their releases spread evenly
     over a period; ``rate_hz`` is per instance, within ``rate_range_hz``. Or ``after`` each job of
-    another stream, with ``probability``.
+    another stream, with ``probability``. Or at recorded ``arrivals`` (all instances at once).
     How well: ``percentile`` of the frames must meet ``deadline_s`` (within ``deadline_range_s`` a
     search may move it). ``late`` frames are kept, dropped once their deadline has passed
     (``drop``), or skipped as soon as they could no longer meet it (``skip``).
     On which cores: ``all`` (any one of them), ``split`` (every job over all of them together), or a
-    list, of which a job takes any one, or with ``split: true`` all together.
+    list, of which a job takes any one, or with ``split: true`` all together. A list holds numbers
+    from 0 and names of kinds of cores; one name or number may stand alone. On a chip with several
+    kinds a stream runs on one of them: the one its cores belong to, else the one that the objective
+    prefers. ``pipeline``: the layers are dealt out over that many of its cores.
     Where: ``placement`` is ``device``, ``cloud``, ``split@LAYER`` (the network up to and with
     that layer on the device) or ``auto``; only ``device`` means anything on a single chip.
     ``upload_bytes`` and ``reply_bytes`` are what an offload sends (compressed, say) and gets back;
@@ -107,6 +113,7 @@ class Stream(Strict):
     rate_range_hz: tuple[float, float] | None = None
     release: Literal["periodic", "poisson"] = "periodic"
     jitter_s: float = Field(default=0.0, ge=0)
+    arrivals: Arrivals | None = None
     after: str | None = None
     probability: float = Field(default=1.0, gt=0, le=1)
     deadline_s: float | None = Field(default=None, gt=0)
@@ -114,8 +121,9 @@ class Stream(Strict):
     percentile: float = Field(default=1.0, gt=0, le=1)
     priority: int = 0
     late: Literal["drop", "keep", "skip"] = "keep"
-    cores: tuple[int, ...] | Literal["all", "split"] = "all"
+    cores: tuple[int | Id, ...] | Id = "all"
     split: bool = False
+    pipeline: int | None = Field(default=None, ge=2, le=64)
     placement: str = Field(default="device", pattern=r"^(device|cloud|auto|split@.+)$")
     upload_bytes: float | None = Field(default=None, ge=0)
     reply_bytes: float | None = Field(default=None, ge=0)
@@ -140,16 +148,42 @@ class Stream(Strict):
                 )
         return self
 
+    @field_validator("cores", mode="before")
+    @classmethod
+    def _one_core(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _names_cores(self) -> Stream:
-        if isinstance(self.cores, tuple) and (not self.cores or min(self.cores) < 0):
-            raise ValueError("cores names none; count them from 0, or write all")
+        if isinstance(self.cores, tuple):
+            numbers = [core for core in self.cores if isinstance(core, int)]
+            if not self.cores or min(numbers, default=0) < 0:
+                raise ValueError("cores names none; count them from 0, or write all")
+            if len(set(self.cores)) < len(self.cores):
+                raise ValueError("cores names one twice; name each once")
+        if self.pipeline is not None:
+            if self.split or self.cores == "split":
+                raise ValueError("a stream is split or a pipeline; give one of the two")
+            if self.request is not None:
+                raise ValueError("a request is no pipeline; leave out pipeline, or the request")
+            if self.placement not in ("device", "auto"):
+                raise ValueError("a pipeline runs on the device; leave out placement")
         return self
 
     @model_validator(mode="after")
     def _one_release(self) -> Stream:
-        if (self.rate_hz is None) == (self.after is None):
-            raise ValueError("a stream has either rate_hz or after; give exactly one of them")
+        ways = (self.rate_hz, self.after, self.arrivals)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                "a stream has a rate_hz, follows another with after, or has recorded arrivals; "
+                "give exactly one of them"
+            )
+        if self.jitter_s and (self.rate_hz is None or self.release == "poisson"):
+            raise ValueError(
+                "jitter_s is of periodic releases; leave it out, or give rate_hz and no poisson"
+            )
+        if self.release == "poisson" and self.rate_hz is None:
+            raise ValueError("poisson releases need a rate_hz; give one, or leave release out")
         return self
 
     @model_validator(mode="after")
@@ -167,16 +201,49 @@ class Stream(Strict):
             raise ValueError("a request cannot be split at a layer; place it on device or cloud")
         return self
 
-    def cores_of(self, count: int) -> tuple[int, ...]:
-        """The cores it may use on a chip of ``count``; core 0 if it names none that is there."""
-        if isinstance(self.cores, str):
+    def cores_of(
+        self, count: int, kinds: Mapping[str, tuple[int, ...]] | None = None
+    ) -> tuple[int, ...]:
+        """The cores it may use, in its own order.
+
+        Args:
+            count: cores of the chip.
+            kinds: its kinds of cores by name, if it has several.
+
+        Raises:
+            ImpossibleChipError: a core or a kind that the chip lacks (bad input; in a search, a
+                design that cannot be built).
+        """
+        if self.cores in ("all", "split"):
             return tuple(range(count))
-        return tuple(core for core in self.cores if core < count) or (0,)
+        field, known = f"app.{self.id}.cores", dict(kinds or {})
+        found: list[int] = []
+        for core in (self.cores,) if isinstance(self.cores, str) else self.cores:
+            if isinstance(core, int) and core >= count:
+                raise ImpossibleChipError(
+                    f"stream {self.id!r} asks for core {core}, the chip has {count}",
+                    field=field,
+                    mend=f"use cores 0 to {count - 1}, write all, or take a chip with more",
+                )
+            if isinstance(core, str) and core not in known:
+                has = f"has {', '.join(known)}" if known else "has equal cores without names"
+                raise ImpossibleChipError(
+                    f"stream {self.id!r} asks for cores of kind {core!r}, the chip {has}",
+                    field=field,
+                    mend=f"use {' or '.join(known) or 'their numbers'}, write all, or take a chip "
+                    "with that kind",
+                )
+            found += [core] if isinstance(core, int) else known[core]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def together(self) -> bool:
+        """Whether every job takes all of its cores at once."""
+        return self.split or self.cores == "split"
 
     def width(self, count: int) -> int:
-        """How many cores a job takes together on a chip of ``count``."""
-        split = self.split or self.cores == "split"
-        return len(self.cores_of(count)) if split else 1
+        """How many cores a job takes together, of a chip with ``count`` equal ones."""
+        return len(self.cores_of(count)) if self.together else 1
 
     @property
     def due_s(self) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dse.cli.output import print_table, si
 
 if TYPE_CHECKING:
-    from dse.evaluation import Evaluation
+    from dse.evaluation import Evaluation, TaskRow
 
 
 def _requests(record: Evaluation) -> None:
@@ -38,6 +38,9 @@ def app_figures(record: Evaluation) -> dict[str, Any]:
     if record.kind != "app":
         return {}
     out: dict[str, Any] = {}
+    if record.kind_energy_j:
+        used = [f"{name} {si(joules, 'J')}" for name, joules in record.kind_energy_j.items()]
+        out["by kind"] = f"{', '.join(used)} used by its cores"
     if record.score is not None:
         kept = record.deadline_satisfaction or 0.0
         out["score"] = f"{record.score:.3f} (deadlines kept {kept:.1%})"
@@ -75,12 +78,19 @@ def print_binding(found: Mapping[str, Any]) -> None:
         )
 
 
+def _cores(row: TaskRow) -> str:
+    """The kind of core and the numbers of those that a stream may use."""
+    return f"{row.core_kind} {','.join(map(str, row.cores))}".strip()
+
+
 def print_tasks(record: Evaluation) -> None:
     """Rows by stream, requests, placements, chains and busy shares."""
+    named = any(row.core_kind for row in record.tasks) or len({r.cores for r in record.tasks}) > 1
     rows = [
         {
             "task": row.task,
             "model": row.model,
+            **({"cores": _cores(row)} if named else {}),
             "rate": si(row.rate_hz, "/s"),
             "deadline": si(row.deadline_s, "s"),
             "alone": si(row.isolated_latency_s, "s"),

@@ -50,6 +50,14 @@ Target = Annotated[
     Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")
 ]
 Volume = Annotated[float, typer.Option("--volume", help="Units over the product's life, for cost.")]
+Kind = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--kind", help="Kind of core that a model runs on, of a chip with several."),
+]
+Legal = Annotated[
+    bool,
+    typer.Option("--legal/--ideal", help="Only mappings that the chip's compiler can express."),
+]
 UnknownOps = Annotated[
     Literal["error", "host"],
     typer.Option("--unknown-ops", help="Refuse them, or run them on the host."),
@@ -125,14 +133,19 @@ def map_(
         typer.Option(metavar="FILE", help="Mappings or constraints that layers must keep to."),
     ] = None,
     fuse: Annotated[bool, typer.Option(help="Let groups of layers run fused.")] = True,
+    legal: Legal = False,
+    why: Annotated[bool, typer.Option("--why", help="Where each layer's time goes.")] = False,
     set_: Settings = None,
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
+    kind: Kind = None,
     json: Json = False,
 ) -> None:
     """Map every layer of a model onto a chip."""
-    request = runs.ModelRequest(model, chip, node, precision, set_ or [], bind or [], unknown_ops)
-    map_model(request, objective, explain, json, pin=pin, fuse=fuse)
+    request = runs.ModelRequest(
+        model, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
+    )
+    map_model(request, objective, explain, json, pin=pin, fuse=fuse, legal=legal, why=why)
 
 
 @app.command("simulate")
@@ -152,6 +165,7 @@ def simulate(
         typer.Option(metavar="FILE", help="Write power over time to this HTML file."),
     ] = None,
     objective: Target = "edp",
+    legal: Legal = False,
     volume: Volume = 1e6,
     seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
     unknown_ops: UnknownOps = "error",
@@ -159,11 +173,14 @@ def simulate(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="DRAWS", help="Low and high from draws of the technology facts."),
     ] = None,
+    kind: Kind = None,
     json: Json = False,
 ) -> None:
     """Run a model or a whole app on a chip: latency, energy, power, deadlines, cost."""
-    request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], unknown_ops)
-    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty, power_plot)
+    request = runs.ModelRequest(
+        subject, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
+    )
+    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty, power_plot, legal)
     runs.simulate(request, options, json)
 
 

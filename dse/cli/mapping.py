@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from dse.files import SCHEMA_VERSION
 if TYPE_CHECKING:
     from dse.cli.runs import ModelRequest
     from dse.evaluation.record import Evaluation, LayerRow
+    from dse.hardware.chip import Chip
     from dse.mapping.mapper import Objective
 
 #: Columns from this width on, characters; below it a layer takes two lines.
@@ -31,6 +33,8 @@ def map_model(
     *,
     pin: str | None = None,
     fuse: bool = True,
+    legal: bool = False,
+    why: bool = False,
 ) -> None:
     """Print the layer table, or with ``explain`` one layer's loop nest.
 
@@ -41,17 +45,22 @@ def map_model(
         as_json: one JSON object instead.
         pin: file of mappings or constraints that layers must keep to.
         fuse: whether groups of layers may run fused.
+        legal: whether mappings keep to what the chip's compiler can express.
+        why: in place of the mappings, where the time of each layer goes.
     """
     from dse.cli.runs import headline
     from dse.evaluation import Terms, evaluate_model
-    from dse.mapping.network import map_network
+    from dse.evaluation.core_choice import mapped_model
+    from dse.mapping.network import layer_rows
     from dse.mapping.pinned import load_pins
     from dse.mapping.text import explain as loop_nest
 
     chip = request.load_chip()
     workload = request.load_model(chip)
     pins = load_pins(pin) if pin is not None else None
-    program = map_network(workload, chip, objective, fuse=fuse, pins=pins)
+    kind, program = mapped_model(
+        workload, chip, objective, kind=request.kind, fuse=fuse, pins=pins, legal=legal
+    )
     if explain is not None:
         names = [schedule.layer for schedule in program.schedules]
         if explain not in names:
@@ -66,14 +75,65 @@ def map_model(
         if as_json:
             print_json({"schema_version": SCHEMA_VERSION, "layer": asdict(schedule)})
         else:
-            print(loop_nest(schedule, chip))
+            if kind.name:
+                print(f"on the {kind.name} cores of {chip.name}")
+            print(loop_nest(schedule, kind.chip))
+            row = layer_rows(program, kind.chip)[names.index(explain)]
+            seconds = si(row["latency_s"], "s")
+            print(f"in the network: {seconds}, bottleneck {row['bottleneck']}; {row['why']}")
         return
-    record = evaluate_model(workload, chip, "analytic", Terms(objective=objective), program=program)
+    terms = Terms(objective=objective, kind=kind.name or None, legal=legal)
+    record = evaluate_model(workload, chip, "analytic", terms, program=program)
     if as_json:
-        print_json({**record.to_dict(), "objective": objective})
+        print_json({**record.to_dict(), "objective": objective, "legality": program.legality})
         return
     headline(record)
-    layer_table(record)
+    print(f"  mapping: {_legality(program.legality, kind.chip)}")
+    if why:
+        reasons(record)
+    else:
+        layer_table(record)
+
+
+def _legality(legality: str, chip: Chip) -> str:
+    if legality == "legal":
+        return "legal, as the compiler can express it"
+    if chip.legality.stated:
+        return "ideal; --legal keeps to what the compiler can express"
+    return "ideal; the chip does not say what its compiler can express"
+
+
+def reasons(record: Evaluation) -> None:
+    """Where the time of each layer goes, and why it runs below the peak of the array."""
+    rows = [row for row in record.layers if row.name not in ("static", "idle")]
+    total = sum(row.latency_s for row in record.layers)
+    print(f"\n{'':<34} {'share':>6} | of the layer's time, %")
+    print(f"{'layer':<34} {'of time':>6}| peak lanes passes waits   bottleneck")
+    for row in rows:
+        waits = sum(v for name, v in row.losses.items() if name not in ("lanes", "passes"))
+        split_s = (row.losses.get("lanes", 0.0), row.losses.get("passes", 0.0), waits)
+        parts = (row.utilization, *split_s) if row.macs else ()
+        split = " ".join(f"{100.0 * share:5.1f}" for share in parts) or "    -"
+        share = row.latency_s / total if total else 0.0
+        print(f"{_short(row.name, 34):<34} {share:6.1%} |{split:<23}   {row.bottleneck}")
+        print(textwrap.fill(row.why, 100, initial_indent="    ", subsequent_indent="    "))
+    macs = sum(row.utilization * row.latency_s for row in rows)
+    lost_s: dict[str, float] = {}
+    for row in rows:
+        for name, part in row.losses.items() or [("layers without MACs", 1.0)]:
+            lost_s[name] = lost_s.get(name, 0.0) + part * row.latency_s
+    named = sorted(lost_s.items(), key=lambda part: -part[1])
+    texts = {"lanes": "idle lanes", "passes": "array passes"}
+    lost = ", ".join(
+        f"{seconds / total:.0%} {texts.get(name, name)}"
+        for name, seconds in named
+        if seconds >= 0.005 * total
+    )
+    print(f"\nthe network: MACs at peak for {macs / total:.1%} of its time; lost to {lost}")
+    print(
+        "lanes: units of the array without a MAC while it works; passes: loading what stays in it,"
+    )
+    print("filling and draining it; all others: waiting")
 
 
 def terminal_width() -> int:

@@ -32,6 +32,7 @@ class ModelRequest:
     set_: list[str]
     bind: list[str]
     unknown_ops: Literal["error", "host"]
+    kind: str | None = None
 
     @property
     def groups(self) -> dict[str, dict[str, Value]]:
@@ -60,6 +61,10 @@ class ModelRequest:
                     field=f"{group}.{path}",
                     mend="simulate an app; a model takes --precision and name@res=...,width=...",
                 )
+        if self.kind is not None:
+            from dse.hardware.kinds import kind_named
+
+            chip = kind_named(chip, self.kind, "--kind").chip
         return model_at(
             self.subject,
             self.precision,
@@ -80,6 +85,7 @@ class Options:
     trace: str | None
     draws: int | None
     power_plot: str | None = None
+    legal: bool = False
 
 
 def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
@@ -101,6 +107,10 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
     if options.draws is not None and options.draws < 2:
         raise InputError(
             f"{options.draws} draws", field="--uncertainty", mend="give 2 or more; 32 is usual"
+        )
+    if options.legal and is_app(request.subject):
+        raise InputError(
+            "the networks of an app are mapped ideally", field="--legal", mend="simulate a model"
         )
     run = _simulate_app if is_app(request.subject) else _simulate_model
     record, spread = run(request, options)
@@ -127,7 +137,10 @@ def _simulate_model(
 
     chip = request.load_chip()
     workload = request.load_model(chip)
-    terms = Terms(volume=options.volume, objective=options.objective, seed=options.seed)
+    terms = Terms(
+        volume=options.volume, objective=options.objective, seed=options.seed, kind=request.kind,
+        legal=options.legal,
+    )  # fmt: skip
     record = evaluate_model(
         workload,
         chip,
@@ -185,6 +198,12 @@ def _app_settings(request: ModelRequest) -> dict[str, Value]:
 
 
 def _no_bindings(request: ModelRequest) -> None:
+    if request.kind is not None:
+        raise InputError(
+            "an app pins its streams itself",
+            field="--kind",
+            mend="write cores in its file, or --set app.<stream>.cores=KIND",
+        )
     if request.bind:
         raise InputError(
             "an app's models are bound by its file",
@@ -258,8 +277,9 @@ def _step_note(done: int, wanted: int) -> None:
 def headline(record: Evaluation) -> None:
     """The figures of a record, for a person."""
     state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+    chip = f"{record.chip}, its {record.core_kind} cores" if record.core_kind else record.chip
     print(
-        f"{record.subject} on {record.chip}, {record.node} at {si(record.f_hz, 'Hz')} and "
+        f"{record.subject} on {chip}, {record.node} at {si(record.f_hz, 'Hz')} and "
         f"{record.voltage_v:.2f} V, {record.precision}, {record.fidelity}: {state[record.feasible]}"
     )
     for reason in record.reasons:

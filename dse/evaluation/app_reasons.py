@@ -8,23 +8,32 @@ from dse.evaluation.bottleneck import worst_layer
 from dse.evaluation.loads import Load
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import core_kinds
 from dse.simulation.task import Timeline
 
 
 def crowded(loads: Sequence[Load], chip: Chip) -> list[str]:
     """On-chip memories that the weights of all networks together overfill."""
+    shared = {name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links}
+    reasons = _overfull(shared, loads)
+    for kind in core_kinds(chip):
+        buffers = float(kind.chip.buffer.capacity_bytes * len(kind.cores))
+        whose = f" of the {kind.name} cores" if kind.name else ""
+        here = [load for load in loads if load.kind == kind.name]
+        reasons += _overfull({"buffer": buffers}, here, whose)
+    return reasons
+
+
+def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = "") -> list[str]:
     programs = {
         part.program.name: part.program for load in loads for part in load.parts if part.program
     }
-    rooms = {
-        name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links
-    } | {"buffer": float(chip.buffer.capacity_bytes * chip.cores)}
     reasons = []
     for name, room in rooms.items():
         need = sum(program.resident_bytes.get(name, 0.0) for program in programs.values())
         if need > room:
             reasons.append(
-                f"{name}: the weights of all streams need {need:.3g} bytes, "
+                f"{name}{whose}: the weights of all streams need {need:.3g} bytes, "
                 f"{need / room - 1.0:.0%} more than its {room:.3g}"
             )
     return reasons
@@ -45,9 +54,7 @@ def too_hot(timeline: Timeline | None) -> list[str]:
     return [reason.message for reason in found if reason.kind == "thermal"]
 
 
-def late(
-    record: Evaluation, loads: Sequence[Load], chip: Chip, timeline: Timeline | None
-) -> list[str]:
+def late(record: Evaluation, loads: Sequence[Load], timeline: Timeline | None) -> list[str]:
     """Streams and chains that are late too often, with the layer and resource to blame."""
     by_stream = {load.stream.id: load for load in loads}
     reasons = []
@@ -55,13 +62,14 @@ def late(
         text = _fault(row)
         if text is None:
             continue
-        program = by_stream[row.stream].longest.program if row.stream in by_stream else None
+        load = by_stream.get(row.stream)
+        program = load.longest.program if load else None
         spot = timeline.hotspots.get(row.task) if timeline else None
         if spot is not None:
             slower = f", {spot.stretch:.2g}x slower by contention" if spot.stretch > 1.01 else ""
             text += f"; {spot.share:.0%} in layer {spot.layer}, bound by {spot.bottleneck}{slower}"
-        elif program is not None:
-            text += f"; most in {worst_layer(program, chip)}"
+        elif load is not None and program is not None:
+            text += f"; most in {worst_layer(program, load.view)}"
         reasons.append(text)
     for chain in record.chains:
         if chain.meets_deadline is False:
@@ -95,4 +103,7 @@ def _fault(row: TaskRow) -> str | None:
             text += f" (p99 of the completed {row.latency_p99_s * 1e3:.3g} ms)"
     if row.deadline_s is not None:
         text += f", deadline {row.deadline_s * 1e3:g} ms"
+        short_s = row.isolated_latency_s - row.deadline_s
+        if short_s > 0.0 and row.missed_fraction is not None:
+            text += f" (short by {short_s * 1e3:.3g} ms even alone on the chip)"
     return f"stream {row.task}: " + "; ".join([*limits, text])

@@ -9,34 +9,29 @@ from dse.apps.tasks import task_name
 from dse.evaluation.bottleneck import bottleneck
 from dse.evaluation.loads import Load
 from dse.evaluation.record import ChainRow, TaskRow
-from dse.hardware.chip import Chip
 from dse.simulation.stats import TaskStats, observed
 from dse.simulation.task import Job
 
 
-def task_rows(
-    loads: Sequence[Load], stats: Mapping[str, TaskStats], chip: Chip
-) -> tuple[TaskRow, ...]:
+def task_rows(loads: Sequence[Load], stats: Mapping[str, TaskStats]) -> tuple[TaskRow, ...]:
     """One row per stream instance of a chip."""
     return tuple(
-        task_row(
-            load, task_name(load.stream, index), stats.get(task_name(load.stream, index)), chip
-        )
+        task_row(load, task_name(load.stream, index), stats.get(task_name(load.stream, index)))
         for load in loads
         for index in range(load.stream.instances)
     )
 
 
-def task_row(load: Load, name: str, entry: TaskStats | None, chip: Chip) -> TaskRow:
+def task_row(load: Load, name: str, entry: TaskStats | None) -> TaskRow:
     """The row of one instance; without ``entry`` (not simulated) with isolated times only."""
-    stream, verdict, longest = load.stream, load.verdict, load.longest
+    stream, verdict, longest, chip = load.stream, load.verdict, load.longest, load.view
     request = stream.request
     dram = chip.links["dram"].peak_bytes_per_s if "dram" in chip.links else 0.0
     moved = longest.link_bytes.get("dram", 0.0)
     return TaskRow(
         task=name,
         stream=stream.id,
-        model=longest.workload.name,
+        model=load.model,
         precision=longest.workload.precision.name,
         rate_hz=load.rate_hz / stream.instances,
         deadline_s=stream.due_s,
@@ -66,6 +61,8 @@ def task_row(load: Load, name: str, entry: TaskStats | None, chip: Chip) -> Task
         tpot_p50_s=entry.tpot_p50_s if entry else None,
         tpot_p99_s=entry.tpot_p99_s if entry else None,
         dram_peak_share=moved / (longest.latency_s * dram) if moved and dram else None,
+        core_kind=load.kind,
+        cores=load.allowed,
     )
 
 

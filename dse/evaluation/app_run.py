@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
-from dse.apps.tasks import Runs, policy_of
+from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
@@ -14,16 +14,18 @@ from dse.evaluation.app_scores import scored
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.frame import frame, scope_table
-from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
+from dse.evaluation.loads import Load, active_cores, stream_load, stream_rate_hz, utilization
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.mapping.mapper import Objective
 from dse.mapping.network import energy_breakdown_j
+from dse.simulation.checks import MAX_JOBS, job_counts
+from dse.simulation.pipeline import as_whole, partition
 from dse.simulation.run import simulate
 from dse.simulation.stats import TaskStats, task_stats
-from dse.simulation.task import Timeline
+from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
 
 __all__ = ["evaluate_app", "stream_rate_hz"]
@@ -85,30 +87,67 @@ def evaluate_app(
     except UnmappableError as error:
         return replace(base, feasible=False, reasons=(error.describe(),)), None
     timeline: Timeline | None = None
+    whole: Timeline | None = None
     stats: dict[str, TaskStats] = {}
     usage = utilization(loads, chip)
-    if fidelity == "simulate":
-        runs: dict[str, Runs] = {load.stream.id: load.runs for load in loads if load.runs}
-        tasks = stream_tasks(app, runs, chip.cores)
+    tasks = app_tasks(app, loads, chip) if fidelity == "simulate" else ()
+    excess = _too_many(app, tasks, usage)
+    if fidelity == "simulate" and not excess:
         timeline = simulate(chip, tasks, policy_of(app, seed), trace=trace)
-        stats = {entry.name: entry for entry in task_stats(timeline, tasks)}
-        record = played(base, timeline, chip)
-        chains = chain_rows(app, timeline.jobs, timeline.horizon_s)
+        whole = as_whole(timeline, pipelines(app, tasks))
+        stats = {entry.name: entry for entry in task_stats(whole, tasks)}
+        record = played(base, whole, chip)
+        chains = chain_rows(app, whole.jobs, whole.horizon_s)
     else:
         record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
-    record = common(record, app, loads, task_rows(loads, stats, chip), chains, chip)
+    record = common(record, app, loads, task_rows(loads, stats), chains, chip)
     record = replace(record, offered_load=usage)
     reasons = [
+        *excess,
         *(f"stream {v.stream}: {v.reason}" for v in _verdicts(loads) if not v.passes),
         *_placed_elsewhere(app),
         *crowded(loads, chip),
         *overload(usage),
-        *late(record, loads, chip, timeline),
+        *late(record, loads, whole),
         *too_hot(timeline),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline
+
+
+def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> list[str]:
+    """That so many more jobs are asked for than the chip can serve that playing them shows no more.
+
+    Where it could serve them, the simulator refuses them as more than one play may hold.
+    """
+    jobs = sum(job_counts(tasks, app.horizon_s).values())
+    if jobs <= MAX_JOBS or max(usage.values()) <= 1.0:
+        return []
+    return [
+        f"{jobs:.3g} jobs in {app.horizon_s:g} s are asked for: too many to be played one by one, "
+        "figures are those of the analytic level"
+    ]
+
+
+def app_tasks(app: App, loads: Sequence[Load], chip: Chip) -> tuple[Task, ...]:
+    """What the simulator plays of an app, pinned core by core if the app says so."""
+    runs: dict[str, Runs] = {load.stream.id: load.runs for load in loads if load.runs}
+    allowed = {load.stream.id: load.allowed for load in loads}
+    tasks = stream_tasks(app, runs, allowed, chip)
+    return partition(tasks, chip, app.horizon_s) if app.partition else tasks
+
+
+def pipelines(app: App, tasks: Sequence[Task]) -> dict[str, list[Task]]:
+    """The tasks of each pipeline, by the name of the first."""
+    by_name = {task.name: task for task in tasks}
+    return {
+        names[0]: [by_name[name] for name in names]
+        for stream in app.streams
+        if stream.pipeline is not None
+        for names in (part_names(stream, index) for index in range(stream.instances))
+        if names[0] in by_name
+    }
 
 
 def decided(record: Evaluation, fidelity: Fidelity, reasons: Sequence[str]) -> Evaluation:
@@ -147,6 +186,9 @@ def played(base: Evaluation, timeline: Timeline, chip: Chip) -> Evaluation:
     horizon = timeline.horizon_s
     cores = [share for name, share in timeline.busy_s.items() if name.startswith("core")]
     usage = {"cores": sum(cores) / (len(cores) * horizon)}
+    for kind in chip.kinds:
+        busy_s = sum(timeline.busy_s[f"core{core}"] for core in kind.cores)
+        usage[f"cores.{kind.name}"] = busy_s / (len(kind.cores) * horizon)
     usage |= {
         name: busy / horizon
         for name, busy in timeline.busy_s.items()
@@ -161,6 +203,7 @@ def played(base: Evaluation, timeline: Timeline, chip: Chip) -> Evaluation:
         dram_bytes=timeline.link_bytes.get("dram", 0.0),
         by_scope=scope_table(chip, timeline.scope_energy_j, timeline.peak_power_w, horizon),
         energy_breakdown_j=_module_breakdown(timeline.energy_j, timeline.scope_energy_j),
+        kind_energy_j=timeline.kind_energy_j,
         resource_utilization=usage,
         bottleneck=max(usage, key=lambda name: usage[name]),
     )
@@ -181,7 +224,16 @@ def expected(
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
     active = min(float(chip.cores), usage["cores"] * chip.cores)
     # Any core works at least as long as all of them together would need.
-    static = static_by_scope_w(chip, active, active / chip.cores)
+    share = active / chip.cores
+    if chip.kinds:
+        working = {
+            kind.name: min(float(len(kind.cores)), active_cores(loads, chip)[kind.name])
+            for kind in chip.kinds
+        }
+        share = max(share, *(working[one.name] / len(one.cores) for one in chip.kinds))
+        static = static_by_scope_w(chip, working, share)
+    else:
+        static = static_by_scope_w(chip, active, share)
     frames = app.horizon_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j(scope) for load in loads) * frames
@@ -193,7 +245,7 @@ def expected(
     for load in loads:
         for part in load.parts:
             for schedule in part.program.schedules if part.program else ():
-                for name, joules in energy_breakdown_j(schedule, chip).items():
+                for name, joules in energy_breakdown_j(schedule, load.view).items():
                     share = joules * part.repeat * load.rate_hz * frames
                     parts[name] = parts.get(name, 0.0) + share
     return replace(

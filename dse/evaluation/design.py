@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from dse.apps import App, Stream, load_app
 from dse.apps.scenario import APP_FOLDER
 from dse.apps.stream import MODEL_SLOT
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.core_choice import seats
 from dse.evaluation.loads import part_keys
 from dse.evaluation.placement import CLOUD
 from dse.evaluation.record import Evaluation
@@ -55,6 +56,8 @@ STREAM_KEYS = (
     "placement",
     "late",
     "output_tokens",
+    "cores",
+    "pipeline",
 )
 #: Groups of parameter paths; ``link`` and ``cloud`` belong to a platform.
 GROUPS = ("app", "model", "chip", "link", "cloud")
@@ -115,11 +118,12 @@ def resolve_design(design: Design) -> Resolved:
 
     Raises:
         InputError: unknown names, paths or values; a chip that cannot exist (a clock its node does
-            not reach, a memory that is not positive).
+            not reach, a memory that is not positive) or lacks a core that a stream names.
     """
     groups = split_settings(design.settings)
     app = _app(design.app, groups["app"])
     chip = _site(design.chip, groups, app)
+    _check_cores(design, app, chip.chip if isinstance(chip, Platform) else chip)
     workloads = stream_workloads(app, chip, groups["model"])
     identity = digest(
         {
@@ -131,6 +135,24 @@ def resolve_design(design: Design) -> Resolved:
         }
     )
     return Resolved(app, chip, workloads, identity)
+
+
+def _check_cores(design: Design, app: App, chip: Chip) -> None:
+    """Every stream must find its cores on the chip; the error names the app's file if that says
+    which they are."""
+    for stream in app.streams:
+        try:
+            seats(stream, chip)
+        except ImpossibleChipError as error:
+            field = error.field or ""
+            file = (
+                None
+                if field in design.settings
+                else find_file(design.app, APP_FOLDER, ".yaml", "app")
+            )
+            raise ImpossibleChipError(
+                error.message, file=file, field=field, mend=error.mend
+            ) from None
 
 
 def evaluate(design: Design, fidelity: Fidelity = "simulate") -> Evaluation:
@@ -191,7 +213,9 @@ def _load_app(name: str) -> App:
     """The app, read once as long as its file stays as it is."""
     path = find_file(name, APP_FOLDER, ".yaml", "app")
     status = path.stat()
-    return _read_app(str(path), (status.st_mtime_ns, status.st_size))
+    app = _read_app(str(path), (status.st_mtime_ns, status.st_size))
+    traced = any(stream.arrivals and stream.arrivals.trace for stream in app.streams)
+    return load_app(path) if traced else app  # a trace may have changed since
 
 
 @functools.lru_cache(maxsize=64)
@@ -257,6 +281,9 @@ def _stream_parts(
     stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
 ) -> dict[str, Workload]:
     """The networks of one stream on one chip, by key."""
+    places = seats(stream, chip) if batch == 1 and stream.placement in ("device", "auto") else []
+    if len(places) == 1:
+        chip = places[0].view  # whose native precision holds
     chosen = dict(settings)
     if batch > 1:
         chosen["batch"] = batch * int(str(chosen.get("batch") or 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dse.hardware.chip import SCOPES, Chip
+from dse.hardware.chip import SCOPES, Chip, StaticPower
 from dse.mapping.schedule import Program, price
 
 
@@ -26,8 +26,12 @@ def nested(own: Mapping[str, float]) -> dict[str, float]:
     return out
 
 
+#: How many cores work on average: of a chip of equal ones, or by kind.
+Active = float | Mapping[str, float]
+
+
 def static_by_component_w(
-    chip: Chip, active_cores: float, chip_share: float = 1.0
+    chip: Chip, active_cores: Active, chip_share: float = 1.0
 ) -> dict[str, float]:
     """Static power by component, W.
 
@@ -36,20 +40,34 @@ def static_by_component_w(
 
     Args:
         chip: the chip.
-        active_cores: how many cores work, on average over time.
+        active_cores: how many cores work, on average over time; by kind if the chip has several.
         chip_share: share of time in which any core works; 1 for a model alone.
     """
     out: dict[str, float] = {}
     for part in chip.static:
-        may_gate = chip.power_gating or part.scope == "die_dram"
-        rest_w = min(part.idle_w, part.gated_w) if may_gate else part.idle_w
-        count, share = (chip.cores, active_cores / chip.cores) if part.per_core else (1, chip_share)
-        watts = count * (part.active_w * share + rest_w * (1.0 - share))
+        count, share = 1, chip_share
+        if part.per_core:
+            count = len(chip.cores_of(part))
+            share = _active(part, active_cores) / count
+        watts = count * (part.active_w * share + rest_w(chip, part) * (1.0 - share))
         out[part.component] = out.get(part.component, 0.0) + watts
     return out
 
 
-def static_by_scope_w(chip: Chip, active_cores: float, chip_share: float = 1.0) -> dict[str, float]:
+def rest_w(chip: Chip, part: StaticPower) -> float:
+    """What one of a part draws while it waits: gated at once where it may be, W."""
+    may_gate = chip.power_gating or part.scope == "die_dram"
+    return min(part.idle_w, part.gated_w) if may_gate else part.idle_w
+
+
+def _active(part: StaticPower, active_cores: Active) -> float:
+    """Working cores among those that have the part."""
+    return active_cores.get(part.kind, 0.0) if isinstance(active_cores, Mapping) else active_cores
+
+
+def static_by_scope_w(
+    chip: Chip, active_cores: Active, chip_share: float = 1.0
+) -> dict[str, float]:
     """The same by nested scope, W."""
     own = dict.fromkeys(SCOPES, 0.0)
     by_component = static_by_component_w(chip, active_cores, chip_share)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from dse.apps import App, QualityVerdict, Stream, judge_quality
 from dse.apps.score import stream_quality
-from dse.apps.tasks import Runs
-from dse.evaluation.energy import dynamic_by_scope_j
+from dse.apps.tasks import Pipeline, Runs
+from dse.errors import InputError, UnmappableError
+from dse.evaluation.core_choice import Seat, preferred, seats
+from dse.evaluation.energy import dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import core_kinds, kind_named
 from dse.mapping.bounds import roofline
 from dse.mapping.mapper import Objective
 from dse.mapping.network import map_network
 from dse.mapping.schedule import Program, program_latency_s
+from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
 from dse.workload import Workload
 
@@ -39,13 +44,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Load:
-    """One stream on a chip: its parts in order, how often, and its quality verdict."""
+    """One stream on a chip: its parts in order, how often, and its quality verdict.
+
+    ``cores`` is how many a job takes together, ``allowed`` which it may use, ``kind`` their kind
+    (empty on a chip of equal cores, or where a bound holds for several), ``view`` the chip as they
+    see it. The parts of a pipeline follow each other on ``allowed``.
+    """
 
     stream: Stream
     parts: tuple[Part, ...]
     rate_hz: float
     cores: int
     verdict: QualityVerdict
+    view: Chip
+    allowed: tuple[int, ...]
+    kind: str = ""
 
     @property
     def workload(self) -> Workload:
@@ -56,6 +69,14 @@ class Load:
     def longest(self) -> Part:
         """The part that takes most of a job's time."""
         return max(self.parts, key=lambda part: part.repeat * part.latency_s)
+
+    @property
+    def model(self) -> str:
+        """The network that takes most of a job's time; of a pipeline the whole one."""
+        name = self.longest.workload.name
+        return (
+            name.rpartition("[")[0] if self.longest.name.startswith(self.stream.id + "/") else name
+        )
 
     @property
     def latency_s(self) -> float:
@@ -96,9 +117,18 @@ class Load:
             if part.program is None:
                 return None
             stages.append(Stage(part.program, part.repeat, part.name))
+        if self.stream.pipeline is not None:
+            pieces = [part.workload for part in self.parts]
+            return Pipeline(tuple(stage.program for stage in stages), bytes_between(pieces))
         if self.stream.request is None:
             return stages[0].program
         return tuple(stages)
+
+    def energy_j(self, chip: Chip) -> float:
+        """What one job adds to a chip that rests without it, J: its dynamic energy, and the static
+        power of one core and of what all share above what they draw at rest, over its latency."""
+        above_w = sum(part.active_w - rest_w(chip, part) for part in chip.static)
+        return self.dynamic_j("die_dram") + above_w * self.latency_s
 
 
 def part_keys(stream: Stream) -> list[tuple[str, str, int]]:
@@ -118,6 +148,9 @@ def part_keys(stream: Stream) -> list[tuple[str, str, int]]:
 
 def stream_rate_hz(app: App, stream: Stream) -> float:
     """Mean jobs per second of all instances, chains and their probabilities followed."""
+    if stream.arrivals is not None:
+        arrived = sum(time < app.horizon_s for time in stream.arrivals.times_s)
+        return arrived / app.horizon_s * stream.instances
     if stream.after is None:
         return (stream.rate_hz or 0.0) * stream.instances
     source = app.stream(stream.after)
@@ -136,29 +169,120 @@ def stream_load(
 ) -> Load:
     """One stream's networks mapped onto ``mapped_on`` and timed on ``chip``.
 
+    On a chip with several kinds of cores it runs on the one that it names, else on the one that
+    the objective prefers (:mod:`dse.evaluation.core_choice`); at the roofline the bounds hold for
+    all that it may use.
+
     Raises:
-        UnmappableError: a network that the chip cannot run.
+        UnmappableError: a network that the chip, or the kind, cannot run.
+        ImpossibleChipError: cores or kinds that the chip lacks.
     """
-    keys = part_keys(stream)
-    cores = stream.width(chip.cores)
-    shared = len(app.streams) > 1 or len(keys) > 1
+    places = seats(stream, chip, mapped_on)
+
+    def on(seat: Seat, view: Chip) -> tuple[Load, float, float]:
+        made = _load(app, stream, workloads, seat, view, objective, fidelity)
+        return made, made.latency_s, made.energy_j(view)
+
+    if fidelity == "roofline" and len(places) > 1:
+        return _bounds([partial(on, seat, seat.view) for seat in places], chip)
+    options = [(seat.kind, partial(on, seat, seat.mapped_on)) for seat in places]
+    number, load = preferred(options, objective, stream.due_s)
+    seat = places[number]
+    return load if seat.view is seat.mapped_on else on(seat, seat.view)[0]
+
+
+def _bounds(options: Sequence[Callable[[], tuple[Load, float, float]]], chip: Chip) -> Load:
+    """What no kind of core that runs the load can beat: the least of each figure over them."""
+    first_error: UnmappableError | None = None
+    found: list[Load] = []
+    for build in options:
+        try:
+            found.append(build()[0])
+        except UnmappableError as error:
+            first_error = first_error or error
+    if not found:
+        assert first_error is not None
+        raise first_error
     parts = tuple(
-        make_part(
-            label,
-            workloads[key],
-            repeat,
-            chip,
-            mapped_on,
-            objective,
-            fidelity,
-            cores=cores,
-            shared=shared,
+        replace(
+            same[0],
+            latency_s=min(part.latency_s for part in same),
+            link_bytes={
+                name: min(part.link_bytes[name] for part in same) for name in same[0].link_bytes
+            },
+            dynamic_j={
+                name: min(part.dynamic_j[name] for part in same) for name in same[0].dynamic_j
+            },
         )
-        for key, label, repeat in keys
+        for same in zip(*(load.parts for load in found), strict=True)
     )
-    judged = [stream_quality(stream.quality, part.workload) for part in parts]
-    verdicts = [judge_quality(stream.id, stream.quality, found) for found in judged]
-    return Load(stream, parts, stream_rate_hz(app, stream), cores, _worst(verdicts))
+    allowed = tuple(core for load in found for core in load.allowed)
+    width = min(load.cores for load in found)
+    return replace(found[0], parts=parts, cores=width, view=chip, allowed=allowed, kind="")
+
+
+def _load(
+    app: App,
+    stream: Stream,
+    workloads: Mapping[str, Workload],
+    seat: Seat,
+    view: Chip,
+    objective: Objective,
+    fidelity: Fidelity,
+) -> Load:
+    """The stream on one kind of core."""
+    keys = part_keys(stream)
+    shared = len(app.streams) > 1 or len(keys) > 1
+    if stream.pipeline is not None:
+        parts = _pieces(stream, workloads[stream.id], seat, view, objective, fidelity)
+    else:
+        parts = tuple(
+            make_part(
+                label,
+                workloads[key],
+                repeat,
+                view,
+                seat.mapped_on,
+                objective,
+                fidelity,
+                cores=seat.width,
+                shared=shared,
+            )
+            for key, label, repeat in keys
+        )
+    judged = [stream_quality(stream.quality, workloads[key]) for key, _, _ in keys]
+    verdict = _worst([judge_quality(stream.id, stream.quality, found) for found in judged])
+    rate = stream_rate_hz(app, stream)
+    return Load(stream, parts, rate, seat.width, verdict, view, seat.cores, seat.kind)
+
+
+def _pieces(
+    stream: Stream,
+    workload: Workload,
+    seat: Seat,
+    view: Chip,
+    objective: Objective,
+    fidelity: Fidelity,
+) -> tuple[Part, ...]:
+    """The parts of a pipeline; at the roofline the whole on all its cores, which bounds them."""
+    count = stream.pipeline or 1
+    if fidelity == "roofline":
+        whole = make_part(
+            stream.id, workload, 1, view, view, objective, fidelity, cores=count, shared=False
+        )
+        return (whole,)
+    if count > len(workload.layers):
+        raise InputError(
+            f"stream {stream.id!r}: {len(workload.layers)} layers cannot be dealt out over {count} "
+            "cores",
+            field=f"app.{stream.id}.pipeline",
+            mend=f"use 2 to {len(workload.layers)}, or leave pipeline out",
+        )
+    made = pipeline_parts(workload, seat.mapped_on, count, objective)
+    return tuple(
+        _timed(f"{stream.id}/{number}", piece, program, 1, view)
+        for number, (piece, program) in enumerate(made, 1)
+    )
 
 
 def make_part(
@@ -180,6 +304,10 @@ def make_part(
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
         return Part(label, workload, None, repeat, bound.latency_s, moved, joules)
     program = map_network(workload, mapped_on, objective, cores=cores, shared=shared)
+    return _timed(label, workload, program, repeat, chip)
+
+
+def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: Chip) -> Part:
     latency = program_latency_s(program, chip)
     moved, joules = link_totals(program), dynamic_by_scope_j(program, chip)
     return Part(label, workload, program, repeat, latency, moved, joules)
@@ -195,10 +323,24 @@ def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:
     return failed[0] if failed else verdicts[0]
 
 
+def active_cores(loads: Sequence[Load], chip: Chip) -> dict[str, float]:
+    """How many cores of each kind the loads keep busy on average, as far as their kind is known."""
+    out = {kind.name: 0.0 for kind in core_kinds(chip)}
+    for load in loads:
+        if load.kind in out:
+            out[load.kind] += load.rate_hz * load.latency_s * load.cores
+    return out
+
+
 def utilization(loads: Sequence[Load], chip: Chip) -> dict[str, float]:
-    """Necessary share of time by resource; above 1 the app cannot be served."""
+    """Necessary share of time by resource; above 1 the app cannot be served.
+
+    On a chip with several kinds of cores also by kind (``cores.NAME``).
+    """
     cores = sum(load.rate_hz * load.latency_s * load.cores for load in loads)
     out = {"cores": cores / chip.cores}
+    for name, active in active_cores(loads, chip).items() if chip.kinds else ():
+        out[f"cores.{name}"] = active / len(kind_named(chip, name).cores)
     for name, link in chip.links.items():
         if link.bytes_per_s > 0.0:
             moved = sum(load.rate_hz * load.bytes_over(name) for load in loads)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from dse.errors import UnmappableError
 from dse.evaluation.bottleneck import resource_use
+from dse.evaluation.core_choice import mapped_model, usable
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import (
     dynamic_by_scope_j,
@@ -20,8 +21,9 @@ from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.bounds import roofline
-from dse.mapping.network import energy_breakdown_j, layer_rows, map_network
+from dse.hardware.kinds import CoreKind
+from dse.mapping.bounds import Roofline, roofline
+from dse.mapping.network import energy_breakdown_j, layer_rows
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
 from dse.quality import Quality, quality
 from dse.simulation.plot import write_power_plot
@@ -67,7 +69,8 @@ def evaluate_model(
         trace: a file for the Chrome trace of the simulation.
         power_plot: a file for the page that shows its power over time.
         mapped_on: take the mapping of this chip (the same design at nominal technology).
-        program: the network as mapped already, in place of a search.
+        program: the network as mapped already, in place of a search, onto the kind of core that
+            ``terms`` names (the first one unless named).
 
     Returns:
         The record; ``feasible`` is False with the reason if the chip cannot run the model.
@@ -90,26 +93,46 @@ def evaluate_model(
         if fidelity == "roofline":
             return _bounded(base, workload, chip, terms)
         if program is None:
-            program = map_network(workload, mapped_on or chip, terms.objective, cores=terms.cores)
+            kind, program = mapped_model(
+                workload,
+                chip,
+                terms.objective,
+                kind=terms.kind,
+                cores=terms.cores,
+                mapped_on=mapped_on,
+                legal=terms.legal,
+            )
+        else:
+            kind = usable(chip, terms.kind, terms.cores)[0]
     except UnmappableError as error:
         return replace(base, feasible=False, reasons=(error.describe(),))
-    if fidelity == "analytic":
-        run = _analytic(program, chip)
-    else:
-        run = _simulated(program, chip, trace, power_plot)
-    return _filled(base, program, chip, run, terms)
+    run = (
+        _analytic(program, chip, kind)
+        if fidelity == "analytic"
+        else _simulated(program, chip, kind, trace, power_plot)
+    )
+    return _filled(_on(base, kind), program, kind.chip, run, terms)
+
+
+def _on(base: Evaluation, kind: CoreKind) -> Evaluation:
+    """The record of a model on one kind of core."""
+    if not kind.name:
+        return base
+    view = kind.chip
+    return replace(base, core_kind=kind.name, f_hz=view.f_hz, voltage_v=view.voltage_v)
 
 
 def _detail(found: Quality | None) -> tuple[dict[str, Any], ...]:
     return ({"stream": "model", **asdict(found)},) if found else ()
 
 
-def _analytic(program: Program, chip: Chip) -> _Run:
+def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
     """Sums over the schedule; peak over 1 ms from the power of each layer held for its time."""
+    chip, working = kind.chip, {kind.name: float(program.cores)}
     latency = program_latency_s(program, chip)
     layer_s = layer_latencies_s(program, chip)
     dynamic = dynamic_by_scope_j(program, chip)
-    static = static_by_scope_w(chip, program.cores)
+    static = static_by_scope_w(whole, working)
     scope_j = {scope: dynamic[scope] + static[scope] * latency for scope in dynamic}
     scope_j["module"] = chip.pmic.input_w(scope_j["die_dram"] / latency) * latency
     edges, watts = [0.0], []
@@ -123,13 +146,15 @@ def _analytic(program: Program, chip: Chip) -> _Run:
         latency,
         layer_s,
         scope_j,
-        {k: w * latency for k, w in static_by_component_w(chip, program.cores).items()},
+        {k: w * latency for k, w in static_by_component_w(whole, working).items()},
         {"die_dram": peak, "module": chip.pmic.input_w(peak)},
     )
 
 
-def _simulated(program: Program, chip: Chip, trace: str | None, power_plot: str | None) -> _Run:
-    timeline = simulate_alone(chip, program, trace=True)
+def _simulated(
+    program: Program, chip: Chip, kind: CoreKind, trace: str | None, power_plot: str | None
+) -> _Run:
+    timeline = simulate_alone(chip, program, trace=True, kind=kind.name or None)
     if trace is not None:
         write_trace(timeline, trace)
     if power_plot is not None:
@@ -137,7 +162,7 @@ def _simulated(program: Program, chip: Chip, trace: str | None, power_plot: str 
     layer_s = [0.0] * len(program.schedules)
     where = {schedule.layer: index for index, schedule in enumerate(program.schedules)}
     for interval in timeline.intervals:
-        if interval.core == 0 and interval.layer in where:
+        if interval.core == kind.cores[0] and interval.layer in where:
             layer_s[where[interval.layer]] += interval.end_s - interval.start_s
     return _Run(
         timeline.horizon_s,
@@ -226,9 +251,31 @@ def link_totals(program: Program) -> dict[str, float]:
     return out
 
 
+def _least_bound(workload: Workload, chip: Chip, terms: Terms) -> tuple[Roofline, str]:
+    """The bounds that hold on every kind of core that can run the model, and its name if alone."""
+    found: list[tuple[str, Roofline]] = []
+    first_error: UnmappableError | None = None
+    for kind in usable(chip, terms.kind, terms.cores):
+        try:
+            found.append((kind.name, roofline(workload, kind.chip, terms.cores)))
+        except UnmappableError as error:
+            first_error = first_error or error
+    if not found:
+        assert first_error is not None
+        raise first_error
+    if len(found) == 1:
+        return found[0][1], found[0][0]
+    least = {
+        field.name: min(getattr(bound, field.name) for _, bound in found)
+        for field in fields(Roofline)
+    }
+    return Roofline(**least), ""
+
+
 def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> Evaluation:
     """The network-level bounds; layer rows carry nothing but their MACs."""
-    bound = roofline(workload, chip, terms.cores)
+    bound, kind = _least_bound(workload, chip, terms)
+    base = replace(base, core_kind=kind)
     latency, energy = bound.latency_s, bound.energy_j
     use = {"compute": bound.compute_s / latency, "dram": bound.link_s / latency}
     rows = tuple(

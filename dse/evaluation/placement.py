@@ -13,6 +13,7 @@ from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.loads import Load, make_part, stream_load
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip, Platform
+from dse.hardware.kinds import core_kinds, kind_named
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.mapping.mapper import Objective
 from dse.mapping.schedule import layer_latencies_s
@@ -226,14 +227,15 @@ class Placer:
 
     def _side(self, stream: Stream, workload: Workload, *, device: bool) -> Load:
         """A load of one part of a split network."""
-        chip = self.platform.chips[0 if device else 1]
         mapped = self.mapped_on.chips[0 if device else 1]
         whole = self._whole(stream, device=device)
+        if whole.kind:
+            mapped = kind_named(mapped, whole.kind).chip
         part = make_part(
             stream.id,
             workload,
             1,
-            chip,
+            whole.view,
             mapped,
             self.objective,
             self.fidelity,
@@ -265,9 +267,8 @@ def job_energy_j(remote: Load, chip: Chip, terms: CloudTerms, chip_s: float) -> 
     Its dynamic energy; the static power of the chip and the rest of the server for the chip-seconds
     it occupies, idle ones shared out (``/ utilization``); conversion losses; and the building.
     """
-    static_w = static_by_scope_w(chip, chip.cores * terms.utilization, terms.utilization)[
-        "die_dram"
-    ]
+    working = {kind.name: len(kind.cores) * terms.utilization for kind in core_kinds(chip)}
+    static_w = static_by_scope_w(chip, working, terms.utilization)["die_dram"]
     dynamic = remote.dynamic_j("die_dram") / terms.batch
     own_w = static_w + (dynamic / chip_s * terms.utilization if chip_s else 0.0)
     conversion = chip.pmic.input_w(own_w) / own_w if own_w > 0.0 else 1.0

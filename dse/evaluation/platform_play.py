@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dse.apps import App, Stream
-from dse.apps.tasks import stream_task, task_name
+from dse.apps.tasks import Pipeline, stream_task, task_name
 from dse.errors import InputError
 from dse.evaluation.placement import Leg, Placed
 from dse.hardware.chip import Platform
@@ -263,8 +263,9 @@ def _own_releases(
             continue
         runs = place.load.runs
         assert runs is not None
+        assert not isinstance(runs, Pipeline)
         for index in range(stream.instances):
-            task = stream_task(app, stream, index, runs, 1)
+            task = stream_task(app, stream, index, runs, (0,))
             out[task.name] = release_times(task, policy.seed, policy.horizon_s)
     return out
 
@@ -282,11 +283,11 @@ def _device_tasks(
     tasks = []
     for place in placed:
         runs = place.local.runs if place.local else None
-        if runs is None or place.local is None:
+        if runs is None or place.local is None or isinstance(runs, Pipeline):
             continue
         stream = place.stream
         for index in range(stream.instances):
-            task = stream_task(app, stream, index, runs, platform.chip.cores)
+            task = stream_task(app, stream, index, runs, place.local.allowed)
             if stream.after in legs:
                 times = tuple(time for time, _ in releases.get(task.name, ()))
                 task = replace(task, release=Trace(times))

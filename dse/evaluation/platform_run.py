@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dse.apps import App
-from dse.apps.tasks import policy_of, stream_task, task_name
-from dse.errors import UnmappableError
+from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
+from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import app_frame, common, decided, expected, played
@@ -46,6 +46,7 @@ def evaluate_on_platform(
     and data centre, whose parts are in ``platform``.
     """
     device = platform.chip
+    _no_pipelines(app)
     base = app_frame(app, workloads, device, fidelity)
     placer = Placer(app, workloads, platform, mapped_on or platform, objective, fidelity)
     try:
@@ -89,11 +90,29 @@ def evaluate_on_platform(
         *(place.forbidden for place in placed if place.forbidden),
         *crowded(local, device),
         *overload(usage),
-        *late(record, local, device, timeline),
+        *late(record, local, timeline),
         *too_hot(timeline),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline
+
+
+def _no_pipelines(app: App) -> None:
+    """Device and link are played in turn, job by job: parts of jobs on several cores, and pins that
+    follow the load, are not."""
+    if app.partition:
+        raise InputError(
+            "streams are pinned by their load, which replies over the link change as it is played",
+            field="app.partition",
+            mend="name cores in the streams, or take the device alone",
+        )
+    for stream in app.streams:
+        if stream.pipeline is not None:
+            raise InputError(
+                f"stream {stream.id!r} is a pipeline over cores",
+                field=f"app.{stream.id}.pipeline",
+                mend="leave it out on a platform with a data centre, or take the device alone",
+            )
 
 
 def _link_usage(placed: Sequence[Placed], platform: Platform) -> dict[str, float]:
@@ -116,8 +135,9 @@ def _judged(app: App, placed: Sequence[Placed]) -> list[Task]:
     for place in placed:
         runs = place.load.runs
         assert runs is not None
+        assert not isinstance(runs, Pipeline)
         out.extend(
-            stream_task(app, place.stream, index, runs, 1)
+            stream_task(app, place.stream, index, runs, (0,))
             for index in range(place.stream.instances)
         )
     return out
@@ -182,8 +202,7 @@ def _row(place: Placed, name: str, stats: Mapping[str, TaskStats], platform: Pla
     """A stream instance's row, wherever it runs; energy is the device's part."""
     link = platform.link
     assert link is not None
-    chip = platform.chips[0 if place.remote is None else 1]
-    row = task_row(place.load, name, stats.get(name), chip)
+    row = task_row(place.load, name, stats.get(name))
     if place.leg is None:
         return row
     alone, due = place.isolated_s(link), place.stream.due_s

@@ -15,7 +15,10 @@ class LayerRow:
 
     ``latency_s`` is the increment of completion time, ``energy_j`` the energy at module scope, so
     both columns add up to the totals of the record. ``energy_breakdown_j`` is by component.
-    ``lanes`` is the share of the array with work in a mean step, ``why`` what keeps it below peak.
+    ``lanes`` is the share of the array with work in a mean step, ``losses`` the shares of the time
+    that keep it below peak (idle ``lanes``, array ``passes``, waits by cause), ``why`` the same in
+    words.
+    ``legality`` says whether it keeps to what the chip's compiler can express (``legal``).
     """
 
     name: str
@@ -35,7 +38,9 @@ class LayerRow:
     order: str = ""
     homes: Mapping[str, str] = field(default_factory=dict)
     fused: str = ""
+    legality: str = "ideal"
     lanes: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
 
 
@@ -47,7 +52,8 @@ class TaskRow:
     ``ttft_*`` is the time from release to the end of its first stage, ``tpot_*`` the mean time of
     each run after it, ``isolated_*`` the same alone on the chip. ``dram_peak_share`` is the share
     of the DRAM's peak bandwidth that the network (of that stage) reaches alone on the chip.
-    ``placement`` says where the stream runs.
+    ``placement`` says where the stream runs, ``cores`` which cores of the chip it may use (a
+    pipeline uses them in turn), ``core_kind`` of what kind they are on a chip that has several.
     """
 
     task: str
@@ -83,6 +89,8 @@ class TaskRow:
     tpot_p99_s: float | None = None
     dram_peak_share: float | None = None
     placement: str = "device"
+    core_kind: str = ""
+    cores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,10 @@ class Evaluation:
     resource (above 1 it cannot be served). ``system_energy_j`` and ``total_cost_usd`` count the
     network and the device's share of the data centre too (``platform`` holds the parts); on one
     chip they are ``energy_j`` and ``unit_cost_usd``.
+
+    ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
+    ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
+    ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
     """
 
     kind: str
@@ -171,6 +183,8 @@ class Evaluation:
     platform: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     identity: str = ""
+    core_kind: str = ""
+    kind_energy_j: Mapping[str, float] = field(default_factory=dict)
 
     def metric(self, name: str) -> float | None:
         """A number by its metric name; KeyError for a name that is not a metric."""

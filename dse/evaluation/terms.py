@@ -33,7 +33,9 @@ class Terms:
 
     ``volume`` is units over the product's life, ``volumes`` further ones to state the unit cost at;
     ``duty`` the share of the lifetime in operation; ``grid`` the electricity the product uses;
-    ``cores`` how many cores a layer is split over; ``objective`` what the mapper minimises.
+    ``cores`` how many cores a layer is split over; ``objective`` what the mapper minimises;
+    ``kind`` of core, on a chip with several (None: the one that the objective prefers); ``legal``
+    keeps mappings to what the chip's compiler can express.
     """
 
     volume: float = 1e6
@@ -44,3 +46,5 @@ class Terms:
     cores: int = 1
     objective: Objective = "edp"
     seed: int = 0
+    kind: str | None = None
+    legal: bool = False

@@ -59,7 +59,7 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
     if tight.kind == "load":
         resource = tight.requirement.removeprefix("time of ")
         row = max(record.tasks, key=lambda row: row.isolated_latency_s * row.rate_hz)
-        if resource == "cores":
+        if resource.partition(".")[0] == "cores":
             resource = row.bottleneck
         out |= {"stream": row.task, "resource": resource}
         return {**out, "relief": list(RELIEF.get(resource, ()))}
@@ -71,7 +71,7 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
     out["stream"] = row.task
     if load is None or load.longest.program is None:
         return {**out, "resource": row.bottleneck, "relief": list(RELIEF.get(row.bottleneck, ()))}
-    layer = _worst_layer(load.longest, chip, by_energy=by_energy)
+    layer = _worst_layer(load.longest, load.view, by_energy=by_energy)
     out |= layer
     if by_energy:
         parts = {name: j for name, j in record.energy_breakdown_j.items() if j > 0.0}

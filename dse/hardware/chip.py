@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from dse.hardware.area import AreaNode
+from dse.hardware.kinds import CoreKind
 from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.schema import digest
@@ -93,13 +94,29 @@ class Legality:
         granularity: tile sizes are multiples of these, or the whole dim.
         min_tile: no tile is smaller, unless the dim is.
         dataflow: the only one used; None for any.
-        bank_bytes: operands take whole banks of this size in the buffer; 0: any bytes.
+        bank_bytes: weights and inputs take whole banks of this size in the buffer, results what is
+            left; 0: any bytes.
+        max_tile: no tile is larger.
+
+    Rows of a matrix (``OX`` of a layer with ``OY`` = 1) follow the rules of ``OY``, channels of a
+    depthwise layer (``G``) those of ``K``.
     """
 
     granularity: tuple[tuple[str, int], ...] = ()
     min_tile: tuple[tuple[str, int], ...] = ()
     dataflow: Dataflow | None = None
     bank_bytes: float = 0.0
+    max_tile: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def limits_tiles(self) -> bool:
+        """Whether some tile sizes cannot be expressed."""
+        return bool(self.granularity or self.min_tile or self.max_tile)
+
+    @property
+    def stated(self) -> bool:
+        """Whether the profile says anything."""
+        return self.limits_tiles or self.dataflow is not None or self.bank_bytes > 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,8 @@ class Array:
         sparsity, compression: what zeros save.
         winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
         matmul_rate: rate of matrix products against convolutions.
+        strided_rate: rate of convolutions of stride 2 or more in both directions against others;
+            ``depthwise_rate`` that of depthwise ones.
     """
 
     axes: tuple[Axis, ...]
@@ -144,6 +163,8 @@ class Array:
     compression: Compression = Compression()
     winograd: bool = False
     matmul_rate: float = 1.0
+    strided_rate: float = 1.0
+    depthwise_rate: float = 1.0
 
     @property
     def macs_per_cycle(self) -> int:
@@ -230,8 +251,8 @@ class StaticPower:
 
     ``active_w`` flows while the component's core (or the chip) works, ``idle_w`` while it waits
     (clock-gated), ``gated_w`` after power gating or in self-refresh. ``per_core`` components exist
-    once per core. ``wake_s`` and ``wake_j`` are the price of leaving the gated state. ``sleeps``
-    are states between idle and gated, shallow ones first.
+    once per core (of ``kind``, if that is named). ``wake_s`` and ``wake_j`` are the price of
+    leaving the gated state. ``sleeps`` are states between idle and gated, shallow ones first.
     """
 
     component: str
@@ -243,6 +264,7 @@ class StaticPower:
     wake_s: float = 0.0
     wake_j: float = 0.0
     sleeps: tuple[SleepState, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +314,10 @@ class Chip:
     Only the simulator knows time well enough to use ``dvfs`` (lower operating points), ``thermal``
     (temperature), ``network`` (between cores; None if it never limits) and ``arbitration`` (how a
     shared link serves several cores).
+
+    ``kinds`` is empty if all cores are equal. Else it says which cores are of which kind;
+    ``array``, ``buffer``, ``vector``, ``f_hz`` and ``prices`` are then those of the first kind,
+    ``static`` and ``area`` of the whole chip, and networks are mapped onto the view of a kind.
     """
 
     name: str
@@ -325,6 +351,7 @@ class Chip:
     thermal: Thermal | None = None
     network: CoreNetwork | None = None
     arbitration: Arbitration = "processor_sharing"
+    kinds: tuple[CoreKind, ...] = ()
 
     @functools.cached_property
     def area_mm2(self) -> float:
@@ -334,6 +361,8 @@ class Chip:
     @functools.cached_property
     def peak_macs_per_s(self) -> float:
         """All cores at the best rate of any format."""
+        if self.kinds:
+            return sum(kind.chip.peak_macs_per_s for kind in self.kinds)
         best = max(self.array.rates.values())
         return self.cores * self.array.macs_per_cycle * best * self.f_hz
 
@@ -355,6 +384,7 @@ class Chip:
             array.accumulator_bytes,
             (array.registers, array.sparsity, array.compression, array.winograd, self.legality),
             array.matmul_rate,
+            (array.strided_rate, array.depthwise_rate),
             self.buffer,
             tuple(sorted(self.vector.ops_per_cycle.items())),
             self.vector.wide_factor,
@@ -372,7 +402,16 @@ class Chip:
     @functools.cached_property
     def mapping_static_w(self) -> float:
         """Power that time costs while one core works, W: weighs latency in the energy objective."""
-        return sum(part.active_w for part in self.static)
+        own = ("", self.kinds[0].name) if self.kinds else ("",)
+        return sum(part.active_w for part in self.static if part.kind in own)
+
+    def cores_of(self, part: StaticPower) -> tuple[int, ...]:
+        """The cores that have a static part each; none if the chip has it once."""
+        if not part.per_core:
+            return ()
+        if not part.kind:
+            return tuple(range(self.cores))
+        return next(kind.cores for kind in self.kinds if kind.name == part.kind)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ def lower_points(
         values: dict[str, object] = {"f_hz": chip.f_hz * share, "power.dvfs": {}, "voltage_v": None}
         if spec.sram_rail == "shared":
             values["sram_voltage_v"] = None
+        for kind in chip.kinds[1:]:
+            own = spec.kinds[kind.name]
+            if own.f_hz is not None or own.voltage_v is not None:
+                values[f"kinds.{kind.name}.f_hz"] = kind.chip.f_hz * share
+                values[f"kinds.{kind.name}.voltage_v"] = None
+                if spec.sram_rail == "shared":
+                    values[f"kinds.{kind.name}.sram_voltage_v"] = None
         lower = resolve_one(spec.with_values({**values, "power.thermal": {}}))
         points.append(lower)
     seconds, joules = wanted.transition_s, wanted.transition_j
@@ -110,11 +117,11 @@ def core_network(
     noc = spec.noc
     if noc.topology == "none":
         return None
-    if noc.chiplets > spec.cores:
+    if noc.chiplets > spec.total_cores:
         raise InputError(
-            f"{noc.chiplets} chiplets cannot share {spec.cores} cores",
+            f"{noc.chiplets} chiplets cannot share {spec.total_cores} cores",
             field="noc.chiplets",
-            mend=f"at most {spec.cores}, or more cores",
+            mend=f"at most {spec.total_cores}, or more cores",
         )
     try:
         link = tech.d2d(noc.die_link)

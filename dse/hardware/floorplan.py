@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from dse.errors import InputError
 from dse.hardware.area import AreaNode
@@ -73,7 +74,7 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
 
 
 def npu_area(tech: Technology, node: int, spec: ChipSpec) -> AreaNode:
-    """The accelerator: its cores and the shared L2."""
+    """The accelerator: its cores of every kind and the shared L2."""
     parts = [
         AreaNode(part.name, part.own_mm2 * spec.cores, "npu")
         for part in core_parts(tech, node, spec)
@@ -81,7 +82,28 @@ def npu_area(tech: Technology, node: int, spec: ChipSpec) -> AreaNode:
     if spec.l2.bytes:
         l2 = tech.sram_area_mm2(node, spec.l2.bytes, banks=spec.l2.banks)
         parts.append(AreaNode("l2", l2 * (1.0 + number("buffer_logic_share")), "npu"))
+    for name in spec.kinds:
+        own = spec.of_kind(name)
+        blocks = tuple(
+            AreaNode(f"{part.name}.{name}", part.own_mm2 * own.cores, "npu")
+            for part in core_parts(tech, node, own)
+        )
+        parts.append(AreaNode(name, 0.0, "npu", blocks))
     return AreaNode("npu", 0.0, "npu", tuple(parts))
+
+
+def seen_by(area: AreaNode, kind: str) -> AreaNode:
+    """The floorplan as the cores of a further kind see it: their blocks under the plain names.
+
+    The cores of other kinds are one block, so that every total stays as it is.
+    """
+    npu = next(part for part in area.parts if part.name == "npu")
+    own = next(part for part in npu.parts if part.name == kind)
+    plain = tuple(replace(part, name=part.name.removesuffix(f".{kind}")) for part in own.parts)
+    shared = tuple(part for part in npu.parts if part.name == "l2")
+    rest = npu.total_mm2 - sum(part.total_mm2 for part in (*plain, *shared))
+    seen = replace(npu, parts=(*plain, *shared, AreaNode("other_cores", rest, "npu")))
+    return replace(area, parts=tuple(seen if part is npu else part for part in area.parts))
 
 
 @functools.lru_cache(maxsize=256)

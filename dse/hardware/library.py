@@ -10,6 +10,7 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_names
+from dse.hardware.kind_spec import combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.schema import read_yaml, validate
 
@@ -60,20 +61,6 @@ def template_file_of(path: Path) -> Path | None:
         )
     found = templates[name]
     return None if found.resolve() == path.resolve() else found
-
-
-def combine(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings merged, the second one winning; formats and lists are replaced whole."""
-    out: dict[str, Any] = dict(base)
-    for key, value in over.items():
-        old = out.get(key)
-        if key in ("formats", "align", "energy_j", "energy_ratio"):
-            out[key] = value
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            out[key] = combine(old, value)
-        else:
-            out[key] = value
-    return out
 
 
 def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, object]) -> ChipSpec:
@@ -204,14 +191,16 @@ def load_template(name: str) -> dict[str, Any]:
 def _entry(name: str) -> ChipEntry:
     spec = load_spec(name)
     array = spec.array
+    every = [spec.of_kind(kind) for kind in spec.kind_names] if spec.kinds else [spec]
+    units = [one.cores * one.array.rows * one.array.cols * one.array.depth for one in every]
     return ChipEntry(
         name=spec.name,
         description=spec.description,
         template=spec.template,
         node=spec.node,
         f_hz=spec.f_hz,
-        cores=spec.cores,
-        macs_per_cycle=spec.cores * array.rows * array.cols * array.depth,
+        cores=spec.total_cores,
+        macs_per_cycle=sum(units),
         formats=tuple(array.formats),
         buffer_bytes=spec.buffer.bytes,
         l2_bytes=spec.l2.bytes,

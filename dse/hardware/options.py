@@ -69,10 +69,23 @@ class CompressionSpec(Strict):
 class LegalitySpec(Strict):
     """What the compiler can express; see :class:`dse.hardware.chip.Legality`.
 
-    ``own_banks``: two operands never share a bank of the buffer.
+    ``own_banks``: weights and inputs take whole banks of the buffer, results what is left. A large
+    ``min_tile`` keeps a dim whole.
     """
 
     granularity: dict[Dim, Count] = Field(default_factory=dict)
     min_tile: dict[Dim, Count] = Field(default_factory=dict)
+    max_tile: dict[Dim, Count] = Field(default_factory=dict)
     dataflow: Literal["ws", "os", "is"] | None = None
     own_banks: bool = False
+
+    @model_validator(mode="after")
+    def _some_size_is_left(self) -> LegalitySpec:
+        for dim, most in self.max_tile.items():
+            least, grain = self.min_tile.get(dim, 1), self.granularity.get(dim, 1)
+            if most < max(least, grain):
+                raise ValueError(
+                    f"max_tile.{dim} of {most} leaves no size above min_tile {least} that is a "
+                    f"multiple of granularity {grain}; make it larger"
+                )
+        return self

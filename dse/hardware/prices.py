@@ -123,7 +123,8 @@ def _mac_prices(tech: Technology, point: OperatingPoint[float], spec: ChipSpec) 
         f"mac.{weights}.{activations}": implemented[pair]
         for (weights, activations), pair in served_pairs(spec.array.formats).items()
     }
-    native = implemented[served_pairs(spec.array.formats)[_split(spec.native_pair)]]
+    pair = served_pairs(spec.array.formats)[_split(spec.native_pair)]
+    native = implemented[pair] * spec.array.formats[pair]  # what a unit does in a cycle
     share = spec.power.clock_share
     idle = share + (1.0 - share) * number("idle_mac_share")
     out["array.idle_mac"] = native * idle

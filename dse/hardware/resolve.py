@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from dse.hardware.dynamics import core_network, lower_points, thermal
 from dse.hardware.floorplan import chip_area, nvm_node
 from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
+from dse.hardware.mixed import mixed
 from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
@@ -65,13 +66,33 @@ def load_chip(
     values = {path.removeprefix("chip."): value for path, value in (overrides or {}).items()}
     spec = apply_values(load_spec(path_or_name), node, values)
     notes: tuple[str, ...] = ()
-    if node is not None and "f_hz" not in values:
-        spec, notes = within_reach(spec, technology or load_technology())
+    if node is not None:
+        spec, notes = within_reach(spec, technology or load_technology(), tuple(values))
     return resolve(spec, technology, notes)
 
 
-def within_reach(spec: ChipSpec, tech: Technology) -> tuple[ChipSpec, tuple[str, ...]]:
-    """``spec`` with a clock that its node reaches, and a note if that is not the one it states."""
+def within_reach(
+    spec: ChipSpec, tech: Technology, asked: Collection[str] = ()
+) -> tuple[ChipSpec, tuple[str, ...]]:
+    """``spec`` with clocks that its node reaches, and a note on each that is not as stated.
+
+    Clocks whose paths are among ``asked`` stay: out of reach, they are errors.
+    """
+    notes: tuple[str, ...] = ()
+    for name, kind in spec.kinds.items():
+        if kind.f_hz is not None and f"kinds.{name}.f_hz" not in asked:
+            own, notes_of = _own_within_reach(spec.of_kind(name), tech, f" of {name}")
+            spec = spec.with_values({f"kinds.{name}.f_hz": own.f_hz}) if notes_of else spec
+            notes += notes_of
+    own_notes: tuple[str, ...] = ()
+    if "f_hz" not in asked:
+        spec, own_notes = _own_within_reach(spec, tech)
+    return spec, (*own_notes, *notes)
+
+
+def _own_within_reach(
+    spec: ChipSpec, tech: Technology, whose: str = ""
+) -> tuple[ChipSpec, tuple[str, ...]]:
     if spec.f_hz is None:
         return spec, ()
     reach = tech.reachable_hz(
@@ -87,7 +108,7 @@ def within_reach(spec: ChipSpec, tech: Technology) -> tuple[ChipSpec, tuple[str,
         return spec, ()
     lowered = math.floor(reach / 1e6) * 1e6
     note = (
-        f"clock lowered from {spec.f_hz / 1e6:.0f} to {lowered / 1e6:.0f} MHz, "
+        f"clock{whose} lowered from {spec.f_hz / 1e6:.0f} to {lowered / 1e6:.0f} MHz, "
         f"the most that {spec.node_nm} nm reaches"
     )
     return spec.with_values({"f_hz": lowered}), (note,)
@@ -126,14 +147,34 @@ def operating_point(spec: ChipSpec, tech: Technology) -> OperatingPoint[float]:
 
 
 def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
-    node = spec.node_nm
     check_names(spec, tech)
+    area = chip_area(tech, spec.node_nm, spec, tech.floor(spec.node_nm))
+    ratios = measured_ratios(spec, tech)
+
+    def one(of: ChipSpec, seen: AreaNode) -> Chip:
+        return _resolve_equal(of, tech, notes, seen, ratios)
+
+    chip = one(spec, area)
+    if spec.kinds:
+        chip = mixed(spec, tech, area, spec_digest(spec, tech), one)
+    points = lower_points(spec, chip, lambda lower: _resolve(lower, tech, notes))
+    return replace(chip, dvfs=points) if points else chip
+
+
+def _resolve_equal(
+    spec: ChipSpec,
+    tech: Technology,
+    notes: tuple[str, ...],
+    area: AreaNode,
+    ratios: Mapping[str, float],
+) -> Chip:
+    """A chip all of whose cores are equal, with its floorplan and measured energy ratios."""
+    node = spec.node_nm
     point = operating_point(spec, tech)
     floor = tech.floor(node)
     host = host_clock(spec, tech, floor)
-    area = chip_area(tech, node, spec, floor)
     prices = action_prices(tech, point, spec, area, host)
-    for group, ratio in measured_ratios(spec, tech).items():
+    for group, ratio in ratios.items():
         for action in prices:
             if action.partition(".")[0] == group:
                 prices[action] *= ratio
@@ -142,7 +183,7 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
     def statics(at: OperatingPoint[float], with_: ChipSpec) -> tuple[StaticPower, ...]:
         return static_power(tech, at, with_, area, floor, host, prices)
 
-    chip = Chip(
+    return Chip(
         name=spec.name,
         template=spec.template,
         node_nm=node,
@@ -192,8 +233,6 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
     )
-    points = lower_points(spec, chip, lambda lower: _resolve(lower, tech, notes))
-    return replace(chip, dvfs=points) if points else chip
 
 
 def check_names(spec: ChipSpec, tech: Technology) -> None:
@@ -211,14 +250,14 @@ def check_names(spec: ChipSpec, tech: Technology) -> None:
         home = spec.die.other_area_node
         checks.append(("die.other_area_node", lambda: parse_node(home)))
     if spec.dram.channels:
-        checks.append(("dram.kind", lambda: tech.dram(spec.dram.kind)))
+        checks.append(("dram.kind", lambda: tech.dram_at(spec.node_nm, spec.dram.kind)))
     if spec.nvm.bytes:
         checks.append(("nvm.kind", lambda: nvm_node(tech, spec.node_nm, spec.nvm.kind)))
     for field, check in checks:
         try:
             check()
         except InputError as error:
-            raise InputError(error.message, field=field, mend=error.mend) from None
+            raise type(error)(error.message, field=field, mend=error.mend) from None
 
 
 def array_rates(array: ArraySpec) -> dict[str, float]:
@@ -242,6 +281,7 @@ def _legality(spec: ChipSpec) -> Legality:
         tuple(sorted(legal.min_tile.items())),
         legal.dataflow,
         spec.buffer.bytes / spec.buffer.banks if legal.own_banks else 0.0,
+        tuple(sorted(legal.max_tile.items())),
     )
 
 
@@ -278,6 +318,8 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         compression=Compression(**spec.weight_compression.model_dump()),
         winograd=spec.winograd,
         matmul_rate=spec.matmul_rate,
+        strided_rate=spec.strided_rate,
+        depthwise_rate=spec.depthwise_rate,
     )
 
 
@@ -366,5 +408,12 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    data = spec.model_dump(exclude={"description", "sources", "ranges", "schema_version"})
+    left_out = {"description", "sources", "ranges", "schema_version"}
+    if not spec.kinds:
+        left_out |= {"kind", "kinds"}
+    data = spec.model_dump(exclude=left_out)
+    if spec.kinds:
+        for kind in data["kinds"].values():
+            kind.pop("description")
+        data["kind_order"] = list(spec.kinds)
     return digest({"chip": data, "technology": tech.digest})

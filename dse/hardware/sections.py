@@ -37,7 +37,9 @@ class ArraySpec(Strict):
     (its energy is part of each MAC); ``registers`` are those it fills.
     ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
     figure for ordinary arrays); a wide tree saves accumulator registers. ``matmul_rate``: rate of
-    matrix products against convolutions, where the array is fed for images only.
+    matrix products against convolutions, where the array is fed for images only. ``strided_rate``:
+    rate of convolutions of stride 2 or more in both directions, where an engine computes pixels
+    that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
     """
 
     rows: Annotated[int, Field(ge=1, le=4096)]
@@ -63,6 +65,8 @@ class ArraySpec(Strict):
     weight_compression: CompressionSpec = CompressionSpec()
     winograd: bool = False
     matmul_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    strided_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    depthwise_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @field_validator("formats")
     @classmethod

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from dse.errors import InputError
 from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
+from dse.hardware.kind_spec import KIND_SECTIONS, RESERVED, KindSpec, kind_data
 from dse.hardware.options import LegalitySpec
 from dse.hardware.sections import (
     ArraySpec,
@@ -39,6 +40,8 @@ from dse.hardware.sections import (
 from dse.schema import Strict, validate
 from dse.technology import parse_node
 
+KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
 
 class ChipSpec(Strict):
     """All parameters of a chip at one node. Immutable: :meth:`with_values` gives another one.
@@ -46,7 +49,9 @@ class ChipSpec(Strict):
     ``f_hz`` and ``voltage_v``: give the frequency (the voltage follows), or the voltage (the
     frequency follows), or both for a part run below its reach. ``speed_factor``: datapath speed
     against an ordinary NPU pipeline (1; deeper pipelines are faster). ``guard_band``: share of
-    the voltage kept for droop and ageing; null is the technology's default.
+    the voltage kept for droop and ageing; null is the technology's default. ``kinds``: further
+    cores of other kinds beside ``cores`` of the kind called ``kind``; cores are numbered in the
+    order of the file.
     """
 
     schema_version: Literal[1] = 1
@@ -65,6 +70,8 @@ class ChipSpec(Strict):
     speed_factor: Annotated[float, Field(ge=0.2, le=5)] = 1.0
     sram_assist: bool = False
     cores: Annotated[int, Field(ge=1, le=64)] = 1
+    kind: KindName = "main"
+    kinds: dict[KindName, KindSpec] = Field(default_factory=dict)
     native_precision: str = "int8"
     array: ArraySpec
     buffer: BufferSpec
@@ -84,6 +91,7 @@ class ChipSpec(Strict):
     sources: dict[str, Source] = Field(default_factory=dict)
     ranges: dict[str, Range] = Field(default_factory=dict)
     _origin: str | None = PrivateAttr(default=None)
+    _of_kind: dict[str, ChipSpec] = PrivateAttr(default_factory=dict)
 
     @field_validator("node", mode="before")
     @classmethod
@@ -114,6 +122,44 @@ class ChipSpec(Strict):
                 f"use one of {', '.join(offered)}, or add it there"
             )
         return self
+
+    @model_validator(mode="after")
+    def _kinds_are_chips(self) -> ChipSpec:
+        """Every kind must make a chip by itself; the fault is named with its path."""
+        for name in self.kinds:
+            if name == self.kind or name in RESERVED:
+                raise ValueError(f"kinds.{name}: the name is taken; give the kind another name")
+            try:
+                self.of_kind(name)
+            except InputError as error:
+                field = f".{error.field}" if error.field else ""
+                mend = error.mend or "correct the value"
+                raise ValueError(f"kinds.{name}{field}: {error.message}; {mend}") from None
+        if self.total_cores > 64:
+            raise ValueError(f"{self.total_cores} cores in all; use at most 64")
+        return self
+
+    @property
+    def total_cores(self) -> int:
+        """Cores of all kinds."""
+        return self.cores + sum(kind.cores for kind in self.kinds.values())
+
+    @property
+    def kind_names(self) -> tuple[str, ...]:
+        """The kinds of cores in the order of their numbers."""
+        return (self.kind, *self.kinds)
+
+    def of_kind(self, name: str) -> ChipSpec:
+        """The chip with the cores of one kind alone (its own kind, or one of ``kinds``).
+
+        Raises:
+            InputError: what the kind changes makes no chip.
+        """
+        if name not in self._of_kind:
+            made = validate(ChipSpec, kind_data(self.model_dump(), name))
+            made._origin = self._origin
+            self._of_kind[name] = made
+        return self._of_kind[name]
 
     @property
     def node_nm(self) -> int:
@@ -150,6 +196,10 @@ class ChipSpec(Strict):
 
     def value(self, path: str) -> object:
         """The value at a field path; InputError if there is none."""
+        head, _, rest = path.partition(".")
+        name, _, inner = rest.partition(".")
+        if head == "kinds" and name in self.kinds and inner and inner != "description":
+            return self.of_kind(name).value(inner)
         here: object = self.model_dump()
         for part in path.split("."):
             if not isinstance(here, Mapping) or part not in here:
@@ -165,6 +215,7 @@ _OPEN = (
     "buffer.parts",
     "legality.granularity",
     "legality.min_tile",
+    "legality.max_tile",
     "vector.ops_per_lane_cycle",
 )
 
@@ -172,6 +223,9 @@ _OPEN = (
 def set_path(data: dict[str, Any], path: str, value: object) -> None:
     """Set one field of nested plain data; InputError for a path no chip has."""
     parts = path.split(".")
+    if parts[0] == "kinds" and len(parts) > 3 and parts[1] in data.get("kinds", {}):
+        _set_in_kind(data, path, value)
+        return
     here: Any = data
     for part in parts[:-1]:
         if not isinstance(here, dict) or not isinstance(here.get(part), dict):
@@ -180,6 +234,25 @@ def set_path(data: dict[str, Any], path: str, value: object) -> None:
     if parts[-1] not in here and ".".join(parts[:-1]) not in _OPEN:
         raise unknown_path(path, data)
     here[parts[-1]] = value
+
+
+def _set_in_kind(data: dict[str, Any], path: str, value: object) -> None:
+    """Set a field of a block of a kind, which need not have changed it before."""
+    _, name, section, *inner = path.split(".")
+    if section not in KIND_SECTIONS:
+        raise unknown_path(path, data)
+    whole = kind_data(data, name)
+    try:
+        set_path(whole, ".".join((section, *inner)), value)  # the field is one of a chip
+    except InputError as error:
+        raise InputError(error.message, field=path, mend=error.mend) from None
+    kind = dict(data["kinds"][name])
+    here = kind[section] = dict(kind[section])
+    for part in inner[:-1]:
+        here[part] = dict(here.get(part) or {})
+        here = here[part]
+    here[inner[-1]] = value
+    data["kinds"] = {**data["kinds"], name: kind}
 
 
 def known_paths(data: Mapping[str, Any], prefix: str = "") -> list[str]:

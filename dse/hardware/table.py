@@ -6,6 +6,7 @@ from typing import Any
 
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import SCOPES, Chip
+from dse.hardware.kinds import CoreKind
 from dse.hardware.spec import ChipSpec
 
 
@@ -21,7 +22,7 @@ def static_by_scope(chip: Chip, state: str = "active") -> dict[str, float]:
     """
     own = dict.fromkeys(SCOPES, 0.0)
     for part in chip.static:
-        times = chip.cores if part.per_core else 1
+        times = len(chip.cores_of(part)) or 1
         own[part.scope] += times * float(getattr(part, f"{state}_w"))
     npu, die = own["npu"], own["npu"] + own["die"]
     whole = die + own["die_dram"]
@@ -34,6 +35,14 @@ def chip_table(chip: Chip) -> dict[str, Any]:
     native = spec.native_pair.replace("x", ".")
     rate = chip.array.rates[spec.native_pair]
     peak = chip.cores * chip.array.macs_per_cycle * rate * chip.f_hz
+    macs = chip.cores * chip.array.macs_per_cycle
+    power = peak * chip.prices[f"mac.{native}"]
+    kinds = [_kind_row(chip, kind) for kind in chip.kinds]
+    if kinds:
+        macs, peak, power = (
+            sum(row[name] for row in kinds)
+            for name in ("macs_per_cycle", "peak_macs_per_s", "peak_mac_power_w")
+        )
     return {
         "schema_version": spec.schema_version,
         "name": chip.name,
@@ -46,9 +55,10 @@ def chip_table(chip: Chip) -> dict[str, Any]:
         "junction_c": chip.junction_c,
         "cores": chip.cores,
         "native_precision": chip.native_precision,
-        "macs_per_cycle": chip.cores * chip.array.macs_per_cycle,
+        "macs_per_cycle": macs,
         "peak_macs_per_s": peak,
-        "peak_mac_power_w": peak * chip.prices[f"mac.{native}"],
+        "peak_mac_power_w": power,
+        **({"kinds": kinds} if kinds else {}),
         "array": {
             "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in chip.array.axes],
             "dataflows": list(chip.array.dataflows),
@@ -72,7 +82,7 @@ def chip_table(chip: Chip) -> dict[str, Any]:
             {
                 "component": part.component,
                 "scope": part.scope,
-                "instances": chip.cores if part.per_core else 1,
+                "instances": len(chip.cores_of(part)) or 1,
                 "active_w": part.active_w,
                 "idle_w": part.idle_w,
                 "gated_w": part.gated_w,
@@ -88,6 +98,44 @@ def chip_table(chip: Chip) -> dict[str, Any]:
         "sources": {path: source.model_dump() for path, source in spec.sources.items()},
         "ranges": {path: item.model_dump() for path, item in spec.ranges.items()},
         "digest": chip.digest,
+    }
+
+
+def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
+    """What sets one kind of core apart: its size, clock, rail, area, leakage and main prices.
+
+    ``area_mm2`` is of all its cores, ``die_cost_usd`` what a good die would cost less without them.
+    """
+    view, first = kind.chip, kind is chip.kinds[0]
+    native = view.spec.native_pair
+    peak = view.cores * view.array.macs_per_cycle * view.array.rates[native] * view.f_hz
+    npu = next(part for part in view.area.parts if part.name == "npu")
+    shared = ("l2", "other_cores", *(other.name for other in chip.kinds))
+    area = sum(part.total_mm2 for part in npu.parts if part.name not in shared)
+    die = chip.technology.die_cost_usd(chip.node_nm, chip.area_mm2)
+    without = chip.technology.die_cost_usd(chip.node_nm, chip.area_mm2 - area)
+    own = [part for part in view.static if part.per_core]
+    prices = (f"mac.{native.replace('x', '.')}", "buffer.read_bit", "vector.add", "launch")
+    return {
+        "name": kind.name,
+        "description": chip.spec.description if first else chip.spec.kinds[kind.name].description,
+        "cores": list(kind.cores),
+        "f_hz": view.f_hz,
+        "voltage_v": view.voltage_v,
+        "macs_per_cycle": view.cores * view.array.macs_per_cycle,
+        "peak_macs_per_s": peak,
+        "peak_mac_power_w": peak * view.prices[prices[0]],
+        "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in view.array.axes],
+        "formats": dict(view.spec.array.formats),
+        "buffer_bytes": view.buffer.capacity_bytes,
+        "vector_lanes": view.spec.vector.lanes,
+        "area_mm2": area,
+        "die_cost_usd": die - without,
+        **{
+            f"{state}_w_per_core": sum(float(getattr(part, f"{state}_w")) for part in own)
+            for state in ("active", "idle", "gated")
+        },
+        "prices_j": {name: view.prices[name] for name in prices},
     }
 
 

@@ -200,7 +200,7 @@ class _Table:
         self.exact = np.zeros(len(chips), np.bool_)
         self.base: Problem | None = None
         self.homes = default_homes(layer, chips[0])
-        if any(default_homes(layer, chip) != self.homes for chip in chips[1:]):
+        if any(default_homes(layer, chip) != self.homes for chip in columns.unlike):
             raise InputError(
                 f"layer {layer.name}: operands live in different memories on chips of one shape",
                 field="chips",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from dse.hardware.chip import Chip
 from dse.mapping.homes import Homes, stored_bytes
+from dse.mapping.shape import Remembered
 from dse.workload.layer import Layer
 
 
@@ -57,6 +58,15 @@ class Blocks:
 
 def part(layer: Layer, axis: str, rows: int, of: int, heads: int) -> Layer:
     """``rows`` of ``of`` output rows of a layer, of one of ``heads`` equal parts of its groups."""
+    key = (id(layer), axis, rows, of, heads)
+    known = _parts.get(key)
+    if known is None or known[0] is not layer:
+        known = _parts.put(key, (layer, _part(layer, axis, rows, of, heads)))
+    assert isinstance(known[1], Layer)
+    return known[1]
+
+
+def _part(layer: Layer, axis: str, rows: int, of: int, heads: int) -> Layer:
     share = rows / of / heads
     nest = layer.nest
     if nest is not None:
@@ -81,13 +91,32 @@ def cut(total: int, pieces: int) -> tuple[int, int, int]:
     return full, count, total - full * (count - 1)
 
 
-class Rooms:
-    """Members of a group on a chip: rows, windows and weights of one way of cutting them."""
+#: Parts of layers, by the layer and how it is cut.
+_parts = Remembered(32768)
+#: Rows and windows of the groups of the last networks, by their members: a search cuts the same
+#: groups on many chips.
+_known = Remembered(8192)
 
-    def __init__(self, members: Sequence[Member], chip: Chip, room_bytes: float) -> None:
-        self.members = tuple(members)
+
+class Rooms:
+    """Members of a group on a chip: rows, windows and weights of one way of cutting them.
+
+    ``bank_bytes``: each window takes whole banks of this size; 0 for any bytes.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], chip: Chip, room_bytes: float, bank_bytes: float = 0.0
+    ) -> None:
+        self.members = members = tuple(members)
         self.chip = chip
         self.room_bytes = room_bytes
+        self.bank_bytes = bank_bytes
+        key = (id(members), chip.buffer.double_buffered, bank_bytes)
+        known = _known.get(key)
+        if known is None or known[0] is not members:
+            known = _known.put(key, (members, {}, {}))
+        self._needs: dict[int, list[int]] = known[1]
+        self._windows: dict[Blocks, float] = known[2]
 
     def band(self, member: Member, bands: int) -> int:
         """Output rows of a member in a full band."""
@@ -95,6 +124,12 @@ class Rooms:
 
     def needs(self, bands: int) -> list[int]:
         """Output rows each member must have made before the last one makes its first band."""
+        known = self._needs.get(bands)
+        if known is None:
+            known = self._needs[bands] = self._count_needs(bands)
+        return known
+
+    def _count_needs(self, bands: int) -> list[int]:
         rows = [self.band(member, bands) for member in self.members]
         for number in range(len(self.members) - 1, -1, -1):
             member = self.members[number]
@@ -109,6 +144,12 @@ class Rooms:
 
     def windows_bytes(self, blocks: Blocks) -> float:
         """Room of everything but weights in one block of all members, bytes."""
+        known = self._windows.get(blocks)
+        if known is None:
+            known = self._windows[blocks] = self._windows_bytes(blocks)
+        return known
+
+    def _windows_bytes(self, blocks: Blocks) -> float:
         copies = 2.0 if self.chip.buffer.double_buffered else 1.0
         total = 0.0
         needs = self.needs(blocks.bands)
@@ -156,7 +197,11 @@ class Rooms:
         return (member.rows - 1) * member.stride + 1
 
     def _rows_bytes(self, whole: float, of: int, rows: int, blocks: Blocks) -> float:
-        return whole / of * min(rows, of) / blocks.heads
+        return self._banked(whole / of * min(rows, of) / blocks.heads)
+
+    def _banked(self, amount: float) -> float:
+        bank = self.bank_bytes
+        return math.ceil(amount / bank) * bank if bank > 0.0 else amount
 
     def weights_bytes(self, member: Member, blocks: Blocks) -> float:
         """Room of a member's weights (or second operand) if they stay for all bands, bytes."""
@@ -164,9 +209,9 @@ class Rooms:
         if member.homes.W == "buffer" or not layer.w_elements:
             return 0.0
         if not layer.w_is_activation:
-            return stored_bytes(layer)
+            return self._banked(stored_bytes(layer))
         copies = 2.0 if self.chip.buffer.double_buffered and blocks.heads > 1 else 1.0
-        return copies * layer.w_bytes / blocks.heads
+        return copies * self._banked(layer.w_bytes / blocks.heads)
 
     def staying(self, blocks: Blocks) -> tuple[int, ...] | None:
         """Members whose weights stay in the buffer, the smallest first; None if nothing fits."""

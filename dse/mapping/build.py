@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dse.hardware.chip import LINKS
 from dse.mapping import costs as k
 from dse.mapping.nest_text import ORDERS, loop_nest
 from dse.mapping.placement import Evaluation, Placement, evaluate, held_over
-from dse.mapping.problem import WINOGRAD_SUMS, Problem
+from dse.mapping.problem import Problem
 from dse.mapping.schedule import Bytes, LayerSchedule, Phase
+from dse.mapping.shape import WINOGRAD_SUMS
 from dse.mapping.space import TILED
 from dse.mapping.streaming import Counts, add, merge
 from dse.mapping.traffic import Traffic, register_counts
@@ -18,11 +19,28 @@ from dse.mapping.zeros import winograd_adds
 from dse.workload.layer import DIMS
 
 
-def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
-    """The schedule of a mapping of a problem."""
-    spatial, flow = placed.spatial, placed.flow
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a mapping moves and does: the numbers of its schedule, fields of the same names.
+
+    ``last_bytes`` is the room that the last step takes, bytes; ``found`` and ``traffic`` are what
+    all of it comes from.
+    """
+
+    fill_weight: Bytes
+    fill_other: Bytes
+    phases: tuple[Phase, ...]
+    drain: Bytes
+    counts: Counts
+    last_bytes: float
+    found: Evaluation
+    traffic: Traffic
+
+
+def amounts(problem: Problem, placed: Placement) -> Amounts:
+    """The numbers of the schedule of a mapping."""
     found = evaluate(problem, placed)
-    layer, chip, cores = problem.layer, problem.chip, problem.cores
+    layer, cores = problem.layer, problem.cores
     ends = found.result[6]
     traffic = Traffic(problem, placed, found)
     fill_weight = traffic.ends(ends[0], 0.0, 0.0, 0.0)
@@ -46,8 +64,6 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         action: amount * cores
         for action, amount in _counts(problem, placed, found, traffic).items()
     }
-    names = dict(zip(TILED, placed.tiles, strict=True))
-    names["FY"], names["FX"] = int(spatial[k.S_FY]), int(spatial[k.S_FX])
     if not problem.on_vector:
         macs = f"mac.{problem.pair.replace('x', '.')}"
         worked = layer.macs * problem.saved.worked
@@ -55,11 +71,30 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         counts[macs] = float(worked)
         if surplus > 0:
             add(counts, "array.idle_mac", surplus / problem.rate)
+    return Amounts(
+        fill_weight=fill_weight,
+        fill_other=fill_other,
+        phases=phases,
+        drain=traffic.ends(0.0, 0.0, ends[3], 0.0),
+        counts=counts,
+        last_bytes=last,
+        found=found,
+        traffic=traffic,
+    )
+
+
+def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
+    """The schedule of a mapping of a problem."""
+    made = amounts(problem, placed)
+    spatial, flow, found = placed.spatial, placed.flow, made.found
+    layer, chip, cores = problem.layer, problem.chip, problem.cores
+    names = dict(zip(TILED, placed.tiles, strict=True))
+    names["FY"], names["FX"] = int(spatial[k.S_FY]), int(spatial[k.S_FX])
     unit = "vector" if problem.on_vector else "array"
     dataflow = k.DATAFLOWS[flow]
     factors = {d: int(f) for d, f in zip(DIMS, spatial[:8], strict=True) if f > 1}
     kept = k.CLASSES[placed.order]
-    text = loop_nest(problem, placed, found, traffic)
+    text = loop_nest(problem, placed, found, made.traffic)
     peak = chip.array.macs_per_cycle * (
         problem.rate if not problem.on_vector else max(chip.array.rates.values())
     )
@@ -71,11 +106,11 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         macs=layer.macs,
         cores=cores,
         launch_cycles=chip.overheads.launch_cycles,
-        fill_weight=fill_weight,
-        fill_other=fill_other,
-        phases=phases,
-        drain=traffic.ends(0.0, 0.0, ends[3], 0.0),
-        counts=counts,
+        fill_weight=made.fill_weight,
+        fill_other=made.fill_other,
+        phases=made.phases,
+        drain=made.drain,
+        counts=made.counts,
         ideal_cycles=layer.macs / (peak * cores),
         spatial=factors,
         tiles=names,
@@ -89,7 +124,7 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         levels=_levels(placed),
         transform="winograd" if problem.saved.winograd else "",
         held=held_over(placed.order, placed.hold),
-        spare_bytes=max(0.0, problem.room - last),
+        spare_bytes=max(0.0, problem.room - made.last_bytes),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dse.hardware.chip import Array, Legality
 from dse.mapping import costs as k
+from dse.mapping.legal import legal_sizes, rule
 from dse.mapping.space import TILE_LIMITS, TILED, Factors, filter_tiles, tile_sizes
 from dse.workload.layer import DIMS, LoopNest
 
@@ -50,22 +51,23 @@ def reduced(strides: tuple[int, ...]) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=16384)
 def tile_lists(
-    sizes: Factors, best: Factors, legal: Legality | None, limits: Factors = TILE_LIMITS
+    sizes: Factors,
+    best: Factors,
+    legal: Legality | None,
+    align: Factors,
+    limits: Factors = TILE_LIMITS,
 ) -> tuple[FloatArray, Any]:
     """Tile sizes of G, B, K, C, OY, OX, descending, and how many of each.
 
     Args:
         best: factors of the best unrolling; ``legal``: what the compiler can express, None for all.
-        limits: most sizes of each dim.
+        align: multiples that the dims are padded to; ``limits``: most sizes of each dim.
     """
     lists = []
     for d, name in enumerate(TILED):
-        values = tile_sizes(sizes[d], best[d], limits[d])
+        values = tile_sizes(sizes[d], best[d], limits[d], align[d])
         if legal is not None:
-            grain = dict(legal.granularity).get(name, 1)
-            least = dict(legal.min_tile).get(name, 1)
-            rounded = {min(sizes[d], -(-max(v, least) // grain) * grain) for v in values}
-            values = tuple(sorted(rounded, reverse=True))
+            values = legal_sizes(values, sizes[d], rule(legal, name, sizes))
         lists.append(values)
     lengths = np.array([len(values) for values in lists], np.int64)
     tiles = np.ones((len(lists), int(lengths.max())))

@@ -12,16 +12,20 @@ reaches the paths on the lower convex hull of (latency, energy).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dse.hardware.chip import Chip
+from dse.mapping.path import shortest
 from dse.mapping.schedule import (
+    NO_BYTES,
     Bytes,
     LayerSchedule,
     Segment,
-    hidden_share,
     link_rates,
     price,
     unroll,
@@ -39,7 +43,8 @@ class Item:
     step ``last`` fetches for the item after it; ``first_s`` what the fill adds if nothing hides it;
     ``fill_other`` is loaded with them by ``cores`` cores; ``spare_bytes`` is the buffer left beside
     the last step (None: enough), ``last_s`` the time of that step alone. ``energy_j`` is dynamic,
-    ``busy_s`` the time for which the busiest unit works.
+    ``busy_s`` the time for which the busiest unit works; ``numbers`` are what the path search
+    needs of all that (fields of :mod:`dse.mapping.path`).
     """
 
     layers: int
@@ -54,6 +59,15 @@ class Item:
     last: Segment | None
     last_s: float
     busy_s: float
+    numbers: tuple[float, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        last = self.last.link_bytes if self.last is not None else NO_BYTES
+        spare = math.inf if self.spare_bytes is None else self.spare_bytes
+        own = (self.own_s, self.first_s, self.energy_j, spare, float(self.cores), self.last_s)
+        steps = float(self.last is not None)
+        numbers = (*own, steps, *self.fill, *self.fill_other, *last)
+        object.__setattr__(self, "numbers", numbers)
 
 
 class Cost(NamedTuple):
@@ -100,39 +114,6 @@ def item(schedules: Sequence[LayerSchedule], chip: Chip) -> Item:
     )
 
 
-#: Time that one item adds behind another, by their identities.
-Added = dict[tuple[int, int], float]
-
-
-class _Chip(NamedTuple):
-    f_hz: float
-    rates: tuple[float, ...]
-    prefetch: bool
-    static_w: float
-
-
-def _added_s(before: Item | None, after: Item, chip: _Chip) -> float:
-    """Time that the first weights of ``after`` add behind ``before``, s."""
-    if before is None or not chip.prefetch:
-        return after.first_s
-    if before.last is None or not any(after.fill):
-        return 0.0
-    share = hidden_share(before.spare_bytes, after.fill, after.cores)
-    worst = before.last_s
-    for own, more, rate in zip(before.last.link_bytes, after.fill, chip.rates, strict=True):
-        if more > 0.0:
-            worst = max(worst, (own + share * more) / rate)
-    added = worst - before.last_s
-    if share < 1.0:
-        bare = shown = 0.0
-        for own, more, rate in zip(after.fill_other, after.fill, chip.rates, strict=True):
-            bare = max(bare, own / rate if own else 0.0)
-            total = own + (1.0 - share) * more
-            shown = max(shown, total / rate if total else 0.0)
-        added += shown - bare
-    return added
-
-
 def best_path(
     items: Mapping[int, Sequence[Item]],
     layers: int,
@@ -149,73 +130,55 @@ def best_path(
         objective: ``latency`` (ties to less energy), ``energy`` (ties to less latency) or ``edp``.
         invoke_s: time per inference beside the layers.
     """
-    frame = _frame(chip)
-    added: Added = {}
+    frame = _Frame(items, layers, chip, invoke_s)
     if objective == "latency":
-        return _shortest(items, layers, frame, None, invoke_s, added)
-    path, cost = _shortest(items, layers, frame, 0.0, invoke_s, added)
+        return frame.shortest(None)
+    path, cost = frame.shortest(0.0)
     if objective == "energy":
         return path, cost
-    other, second = _shortest(items, layers, frame, None, invoke_s, added)
+    other, second = frame.shortest(None)
     best = min(((path, cost), (other, second)), key=_product)
     for _ in range(ROUNDS):
         cost = best[1]
-        watts = cost.energy_j / cost.latency_s
-        found = _shortest(items, layers, frame, watts, invoke_s, added)
+        found = frame.shortest(cost.energy_j / cost.latency_s)
         if not _product(found) < _product(best):
             break
         best = found
     return best
 
 
-def _frame(chip: Chip) -> _Chip:
-    return _Chip(chip.f_hz, link_rates(chip), chip.buffer.double_buffered, chip.mapping_static_w)
-
-
 def _product(found: tuple[tuple[Item, ...], Cost]) -> tuple[float, float]:
     return found[1].latency_s * found[1].energy_j, found[1].energy_j
 
 
-def _shortest(
-    items: Mapping[int, Sequence[Item]],
-    layers: int,
-    chip: _Chip,
-    time_price_w: float | None,
-    invoke_s: float,
-    added: Added,
-) -> tuple[tuple[Item, ...], Cost]:
-    """Least energy plus priced time, or (None) least time; ties to the other of the two.
+class _Frame:
+    """Items and chip as the numbers of :mod:`dse.mapping.path`."""
 
-    ``added`` remembers :func:`_added_s` by the identities of both items.
-    """
-    watts = chip.static_w + (time_price_w or 0.0)
-    # Per end: reached states as (score, tie, latency, energy, item, state before).
-    State = tuple[float, float, float, float, Item | None, int, int]
-    ends: list[list[State]] = [[] for _ in range(layers + 1)]
-    ends[0].append((0.0, 0.0, 0.0, 0.0, None, -1, -1))
-    for start in range(layers):
-        states = ends[start]
-        for choice in items.get(start, ()):
-            best: State | None = None
-            for index, state in enumerate(states):
-                pair = (id(state[4]), id(choice))
-                more = added.get(pair)
-                if more is None:
-                    more = added[pair] = _added_s(state[4], choice, chip)
-                seconds = state[2] + choice.own_s + more
-                joules = state[3] + choice.energy_j
-                if time_price_w is None:
-                    score, tie = seconds, joules
-                else:
-                    score, tie = joules + watts * seconds, seconds
-                if best is None or (score, tie) < best[:2]:
-                    best = (score, tie, seconds, joules, choice, start, index)
-            if best is not None:
-                ends[start + choice.layers].append(best)
-    state = min(ends[layers], key=lambda reached: reached[:2])
-    latency, energy = state[2] + invoke_s, state[3]
-    path: list[Item] = []
-    while state[4] is not None:
-        path.append(state[4])
-        state = ends[state[5]][state[6]]
-    return tuple(reversed(path)), Cost(latency, energy + chip.static_w * latency)
+    def __init__(
+        self, items: Mapping[int, Sequence[Item]], layers: int, chip: Chip, invoke_s: float
+    ) -> None:
+        self.layers, self.chip, self.invoke_s = layers, chip, invoke_s
+        self.items = [choice for start in range(layers) for choice in items.get(start, ())]
+        starts = [start for start in range(layers) for _ in items.get(start, ())]
+        ends = [start + choice.layers for start, choice in zip(starts, self.items, strict=True)]
+        self.arrays: tuple[Any, ...] = (
+            np.array(starts, np.int64),
+            np.array(ends, np.int64),
+            np.array([choice.numbers for choice in self.items], np.float64),
+            np.array(link_rates(chip), np.float64),
+        )
+
+    def shortest(self, time_price_w: float | None) -> tuple[tuple[Item, ...], Cost]:
+        """Least energy plus priced time, or (None) least time; ties to the other of the two."""
+        static_w, count = self.chip.mapping_static_w, len(self.items)
+        before, seconds, joules = np.full(count, -1, np.int64), np.zeros(count), np.zeros(count)
+        at = last = shortest(
+            *self.arrays, self.layers, self.chip.buffer.double_buffered, time_price_w is None,
+            static_w + (time_price_w or 0.0), before, seconds, joules,
+        )  # fmt: skip
+        path: list[Item] = []
+        while at >= 0:
+            path.append(self.items[at])
+            at = int(before[at])
+        latency, energy = float(seconds[last]) + self.invoke_s, float(joules[last])
+        return tuple(reversed(path)), Cost(latency, energy + static_w * latency)

@@ -62,8 +62,8 @@ class Choice:
 class Candidates:
     """The candidates of a network's layers under one memory plan, extended round by round.
 
-    ``fuse`` lets layers run fused; ``groups`` are the items that run several layers so, by the
-    first of them.
+    ``fuse`` lets layers run fused; ``legal`` keeps to what the chip's compiler can express;
+    ``groups`` are the items that run several layers so, by the first of them.
     """
 
     workload: Workload
@@ -73,6 +73,7 @@ class Candidates:
     cores: int
     fuse: bool = True
     pins: Pins = NO_PINS
+    legal: bool = False
     groups: Groups = field(default_factory=dict)
     _items: dict[object, list[Item]] = field(default_factory=dict)
     _asked: set[object] = field(default_factory=set)
@@ -147,7 +148,7 @@ class Candidates:
         if kind == "energy":
             whole = best.cost.energy_j + watts * best.cost.latency_s
         weights = fusion.Weights(kind, watts, price)
-        finder = fusion.Finder(self.workload, self.chip, self.plan, weights)
+        finder = fusion.Finder(self.workload, self.chip, self.plan, weights, legal=self.legal)
         hopes = finder.hopes(lambda n: self._items[self._keys[n]][0], fusion.WORTH * whole)
         pinned = {n for n, x in enumerate(self.workload.layers) if self.pins.of(x) is not None}
         free = [h for h in hopes if pinned.isdisjoint(range(h.span.first, h.span.last + 1))]
@@ -217,7 +218,9 @@ class Candidates:
         self._asked.add(question)
         found = self._items.setdefault(key, [])
         if pin is not None:
-            made = map_pinned(layer, self.chip, pin, objective, homes, room, exposed, watts)
+            made = map_pinned(
+                layer, self.chip, pin, objective, homes, room, exposed, watts, legal=self.legal
+            )
         else:
             made = map_layer(
                 layer,
@@ -229,6 +232,7 @@ class Candidates:
                 l2_room_bytes=self.plan.l2_room_bytes if uneven else 0.0,
                 exposed=exposed,
                 time_price_w=watts,
+                legal=self.legal,
                 uneven=uneven,
             )
         if all(known.made()[0].phases != made.phases for known in found):

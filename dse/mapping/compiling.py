@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 
 Function = Callable[..., Any]
+#: Time after which the first call of a kernel is taken to compile it, s; loading takes less.
+PATIENCE_S = 1.0
 
 
 def _plain(function: Function) -> Function:
@@ -41,11 +46,46 @@ def _compilers() -> tuple[bool, Function, Function]:
 
     def compile_cached(function: Function) -> Function:
         try:
-            return cast("Function", njit(cache=True)(function))
+            made = njit(cache=True)(function)
         except RuntimeError:  # no folder for the disk cache can be written
-            return cast("Function", njit(function))
+            made = njit(function)
+        return _Announced(cast("Function", made))
 
     return True, register_jitable, compile_cached
+
+
+class _Announced:
+    """A compiled function whose first call, if it takes long, says on stderr why.
+
+    Compiling takes seconds, loading from Numba's disk cache tenths of one; which of them the first
+    call will do is not known beforehand.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._ready = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._ready:
+            return self._function(*arguments)
+        timer = threading.Timer(PATIENCE_S, _announce)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._function(*arguments)
+        finally:
+            timer.cancel()
+            self._ready = True
+
+
+def _announce() -> None:
+    global _said
+    if not _said and multiprocessing.parent_process() is None:
+        print("compiling the mapper for this machine: once, some 15 seconds", file=sys.stderr)
+    _said = True
+
+
+_said = False
 
 
 #: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment.

@@ -155,7 +155,10 @@ def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any)
 
 @shared
 def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
-    """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile."""
+    """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile.
+
+    Where banks are not shared, W and I take whole ones, and O and side what is left.
+    """
     wt, it, ot = n[0], n[1], n[2]
     twice = c[C_DOUBLE]
     w = wp * c[C_WB] * np.maximum(1.0, c[C_SW]) * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
@@ -164,7 +167,7 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     staged = pick(partial, 1.0, c[C_HOME_O])
     o = op * pick(partial, c[C_AB], c[C_OB]) * copies * staged
     side = op * c[C_SIDE] * copies * c[C_HOME_S]
-    return banked(c, w), banked(c, i), banked(c, o), banked(c, side)
+    return banked(c, w), banked(c, i), o, side
 
 
 @shared

@@ -9,16 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from dse.hardware.chip import Chip
 from dse.mapping import Objective
-from dse.mapping.blocks import Blocks, Member, Rooms, cut, part
-from dse.mapping.build import schedule
+from dse.mapping.block_work import Work, over_blocks
+from dse.mapping.blocks import Blocks, Member, Rooms
 from dse.mapping.chain import Item
-from dse.mapping.homes import Homes, stored_bytes
-from dse.mapping.mapper import map_layer
-from dse.mapping.problem import pack
+from dse.mapping.homes import stored_bytes
+from dse.mapping.legal import is_legal, rule
 from dse.mapping.schedule import (
     ENGINES,
     NO_BYTES,
@@ -30,23 +27,8 @@ from dse.mapping.schedule import (
     link_rates,
     price,
 )
-from dse.mapping.search import best_mapping
 from dse.mapping.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
-from dse.workload.layer import DIMS, Layer
-
-
-@dataclass(frozen=True)
-class Work:
-    """One member over all blocks: the schedule of a full block, and totals."""
-
-    block: LayerSchedule
-    counts: Counts
-    held: float
-    array: float
-    vector: float
-    port: float
-    dma: float
-    streamed: Bytes
+from dse.workload.layer import DIMS
 
 
 class Group(Rooms):
@@ -54,7 +36,7 @@ class Group(Rooms):
 
     ``axis`` is the loop dim along which rows are cut, ``heads`` the parts that the groups (G) of
     every member can be cut into, 1 if they cannot. ``known`` remembers blocks mapped before, for
-    groups of one chip under one objective.
+    groups of one chip under one objective. ``legal`` keeps to what its compiler can express.
     """
 
     def __init__(
@@ -66,12 +48,31 @@ class Group(Rooms):
         chip: Chip,
         room_bytes: float,
         known: dict[object, Work] | None = None,
+        *,
+        legal: bool = False,
     ) -> None:
-        super().__init__(members, chip, room_bytes)
+        super().__init__(members, chip, room_bytes, chip.legality.bank_bytes if legal else 0.0)
+        self.legal = legal
         self.name = name
         self.axis = axis
         self.heads = heads
         self._known = {} if known is None else known
+
+    def expressible(self, blocks: Blocks) -> bool:
+        """Whether the compiler can cut every member so; always true unless ``legal``."""
+        if not self.legal:
+            return True
+        legality = self.chip.legality
+        for member in self.members:
+            nest = member.layer.nest
+            if nest is None:
+                continue
+            rows = rule(legality, self.axis, nest.sizes)
+            groups = rule(legality, "G", nest.sizes)
+            band, heads = self.band(member, blocks.bands), -(-nest.G // blocks.heads)
+            if not (is_legal(band, member.rows, rows) and is_legal(heads, nest.G, groups)):
+                return False
+        return True
 
     def build(self, blocks: Blocks, objective: Objective, watts: float = 0.0) -> Fused | None:
         """The group so cut; None if the blocks do not fit.
@@ -99,72 +100,24 @@ class Group(Rooms):
         objective: Objective,
         watts: float,
     ) -> Work:
-        """Map the full and the ragged block of a member and add up over all blocks."""
+        """:func:`over_blocks`, remembered: a block that fits is the same in any room."""
         layer = member.layer
         if not stays:
             room /= 2.0  # the tiles of two members are in the buffer while one follows the other
         # Only partial sums and streamed weights need it: rounded, so that blocks are found again.
         room = 2.0 ** math.floor(math.log2(room)) if room >= 1.0 else 0.0
-        key = (layer.shape_key, member.homes, self.axis, member.rows, blocks, stays, room)
-        if key in self._known:
-            return self._known[key]
-        inside = Homes(
-            "buffer" if stays or not layer.w_elements else member.homes.W,
-            "buffer",
-            "buffer",
-            "buffer",
-        )
-        full, count, last = cut(member.rows, blocks.bands)
-        parts = [(full, (count - 1) * blocks.heads), (last, blocks.heads)]
-        if full == last:
-            parts = [(full, count * blocks.heads)]
-        counts: Counts = {}
-        sums = [0.0] * 5
-        streamed = NO_BYTES
-        first: LayerSchedule | None = None
-        for rows, times in parts:
-            if not times:
-                continue
-            sub = part(layer, self.axis, rows, member.rows, blocks.heads)
-            made = _block(sub, self.chip, inside, room, objective, watts)
-            first = first or made
-            merge(counts, {action: n * times for action, n in made.counts.items()})
-            moved = add_bytes(add_bytes(made.fill_weight, made.fill_other), made.drain)
-            for phase in made.phases:
-                sums[0] += times * phase.count * max(phase.cycles)
-                for index, cycles in enumerate(phase.cycles[:4]):
-                    sums[1 + index] += times * phase.count * cycles
-                moved = add_bytes(moved, tuple(b * phase.count for b in phase.link_bytes))
-            streamed = add_bytes(streamed, tuple(b * times for b in moved))
-        assert first is not None
-        launches = counts.pop("launch", 0.0)
-        counts["launch"] = 1.0
-        add(counts, "descriptor", launches)
-        sums[4] += (
-            launches * self.chip.overheads.descriptor_cycles / (self.chip.overheads.dma_channels)
-        )
-        held, array, vector, port, dma = sums
-        self._known[key] = Work(first, counts, held, array, vector, port, dma, streamed)
-        return self._known[key]
-
-
-def _block(
-    layer: Layer, chip: Chip, homes: Homes, room: float, objective: Objective, watts: float
-) -> LayerSchedule:
-    """One block of a member: as one tile if it works on the buffer alone and its sums fit.
-
-    Cut into tiles it would not move less between buffer and array.
-    """
-    if layer.nest is not None and homes.W == "buffer":
-        problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, 1.0, watts)
-        sizes, one = np.array(layer.nest.sizes[:6], np.float64).reshape(6, 1), np.ones(6, np.int64)
-        whole = replace(problem, tiles=sizes, lengths=one, level_tiles=sizes, level_lengths=one)
-        found = best_mapping(whole, objective, uneven=False)
-        if found is not None:
-            return schedule(whole, found.placement)
-    return map_layer(
-        layer, chip, objective, homes=homes, room_bytes=room, time_price_w=watts, uneven=False
-    )
+        key = (layer.shape_key, member.homes, self.axis, member.rows, blocks, stays)
+        work = self._known.get(key)
+        if work is not None and work.need <= room:
+            return work if work.room == room else replace(work, room=room)
+        work = self._known.get((*key, room))
+        if work is None:
+            work = over_blocks(
+                member, blocks, self.chip, self.axis, stays, room, objective, watts,
+                legal=self.legal,
+            )  # fmt: skip
+            self._known[key if work.need < math.inf else (*key, room)] = work
+        return work
 
 
 @dataclass(frozen=True)
@@ -374,7 +327,7 @@ def _shares(group: Group, works: Sequence[Work], phases: Sequence[Phase]) -> lis
 
 def _member(fused: Fused, number: int) -> LayerSchedule:
     """A member's row: its share of the group's steps, its own counts."""
-    group, blocks, made = fused.group, fused.blocks, fused.works[number].block
+    group, blocks, made = fused.group, fused.blocks, fused.works[number].schedule
     member = group.members[number]
     layer, nest = member.layer, member.layer.nest
     homes = member.homes.to_dict()
@@ -387,6 +340,7 @@ def _member(fused: Fused, number: int) -> LayerSchedule:
     head = f"{blocks.bands} bands of {group.band(member, blocks.bands)} rows"
     if blocks.heads > 1:
         head += f" for each of {blocks.heads} heads"
+    head += "; one block:"
     peak = made.macs / made.ideal_cycles if made.ideal_cycles else 0.0
     return replace(
         made,

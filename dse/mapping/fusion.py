@@ -11,7 +11,6 @@ it is better than its layers one by one.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from dse.mapping.fused import Fused, Group, Work
 from dse.mapping.homes import Homes, byte_price
 from dse.mapping.memory import MemoryPlan, operands
 from dse.mapping.schedule import link_rates
+from dse.mapping.shape import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Vector layers that work row by row: every output row depends on the same row of the input.
@@ -39,7 +39,7 @@ LONGEST = 8
 WORTH = 1e-3
 #: Cuts tried per group beyond the coarsest that fits, where both units work.
 FINER = 2
-#: Networks whose fusable layers are remembered.
+#: Networks, with homes, whose fusable layers are remembered.
 REMEMBERED = 64
 
 
@@ -105,26 +105,29 @@ def spans(workload: Workload, homes: Sequence[Homes]) -> Iterator[Span]:
 
 def fusable(workload: Workload) -> frozenset[int]:
     """Numbers of the layers that may run in a group of both array and vector work."""
-    key = id(workload.layers)
-    with _lock:
-        known = _fusable.get(key)
+    known = _fusable.get(id(workload.layers))
     if known is not None and known[0] is workload.layers:
-        return known[1]
+        return frozenset(known[1])
     found: set[int] = set()
-    for span in spans(workload, [Homes()] * len(workload.layers)):
+    for span in _spans_of(workload, (Homes(),) * len(workload.layers)):
         if len({member.on_array for member in span.members}) > 1 or any(
             member.layer.vector_ops for member in span.members
         ):
             found.update(range(span.first, span.last + 1))
-    with _lock:
-        _fusable[key] = (workload.layers, frozenset(found))
-        while len(_fusable) > REMEMBERED:
-            _fusable.pop(next(iter(_fusable)))
+    _fusable.put(id(workload.layers), (workload.layers, frozenset(found)))
     return frozenset(found)
 
 
-_lock = threading.Lock()
-_fusable: dict[int, tuple[tuple[Layer, ...], frozenset[int]]] = {}
+def _spans_of(workload: Workload, homes: tuple[Homes, ...]) -> tuple[Span, ...]:
+    """:func:`spans`, remembered: a search maps the same networks on many chips."""
+    key = (id(workload.layers), homes)
+    known = _spans.get(key)
+    if known is None or known[0] is not workload.layers:
+        known = _spans.put(key, (workload.layers, tuple(spans(workload, homes))))
+    return tuple(known[1])
+
+
+_spans, _fusable = Remembered(REMEMBERED), Remembered(REMEMBERED)
 
 
 def _readers(workload: Workload) -> Mapping[str, tuple[int, ...]]:
@@ -245,17 +248,27 @@ class Finder:
     is run again, until its path holds none that are only hoped for.
     """
 
-    def __init__(self, workload: Workload, chip: Chip, plan: MemoryPlan, weights: Weights) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        chip: Chip,
+        plan: MemoryPlan,
+        weights: Weights,
+        *,
+        legal: bool = False,
+    ) -> None:
         self._workload, self._chip, self._plan, self._weights = workload, chip, plan, weights
+        self._legal = legal
         self._best: dict[object, Fused | None] = {}
         self._blocks: dict[object, Work] = {}
 
     def hopes(self, alone: Callable[[int], Item], worth: float) -> list[Hope]:
         """All groups that might gain at least ``worth`` (in the unit of :meth:`Weights.score`)."""
         out = []
-        for span in spans(self._workload, self._plan.homes):
+        links = _Links(self._chip)
+        for span in _spans_of(self._workload, self._plan.homes):
             parts = [alone(n) for n in range(span.first, span.last + 1)]
-            seconds, joules = _most_gain(span, self._chip, parts)
+            seconds, joules = _most_gain(span, links, parts)
             priced = joules + self._weights.price_w * seconds
             if (seconds if self._weights.objective == "latency" else priced) < worth:
                 continue
@@ -277,7 +290,10 @@ class Finder:
         key = (tuple(_key(member) for member in span.members), span.axis, span.heads, room)
         layers = [self._workload.layers[n] for n in numbers]
         name = f"{layers[0].name} .. {layers[-1].name}"
-        group = Group(name, span.members, span.axis, span.heads, self._chip, room, self._blocks)
+        group = Group(
+            name, span.members, span.axis, span.heads, self._chip, room, self._blocks,
+            legal=self._legal,
+        )  # fmt: skip
         if key not in self._best:
             self._best[key] = _best(group, self._weights)
         found = self._best[key]
@@ -291,9 +307,26 @@ def _key(member: Member) -> tuple[object, ...]:
     return (member.layer.shape_key, member.homes, where)
 
 
-def _most_gain(span: Span, chip: Chip, alone: Sequence[Item]) -> tuple[float, float]:
+class _Links:
+    """Prices and rates of moving a byte to each home and back, looked up once."""
+
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
+        self.rates = dict(zip(LINKS, link_rates(chip), strict=True))
+        self.buffer = 8.0 * (chip.prices["buffer.read_bit"] + chip.prices["buffer.write_bit"])
+        self._prices: dict[str, float] = {}
+
+    def price(self, home: str) -> float:
+        """Joules per byte out to a home and back, without the buffer's own."""
+        known = self._prices.get(home)
+        if known is None:
+            known = byte_price(self._chip, home, write=False)
+            known = self._prices[home] = known + byte_price(self._chip, home, write=True)
+        return known
+
+
+def _most_gain(span: Span, links: _Links, alone: Sequence[Item]) -> tuple[float, float]:
     """Time and energy that fusing can save: transfers inside, and waiting for the other unit."""
-    rates = dict(zip(LINKS, link_rates(chip), strict=True))
     joules = seconds = 0.0
     for member in span.members:
         for taken, home, amount in (
@@ -303,10 +336,8 @@ def _most_gain(span: Span, chip: Chip, alone: Sequence[Item]) -> tuple[float, fl
         ):
             if taken < 0 or home == "buffer" or not amount:
                 continue
-            both = 8.0 * (chip.prices["buffer.read_bit"] + chip.prices["buffer.write_bit"])
-            price = byte_price(chip, home, write=False) + byte_price(chip, home, write=True)
-            joules += amount * (price + both)
-            seconds += 2.0 * amount / rates[home]
+            joules += amount * (links.price(home) + links.buffer)
+            seconds += 2.0 * amount / links.rates[home]
     waits = sum(found.own_s - found.busy_s for found in alone)
     seconds = min(seconds, waits)
     if len({member.on_array for member in span.members}) > 1:
@@ -340,8 +371,17 @@ def _cuts(group: Group) -> Iterator[Blocks]:
     everything = len(group.members)
     # Finer bands shorten the ends; where two units take turns, also the wait of one for the other.
     finer = FINER if len({member.on_array for member in group.members}) > 1 else 1
+    most = 2 * finer + 1
     for heads in sorted({group.heads, 1}, reverse=True):
-        kept = [(Blocks(heads, n), group.staying(Blocks(heads, n))) for n in ladder]
-        fitting = [(cut, stays) for cut, stays in kept if stays is not None]
-        whole = [cut for cut, stays in fitting if len(stays) == everything]
-        yield from (whole or [cut for cut, _ in fitting])[: 2 * finer + 1 : 2]
+        whole: list[Blocks] = []
+        fitting: list[Blocks] = []
+        for bands in ladder:
+            cut = Blocks(heads, bands)
+            stays = group.staying(cut) if group.expressible(cut) else None
+            if stays is not None:
+                fitting.append(cut)
+                if len(stays) == everything:
+                    whole.append(cut)
+            if len(whole) == most:
+                break
+        yield from (whole or fitting)[:most:2]

@@ -16,6 +16,7 @@ from dse.mapping.homes import Home, byte_price, has_link, price_of
 from dse.mapping.kernel import fill_row
 from dse.mapping.problem import Problem
 from dse.mapping.schedule import link_rates
+from dse.mapping.shape import Remembered
 from dse.mapping.space import Factors, tile_sizes
 from dse.mapping.units import E_JOULES, E_MASK, E_ORDER, E_SECONDS, E_TILES, E_WIDE, ENTRY_FIELDS
 
@@ -103,11 +104,11 @@ def entries(problem: Problem, cs: FloatArray, masks: tuple[int, ...], room: floa
     One row per mask, width of O, tile and order of the L2 loops, the most promising first.
     """
     lists = outer_lists(problem.sizes[:6], problem.choices[0])
-    grid = _Grid(problem, lists)
+    grid = _grid(problem, lists)
     rows: list[FloatArray] = []
     for mask in masks:
         for wide in (0, 1) if mask & 4 else (0,):
-            fit = grid.room(mask, bool(wide)) <= room
+            fit = grid.room(problem.c, mask, bool(wide)) <= room
             at = np.flatnonzero(_maximal(fit))
             sizes = np.unravel_index(at, fit.shape)
             for order in range(3) if len(at) else ():
@@ -127,8 +128,8 @@ def entries(problem: Problem, cs: FloatArray, masks: tuple[int, ...], room: floa
 
 def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
     """Bytes that L2 tiles take; ``wide``: outputs in L2 are partial sums."""
-    grid = _Grid(problem, tuple((n,) for n in outer.tiles))
-    return float(grid.room(outer.mask, wide).reshape(-1)[0])
+    grid = _grid(problem, tuple((n,) for n in outer.tiles))
+    return float(grid.room(problem.c, outer.mask, wide).reshape(-1)[0])
 
 
 def _maximal(fit: Any) -> Any:
@@ -145,12 +146,26 @@ def _maximal(fit: Any) -> Any:
     return out
 
 
+_grids = Remembered(4096)
+
+
+def _grid(problem: Problem, lists: tuple[tuple[int, ...], ...]) -> _Grid:
+    """All L2 tiles of a problem; those of its shape are remembered."""
+    at = (problem.spatial[0].tobytes(), problem.align.tobytes(), problem.nest.tobytes())
+    key = (problem.sizes, lists, *at)
+    found = _grids.get(key)
+    if found is None:
+        found = _grids.put(key, _Grid(problem, lists))
+    assert isinstance(found, _Grid)
+    return found
+
+
 class _Grid:
-    """All L2 tiles of a problem at once: their room and what they move to and from the homes."""
+    """All L2 tiles of a shape at once: their room and what they move to and from the homes."""
 
     def __init__(self, problem: Problem, lists: tuple[tuple[int, ...], ...]) -> None:
-        c, s = problem.c, problem.spatial[0]
-        self.problem, self.shape = problem, tuple(len(v) for v in lists)
+        s = problem.spatial[0]
+        self.sizes, self.shape = problem.sizes, tuple(len(v) for v in lists)
         self.tile: list[FloatArray] = []
         self.count: list[FloatArray] = []
         self.span: list[FloatArray] = []
@@ -165,7 +180,7 @@ class _Grid:
             self.tile.append(pad.reshape(shape))
             self.count.append(n.reshape(shape))
             if d >= 4:
-                lines = np.array([self._lines(d, v) for v in values], np.float64)
+                lines = np.array([_lines(problem, d, v) for v in values], np.float64)
                 for store, column in zip((self.span, self.spans, self.kept), lines.T, strict=True):
                     store.append(column.reshape(shape))
         _, nb, nk, nc, ny, nx = self.count
@@ -175,35 +190,26 @@ class _Grid:
             np.ascontiguousarray(np.broadcast_to(table, self.shape)).reshape(-1)
             for table in (nb * ny * nx, nk, nc, both, kept)
         ]
-        self.whole = math.prod(self._lines(d, problem.sizes[d])[0] for d in (4, 5))
+        self.whole = math.prod(_lines(problem, d, problem.sizes[d])[0] for d in (4, 5))
         self.taps = float(problem.sizes[6] * problem.sizes[7])
-        self.z = float(s[k.S_O])
-        self.w_bytes = c[k.C_WB] * c[k.C_SW]
-        self.double = c[k.C_DOUBLE]
+        self.w, self.z = s[k.S_W], float(s[k.S_O])
 
-    def _lines(self, d: int, t: int) -> tuple[float, float, float]:
-        """Input lines of one tile of ``t``, of all tiles, and of all if lines are kept."""
-        problem = self.problem
-        row = np.ones(k.ROW_FIELDS)
-        fill_row(row, d, float(t), problem.dims, problem.align, problem.spatial[0], problem.nest)
-        return float(row[k.R_SPAN]), float(row[k.R_SPANS]), float(row[k.R_SLIDE])
-
-    def room(self, mask: int, wide: bool) -> Any:
+    def room(self, c: Any, mask: int, wide: bool) -> Any:
         """Bytes of L2 that the tiles of a mask take, twice where the next one loads meanwhile."""
-        c = self.problem.c
+        w_bytes, double = c[k.C_WB] * c[k.C_SW], c[k.C_DOUBLE]
         g, b, ko, ci, y, x = self.tile
         ng, nb, nk, nc, ny, nx = self.count
         na = nb * ny * nx
         total = np.zeros(self.shape)
         if mask & 1:
-            copies = 1.0 + self.double * (ng * nk * nc > 1.0)
-            total = total + g * ko * ci * self.taps * self.w_bytes * copies
+            copies = 1.0 + double * (ng * nk * nc > 1.0)
+            total = total + g * ko * ci * self.taps * w_bytes * copies
         if mask & 2:
-            copies = 1.0 + self.double * (ng * na * nc > 1.0)
+            copies = 1.0 + double * (ng * na * nc > 1.0)
             total = total + g * b * ci * self.span[0] * self.span[1] * c[k.C_IB] * copies
         if mask & 4:
             width = c[k.C_AB] if wide else c[k.C_OB]
-            copies = 1.0 + self.double * (ng * na * nk > 1.0)
+            copies = 1.0 + double * (ng * na * nk > 1.0)
             total = total + g * b * ko * y * x * width * copies
         return total
 
@@ -217,10 +223,10 @@ class _Grid:
         if order == 0:
             real = real | (na * nk * nc <= 1.0)
         lines = both if order == 2 else kept
-        sizes = self.problem.sizes
+        sizes = self.sizes
         deep = float(sizes[0] * sizes[1] * sizes[3]) * c[k.C_IB] * c[k.C_SI]
         # Every operand enters (leaves) the buffer at least once, from L2 or from its home.
-        w = self.problem.spatial[0][k.S_W] * self.w_bytes * c[k.C_HOME_W]
+        w = self.w * (c[k.C_WB] * c[k.C_SW]) * c[k.C_HOME_W]
         o, again = c[k.C_OB] * c[k.C_SO] * self.z, c[k.C_AB] * c[k.C_SO] * self.z
         o, again = o * c[k.C_HOME_O], again * c[k.C_HOME_O]
         i = self.whole * deep * c[k.C_HOME_I]
@@ -249,3 +255,10 @@ class _Grid:
             joules += up * (c[k.C_UP_O_LOAD] + c[k.C_UP_O_STORE]) + o * c[k.C_UP_O_STORE]
             seconds += (o + 2.0 * up)[:, None] * more[2]
         return real, seconds.max(axis=1) * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+
+
+def _lines(problem: Problem, d: int, t: int) -> tuple[float, float, float]:
+    """Input lines of one tile of ``t``, of all tiles, and of all if lines are kept."""
+    row = np.ones(k.ROW_FIELDS)
+    fill_row(row, d, float(t), problem.dims, problem.align, problem.spatial[0], problem.nest)
+    return float(row[k.R_SPAN]), float(row[k.R_SPANS]), float(row[k.R_SLIDE])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, costs
+from dse.mapping import arrays, costs, prune
 from dse.mapping.arrays import array_side
 from dse.mapping.compiling import Function, compiled, shared
 from dse.mapping.costs import (
@@ -36,8 +36,6 @@ from dse.mapping.costs import (
     C_P_W,
     C_P_WRITE,
     C_RATE,
-    C_ROOM,
-    C_ROOM_W,
     C_SI,
     C_SIDE,
     C_SO,
@@ -233,15 +231,19 @@ def _search_function(version: int) -> Function:
             return best
         best1, best2 = np.inf, np.inf
         margin = 1.0 + 1e-9
-        room = min(c[C_ROOM], c[C_ROOM_W])
         compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])
         worth = np.ones(flows.shape[0], np.bool_)
-        for si in range(spatial.shape[0]):
-            s = spatial[si]
-            fill_rows(rows, sizes, tiles, lengths, align, s, nest)
+        limits = np.empty((prune.CLASSES, 3))
+        each, deep = np.ones(6, np.int64), sizes[0] * sizes[1] * sizes[3]
+        # First a few tilings, of the best unrolling and as large as fits, for an optimum to beat;
+        # then all of them in order, of which the bounds leave few.
+        for si in range(-1, spatial.shape[0]):
+            first = si < 0
+            s = spatial[max(si, 0)]
+            fill_rows(rows, sizes, tiles, each, align, s, nest)
             # No cut into tiles makes the array's side cheaper than one whole tile. That is not so
             # of blocks of accumulators, so they are left out of this bound (codes 3, 4 for 0, 2).
-            hope, array_s, array_j = False, np.inf, np.inf
+            hope = False
             whole = (rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0])
             for fi in range(flows.shape[0]):
                 flow = flows[fi]
@@ -252,35 +254,78 @@ def _search_function(version: int) -> Function:
                 low = bound(c, least_side, s[S_O], 0.0, compulsory)
                 worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
                 hope = hope or worth[fi]
-                if worth[fi]:
-                    array_s = min(array_s, arr[0] / c[C_F])
-                    array_j = min(array_j, low[1] - c[C_STATIC] * low[0] - compulsory[1])
-            for jg in range(lengths[0] if hope else 0):
+            if not hope:
+                continue
+            fill_rows(rows, sizes, tiles, lengths, align, s, nest)
+            prune.fill_limits(rows, lengths, limits)
+            y0, x0 = rows[4, 0], rows[5, 0]
+            whole_yx, whole_lines = y0[R_T] * x0[R_T], volumes(sizes, s, y0, x0)
+            step, s_w, s_o = 2 if first else 1, s[S_W], s[S_O]
+            for jg in range(0, lengths[0], step):
                 g = rows[0, jg]
-                for jb in range(lengths[1]):
+                for jb in range(0, lengths[1], step):
                     b = rows[1, jb]
-                    for jk in range(lengths[2]):
+                    for jk in range(0, lengths[2], step):
                         k = rows[2, jk]
-                        for jr in range(lengths[3]):
+                        for jr in range(0, lengths[3], step):
                             r = rows[3, jr]
-                            least = g[R_PAD] * k[R_PAD] * r[R_PAD] * s[S_TAPS]
-                            if least * c[C_WB] * max(1.0, c[C_SW]) * c[C_HOME_W] > room:
+                            as_whole, as_cut = prune.most_outputs(c, s, g, b, k, r)
+                            if as_cut < 0.0:
+                                continue
+                            fewest, lines = b[R_N], whole_lines
+                            if whole_yx > as_whole:
+                                size = prune.size_class(as_cut)
+                                fewest = b[R_N] * limits[size, 0]
+                                if fewest == np.inf:
+                                    continue
+                                again, kept = deep * limits[size, 1], deep * limits[size, 2]
+                                lines = (lines[0], again, lines[2], kept)
+                            side = prune.least_side(c, flows, worth, s, one, g, b, k, r, y0, x0)
+                            inside = (g[R_N], b[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
+                            n = (0.0, 0.0, 0.0, fewest, inside[2], inside[3], 0.0)
+                            links = least_transfers(c, n, lines)
+                            low = prune.least_cost(c, side, links, inside, fewest)
+                            if keys(low[0], low[1], objective)[0] > best1 * margin:
                                 continue
                             for jy in range(lengths[4]):
-                                y = rows[4, jy]
-                                for jx in range(lengths[5]):
+                                y, jx0 = rows[4, jy], 0
+                                cut = y[R_N] > 1.0
+                                while jx0 < lengths[5]:  # the first that may fit
+                                    most = as_cut if cut or jx0 > 0 else as_whole
+                                    if y[R_T] * rows[5, jx0, R_T] <= most:
+                                        break
+                                    jx0 += 1
+                                if jx0 == lengths[5]:
+                                    continue
+                                a = b[R_N] * y[R_N] * rows[5, jx0, R_N]
+                                n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
+                                links = least_transfers(c, n, volumes(sizes, s, y, x0))
+                                low = prune.least_cost(c, side, links, inside, a)
+                                if keys(low[0], low[1], objective)[0] > best1 * margin:
+                                    continue
+                                tried = False
+                                y_spans, y_slide, a_rest = y[R_SPANS], y[R_SLIDE], b[R_N] * y[R_N]
+                                for jx in range(jx0, lengths[5]):
+                                    # Numbers, no row: taking one costs as much as this bound.
+                                    x_spans = rows[5, jx, R_SPANS]
+                                    kept = min(y_slide * x_spans, y_spans * rows[5, jx, R_SLIDE])
+                                    again, kept = deep * (y_spans * x_spans), deep * kept
+                                    vol = (s_w, again, s_o, kept)
+                                    a = a_rest * rows[5, jx, R_N]
+                                    n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
+                                    links = least_transfers(c, n, vol)
+                                    low = prune.least_cost(c, side, links, inside, a)
+                                    if keys(low[0], low[1], objective)[0] > best1 * margin:
+                                        continue
                                     x = rows[5, jx]
                                     n = tile_counts(s, g, b, k, r, y, x)
-                                    vol = volumes(sizes, s, y, x)
-                                    links = least_transfers(c, n, vol)
-                                    least_s = c[C_LAT0] + max(array_s, links[0])
-                                    least_j = array_j + links[1] + c[C_STATIC] * least_s
-                                    if keys(least_s, least_j, objective)[0] > best1 * margin:
-                                        continue
                                     tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                                     f = footprint(c, False, tile[3], tile[4], tile[5], n)
                                     if not fits(c, f):
                                         continue
+                                    if first and tried:
+                                        break
+                                    tried = True
                                     ends = ends_s(c, tile)
                                     for fi in range(flows.shape[0]):
                                         if not worth[fi]:
@@ -298,8 +343,12 @@ def _search_function(version: int) -> Function:
                                             if not out[2]:
                                                 continue
                                             key1, key2 = keys(out[0], out[1], objective)
-                                            if key1 < best1 or (key1 == best1 and key2 < best2):
+                                            same = key1 == best1
+                                            less = key2 < best2 or (key2 == best2 and best[0] < 0)
+                                            if key1 < best1 or (same and less):
                                                 best1, best2 = key1, key2
+                                                if first:
+                                                    continue
                                                 best[0], best[1], best[2] = si, jg, jb
                                                 best[3], best[4], best[5] = jk, jr, jy
                                                 best[6], best[7], best[8] = jx, fi, order
@@ -309,7 +358,7 @@ def _search_function(version: int) -> Function:
     return search
 
 
-search = compiled(_search_function(version_of(costs, arrays)))
+search = compiled(_search_function(version_of(costs, arrays, prune)))
 
 
 def search_numpy(

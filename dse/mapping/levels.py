@@ -11,13 +11,25 @@ from dse.mapping import units as units_module
 from dse.mapping.compiling import Function, compiled, shared
 from dse.mapping.costs import (
     C_E0,
+    C_F,
+    C_HOME_I,
+    C_HOME_O,
+    C_HOME_W,
+    C_IB,
     C_IN_O,
     C_LAT0,
+    C_OB,
+    C_ROOM,
     C_STATIC,
+    C_VECTOR,
+    C_WB,
     NOTHING,
+    R_N,
+    R_PAD,
     R_SPAN,
     R_SPANS,
     R_T,
+    ROW_FIELDS,
     S_FX,
     S_FY,
     S_O,
@@ -49,8 +61,8 @@ from dse.mapping.units import (
     E_TILES,
     E_WIDE,
     cut_joules,
+    fill_outer,
     of_unit,
-    outer_rows,
     prepare,
     side_cost,
     side_of,
@@ -105,8 +117,22 @@ def kept_lines(
 def bound_key(c: Any, objective: int, side: Any, ends: Any, joules: Any, links: Any) -> Any:
     """Key that no mapping with these parts beats: seconds of array ``side`` and of first and last
     tile, ``joules`` of the array, least seconds and joules of the ``links``."""
-    seconds = c[C_LAT0] + np.maximum(side + ends, links[0])
+    busy = np.maximum(side, c[C_VECTOR] / c[C_F] * (1.0 - 1e-9))
+    seconds = c[C_LAT0] + np.maximum(busy + ends, links[0])
     return keys(seconds, c[C_E0] + joules + links[1] + c[C_STATIC] * seconds, objective)[0]
+
+
+@shared
+def fewest_bytes(c: Any, s: Any, rows: Any, g: int, b: int, k: int, r: int, y: int, x: int) -> Any:
+    """Bytes of buffer that tiles take at least: one copy of each, nothing held or partial.
+
+    ``rows`` are those of G, B, K, C, OY, OX; the rest says which of each.
+    """
+    deep, outs = rows[3, r, R_PAD], rows[2, k, R_PAD]
+    w = outs * deep * s[S_TAPS] * c[C_WB] * c[C_HOME_W]
+    i = rows[1, b, R_T] * deep * rows[4, y, R_SPAN] * rows[5, x, R_SPAN] * c[C_IB] * c[C_HOME_I]
+    o = rows[1, b, R_T] * outs * rows[4, y, R_T] * rows[5, x, R_T] * c[C_OB] * c[C_HOME_O]
+    return rows[0, g, R_PAD] * (w + i + o)
 
 
 @shared
@@ -150,10 +176,13 @@ def _search_function(version: int) -> Function:
         rows, q, low, one = prepare(
             cs[0], flows, units, registers, sizes, tiles, lengths, align, nest
         )
-        rows0, slides = outer_rows(entries, tiles, lengths, sizes, align, units[0], nest)
+        count, longest = entries.shape[0], tiles.shape[1]
+        rows0, slides = np.empty((count, 6, longest, ROW_FIELDS)), np.empty((count, 2, longest))
+        ready = np.zeros(count, np.bool_)
         best1, best2, margin = start[0], start[1], 1.0 + 1e-9
         deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
-        by_flow = np.zeros(flows.shape[0])
+        keen = np.ones(flows.shape[0], np.bool_)
+        by_flow, most_room = np.zeros(flows.shape[0]), c[C_ROOM] * (1.0 + 1e-12)
         floor_s, floor_j = np.inf, np.inf
         for ei in range(entries.shape[0]):
             floor_s = min(floor_s, entries[ei, E_SECONDS])
@@ -172,10 +201,13 @@ def _search_function(version: int) -> Function:
             if bound_key(c, objective, least_s, 0.0, least_j, floor) > best1 * margin:
                 continue
             for ti in range(grid.shape[0]):
-                at = grid[ti]
-                g, b, k = base[0, at[0]], base[1, at[1]], base[2, at[2]]
-                r, y, x = base[3, at[3]], base[4, at[4]], base[5, at[5]]
-                inside = group_counts(s, g, b, k, r, y, x)
+                # Numbers one by one: taking rows costs more than this first bound.
+                jg, jb, jk = grid[ti, 0], grid[ti, 1], grid[ti, 2]
+                jr, jy, jx = grid[ti, 3], grid[ti, 4], grid[ti, 5]
+                if fewest_bytes(c, s, base, jg, jb, jk, jr, jy, jx) > most_room:
+                    continue
+                a = base[1, jb, R_N] * base[4, jy, R_N] * base[5, jx, R_N]
+                inside = (base[0, jg, R_N], a, base[2, jk, R_N], base[3, jr, R_N] * s[S_TAP_TILES])
                 jobs = fewest_jobs(c, ONE_JOB, inside)
                 joules = by_flow[0] + cut_joules(c, flows[0], s, inside)
                 for fi in range(1, flows.shape[0]):
@@ -184,6 +216,9 @@ def _search_function(version: int) -> Function:
                 links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
                 if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
                     continue
+                at = grid[ti]
+                g, b, k = base[0, at[0]], base[1, at[1]], base[2, at[2]]
+                r, y, x = base[3, at[3]], base[4, at[4]], base[5, at[5]]
                 tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                 jobs = fewest_jobs(c, tile, inside)
                 links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
@@ -195,16 +230,21 @@ def _search_function(version: int) -> Function:
                 if not fits(c, f):
                     continue
                 for ui in range(u0, u1):
-                    t = rows[ui]
+                    hope = False
                     for fi in range(flows.shape[0]):
                         joules = low[ui, fi, 1] + cut_joules(c, flows[fi], units[ui], inside)
                         key = bound_key(c, objective, low[ui, fi, 0], 0.0, joules, links)
-                        if key > best1 * margin:
+                        keen[fi] = not key > best1 * margin
+                        hope = hope or keen[fi]
+                    if not hope:
+                        continue
+                    t, unit, own_q = rows[ui], units[ui], of_unit(q, ui)
+                    gu, bu, ku = t[0, at[0]], t[1, at[1]], t[2, at[2]]
+                    ru, yu, xu = t[3, at[3]], t[4, at[4]], t[5, at[5]]
+                    for fi in range(flows.shape[0]):
+                        if not keen[fi]:
                             continue
-                        arr = side_of(
-                            c, flows[fi], units[ui], of_unit(q, ui), one, t[0, at[0]], t[1, at[1]],
-                            t[2, at[2]], t[3, at[3]], t[4, at[4]], t[5, at[5]],
-                        )  # fmt: skip
+                        arr = side_of(c, flows[fi], unit, own_q, one, gu, bu, ku, ru, yu, xu)
                         side = side_cost(c, arr, z)
                         key = bound_key(c, objective, side[0], 0.0, side[1], links)
                         if key > best1 * margin or not arr[6]:
@@ -217,6 +257,12 @@ def _search_function(version: int) -> Function:
                             key = bound_key(ce, objective, side[0], ends, side[1], more)
                             if key > best1 * margin or not within_entry(entry, g, b, k, r, y, x):
                                 continue
+                            if not ready[ei]:
+                                fill_outer(
+                                    rows0[ei], slides[ei], entry, tiles, lengths, sizes, align,
+                                    units[0], nest,
+                                )  # fmt: skip
+                                ready[ei] = True
                             o = rows0[ei]
                             g0, b0, k0 = o[0, at[0]], o[1, at[1]], o[2, at[2]]
                             r0, y0, x0 = o[3, at[3]], o[4, at[4]], o[5, at[5]]

@@ -8,6 +8,7 @@ from typing import Any
 
 from dse.files import SCHEMA_VERSION
 from dse.hardware.chip import Chip
+from dse.mapping.legal import check_profile
 from dse.mapping.mapper import Objective, map_layer
 from dse.mapping.network import layer_rows
 from dse.mapping.schedule import LayerSchedule, Program, unroll
@@ -20,7 +21,8 @@ class MappedLayer:
 
     ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, fill and
     drain. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
-    ``lanes`` and ``why`` are those of ``layer_rows``; ``schedule`` holds phases and action counts.
+    ``legality``, ``lanes``, ``losses`` and ``why`` are those of ``layer_rows``; ``schedule`` holds
+    phases and action counts.
     """
 
     name: str
@@ -40,7 +42,9 @@ class MappedLayer:
     order: str
     homes: Mapping[str, str]
     fused: str
+    legality: str
     lanes: float
+    losses: Mapping[str, float]
     why: str
     schedule: LayerSchedule
 
@@ -53,13 +57,18 @@ class MappedLayer:
         return [asdict(phase) for phase in self.schedule.phases]
 
 
-def mapped_layer(layer: Layer, chip: Chip, objective: Objective = "edp") -> MappedLayer:
+def mapped_layer(
+    layer: Layer, chip: Chip, objective: Objective = "edp", *, legal: bool = False
+) -> MappedLayer:
     """Map one layer alone, all operands at their default homes.
 
     Raises:
         UnmappableError: no unit of the chip can run the layer, or it fits no memory.
+        InputError: ``legal`` on a chip that does not say what its compiler can express.
     """
-    made = map_layer(layer, chip, objective)
+    if legal:
+        check_profile(chip)
+    made = map_layer(layer, chip, objective, legal=legal)
     segments = unroll((made,), prefetch=chip.buffer.double_buffered)
     (row,) = layer_rows(Program(layer.name, (made,), segments, 1, 0.0), chip)
     return MappedLayer(**row, schedule=made)

@@ -24,6 +24,7 @@ from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
+from dse.mapping.shape import Remembered, chip_number
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
 from dse.mapping.zeros import winograd_fits
@@ -92,6 +93,7 @@ def cache_statistics() -> CacheStatistics:
 def clear_cache() -> None:
     """Forget all mappings."""
     _cache.clear()
+    _roomy.clear()
 
 
 def map_layer(
@@ -126,6 +128,8 @@ def map_layer(
             nest then takes the fewest chunks: long steps hide most of the next layer's weights.
         time_price_w: J per s of latency that the objective counts on top of the static power.
         legal: whether only what the chip's compiler can express (``chip.legality``) is searched.
+            Otherwise its tile sizes are tried besides the mapper's own, so that a legal mapping is
+            never better than the ideal one.
         uneven: whether operands may be held in the buffer beyond their tile.
 
     Raises:
@@ -146,19 +150,22 @@ def map_layer(
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     rooms = (room, max(float(l2_room_bytes), 0.0))
-    key = (legal, uneven, layer.shape_key, chip.slice_key, homes, objective, cores, rooms, weights)
+    asked = (homes, objective, cores, rooms, weights)
+    # The number of a chip stands for its slice, which takes long to hash.
+    key = (legal, uneven, layer.shape_key, chip_number(chip), *asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        found = disk.get(key) if disk else None
+        whole = (legal, uneven, layer.shape_key, chip.slice_key, *asked)
+        found = disk.get(whole) if disk else None
         if found is not None:
             _cache.put(key, found)
             return found.renamed(layer.name, layer.op)
         if layer.kind == "compute":
             allowed = (legal, uneven)
-            found = _map_compute(layer, chip, objective, homes, cores, rooms, weights, allowed)
+            found = _fitted(layer, chip, objective, homes, cores, rooms, weights, allowed)
             if disk:
-                disk.put(key, found)
+                disk.put(whole, found)
         else:
             watts = math.inf
             if weights[0] < 1.0:
@@ -191,7 +198,7 @@ def default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     return chip.links["l2"].capacity_bytes - resident_bytes(layer, homes, "l2")
 
 
-def _map_compute(
+def _fitted(
     layer: Layer,
     chip: Chip,
     objective: Weights,
@@ -201,16 +208,58 @@ def _map_compute(
     weights: tuple[float, float],
     allowed: tuple[bool, bool],
 ) -> LayerSchedule:
+    """The best schedule; the mapping is that of more room, if one is known and it fits.
+
+    Less room only takes mappings away, and the best is still there. Searched are layers with a pass
+    after them, which is cut by the room, and what may be found among a compiler's tiles, which take
+    whole banks.
+    """
+    asked = (layer.shape_key, chip_number(chip), objective, homes, cores, rooms[1])
+    key = (*asked, weights, allowed)
+    known = _roomy.get(key)
+    if known is not None:
+        room, need, problem, placed = known
+        if need <= rooms[0] <= room:
+            c = problem.c.copy()
+            c[k.C_ROOM] = rooms[0]
+            return schedule(replace(problem, c=c, room=rooms[0]), placed)
+    problem, placed = _map_compute(layer, chip, objective, homes, cores, rooms, weights, allowed)
+    made = schedule(problem, placed)
+    if not problem.tail and (allowed[0] or not chip.legality.limits_tiles):
+        _roomy.put(key, (rooms[0], made.footprint_bytes, problem, placed))
+    return made
+
+
+#: The last mappings, with the room they were searched in and the room they take.
+_roomy = Remembered(4096)
+
+
+def _map_compute(
+    layer: Layer,
+    chip: Chip,
+    objective: Weights,
+    homes: Homes,
+    cores: int,
+    rooms: tuple[float, float],
+    weights: tuple[float, float],
+    allowed: tuple[bool, bool],
+) -> tuple[Problem, Placement]:
+    """The best mapping of a compute layer, in all ways that it may run."""
     assert layer.nest is not None
     byte_price(chip, homes.W, write=False)
     number = objective_code(objective)
     best: tuple[tuple[float, float], Problem, Found] | None = None
     failed: Problem | None = None
+    ways = [(allowed[0], winograd) for winograd in (False, True)]
+    if not allowed[0] and chip.legality.limits_tiles:
+        ways += [(True, winograd) for winograd in (False, True)]
+    if not winograd_fits(layer.nest, chip.array):
+        ways = [way for way in ways if not way[1]]
     for sizes, used in _splits(layer.nest.sizes, cores):
-        for winograd in (False, True) if winograd_fits(layer.nest, chip.array) else (False,):
+        for legal, winograd in ways:
             problem = pack(
                 layer, chip, homes, rooms[0], sizes, used, *weights,
-                legal=allowed[0], winograd=winograd,
+                legal=legal, winograd=winograd,
             )  # fmt: skip
             found = best_mapping(problem, objective, outer_room=rooms[1] / used, uneven=allowed[1])
             if found is None:
@@ -226,7 +275,13 @@ def _map_compute(
     if best is None:
         assert failed is not None
         raise _unfit(failed)
-    return schedule(best[1], best[2].placement)
+    problem = best[1]
+    if problem.legal and not allowed[0]:
+        used, winograd = problem.cores, problem.saved.winograd
+        problem = pack(
+            layer, chip, homes, rooms[0], problem.sizes, used, *weights, winograd=winograd
+        )
+    return problem, best[2].placement
 
 
 def _splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
@@ -249,8 +304,9 @@ def _unfit(problem: Problem) -> UnmappableError:
         for row in problem.spatial
         for flow in problem.flows
     )
+    tile = "smallest tile that the compiler can express" if problem.legal else "smallest tile"
     return UnmappableError(
-        f"layer {problem.layer.name}: its smallest tile needs {need:.0f} bytes of the buffer "
+        f"layer {problem.layer.name}: its {tile} needs {need:.0f} bytes of the buffer "
         f"({largest} {most:.0f}), the room is {problem.room:.0f}",
         field="buffer.bytes",
         mend="enlarge the buffer or keep less resident in it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dse.errors import InputError, UnmappableError
@@ -10,10 +11,10 @@ from dse.hardware.chip import Chip
 from dse.mapping import Objective
 from dse.mapping.choose import Candidates, Choice
 from dse.mapping.homes import has_link, spills
+from dse.mapping.legal import check_profile
 from dse.mapping.memory import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
 from dse.mapping.pinned import NO_PINS, Pins
 from dse.mapping.schedule import (
-    BOTTLENECKS,
     LayerSchedule,
     Program,
     layer_latencies_s,
@@ -23,7 +24,7 @@ from dse.mapping.schedule import (
     unroll,
 )
 from dse.mapping.text import component_j
-from dse.mapping.why import lanes_busy, why
+from dse.mapping.why import lanes_busy, losses, time_by_cause, why
 from dse.workload.layer import Workload
 
 #: Memory plans whose first score is within this share of the best are refined.
@@ -39,6 +40,7 @@ def map_network(
     shared: bool = False,
     fuse: bool = True,
     pins: Pins | None = None,
+    legal: bool = False,
 ) -> Program:
     """One inference of a network under the best memory plan, its layers mapped for the whole.
 
@@ -46,13 +48,19 @@ def map_network(
     those close to the best, and the one that leaves the buffer to fused groups, are refined (see
     :mod:`dse.mapping.choose`) and the best by ``objective`` is kept. ``shared`` says that other
     networks run on the chip too, see :func:`plan_memory`; ``fuse`` lets groups of layers run
-    fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand.
+    fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand. ``legal`` keeps
+    every layer and group to what the chip's compiler can express (``chip.legality``). Otherwise,
+    where the chip has such a profile, the legal program is made too and taken if it is better: it
+    never beats the ideal one.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
+        InputError: ``legal`` on a chip without a profile; pins of no layer, or on several cores.
     """
     if not workload.layers:
         raise InputError(f"network {workload.name} has no layers")
+    if legal:
+        check_profile(chip)
     pins = pins or NO_PINS
     if pins.pins or pins.sized:
         pins.check(workload.layers)
@@ -60,6 +68,33 @@ def map_network(
             raise InputError(
                 "pinned mappings are of one core", field="cores", mend="map on one core"
             )
+    score, program = _mapped(workload, chip, objective, cores, shared, fuse, pins, legal)
+    if legal or not chip.legality.stated:
+        return program
+    try:
+        other, legal_program = _mapped(workload, chip, objective, cores, shared, fuse, pins, True)
+    except UnmappableError:
+        return program
+    return _as_ideal(legal_program) if other < score else program
+
+
+def _as_ideal(program: Program) -> Program:
+    """A legal program as the best of all that there are."""
+    schedules = tuple(replace(made, legality="ideal") for made in program.schedules)
+    return replace(program, schedules=schedules, legality="ideal")
+
+
+def _mapped(
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    cores: int,
+    shared: bool,
+    fuse: bool,
+    pins: Pins,
+    legal: bool,
+) -> tuple[tuple[float, float, float], Program]:
+    """The program of :func:`map_network` within one space, and its score."""
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
     first_error: UnmappableError | None = None
     seen: list[MemoryPlan] = []
@@ -70,7 +105,7 @@ def map_network(
             if plan in seen:
                 continue
             seen.append(plan)
-            candidates = Candidates(workload, chip, objective, plan, cores, fused, pins)
+            candidates = Candidates(workload, chip, objective, plan, cores, fused, pins, legal)
             choice = candidates.alone()
         except UnmappableError as error:
             first_error = first_error or error
@@ -90,8 +125,8 @@ def map_network(
         if best is None or score < best[0]:
             best = (score, candidates, found)
     assert best is not None
-    _, candidates, choice = best
-    return _program(candidates, choice)
+    score, candidates, choice = best
+    return score, _program(candidates, choice)
 
 
 def _shares(chip: Chip, cores: int) -> Sequence[float]:
@@ -106,8 +141,9 @@ def _shares(chip: Chip, cores: int) -> Sequence[float]:
 def _program(candidates: Candidates, choice: Choice) -> Program:
     workload, chip, plan = candidates.workload, candidates.chip, candidates.plan
     made = [schedule for item in choice.items for schedule in item.made()]
+    legality = "legal" if candidates.legal else "ideal"
     schedules = tuple(
-        schedule.renamed(layer.name, layer.op)
+        replace(schedule.renamed(layer.name, layer.op), legality=legality)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
     fused = {made.fused for made in schedules if made.fused}
@@ -129,6 +165,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         invoke_s=chip.overheads.invoke_s,
         resident_bytes=dict(plan.resident_bytes),
         notes=(note,),
+        legality=legality,
     )
 
 
@@ -151,10 +188,11 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
     row of its own in an evaluation) and ``bottleneck`` what most of the layer's time waits for:
     ``compute``, ``vector``, ``buffer port``, ``dma``, ``host``, a link (``dram``, ``l2``,
     ``nvm``), ``launch``, ``fill`` or ``drain``. ``lanes`` is the share of the array's units that
-    have work in a mean step, and ``why`` says in words what keeps the layer below peak.
+    have work in a mean step, ``losses`` shares of the time that keep the layer below peak, which
+    add up to 1 - utilization (see :func:`dse.mapping.why.losses`), and ``why`` says it in words.
     """
     latencies = layer_latencies_s(program, chip)
-    causes = _causes(program, chip)
+    causes = time_by_cause(program.segments, program.schedules, chip, link_rates(chip))
     rows = []
     for number, (made, latency) in enumerate(zip(program.schedules, latencies, strict=True)):
         breakdown = energy_breakdown_j(made, chip)
@@ -167,7 +205,7 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
             "cycles": cycles,
             "latency_s": latency,
             "utilization": made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
-            "bottleneck": _largest(causes[number]),
+            "bottleneck": _largest(causes[number][0]),
             "energy_j": sum(breakdown.values()),
             "energy_breakdown_j": breakdown,
             "dims": _dims(made),
@@ -177,25 +215,12 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
             "order": made.order,
             "homes": dict(made.homes),
             "fused": made.fused,
+            "legality": made.legality,
             "lanes": lanes_busy(made, chip),
         }
+        row["losses"] = losses(row, *causes[number])
         rows.append({**row, "why": why(row)})
     return rows
-
-
-def _causes(program: Program, chip: Chip) -> list[dict[str, float]]:
-    """Seconds of each layer by what they wait for."""
-    rates = link_rates(chip)
-    causes: list[dict[str, float]] = [{} for _ in program.schedules]
-    for segment in program.segments:
-        seconds = segment.count * segment.step_s(chip.f_hz, rates)
-        cause = segment.stage
-        if cause == "steps":
-            slowest = segment.bottleneck(chip.f_hz, rates)
-            cause = BOTTLENECKS.get(slowest, slowest)
-        into = causes[segment.layer]
-        into[cause] = into.get(cause, 0.0) + seconds
-    return causes
 
 
 def _largest(causes: Mapping[str, float]) -> str:

@@ -30,15 +30,16 @@ import numpy as np
 from pydantic import Field
 
 from dse.errors import InputError, UnmappableError
-from dse.hardware.chip import Chip
+from dse.hardware.chip import LINKS, Chip
 from dse.mapping import Objective
 from dse.mapping import costs as k
 from dse.mapping.build import schedule
-from dse.mapping.homes import Homes, bytes_by_operand
-from dse.mapping.placement import Placement, evaluate, hold_code, unrolled
+from dse.mapping.homes import Homes, bytes_by_operand, has_link
+from dse.mapping.legal import broken_rule, rule
+from dse.mapping.placement import GROUPS, Placement, evaluate, hold_code, unrolled
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
-from dse.mapping.search import best_mapping
+from dse.mapping.search import Found, best_mapping
 from dse.mapping.space import TILED, Factors
 from dse.schema import Strict, read_yaml, validate
 from dse.workload.layer import DIMS, Layer
@@ -148,8 +149,10 @@ def map_pinned(
     room: float,
     exposed: float = 1.0,
     time_price_w: float = 0.0,
+    *,
+    legal: bool = False,
 ) -> LayerSchedule:
-    """The best schedule of a layer that keeps to a pin.
+    """The best schedule of a layer that keeps to a pin, and if ``legal`` to the chip's compiler.
 
     Raises:
         UnmappableError: no mapping keeps to it: names the level, operand, need and room, or the
@@ -158,25 +161,52 @@ def map_pinned(
     assert layer.nest is not None
     homes = _homes(layer, chip, homes, pin)
     sizes = layer.nest.sizes
-    problem = pack(layer, chip, homes, room, sizes, 1, exposed, time_price_w)
+    problem = pack(layer, chip, homes, room, sizes, 1, exposed, time_price_w, legal=legal)
     if pin.spatial is not None:
         row = unrolled(problem, pin.spatial, (sizes[6], sizes[7]))
         problem = replace(problem, spatial=row.reshape(1, -1))
     if pin.dataflow is not None:
         flows = [code for code in problem.flows if k.DATAFLOWS[int(code)] == pin.dataflow]
         if not flows:
-            raise _forbidden(layer, "dataflow", f"{chip.name} does not run {pin.dataflow}")
+            runs = ", ".join(dict.fromkeys(k.DATAFLOWS[int(code)] for code in problem.flows))
+            who = "the compiler of " if legal else ""
+            why = f"dataflow {pin.dataflow}: {who}{chip.name} runs {runs}"
+            raise _forbidden(layer, "dataflow", why)
         problem = replace(problem, flows=np.array(flows, np.int64))
     for tiles, order in _cuts(pin, sizes):
         cut = _with_tiles(problem, tiles)
         orders = tuple(range(3)) if order is None else (k.CLASSES.index(order),)
-        held = {} if pin.temporal else pin.held
-        hold = None if held is None else hold_code(orders[0], held)
-        found = best_mapping(cut, objective, orders=orders, hold=hold)
+        found = _best(cut, objective, orders, {} if pin.temporal else pin.held)
         if found is not None:
             made = schedule(cut, found.placement)
             return replace(made, loop_nest=("pinned", *made.loop_nest))
-    raise _reason(cut, pin, orders)
+    raise _reason(cut, orders)
+
+
+def _best(
+    problem: Problem,
+    objective: Objective,
+    orders: tuple[int, ...],
+    held: Mapping[Any, Sequence[Any]] | None,
+) -> Found | None:
+    """The best mapping in one of the orders that holds the operands so (None: as is best)."""
+    if not held:
+        hold = None if held is None else 0
+        return best_mapping(problem, objective, orders=orders, hold=hold)
+    best: Found | None = None
+    refused: InputError | None = None
+    for order in orders:  # what an uneven cut holds depends on the order
+        try:
+            hold = hold_code(order, held)
+        except InputError as error:
+            refused = error
+            continue
+        found = best_mapping(problem, objective, orders=(order,), hold=hold)
+        if found is not None and (best is None or found.keys < best.keys):
+            best = found
+    if best is None and refused is not None:
+        raise refused
+    return best
 
 
 def _homes(layer: Layer, chip: Chip, planned: Homes, pin: Pin) -> Homes:
@@ -185,6 +215,20 @@ def _homes(layer: Layer, chip: Chip, planned: Homes, pin: Pin) -> Homes:
     What the pin moves takes no room from other layers, so the buffer, which they all share, cannot
     be pinned: only the memory plan puts tensors there.
     """
+    for operand, home in pin.homes.items():
+        name: str = operand
+        if home == getattr(planned, name):
+            continue
+        if home == "buffer":
+            why = f"{name} into the buffer, which the memory plan shares out among all layers"
+            raise _forbidden(layer, f"homes.{name}", why)
+        if not has_link(chip, home):
+            levels = ", ".join(link for link in LINKS if has_link(chip, link))
+            why = f"{name} to level {home}, which {chip.name} does not have: it has {levels}"
+            raise _forbidden(layer, f"homes.{name}", why)
+        if not chip.links[home].writable and (name != "W" or layer.w_is_activation):
+            why = f"{name} to level {home}, which holds constant weights only"
+            raise _forbidden(layer, f"homes.{name}", why)
     homes = replace(planned, **pin.homes)
     before = bytes_by_operand(layer, planned)
     names = ("W", "I", "O", "side")
@@ -197,7 +241,8 @@ def _homes(layer: Layer, chip: Chip, planned: Homes, pin: Pin) -> Homes:
             raise _forbidden(
                 layer,
                 f"homes.{name}",
-                f"{name} needs {need:.0f} bytes of {home}, the room is {room:.0f}",
+                f"{name} to level {home}: it needs {need:.0f} bytes, the room is {room:.0f}, "
+                f"{need - room:.0f} too few",
             )
     return homes
 
@@ -231,7 +276,14 @@ def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:
             continue
         size, whole = int(tiles[dim]), problem.sizes[d]
         if not 1 <= size <= whole:
-            raise _forbidden(problem.layer, f"tiles.{dim}", f"{size} is not in 1 to {whole}")
+            raise _forbidden(
+                problem.layer, f"tiles.{dim}", f"tile {dim}: {size} is not in 1 to {whole}"
+            )
+        if problem.legal:
+            broken = broken_rule(size, whole, rule(problem.chip.legality, dim, problem.sizes))
+            if broken:
+                why = f"tile {dim}: {size} {broken}, by the compiler of {problem.chip.name}"
+                raise _forbidden(problem.layer, f"tiles.{dim}", why)
         table[d, 0] = levels[d, 0] = size
         lengths[d] = counts[d] = 1
     return replace(problem, tiles=table, lengths=lengths, level_tiles=levels, level_lengths=counts)
@@ -243,38 +295,48 @@ def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
     )
 
 
-def _reason(problem: Problem, pin: Pin, orders: Sequence[int]) -> UnmappableError:
-    """Why no mapping keeps to the pin: the buffer, the accumulators, or an order without a cut."""
+def _reason(problem: Problem, orders: Sequence[int]) -> UnmappableError:
+    """Why no mapping keeps to the pin, and by how much: the buffer, an order whose loops are not
+    cut, or partial sums that have nowhere to go."""
     smallest = tuple(
         int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
     )
     ones = np.ones(8) if problem.registers else None
     found = min(
         (
-            evaluate(problem, Placement(row, smallest, int(flow), orders[0], ones))
+            evaluate(problem, Placement(row, smallest, int(flow), order, ones))
             for row in problem.spatial
             for flow in problem.flows
+            for order in orders
         ),
         key=lambda one: one.need[0],
     )
-    need, largest, most = found.need
+    need, largest, bytes_ = found.need
     if need > problem.room:
+        tile = " ".join(f"{d}:{n}" for d, n in zip(TILED, smallest, strict=True) if n > 1)
         return _forbidden(
             problem.layer,
             "tiles",
-            f"tiles need {need:.0f} bytes of the buffer ({largest} {most:.0f}), "
-            f"the room is {problem.room:.0f}",
+            f"tiles overflow level buffer: the smallest, {tile or 'one of each'}, needs "
+            f"{need:.0f} bytes ({largest} {bytes_:.0f}), the room is {problem.room:.0f}, "
+            f"{need - problem.room:.0f} too few",
         )
-    if not found.array[6]:
+    sizes = dict(zip(TILED, problem.sizes[:6], strict=True))
+    most = [int(max(problem.tiles[d, : problem.lengths[d]])) for d in range(6)]
+    largest_tiles = dict(zip(TILED, most, strict=True))
+    loops = [d for order in orders for d in GROUPS[k.CLASSES[order]] if d in sizes]
+    if all(largest_tiles[d] == smallest[TILED.index(d)] == sizes[d] for d in loops):
+        whole = ", ".join(f"{d} {sizes[d]}" for d in loops)
         return _forbidden(
             problem.layer,
-            "spatial",
-            f"{pin.dataflow or 'dataflow'}: one step's outputs do not fit the accumulators of "
-            f"{problem.chip.array.accumulator_bytes} bytes",
+            "order",
+            f"order {'/'.join(k.CLASSES[o] for o in orders)}: none of its innermost tile loops is "
+            f"cut, the pinned tile holds all of {whole}",
         )
     return _forbidden(
         problem.layer,
         "order",
-        f"order {pin.order}: its innermost tile loops are not cut, or partial sums would have to "
-        "leave a buffer that is the output's home",
+        f"order {'/'.join(k.CLASSES[o] for o in orders)}: partial sums would have to leave a "
+        f"buffer that is the home of O (home {problem.homes.O}), or no tile fits with two copies "
+        f"in {problem.room:.0f} bytes",
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import one_kind
 from dse.mapping import Objective
 from dse.mapping.homes import Homes, byte_price, has_link, stored_bytes
 from dse.mapping.mapper import map_layer
@@ -90,8 +91,9 @@ def map_pipeline(
 
     Raises:
         UnmappableError: weights and lines do not fit, however they are dealt out.
-        InputError: no layers.
+        InputError: no layers, or a chip with several kinds of cores.
     """
+    one_kind(chip)
     if not workload.layers:
         raise InputError(f"network {workload.name} has no layers")
     room = chip.buffer.capacity_bytes * room_share

@@ -14,7 +14,7 @@ from dse.mapping.build import schedule
 from dse.mapping.hierarchy import Outer, can_tile, outer_room
 from dse.mapping.homes import Homes, byte_price, default_homes, has_link
 from dse.mapping.mapper import default_l2_room, default_room
-from dse.mapping.placement import Evaluation, Placement, evaluate, hold_code, unrolled
+from dse.mapping.placement import GROUPS, Evaluation, Placement, evaluate, hold_code, unrolled
 from dse.mapping.problem import Problem, pack
 from dse.mapping.registers import holds_tile
 from dse.mapping.schedule import LayerSchedule
@@ -186,7 +186,8 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
         room = f"{problem.room:.0f}" + (f" in parts of {parts}" if parts else "")
         raise UnmappableError(
             f"layer {problem.layer.name}: level buffer needs {need:.0f} bytes "
-            f"({largest} {most:.0f}), the room is {room}",
+            f"({largest} {most:.0f}), the room is {room}"
+            + (f", {need - problem.room:.0f} too few" if need > problem.room else ""),
             field="tiles.buffer",
             mend="make the tiles smaller or the buffer larger",
         )
@@ -201,15 +202,27 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             )
     if not bool(found.array[6]):
         raise UnmappableError(
-            f"layer {problem.layer.name}: one step's outputs do not fit the accumulators of "
-            f"{problem.chip.array.accumulator_bytes} bytes",
+            f"layer {problem.layer.name}: level accumulator: the outputs of one step need "
+            f"{_step_bytes(problem, placed):.0f} bytes, the room is "
+            f"{problem.chip.array.accumulator_bytes}",
             field="accumulate",
             mend="unroll fewer outputs, or accumulate in the buffer",
         )
     if not bool(found.result[2]):
         raise UnmappableError(
-            f"layer {problem.layer.name}: the loops of {k.CLASSES[placed.order]} are not cut, or "
-            "partial sums would have to leave a buffer that is the output's home",
+            f"layer {problem.layer.name}: order {k.CLASSES[placed.order]}: none of its innermost "
+            f"loops ({', '.join(GROUPS[k.CLASSES[placed.order]])}) is cut, or partial sums would "
+            f"have to leave a buffer that is the output's home (home of O: {problem.homes.O})",
             field="order",
             mend="name an operand whose loops are cut",
         )
+
+
+def _step_bytes(problem: Problem, placed: Placement) -> float:
+    """Bytes of partial sums that one array step makes, those of the stationary operand's dims."""
+    dims = ("G", "K") if k.DATAFLOWS[placed.flow] == "ws" else ("G", "B", "OY", "OX")
+    outputs = 1
+    for dim in dims:
+        d = DIMS.index(dim)
+        outputs *= min(int(placed.spatial[d]), placed.tiles[d])
+    return outputs * problem.layer.acc_bits / 8

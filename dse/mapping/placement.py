@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import numpy as np
 from dse.errors import InputError, UnmappableError
 from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray, spatial_row
+from dse.mapping.compiling import COMPILED
+from dse.mapping.evaluated import ENDS, FIELDS, PARTS, evaluate_tiles
 from dse.mapping.hierarchy import Outer, constants_by_mask
 from dse.mapping.kernel import fill_row, fill_rows
-from dse.mapping.levels import kept_lines, room_taken
+from dse.mapping.levels import HOLD_TABLES, kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, holds, moves, up_side
 from dse.mapping.problem import Problem
 from dse.mapping.register_rows import fill_passes
@@ -49,6 +52,7 @@ class Placement:
 class Evaluation:
     """One mapping of a problem, evaluated: what the kernels know of it.
 
+    ``rows`` are those of the buffer tiles (None without L2 tiles and registers);
     ``array``, ``tile``, ``footprint``, ``move`` and ``result`` are what the functions of
     those names (``side_of``, ``tile_side``, ``room_taken``, ``moves``, ``step_side``) return; ``c``
     the constants used, ``q`` what ``fill_passes`` says of the filter; ``above`` are bytes between
@@ -128,7 +132,8 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
 GROUPS = {"W": ("B", "OY", "OX"), "I": ("K",), "O": ("C", "FY", "FX")}
 
 
-def held_over(order: int, hold: int) -> dict[str, tuple[str, ...]]:
+@functools.cache
+def held_over(order: int, hold: int) -> Mapping[str, tuple[str, ...]]:
     """Operands held beyond their tile, and the loops that takes their room."""
     over, held = np.zeros((3, 3)), np.zeros(4)
     holds(order, hold, over, held)
@@ -151,16 +156,20 @@ def hold_code(order: int, held: Mapping[Any, Collection[Any]]) -> int:
     for hold, one in enumerate(known):
         if {name: set(loops) for name, loops in one.items()} == wanted:
             return hold
+    ways = ("; ".join(f"{n} over {' '.join(d)}" for n, d in one.items()) for one in known[1:])
+    asked = "; ".join(f"{name} over {' '.join(loops)}" for name, loops in held.items())
     raise InputError(
-        f"operands cannot be held so while {k.CLASSES[order]} stays",
+        f"no cut holds {asked} while {k.CLASSES[order]} stays",
         field="held",
-        mend=f"use one of {known[1:]}",
+        mend=f"use one of: {' | '.join(ways)}",
     )
 
 
 def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     """Cost of one mapping; its room is reported, not enforced."""
     outer = placed.outer
+    if COMPILED and outer is None and placed.registers is None:
+        return _compiled(problem, placed)
     c = problem.c if outer is None else constants_by_mask(problem, (outer.mask,))[outer.mask]
     s, flow, order, hold = placed.spatial, placed.flow, placed.order, placed.hold
     size = k.REGISTER_FIELDS
@@ -215,4 +224,36 @@ def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     result = k.step_side(c, order, array, tile, move, up, real & real0)
     return Evaluation(
         c, rows, array, tile, inside, outside, room, single, move, q, above_bytes, result
+    )
+
+
+_ONES = np.ones(3)
+
+
+def _compiled(problem: Problem, placed: Placement) -> Evaluation:
+    """:func:`evaluate` without L2 tiles and registers."""
+    out = np.empty(FIELDS)
+    order, hold = placed.order, placed.hold
+    over, held = HOLD_TABLES
+    tiles = np.array(placed.tiles, np.float64).reshape(6, 1)
+    evaluate_tiles(
+        problem.c, placed.spatial, placed.flow, order, hold, problem.dims, tiles, problem.align,
+        problem.nest, over[order, hold], held[order, hold], out,
+    )  # fmt: skip
+    flat = out.tolist()
+    parts = [tuple(flat[end - size : end]) for size, end in zip(PARTS, ENDS, strict=True)]
+    array, tile, inside, room, single, move, costs, *rest = parts
+    return Evaluation(
+        c=problem.c,
+        rows=None,
+        array=(*array[:5], array[5] > 0.0, array[6] > 0.0, array[7]),
+        tile=tile,
+        inside=inside,
+        outside=(1.0, 1.0, 1.0, 1.0),
+        footprint=room,
+        single=single,
+        move=move,
+        q=_ONES,
+        above=(0.0, 0.0, 0.0, 0.0),
+        result=(costs[0], costs[1], costs[2] > 0.0, *rest),
     )

@@ -8,30 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from dse.errors import UnmappableError
-from dse.hardware.chip import LINKS, Axis, Chip
+from dse.hardware.chip import LINKS, Chip
 from dse.mapping import costs as k
-from dse.mapping.candidates import (
-    FloatArray,
-    alignment,
-    flow_codes,
-    reduced,
-    spatial_rows,
-    tile_lists,
-)
+from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Homes, byte_price, price_of
 from dse.mapping.schedule import Bytes, Phase, link_rates
-from dse.mapping.space import LEVEL_LIMITS, Factors, rate_of, spatial_choices
+from dse.mapping.shape import WINOGRAD_SUMS, Remembered, chip_number, layer_shape, volumes
+from dse.mapping.space import Factors
 from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
-from dse.mapping.zeros import Savings, savings, winograd_adds
-from dse.workload.layer import DIMS, Layer
+from dse.mapping.zeros import Savings, winograd_adds
+from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
 
-#: Dataflow codes of arrays with operand registers, by what stays in them.
-REGISTER_FLOWS = {"ws": (5,), "os": (6,), "is": (7,), "rs": (5, 6, 7)}
-
-#: Partial sums that Winograd's F(2x2, 3x3) accumulates for each that the direct 3x3 filter does.
-WINOGRAD_SUMS = 4.0 / 9.0
+#: Chips, with homes and formats, whose constants are remembered.
+SITES = 4096
+_sites = Remembered(SITES)
 
 
 @dataclass(frozen=True)
@@ -116,88 +107,19 @@ def pack(
     Raises:
         UnmappableError: no unit runs the layer's formats or vector functions.
     """
-    assert layer.nest is not None
-    nest, array = layer.nest, chip.array
+    shape = layer_shape(layer, chip, sizes, legal=legal, winograd=winograd)
     bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
-    on_vector = nest.depthwise and array.depthwise == "vector"
-    try:
-        pair, rate = (
-            ("", 1.0) if on_vector else rate_of(array.rates, layer.w_format, layer.i_format)
-        )
-    except UnmappableError as error:
-        raise UnmappableError(
-            f"layer {layer.name}: {error.message}", field="array.rates", mend=error.mend
-        ) from None
-    axes, align = array.axes, alignment(array, nest)
-    flows: tuple[str, ...] = array.dataflows
-    legality = chip.legality if legal else None
-    if legality and legality.dataflow:
-        flows = (legality.dataflow,)
-    if winograd:
-        axes = tuple(Axis(a.size, tuple(d for d in a.dims if d not in ("FY", "FX"))) for a in axes)
-    saved = Savings() if on_vector else savings(layer, array, winograd=winograd)
-    rate = rate / saved.slots
-    if on_vector:
-        axes, flows = (_lanes(chip),), ("os",)
-        align = (1,) * len(DIMS)
-        rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
-    elif nest.OY == nest.FY == nest.FX == 1:
-        rate *= array.matmul_rate
+    on_vector, saved, rate, macs = shape.on_vector, shape.saved, shape.rate, shape.macs
+    worked, pair = shape.worked, shape.pair
     # What a core's part weighs against the whole layer.
-    whole_w, whole_i, whole_o = _volumes(nest.sizes, nest.numbers[8:])
-    part_w, part_i, part_o = _volumes(sizes, nest.numbers[8:])
-    share = part_o / whole_o
-    parts = chip.buffer.parts or (math.inf, math.inf, math.inf)
-    c = np.zeros(k.CONSTANTS)
-    macs = float(math.prod(sizes))
-    worked = macs * saved.worked
-    w_bytes = bits_w / 8 * saved.weight_bits
-    outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
-    lanes = math.prod(axis.size for axis in axes)
-    _set(
-        c,
-        {
-            k.C_MACS: macs,
-            k.C_F: chip.f_hz,
-            k.C_RATE: rate,
-            k.C_UNITS: 0.0 if on_vector else float(lanes),
-            k.C_PRELOAD: 0.0 if on_vector else float(array.preload_cycles),
-            k.C_HIDDEN: float(array.preload == "hidden"),
-            k.C_FILL: (
-                float(array.fill_drain_cycles)
-                if array.fill_drain == "paid" and not on_vector
-                else 0.0
-            ),
-            k.C_ACC_BYTES: float(array.accumulator_bytes) / (4.0 if winograd else 1.0),
-            k.C_ON_VECTOR: float(on_vector),
-            k.C_WB: w_bytes,
-            k.C_IB: bits_i / 8,
-            k.C_OB: bits_o / 8,
-            k.C_AB: layer.acc_bits / 8,
-            k.C_SW: outside / (whole_w * w_bytes) if layer.w_elements else 1.0,
-            k.C_SI: min(1.0, layer.i_elements / whole_i) if layer.i_elements else 1.0,
-            k.C_SO: layer.o_elements / whole_o if layer.o_elements else 1.0,
-            k.C_SIDE: layer.side_bytes / whole_o,
-            k.C_ROOM: room,
-            k.C_DOUBLE: float(chip.buffer.double_buffered),
-            k.C_READ: chip.buffer.read_bytes_per_cycle,
-            k.C_WRITE: chip.buffer.write_bytes_per_cycle,
-            k.C_HOME_W: float(homes.W != "buffer"),
-            k.C_HOME_I: float(homes.I != "buffer"),
-            k.C_HOME_O: float(homes.O != "buffer"),
-            k.C_HOME_S: float(homes.side != "buffer"),
-            k.C_DESC: chip.overheads.descriptor_cycles / chip.overheads.dma_channels,
-            k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
-            k.C_STATIC: (chip.mapping_static_w + time_price_w) / cores,
-            k.C_EXPOSED: exposed,
-            k.C_BANK: legality.bank_bytes if legality else 0.0,
-            k.C_ROOM_W: parts[0],
-            k.C_ROOM_I: parts[1],
-            k.C_ROOM_O: parts[2],
-        },
-    )
+    part_w, part_i, part_o = shape.part
+    share = part_o / shape.whole[2]
+    # Zero where the other has its numbers, so that adding changes none.
+    c = shape.c + _site(layer, chip, homes, cores, winograd=winograd)
+    c[k.C_ROOM], c[k.C_EXPOSED] = room, exposed
+    c[k.C_STATIC] = (chip.mapping_static_w + time_price_w) / cores
     if saved.stored_bits < saved.weight_bits and homes.W != "buffer":
-        decoder = array.compression.decoder_bytes_per_cycle
+        decoder = chip.array.compression.decoder_bytes_per_cycle
         c[k.C_DECODE] = saved.weight_bits / saved.stored_bits / decoder
     fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
     apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
@@ -224,35 +146,25 @@ def pack(
         ends = (load, store)
         for action, amount in more.items():
             counts[action] = counts.get(action, 0.0) + amount
-    _price(c, layer, chip, homes, cores, counts, saved)
-    c[k.C_LAT0] = chip.overheads.launch_cycles / chip.f_hz + _tail_s(chip, tail, ends, cores)
+    c[k.C_E0] = sum(amount * price_of(chip, action) for action, amount in counts.items())
+    c[k.C_LAT0] = chip.overheads.launch_cycles / chip.f_hz
+    if tail:
+        c[k.C_LAT0] += _tail_s(chip, tail, ends, cores)
+    known = c.tolist()  # Python's numbers round as NumPy's do, and are faster one by one
     least = (
-        part_w * c[k.C_WB] * c[k.C_SW] * c[k.C_HOME_W],
-        part_i * c[k.C_IB] * c[k.C_SI] * c[k.C_HOME_I],
-        part_o * c[k.C_OB] * c[k.C_SO] * c[k.C_HOME_O],
-        part_o * c[k.C_SIDE] * c[k.C_HOME_S],
+        part_w * known[k.C_WB] * known[k.C_SW] * known[k.C_HOME_W],
+        part_i * known[k.C_IB] * known[k.C_SI] * known[k.C_HOME_I],
+        part_o * known[k.C_OB] * known[k.C_SO] * known[k.C_HOME_O],
+        part_o * known[k.C_SIDE] * known[k.C_HOME_S],
     )
     # A hair less, so that rounding never lifts the bound above the cost it bounds.
     timed = (least[0] * exposed, *least[1:])
-    c[k.C_MIN_LINK] = float(k.link_s(c, *timed)) * (1.0 - 1e-9)
-    c[k.C_MIN_LINK_E] = float(
-        sum(
-            b * c[p] for b, p in zip(least, (k.C_P_W, k.C_P_I, k.C_P_O_STORE, k.C_P_S), strict=True)
-        )
-        * (1.0 - 1e-9)
-    )
-    touch = (1.0 - 1e-9) * float(
-        (least[0] + least[1] + least[3]) * c[k.C_P_WRITE] + least[2] * c[k.C_P_READ]
-    )
-    choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
-    touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
-    spatial = spatial_rows(choices, sizes, align, (part_w, touched, part_o))
-    tiles, lengths = tile_lists(sizes, choices[0], legality)
-    levels = tile_lists(sizes, choices[0], legality, LEVEL_LIMITS)
-    if array.registers.present and not on_vector:
-        codes = list(dict.fromkeys(code for flow in flows for code in REGISTER_FLOWS[flow]))
-    else:
-        codes = flow_codes(flows, 0 if on_vector else array.accumulator_bytes)
+    seconds = float(k.link_s(known, *timed)) * (1.0 - 1e-9)
+    prices = (known[k.C_P_W], known[k.C_P_I], known[k.C_P_O_STORE], known[k.C_P_S])
+    joules = sum(b * price for b, price in zip(least, prices, strict=True)) * (1.0 - 1e-9)
+    c[k.C_MIN_LINK], c[k.C_MIN_LINK_E] = seconds, joules
+    written, read = least[0] + least[1] + least[3], least[2]
+    touch = (1.0 - 1e-9) * (written * known[k.C_P_WRITE] + read * known[k.C_P_READ])
     return Problem(
         layer=layer,
         chip=chip,
@@ -260,13 +172,13 @@ def pack(
         cores=cores,
         sizes=sizes,
         c=c,
-        flows=np.array(codes, np.int64),
-        spatial=spatial,
-        dims=np.array(sizes[:6], np.float64),
-        tiles=tiles,
-        lengths=lengths,
-        align=np.array(align[:6], np.float64),
-        nest=np.array((sizes[6], sizes[7], *reduced(nest.numbers[8:])), np.float64),
+        flows=shape.flows,
+        spatial=shape.spatial,
+        dims=shape.dims,
+        tiles=shape.tiles,
+        lengths=shape.lengths,
+        align=shape.align,
+        nest=shape.nest,
         pair=pair,
         rate=rate,
         on_vector=on_vector,
@@ -277,11 +189,11 @@ def pack(
         saved=saved,
         worked=worked,
         legal=legal,
-        choices=choices,
-        level_tiles=levels[0],
-        level_lengths=levels[1],
-        least=(float(least[0]), float(least[1]), float(least[2]), float(least[3])),
-        least_cost=(float(c[k.C_MIN_LINK]), float(c[k.C_MIN_LINK_E]) + touch),
+        choices=shape.choices,
+        level_tiles=shape.level_tiles,
+        level_lengths=shape.level_lengths,
+        least=least,
+        least_cost=(seconds, joules + touch),
     )
 
 
@@ -290,20 +202,38 @@ def _set(c: FloatArray, values: dict[int, float]) -> None:
         c[index] = value
 
 
-def _price(
-    c: FloatArray,
-    layer: Layer,
-    chip: Chip,
-    homes: Homes,
-    cores: int,
-    counts: Counts,
-    saved: Savings,
-) -> None:
-    """Prices of the actions of the kernels, and seconds per byte of the links."""
-    accumulators = chip.array.accumulator_bytes > 0
+def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
+    """Constants of a chip and of where the operands live, zero elsewhere: capacities, prices of the
+    actions of the kernels, and seconds per byte of the links."""
+    key = (
+        chip_number(chip), homes, cores, layer.acc_bits, layer.w_format, layer.i_format,
+        layer.side_elements > 0, winograd,
+    )  # fmt: skip
+    found = _sites.get(key)
+    if found is None:
+        found = _sites.put(key, _make_site(layer, chip, homes, cores, winograd=winograd))
+    return np.asarray(found, np.float64)
+
+
+def _make_site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
+    c = np.zeros(k.CONSTANTS)
+    parts = chip.buffer.parts or (math.inf, math.inf, math.inf)
     _set(
         c,
         {
+            k.C_F: chip.f_hz,
+            k.C_DOUBLE: float(chip.buffer.double_buffered),
+            k.C_READ: chip.buffer.read_bytes_per_cycle,
+            k.C_WRITE: chip.buffer.write_bytes_per_cycle,
+            k.C_HOME_W: float(homes.W != "buffer"),
+            k.C_HOME_I: float(homes.I != "buffer"),
+            k.C_HOME_O: float(homes.O != "buffer"),
+            k.C_HOME_S: float(homes.side != "buffer"),
+            k.C_DESC: chip.overheads.descriptor_cycles / chip.overheads.dma_channels,
+            k.C_DESC_MAX: chip.overheads.max_descriptor_bytes,
+            k.C_ROOM_W: parts[0],
+            k.C_ROOM_I: parts[1],
+            k.C_ROOM_O: parts[2],
             k.C_P_IDLE: price_of(chip, "array.idle_mac"),
             k.C_P_READ: 8.0 * price_of(chip, "buffer.read_bit"),
             k.C_P_WRITE: 8.0 * price_of(chip, "buffer.write_bit"),
@@ -315,11 +245,11 @@ def _price(
             k.C_P_S: byte_price(chip, homes.side, write=False) if layer.side_elements else 0.0,
         },
     )
-    if accumulators:
+    if chip.array.accumulator_bytes > 0:
         c[k.C_P_ACC] = layer.acc_bits * (
             price_of(chip, "accumulator.read_bit") + price_of(chip, "accumulator.write_bit")
         )
-    if saved.winograd:
+    if winograd:
         c[k.C_P_ACC] *= WINOGRAD_SUMS
         c[k.C_P_TRANSFORM] = winograd_adds()[0] * price_of(chip, "vector.add.wide")
     registers = chip.array.registers
@@ -333,12 +263,12 @@ def _price(
             c[has] = 1.0
             c[read] = bits * price_of(chip, f"register.{name}.read_bit")
             c[write] = bits * price_of(chip, f"register.{name}.write_bit")
-    c[k.C_E0] = sum(amount * price_of(chip, action) for action, amount in counts.items())
     rates = dict(zip(LINKS, link_rates(chip), strict=True))
     for number, home in enumerate((homes.W, homes.I, homes.O, homes.side)):
         if home in LINKS and rates[home] > 0.0:
             c[k.C_LINK + 3 * number + LINKS.index(home)] = cores / rates[home]
     c[k.C_ENDS : k.C_ENDS + 12] = c[k.C_LINK : k.C_LINK + 12]
+    return c
 
 
 def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], cores: int) -> float:
@@ -352,32 +282,8 @@ def _tail_s(chip: Chip, tail: tuple[Phase, ...], ends: tuple[Bytes, Bytes], core
     return body + seconds(ends[0]) + seconds(ends[1])
 
 
-def _lanes(chip: Chip) -> Axis:
-    lanes = int(min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add")))
-    if lanes < 1:
-        raise UnmappableError(
-            f"the vector unit of {chip.name} cannot multiply and add",
-            field="vector.ops_per_cycle",
-            mend="give it mul and add, or run depthwise layers on the array",
-        )
-    return Axis(lanes, ("G", "OX", "OY", "B"))
-
-
-def _volumes(sizes: Factors, strides: tuple[int, ...]) -> tuple[float, float, float]:
-    """Elements of W, of I (only what is touched) and of O of a nest."""
-    g, b, ko, ci, oy, ox, fy, fx = sizes
-    sy, dy, sx, dx = reduced(strides)
-    rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
-    cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
-    return (
-        float(g * ko * ci * fy * fx),
-        float(g * b * ci * rows * cols),
-        float(g * b * ko * oy * ox),
-    )
-
-
 def least_input_elements(layer: Layer) -> float:
     """Elements of the input that a compute layer must read at least once (none skipped twice)."""
     assert layer.nest is not None
-    _, touched, _ = _volumes(layer.nest.sizes, layer.nest.numbers[8:])
+    _, touched, _ = volumes(layer.nest.sizes, layer.nest.numbers[8:])
     return min(touched, float(layer.i_elements)) if layer.i_elements else touched

@@ -12,6 +12,7 @@ from dse.mapping import costs as k
 from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import link_rates
+from dse.mapping.shape import array_number
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -21,34 +22,21 @@ AGREE = 1e-9
 
 def shape_of(chip: Chip) -> tuple[object, ...]:
     """What chips must share for their mappings to have the same counts."""
-    array, buffer = chip.array, chip.buffer
+    buffer = chip.buffer
     have = tuple(
         (name, chip.links[name].bytes_per_s > 0.0, chip.links[name].writable)
         for name in LINKS
         if name in chip.links
     )
     return (
-        _plain(array),
+        array_number(chip),
         buffer.double_buffered,
         buffer.keeps_results,
         buffer.parts,
-        tuple(sorted(chip.vector.ops_per_cycle.items())),
-        chip.vector.wide_factor,
         chip.vector.fused,
         chip.overheads.max_descriptor_bytes,
         have,
     )
-
-
-def _plain(value: Any) -> object:
-    """A dataclass as a hashable tuple of its fields."""
-    if hasattr(value, "__dataclass_fields__"):
-        return tuple((name, _plain(getattr(value, name))) for name in value.__dataclass_fields__)
-    if isinstance(value, dict):
-        return tuple(sorted((key, _plain(item)) for key, item in value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(_plain(item) for item in value)
-    return value
 
 
 class Columns:
@@ -67,6 +55,9 @@ class Columns:
         self.rates = np.array([link_rates(chip) for chip in chips])
         self.capacity = np.array([float(chip.buffer.capacity_bytes) for chip in chips])
         self._prices: dict[str, FloatArray] = {}
+        by_nvm = {c.links["nvm"].capacity_bytes if "nvm" in c.links else 0.0: c for c in chips}
+        #: Chips on which operands may live in different memories: of a shape, the NVM decides.
+        self.unlike = tuple(by_nvm.values())
 
     def price(self, action: str) -> FloatArray:
         """Joules per count of an action, 0 where the chip has none."""

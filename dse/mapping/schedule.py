@@ -169,7 +169,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Program:
-    """One inference of a network on a chip: its schedules and the segments they unroll to."""
+    """One inference of a network on a chip: its schedules and the segments they unroll to.
+
+    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    """
 
     name: str
     schedules: tuple[LayerSchedule, ...]
@@ -178,6 +181,7 @@ class Program:
     invoke_s: float
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    legality: str = "ideal"
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:

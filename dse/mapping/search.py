@@ -54,12 +54,17 @@ def _scored(
 
 def two_level(problem: Problem, at: Any) -> Placement:
     """The mapping at the indices that :func:`search` returned."""
+    where = at.tolist()
+    sizes = problem.tiles[_SIX, at[1:7]].tolist()
     return Placement(
-        problem.spatial[at[0]],
-        tuple(int(problem.tiles[d, at[1 + d]]) for d in range(6)),
-        int(problem.flows[at[7]]),
-        int(at[8]),
+        problem.spatial[where[0]],
+        tuple([int(size) for size in sizes]),
+        int(problem.flows[where[7]]),
+        where[8],
     )
+
+
+_SIX = np.arange(6)
 
 
 def best_mapping(
@@ -113,12 +118,12 @@ def more_levels(
     masks = tuple(mask for mask in range(1, 8) if mask & may == mask)
     registers = problem.registers
     lists = [whole_entry(problem)] if holds else []
-    if masks:
-        lists.append(entries(problem, constants_by_mask(problem, masks), masks, outer_room))
-    if not lists:
+    if not (lists or masks):
         return None
-    table = np.concatenate(lists)
     cs = constants_by_mask(problem, masks)
+    if masks:
+        lists.append(entries(problem, cs, masks, outer_room))
+    table = np.concatenate(lists)
     if registers:
         units, tiles = register_units(problem)
     else:

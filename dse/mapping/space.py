@@ -55,14 +55,16 @@ def thinned(values: tuple[int, ...], limit: int) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=16384)
-def tile_sizes(size: int, unit: int, limit: int) -> tuple[int, ...]:
+def tile_sizes(size: int, unit: int, limit: int, align: int = 1) -> tuple[int, ...]:
     """Tile sizes tried for a dim of ``size``, descending.
 
     They are the ceil-quotients of the number of array steps times ``unit`` (the spatial factor of
     the best unrolling), so that no full tile wastes array lanes, and the ceil-quotients of a unit
-    below it; both lists are thinned for big dims to ``limit`` sizes together.
+    below it; both lists are thinned for big dims to ``limit`` sizes together. A tile is padded to
+    ``align`` in room and array steps alike, so where ``unit`` is no multiple of it, that takes its
+    place.
     """
-    unit = max(1, min(unit, size))
+    unit = max(1, min(align if unit % align else unit, size))
     steps = ceil_quotients(-(-size // unit))
     coarse = tuple(min(size, unit * step) for step in steps)
     fine = tuple(v for v in ceil_quotients(unit) if v < unit)

@@ -263,7 +263,7 @@ def map_streaming(
         drain=tuple(amount * cores for amount in store),
         counts=counts,
         ideal_cycles=0.0,
-        loop_nest=(f"{layer.kind}: {_chunks(phases)} chunks through the buffer",),
+        loop_nest=(f"{layer.kind}: {_chunks(phases)} equal chunks through the buffer",),
         homes=homes.to_dict(),
         spare_bytes=room - sum(b for home, b in (*reads, write) if home != "buffer") / pieces,
     )

@@ -8,7 +8,10 @@ from dse.hardware.chip import LINKS, Chip
 from dse.mapping.schedule import BOTTLENECKS, ENGINES, LayerSchedule, price
 
 #: Levels of memory, the outermost first, with the actions that read and write them.
-LEVELS = ("dram", "l2", "nvm", "buffer", "accumulator")
+LEVELS = ("dram", "l2", "nvm", "buffer", "accumulator", "register.w", "register.i", "register.o")
+UNITS = {"vector": "vector unit", "dma": "DMA"}
+#: Least share of the energy that is named.
+NAMED = 1e-3
 
 
 def explain(schedule: LayerSchedule, chip: Chip | None = None) -> str:
@@ -18,38 +21,48 @@ def explain(schedule: LayerSchedule, chip: Chip | None = None) -> str:
         schedule: the layer as mapped.
         chip: with it, also the energy by component.
     """
-    head = f"{schedule.layer} ({schedule.op}), {schedule.macs} MACs on the {schedule.unit}"
     cores = f" of {schedule.cores} cores" if schedule.cores > 1 else ""
+    unit = UNITS.get(schedule.unit, schedule.unit)
+    work = f"{schedule.macs:,} MACs on" if schedule.macs else "on"
+    lines = [f"{schedule.layer} ({schedule.op}), {work} the {unit}{cores}"]
     dims = " ".join(f"{d}={n}" for d, n in schedule.dims.items() if n > 1)
-    lines = [head + cores]
     if dims:
         lines.append(f"dims: {dims}")
+    lines.append(f"mapping: {schedule.legality}{', Winograd' if schedule.transform else ''}")
     lines += schedule.loop_nest
-    lines += _traffic(schedule)
-    steps = sum(phase.count for phase in schedule.phases)
+    lines.append("the whole layer:")
+    lines += [f"  {line}" for line in _traffic(schedule)]
+    lines += _phases(schedule)
+    if chip is not None:
+        lines.append(_energy(schedule, chip))
+    return "\n".join(lines)
+
+
+def _phases(schedule: LayerSchedule) -> list[str]:
+    """What runs side by side in the steps of each phase, and what goes before and after."""
+    whole = sum(phase.count for phase in schedule.phases)
+    shared = "this layer's share of the group's steps" if schedule.fused else "steps"
+    lines = [f"{shared}, cycles and bytes of each; what is listed runs side by side:"]
     for number, phase in enumerate(schedule.phases, 1):
         engines = ", ".join(
-            f"{BOTTLENECKS[name]} {cycles:.0f}"
+            f"{BOTTLENECKS[name]} {cycles:,.0f}"
             for name, cycles in zip(ENGINES, phase.cycles, strict=True)
             if cycles
         )
         links = ", ".join(
-            f"{name} {amount:.0f}"
+            f"{name} {amount:,.0f} B"
             for name, amount in zip(LINKS, phase.link_bytes, strict=True)
             if amount
         )
-        lines.append(
-            f"phase {number}: {phase.count} of {steps} steps; cycles a step: {engines or 'none'}; "
-            f"bytes a step: {links or '0'}"
-        )
+        what = "; ".join(part for part in (engines, links) if part) or "nothing"
+        lines.append(f"  phase {number}, {phase.count} of {whole}: {what}")
     fill = sum(schedule.fill_weight) + sum(schedule.fill_other)
-    lines.append(
-        f"fill {fill:.0f} B before ({sum(schedule.fill_weight):.0f} B of it weights), "
-        f"drain {sum(schedule.drain):.0f} B after"
-    )
-    if chip is not None:
-        lines.append(_energy(schedule, chip))
-    return "\n".join(lines)
+    weights = sum(schedule.fill_weight)
+    before = f"{fill:,.0f} B in" + (f" ({weights:,.0f} B of it weights)" if weights else "")
+    after = sum(schedule.drain)
+    if fill or after:
+        lines.append(f"  before the first: {before}; after the last: {after:,.0f} B out")
+    return lines
 
 
 def _traffic(schedule: LayerSchedule) -> list[str]:
@@ -62,7 +75,7 @@ def _traffic(schedule: LayerSchedule) -> list[str]:
         if not read and not written:
             continue
         reuse = f"; {work / read:.3g} MACs a byte read" if work and read else ""
-        lines.append(f"{level}: {read:.0f} B read, {written:.0f} B written{reuse}")
+        lines.append(f"{level}: {read:,.0f} B read, {written:,.0f} B written{reuse}")
     return lines
 
 
@@ -72,7 +85,7 @@ def _energy(schedule: LayerSchedule, chip: Chip) -> str:
     shares = ", ".join(
         f"{name} {joules / total:.1%}"
         for name, joules in sorted(parts.items(), key=lambda part: -part[1])
-        if joules
+        if joules >= NAMED * total
     )
     return f"energy {total * 1e6:.4g} uJ (dynamic): {shares}"
 

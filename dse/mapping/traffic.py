@@ -10,7 +10,7 @@ from dse.mapping.arrays import register_uses
 from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.placement import Evaluation, Placement
 from dse.mapping.problem import Problem
-from dse.mapping.schedule import Bytes, add_bytes
+from dse.mapping.schedule import NO_BYTES, Bytes, add_bytes
 from dse.mapping.streaming import Counts, add, merge, transfer_counts
 from dse.workload.precision import bits_of
 
@@ -81,6 +81,8 @@ class Traffic:
             (sources["side"], side, False),
             (sources["O"], stored, True),
         ):
+            if not amount:
+                continue
             moved = transfer_counts(home, amount, write=write)
             moved.pop("buffer.read_bit", None)
             moved.pop("buffer.write_bit", None)
@@ -94,11 +96,16 @@ class Traffic:
         return counts
 
     def _on(self, w: float, i: float, o: float, side: float, homes: dict[str, str]) -> Bytes:
+        if not (w or i or o or side):
+            return NO_BYTES
         totals = dict.fromkeys(LINKS, 0.0)
-        for name, amount in (("W", w), ("I", i), ("O", o), ("side", side)):
-            if homes[name] in totals:
-                totals[homes[name]] += float(amount)
-        return tuple(self.problem.cores * amount for amount in totals.values())
+        for home, amount in (
+            (homes["W"], w), (homes["I"], i), (homes["O"], o), (homes["side"], side),
+        ):  # fmt: skip
+            if home in totals:
+                totals[home] += float(amount)
+        cores = self.problem.cores
+        return tuple([cores * amount for amount in totals.values()])
 
 
 def register_counts(problem: Problem, placed: Placement, found: Evaluation) -> Counts:

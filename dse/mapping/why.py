@@ -1,70 +1,155 @@
-"""Why a layer keeps the MAC array less busy than its peak: a sentence for each row of the table."""
+"""Why a layer keeps the MAC array less busy than its peak: where its time goes, and a sentence."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dse.hardware.chip import Chip
-from dse.mapping.schedule import LayerSchedule
+from dse.mapping.schedule import BOTTLENECKS, ENGINES, LayerSchedule, Segment
 
-#: What a layer is told that waits for something else than compute.
+#: What a layer does that does not compute, by cause.
 _WAITS = {
-    "dram": "waits for DRAM",
-    "l2": "waits for the port of L2",
-    "nvm": "waits for the non-volatile memory",
-    "buffer port": "waits for the port of the buffer",
-    "vector": "waits for the vector unit",
-    "dma": "waits for DMA descriptors, its tiles being small or scattered",
-    "host": "waits for the host",
-    "launch": "is over sooner than it is launched",
-    "fill": "waits for its first tile, while nothing computes",
-    "drain": "waits for its last tile to be stored",
-    "none": "takes no time",
+    "dram": "waiting for DRAM",
+    "l2": "waiting for the port of L2",
+    "nvm": "waiting for the non-volatile memory",
+    "buffer port": "waiting for the port of the buffer",
+    "vector": "waiting for the vector unit",
+    "dma": "waiting for DMA descriptors, its tiles being small or scattered",
+    "host": "waiting for the host",
+    "launch": "being launched",
+    "fill": "waiting for its first tile, while nothing computes",
+    "drain": "storing its last tile",
+    "compute": "waiting for the array",
+    "none": "taking no time",
 }
-#: Utilization, and share of lanes, above which nothing needs an explanation.
-BUSY = 0.9
+_UNITS = {"vector": "works on the vector unit", "dma": "moved by DMA", "host": "works on the host"}
+#: Utilization above which nothing needs an explanation, and the least share of the time that does.
+BUSY, WORTH = 0.9, 0.05
 
 
 def lanes_busy(schedule: LayerSchedule, chip: Chip) -> float:
     """Share of the array's MAC units (of the lanes, for a layer on the vector unit) with a MAC to
     do in a mean step, 0 to 1: unrolled dims, the last ragged step of each taken as it is."""
-    share, placed = 1.0, 1
-    for dim, factor in schedule.spatial.items():
-        size = schedule.dims.get(dim, 1)
-        share *= size / (factor * math.ceil(size / factor))
+    share, placed = _ragged(schedule.dims, schedule.spatial), 1
+    for factor in schedule.spatial.values():
         placed *= factor
     if schedule.unit != "array":
         return share if schedule.macs else 0.0
     return min(1.0, share * placed / chip.array.macs_per_cycle)
 
 
+def _ragged(dims: Mapping[str, int], spatial: Mapping[str, int]) -> float:
+    """Share of the unrolled units that a mean step uses: below 1 where last steps are ragged."""
+    share = 1.0
+    for dim, factor in spatial.items():
+        size = dims.get(dim, 1)
+        share *= size / (factor * math.ceil(size / factor))
+    return share
+
+
+def time_by_cause(
+    segments: Sequence[Segment], layers: Sequence[LayerSchedule], chip: Chip, rates: Sequence[float]
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """For each layer seconds by what they wait for, and of these the seconds its unit works.
+
+    The unit is that of the MACs: the array, or the vector unit where they run there.
+    """
+    out: list[tuple[dict[str, float], dict[str, float]]] = [({}, {}) for _ in layers]
+    for segment in segments:
+        by, works = out[segment.layer]
+        seconds = segment.count * segment.step_s(chip.f_hz, rates)
+        cause = segment.stage
+        if cause == "steps":
+            slowest = segment.bottleneck(chip.f_hz, rates)
+            cause = BOTTLENECKS.get(slowest, slowest)
+            engine = ENGINES.index("vector" if layers[segment.layer].unit == "vector" else "array")
+            busy = min(seconds, segment.count * segment.cycles[engine] / chip.f_hz)
+            works[cause] = works.get(cause, 0.0) + busy
+        by[cause] = by.get(cause, 0.0) + seconds
+    return out
+
+
+def losses(
+    row: Mapping[str, Any], by: Mapping[str, float], works: Mapping[str, float]
+) -> dict[str, float]:
+    """What keeps a layer below peak, as shares of its time that add up to 1 - utilization.
+
+    Args:
+        row: of ``layer_rows``; ``by`` and ``works`` are what :func:`time_by_cause` says.
+
+    Returns:
+        ``lanes`` (units of the array without a MAC while it works; on the vector unit its fewer
+        lanes), ``passes`` (loading what stays, filling and draining the array, where nothing slower
+        hides that), and what it waits for, by cause, the largest first. Empty for a layer without
+        MACs. A member of a fused group has a share of the group's time by each cause, so its
+        ``passes`` also hold the work of the others.
+    """
+    total = sum(by.values())
+    if not row["macs"] or total <= 0.0:
+        return {}
+    busy = sum(works.values())
+    ideal = min(row["utilization"], 1.0) * total
+    steady = max(ideal, min(busy, ideal / row["lanes"] if row["lanes"] > 0.0 else busy))
+    if row["unit"] != "array":
+        steady = max(ideal, busy)
+    own = "compute" if row["unit"] == "array" else row["unit"]
+    left = total - steady  # waiting and passes
+    waits = {cause: seconds - works.get(cause, 0.0) for cause, seconds in by.items()}
+    for cause, seconds in works.items():
+        excess = max(0.0, busy - steady) * (seconds / busy if busy else 0.0)
+        waits["passes" if cause == own else cause] = excess + waits.get(
+            "passes" if cause == own else cause, 0.0
+        )
+    scale = left / sum(waits.values()) if sum(waits.values()) > 0.0 else 0.0
+    parts = {"lanes": steady - ideal, **{name: s * scale for name, s in waits.items()}}
+    shares = {name: seconds / total for name, seconds in parts.items() if seconds > 1e-9 * total}
+    return dict(sorted(shares.items(), key=lambda part: -part[1]))
+
+
 def why(row: Mapping[str, Any]) -> str:
     """Why the layer of a row of ``layer_rows`` runs below the peak of the array.
 
-    Reasons are named in this order: what most of its time waits for, lanes of the array that its
-    loops do not fill, and array passes too short for what it costs to begin and end them.
+    Names each loss of at least 5 % of the layer's time, and the largest, the largest first.
     """
-    wait = _WAITS.get(row["bottleneck"], "")
     if not row["macs"]:
-        return f"no MACs: {wait or 'works on the ' + str(row['unit'])}"
-    used, lanes = row["utilization"], row["lanes"]
-    if used >= BUSY:
+        cause = row["bottleneck"]
+        mostly = "" if cause == row["unit"] else f", mostly {_WAITS.get(cause, cause)}"
+        return f"no MACs: {_UNITS.get(row['unit'], 'works')}{mostly}"
+    used = row["utilization"]
+    shares = row["losses"]
+    if used >= BUSY or not shares:
         return f"{used:.0%} of peak"
-    reasons = [wait] if wait else []
+    named = [name for number, name in enumerate(shares) if number == 0 or shares[name] >= WORTH]
+    return f"{used:.1%} of peak; lost: " + "; ".join(
+        f"{shares[name]:.0%} {_loss(name, row)}" for name in named
+    )
+
+
+def _loss(name: str, row: Mapping[str, Any]) -> str:
+    if name == "lanes":
+        return f"idle lanes, {_lanes(row)}"
+    if name == "passes":
+        shared = " and the group's other work" if row["fused"] else ""
+        return f"loading what stays in the array, filling and draining it{shared}"
+    return _WAITS.get(name, name)
+
+
+def _lanes(row: Mapping[str, Any]) -> str:
     if row["unit"] != "array":
-        reasons.append("runs on the vector unit, which has fewer lanes than the array")
-    elif lanes < BUSY:
-        dims = ", ".join(f"{d} {row['dims'][d]} by {n}" for d, n in row["spatial"].items())
-        kind = "every channel by itself, " if _depthwise(row["dims"]) else ""
-        reasons.append(f"fills {lanes:.1%} of the array ({kind}unrolls {dims or 'nothing'})")
-    if not wait and row["unit"] == "array" and used < BUSY * lanes:
-        reasons.append(
-            f"array passes are short: {1.0 - used / lanes:.0%} of the time goes to loading what "
-            "stays, to filling and draining, and to what cannot overlap"
-        )
-    return f"{used:.1%} of peak: {'; '.join(reasons) or 'no single cause'}"
+        return "the vector unit having fewer than the array"
+    unrolled = ", ".join(
+        f"{dim} {row['dims'][dim]} as {math.ceil(row['dims'][dim] / factor)} x {factor}"
+        for dim, factor in row["spatial"].items()
+    )
+    text = f"as it fills {row['lanes']:.1%} of the array"
+    if _depthwise(row["dims"]):
+        text += ", every channel by itself"
+    ragged = _ragged(row["dims"], row["spatial"])
+    if ragged < BUSY:
+        text += f", {1.0 - ragged:.0%} of it padded"
+    return f"{text} ({unrolled or 'nothing is unrolled'})"
 
 
 def _depthwise(dims: Mapping[str, int]) -> bool:

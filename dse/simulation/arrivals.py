@@ -13,14 +13,15 @@ from dse.simulation.task import Trace
 COLUMN = "time_s"
 
 
-def read_trace(path: str | Path) -> Trace:
+def read_trace(path: str | Path, *, ordered: bool = False) -> Trace:
     """Release times of a CSV file: the column ``time_s``, or the first one if nothing is named.
 
-    Times are seconds from the start of the simulation; they need not be sorted. Empty lines and
-    lines that start with ``#`` are passed over.
+    Times are seconds from the start of the simulation; they are sorted, or with ``ordered`` must
+    ascend in the file. Empty lines and lines that start with ``#`` are passed over.
 
     Raises:
-        InputError: unreadable file, no times, or a time that is none (named with its line).
+        InputError: unreadable file, no times, or a time that is none or out of order (named with
+            its line).
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -46,7 +47,7 @@ def read_trace(path: str | Path) -> Trace:
                 mend=f"name the column of times in seconds {COLUMN}",
             )
         column = names.index(COLUMN)
-    times = []
+    times: list[float] = []
     for number, cells in rows:
         text = cells[column] if column < len(cells) else ""
         if not _is_number(text) or float(text) < 0.0:
@@ -55,6 +56,13 @@ def read_trace(path: str | Path) -> Trace:
                 file=path,
                 field=COLUMN,
                 mend="give seconds from the start of the simulation",
+            )
+        if ordered and times and float(text) < times[-1]:
+            raise InputError(
+                f"line {number}: {float(text):g} s comes after {times[-1]:g} s",
+                file=path,
+                field=COLUMN,
+                mend="sort the lines by time",
             )
         times.append(float(text))
     if not times:

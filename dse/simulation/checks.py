@@ -11,6 +11,8 @@ from dse.simulation.task import Periodic, Poisson, Policy, Task, Trace, Triggere
 
 #: Most jobs one simulation may release; bounds memory and time whatever the load.
 MAX_JOBS = 200_000
+#: A job misses its deadline only beyond this relative excess, which is rounding.
+DEADLINE_SLACK = 1e-9
 
 
 def check(chip: Chip, tasks: Sequence[Task], policy: Policy) -> None:
@@ -77,6 +79,11 @@ def rates_hz(tasks: Sequence[Task], horizon_s: float) -> dict[str, float]:
     return {task.name: rate(task) for task in tasks}
 
 
+def job_counts(tasks: Sequence[Task], horizon_s: float) -> dict[str, float]:
+    """How many jobs each task releases at its mean rate."""
+    return {name: rate * horizon_s for name, rate in rates_hz(tasks, horizon_s).items()}
+
+
 def _check_policy(policy: Policy) -> None:
     for name in ("horizon_s", "window_s"):
         value = getattr(policy, name)
@@ -111,6 +118,14 @@ def _check_cores(chip: Chip, task: Task) -> None:
             f"core {wrong[0]} is not on chip {chip.name!r}",
             field=field,
             mend=f"use cores 0 to {chip.cores - 1}",
+        )
+    kinds = [kind.name for kind in chip.kinds if set(kind.cores) & set(task.cores)]
+    if len(kinds) > 1:
+        raise InputError(
+            f"cores {', '.join(map(str, task.cores))} are of several kinds ({', '.join(kinds)}), "
+            "a program is mapped for one",
+            field=field,
+            mend="name cores of one kind, and map the program onto its view of the chip",
         )
     if task.program.cores > len(task.cores):
         raise InputError(
@@ -180,9 +195,7 @@ def _check_release(task: Task, by_name: Mapping[str, Task]) -> None:
 
 
 def _check_amount(tasks: Sequence[Task], by_name: Mapping[str, Task], policy: Policy) -> None:
-    amounts = {
-        name: rate * policy.horizon_s for name, rate in rates_hz(tasks, policy.horizon_s).items()
-    }
+    amounts = job_counts(tasks, policy.horizon_s)
     total = sum(amounts.values())
     if total > MAX_JOBS:
         worst = max(amounts, key=lambda name: amounts[name])
@@ -190,5 +203,5 @@ def _check_amount(tasks: Sequence[Task], by_name: Mapping[str, Task], policy: Po
         raise InputError(
             f"{total:.3g} jobs in {policy.horizon_s} s, more than {MAX_JOBS:,}",
             field=f"tasks.{first}.release",
-            mend="lower the rate or shorten policy.horizon_s",
+            mend="lower the rate, or shorten the horizon (horizon_s)",
         )

@@ -12,44 +12,14 @@ from dse.simulation.fabric import DECIDE, Clock, Fabric, Flow, PowerLog, Trail
 from dse.simulation.gating import Gates
 from dse.simulation.governor import Modes
 from dse.simulation.noc import Network
-from dse.simulation.plan import Plan, PowerTable, Seg
+from dse.simulation.plan import PowerTable, Seg
 from dse.simulation.release import Dice, release_times
+from dse.simulation.running import Run
 from dse.simulation.scheduler import LiveJob, Queue, Urgency
 from dse.simulation.task import Interval, Policy, Task, Triggered
 from dse.simulation.work import Work
 
 Play = Generator[Event, None, None]
-
-
-class Run:
-    """A job on its cores, from dispatch to completion or preemption.
-
-    ``plan``: of the part that runs, at the operating point that holds.
-    """
-
-    __slots__ = ("cores", "flow", "job", "layer_since_s", "plan", "since_s", "wake_s")
-
-    def __init__(
-        self, job: LiveJob, cores: tuple[int, ...], flow: Flow, since_s: float, wake_s: float
-    ) -> None:
-        self.job = job
-        self.cores = cores
-        self.flow = flow
-        self.since_s = self.layer_since_s = since_s
-        self.wake_s = wake_s
-        self.plan: Plan
-
-    def set_point(self, point: int) -> None:
-        """Take the plan of the part that runs now at an operating point."""
-        self.plan = self.job.work.plan(self.job.part, point, self.cores)
-
-    def counterpart(self, seg: Seg) -> Seg | None:
-        """What ``seg``, which runs now, is in :attr:`plan`."""
-        if seg.stage == "refill":
-            return self.plan.refill(self.job.position)
-        if seg.stage == "save":
-            return self.plan.save(self.job.position)
-        return self.plan.segs[self.job.position]
 
 
 class Engine:
@@ -141,12 +111,13 @@ class Engine:
             yield self.clock.at(time)
             self._release(order, task)
 
-    def _release(self, order: int, task: Task, root_s: float | None = None) -> None:
+    def _release(self, order: int, task: Task, cause: LiveJob | None = None) -> None:
         index = self._released[task.name]
         self._released[task.name] = index + 1
         now = self.clock.now
-        root_s = now if root_s is None else root_s
-        job = LiveJob(task, order, self.works[task.name], index, now, root_s)
+        root_s = now if cause is None else cause.root_release_s
+        origin_s = now if cause is None or not task.continues else cause.origin_s
+        job = LiveJob(task, order, self.works[task.name], index, now, root_s, origin_s)
         job.key = self._urgency.key(job)
         self.jobs.append(job)
         self._enqueue(job)
@@ -253,12 +224,16 @@ class Engine:
     def _run(self, run: Run) -> Generator[Event, None, bool]:
         """Play the job segment by segment; False if it was preempted."""
         clock, fabric, flow, job = self.clock, self.fabric, run.flow, run.job
+        # Who came while it woke up or loaded again found nothing that could be cut short.
+        unseen = clock.now > run.since_s
         evicted = any(self._held[core] is not job for core in run.cores)
         if evicted and job.begun:
             yield from self._stretch(run, run.plan.refill(job.position))
+            unseen = True
         for core in run.cores:
             self._held[core] = job
         run.layer_since_s = clock.now
+        made = False  # whether a tile of output has come to the buffer that is not put away yet
         while True:
             if self._closed:
                 yield self._advance(run)
@@ -266,10 +241,15 @@ class Engine:
                 seg = segs[job.position - 1]
             else:
                 yield from self._delay(run, run.plan.segs[job.position])
-                yield fabric.start(flow, run.plan.segs[job.position], job.done)
+                end = fabric.start(flow, run.plan.segs[job.position], job.done)
+                if unseen and self._by_step and self._waiting and self._wanted(run):
+                    end = fabric.cut(flow) or end
+                unseen = False
+                yield end
                 segs, played = run.plan.segs, flow.seg
                 assert played is not None
                 seg, flow.done = played, flow.target
+                made = made or (seg.stage == "steps" and flow.done > job.done)
                 fabric.book(flow)
                 if flow.done < seg.count:
                     job.done = flow.done
@@ -286,6 +266,7 @@ class Engine:
                 continue
             follower = segs[job.position]
             inside = run.plan.together(follower.layer, seg.layer)
+            made = made and inside
             if follower.layer != seg.layer:
                 self._note(run, seg, clock.now)
                 self.control.govern()
@@ -295,7 +276,7 @@ class Engine:
                 stops = self._by_layer or self._by_step
             if stops and self._waiting and self._wanted(run):
                 self._note(run, seg, clock.now)
-                if inside and seg.stage == "steps":
+                if inside and made and seg.stage == "steps":
                     yield from self._stretch(run, run.plan.save(job.position))
                 return False
 
@@ -364,7 +345,7 @@ class Engine:
             self._held[core] = None
         for order, task, dice in self._followers.get(job.task.name, ()):
             if dice.hits(job.index) and now < self.policy.horizon_s:
-                self._release(order, task, job.root_release_s)
+                self._release(order, task, job)
         if self._waiting or not self.control.steady:
             self._decide_soon()
 

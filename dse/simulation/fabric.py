@@ -138,16 +138,22 @@ class Fabric:
         self.flows.remove(flow)
         self._share(None)
 
-    def cut(self, flow: Flow) -> None:
-        """End the flow at its next whole step instead of the end of its segment."""
+    def cut(self, flow: Flow) -> Event | None:
+        """End the flow at its next whole step instead of the end of its segment.
+
+        Returns:
+            The event of its new end; None if it stays as it was.
+        """
         seg = flow.seg
         if seg is None or seg.count == 1 or flow.end <= self.clock.now:
-            return
+            return None
         done = flow.done + (self.clock.now - flow.since) * flow.speed / seg.step_s
         target = max(math.ceil(done - 1e-9), flow.begun)
-        if target < flow.target:
-            flow.target = target
-            self._aim(flow)
+        if target >= flow.target:
+            return None
+        flow.target = target
+        self._aim(flow)
+        return flow.alarm
 
     def settle(self) -> None:
         """Bring the progress of all flows to the present."""

@@ -35,6 +35,8 @@ def ladder(part: StaticPower, chip: Chip) -> list[tuple[float, SleepState]]:
             found.pop()
             start = _start_s(found[-1][1] if found else None, part.idle_w, state, cost_j)
         if start < math.inf:
+            if found:  # it is reached from the state above, once that has been entered
+                start = max(start, found[-1][0] + found[-1][1].entry_s)
             found.append((start, state))
     return found
 
@@ -47,12 +49,6 @@ def _start_s(above: SleepState | None, idle_w: float, state: SleepState, cost_j:
     if saved <= 0.0:
         return math.inf
     return max((cost_j - spent) / saved, state.entry_s + state.wake_s)
-
-
-def break_even_s(part: StaticPower, chip: Chip) -> float:
-    """Idle time after which a part first goes to sleep, s; infinite if it never does."""
-    steps = ladder(part, chip)
-    return steps[0][0] if steps else math.inf
 
 
 class Sleeper:
@@ -79,9 +75,10 @@ class Sleeper:
         self._add(now, IDLE, 0.0)
         above = IDLE
         for number, (wait, state) in enumerate(self._ladder):
+            begin = max(now + wait, self.times[-1])  # the state above has been entered by then
             if state.entry_s > 0.0:
-                self._add(now + wait, above, state.entry_j / state.entry_s, number)
-            self._add(now + wait + state.entry_s, SLEEP + number, 0.0)
+                self._add(begin, above, state.entry_j / state.entry_s, number)
+            self._add(begin + state.entry_s, SLEEP + number, 0.0)
             above = SLEEP + number
 
     def take(self, now: float) -> float:
@@ -101,7 +98,7 @@ class Sleeper:
             if state.wake_s > 0.0:
                 self._add(start, WAKE, state.wake_j / state.wake_s)
                 start += state.wake_s
-            elif start > self.times[-1] and into < 0:
+            else:  # over the time asleep, or on the way there
                 self.extra_w[-1] += state.wake_j / (start - self.times[-1])
         self._ready_s = start
         self._add(start, ACTIVE, 0.0)
@@ -129,10 +126,11 @@ class Gates:
         self._of_core: list[list[Sleeper]] = [[] for _ in range(chip.cores)]
         self._of_chip: list[Sleeper] = []
         for part, steps in zip(chip.static, self.ladders, strict=True):
-            made = [Sleeper(part, steps) for _ in range(chip.cores if part.per_core else 1)]
+            cores = chip.cores_of(part)
+            made = [Sleeper(part, steps) for _ in cores or (0,)]
             self.sleepers.append((part, made))
             if part.per_core:
-                for core, sleeper in enumerate(made):
+                for core, sleeper in zip(cores, made, strict=True):
                     self._of_core[core].append(sleeper)
             else:
                 self._of_chip += made

@@ -24,13 +24,13 @@ class Site:
     """Where a group of cores sits, seen from the memories.
 
     ``load[l]`` lists (resource, s per byte) for bytes of memory link ``l``; ``joules[l]`` is energy
-    per byte; ``delay_s`` is what the first byte of a transfer takes longer than at core 0's port;
-    ``resources`` is how many there are in all.
+    per byte; ``delay_s[l]`` is what the first byte of a transfer takes longer than at core 0's
+    port; ``resources`` is how many there are in all.
     """
 
     load: tuple[tuple[tuple[int, float], ...], ...]
     joules: tuple[float, ...]
-    delay_s: float
+    delay_s: tuple[float, ...]
     resources: int
 
 
@@ -96,7 +96,7 @@ class Network:
         part = 1.0 / len(cores)
         load: list[dict[int, float]] = [{} for _ in LINKS]
         joules = [0.0 for _ in LINKS]
-        delay = 0.0
+        delay = [0.0 for _ in LINKS]
         for core in cores:
             die, place = self._place(core)
             path = _route(net.topology, self._side(die), die, 0, place)
@@ -112,10 +112,10 @@ class Network:
                     own = net.chiplets / self._dram_bytes_per_s
                     self._add(load[link], f"dram{die}", part * own)
                 joules[link] += part * (hop_j + (8.0 * net.die_j_per_bit if away else 0.0))
-            delay = max(delay, len(path) * net.hop_s + (net.die_s if far else 0.0))
-        return Site(
-            tuple(tuple(sorted(one.items())) for one in load), tuple(joules), delay, len(self.names)
-        )
+                first = len(path) * net.hop_s + (net.die_s if away else 0.0)
+                delay[link] = max(delay[link], first)
+        loads = tuple(tuple(sorted(one.items())) for one in load)
+        return Site(loads, tuple(joules), tuple(delay), len(self.names))
 
     def _add(self, load: dict[int, float], name: str, seconds: float) -> None:
         index = self.index(name)

@@ -8,18 +8,20 @@ dataflow chips). Activations pass from part to part through the memory that the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 from dse.errors import InputError
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import one_kind, view_of
 from dse.mapping.mapper import Objective
 from dse.mapping.network import map_network
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
-from dse.simulation.checks import rates_hz
+from dse.simulation.checks import DEADLINE_SLACK, rates_hz
 from dse.simulation.noc import Network
-from dse.simulation.task import Release, Task, Triggered
+from dse.simulation.task import Job, Release, Task, Timeline, Triggered
 from dse.workload.layer import Workload
 
 
@@ -46,7 +48,8 @@ def partition(tasks: Sequence[Task], chip: Chip, horizon_s: float = 1.0) -> tupl
 
 
 def _time_s(task: Task, chip: Chip) -> float:
-    return sum(stage.repeat * program_latency_s(stage.program, chip) for stage in task.parts)
+    view = view_of(chip, task.cores[0])
+    return sum(stage.repeat * program_latency_s(stage.program, view) for stage in task.parts)
 
 
 def balanced_cuts(times: Sequence[float], parts: int) -> tuple[int, ...]:
@@ -119,15 +122,23 @@ def part_of(workload: Workload, start: int, stop: int) -> Workload:
 def map_pipeline(
     workload: Workload, chip: Chip, parts: int, objective: Objective = "edp"
 ) -> tuple[Program, ...]:
-    """Programs of consecutive runs of layers, as equal in time as whole layers allow.
+    """The programs of :func:`pipeline_parts`."""
+    return tuple(program for _, program in pipeline_parts(workload, chip, parts, objective))
+
+
+def pipeline_parts(
+    workload: Workload, chip: Chip, parts: int, objective: Objective = "edp"
+) -> tuple[tuple[Workload, Program], ...]:
+    """Consecutive runs of layers, as equal in time as whole layers allow, each with its program.
 
     Only the first one is invoked by the host. If the weights that the parts keep in the L2 do not
     fit it together, no part keeps any there.
 
     Raises:
-        InputError: more parts than layers.
+        InputError: more parts than layers, or a chip with several kinds of cores.
         UnmappableError: as :func:`dse.mapping.network.map_network`.
     """
+    one_kind(chip)
     whole = map_network(workload, chip, objective)
     first, *others = layer_latencies_s(whole, chip)
     cuts = balanced_cuts([whole.invoke_s + first, *others], parts)
@@ -136,7 +147,18 @@ def map_pipeline(
     room = chip.links["l2"].capacity_bytes if "l2" in chip.links else 0.0
     if sum(program.resident_bytes.get("l2", 0.0) for program in programs) > room:
         programs = [map_network(piece, chip, objective, shared=True) for piece in pieces]
-    return (programs[0], *(replace(program, invoke_s=0.0) for program in programs[1:]))
+    programs[1:] = [replace(program, invoke_s=0.0) for program in programs[1:]]
+    return tuple(zip(pieces, programs, strict=True))
+
+
+def bytes_between(pieces: Sequence[Workload]) -> tuple[float, ...]:
+    """Bytes that each part but the first is given by the parts before it."""
+    made: set[str] = set()
+    out = []
+    for before, piece in pairwise(pieces):
+        made |= {name for layer in before.layers for name in layer.outputs}
+        out.append(float(sum(piece.tensors[name].bytes for name in piece.inputs if name in made)))
+    return tuple(out)
 
 
 def pipeline_tasks(
@@ -149,13 +171,19 @@ def pipeline_tasks(
     deadline_s: float | None = None,
     percentile: float = 1.0,
     bytes_between: Sequence[float] = (),
+    priority: int = 0,
+    late: Literal["drop", "skip", "keep"] = "keep",
+    names: Sequence[str] = (),
 ) -> tuple[Task, ...]:
     """A chain of tasks ``name.0``, ``name.1`` ... , each part on a core of its own.
 
     Args:
         release: of the first part.
         cores: one for each part.
-        deadline_s: of the last part, from the release of the first.
+        deadline_s: of all parts, from the release of the first (a part that is not the last is as
+            urgent as the whole).
+        late: what becomes of late jobs before the first part; what has begun is finished.
+        names: of the tasks, in place of the above.
         bytes_between: activations from each part to the next; counted where parts are on dies with
             memories of their own, whose links they cross.
     """
@@ -166,23 +194,79 @@ def pipeline_tasks(
             mend="give one core for each part",
         )
     network = Network(chip)
+    labels = names or [f"{name}.{number}" for number in range(len(programs))]
     tasks = []
     for number, (program, core) in enumerate(zip(programs, cores, strict=True)):
-        last = number + 1 == len(programs)
         receive = None
         apart = number and network.apart(cores[number - 1], core)
         if apart and number <= len(bytes_between):
             receive = (cores[number - 1], bytes_between[number - 1])
         tasks.append(
             Task(
-                f"{name}.{number}",
+                labels[number],
                 program,
-                Triggered(f"{name}.{number - 1}") if number else release,
-                deadline_s=deadline_s if last else None,
-                percentile=percentile if last else 1.0,
+                Triggered(labels[number - 1]) if number else release,
+                deadline_s=deadline_s,
+                percentile=percentile,
+                priority=priority,
                 cores=(core,),
-                deadline_from="root" if last else "release",
+                late="keep" if number else late,
                 receive=receive,
+                continues=number > 0,
             )
         )
     return tuple(tasks)
+
+
+def as_whole(timeline: Timeline, parts: Mapping[str, Sequence[Task]]) -> Timeline:
+    """A timeline in which the jobs of pipelines are whole, from first release to last completion.
+
+    The n-th job that completes a part is the n-th of the next one, since a part has a core of its
+    own and jobs of one task never pass each other. Everything but ``jobs``, ``completed``,
+    ``backlog`` and ``hotspots`` stays as it was played.
+
+    Args:
+        parts: the tasks of each pipeline in order, by the name of the first.
+    """
+    by_task: dict[str, list[Job]] = {}
+    for job in timeline.jobs:
+        by_task.setdefault(job.task, []).append(job)
+    jobs, completed = [], dict(timeline.completed)
+    backlog, hotspots = dict(timeline.backlog), dict(timeline.hotspots)
+    for name, tasks in parts.items():
+        labels = [task.name for task in tasks]
+        rows: list[list[Job]] = [[job] for job in by_task.pop(name, [])]
+        going = rows
+        for label in labels[1:]:
+            going = [row for row in going if row[-1].finish_s is not None]
+            for row, job in zip(going, by_task.pop(label, []), strict=False):
+                row.append(job)
+            going = [row for row in going if row[-1].task == label]
+        whole = [_joined(row, len(labels), tasks[0], timeline.horizon_s) for row in rows]
+        jobs += whole
+        completed[name] = sum(job.finish_s is not None for job in whole)
+        backlog[name] = sum(job.finish_s is None and not job.dropped for job in whole)
+        spots = [hotspots.pop(label) for label in labels if label in hotspots]
+        if spots:
+            hotspots[name] = max(spots, key=lambda spot: spot.seconds)
+        for label in labels[1:]:
+            completed.pop(label, None)
+            backlog.pop(label, None)
+    rest = [job for some in by_task.values() for job in some]
+    return replace(
+        timeline,
+        jobs=tuple(rest + jobs),
+        completed=completed,
+        backlog=backlog,
+        hotspots=hotspots,
+    )
+
+
+def _joined(row: Sequence[Job], count: int, task: Task, horizon_s: float) -> Job:
+    first = row[0]
+    finish = row[-1].finish_s if len(row) == count else None
+    late = False
+    if task.deadline_s is not None:
+        due = first.release_s + task.deadline_s * (1.0 + DEADLINE_SLACK)
+        late = due < horizon_s if finish is None else finish > due
+    return replace(first, finish_s=finish, missed=first.dropped or late)

@@ -96,7 +96,9 @@ class Seg:
         self.delay_s = 0.0
         if site is not None:
             self.use += _crossing(site, link_bytes, step_s)
-            self.delay_s = site.delay_s if stage in _ALONE and any(link_bytes) else 0.0
+            if stage in _ALONE:
+                waits = zip(link_bytes, site.delay_s, strict=True)
+                self.delay_s = max((wait for amount, wait in waits if amount > 0.0), default=0.0)
         self.dominant = max(self.use)
         self.bottleneck = bottleneck
         self.row = -1
@@ -182,14 +184,14 @@ class Plan:
         self._rates = link_rates(chip)
         self._leaders, self._lasts = _groups(program)
         self.segs = self._compile()
-        if receive is not None:
-            self.segs.insert(0, self._receive(receive))
         if not self.segs:
             raise InputError(
                 f"program {program.name!r} takes no time",
                 field=f"tasks.{name}.program",
                 mend="give a program with at least one segment of work",
             )
+        if receive is not None:
+            self.segs.insert(0, self._receive(receive))
         #: For each segment, where the segments of its layer (or fused group) end.
         self.layer_end = self._layer_ends()
         self.own_fill = {seg.layer: seg.link_bytes for seg in self.segs if seg.stage == "fill"}
@@ -293,11 +295,10 @@ class Plan:
         segs: list[Seg] = []
         if self.program.invoke_s > 0.0:
             invoke = self.program.invoke_s
-            segs.append(Seg(-1, "invoke", 1, invoke, NO_BYTES, invoke, self._rates, "host"))
-        for segment in self.program.segments:
-            seg = self._seg(segment)
-            if seg is not None:
-                segs.append(seg)
+            seg = Seg(-1, "invoke", 1, invoke, NO_BYTES, invoke, self._rates, "host", self._site)
+            segs.append(seg)
+        made = (self._seg(segment) for segment in self.program.segments)
+        segs.extend(seg for seg in made if seg is not None)
         return segs
 
     def _receive(self, receive: Transfer) -> Seg:

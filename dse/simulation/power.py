@@ -173,6 +173,14 @@ def _dynamic(
     return power, scope_of
 
 
+def dynamic_j(table: PowerTable, log: PowerLog, edges: Floats) -> float:
+    """Energy of all that ran under one log between the first and the last of ``edges``, J."""
+    watts = np.array([*(sum(row.values()) / seconds for row, seconds in table.rows), 0.0])
+    where = at(log.times, edges[:-1])
+    drawn = watts[np.asarray(log.rows)[where]] * np.asarray(log.speeds)[where]
+    return float(np.sum(drawn * np.diff(edges)))
+
+
 def _sum_up(
     pmic: Pmic,
     edges: Floats,

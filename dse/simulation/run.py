@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dse.hardware.chip import LINKS, Chip
+from dse.hardware.kinds import core_kinds, kind_named
 from dse.mapping.schedule import Program
-from dse.simulation.checks import check
+from dse.simulation.checks import DEADLINE_SLACK, check
 from dse.simulation.engine import Engine
 from dse.simulation.load import loads, reasons, too_hot
 from dse.simulation.plan import PowerTable
-from dse.simulation.power import Recorded, assemble
+from dse.simulation.power import PowerTrace, Recorded, assemble, dynamic_j
 from dse.simulation.scheduler import LiveJob
 from dse.simulation.task import Hotspot, Job, Policy, Task, Timeline, Trace
 from dse.simulation.usage import network_busy_s, usage
 from dse.simulation.work import Work
-
-#: A job misses its deadline only beyond this relative excess, which is rounding.
-DEADLINE_SLACK = 1e-9
 
 
 def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool = False) -> Timeline:
@@ -40,15 +38,18 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
     return timeline(engine)
 
 
-def simulate_alone(chip: Chip, program: Program, *, trace: bool = False) -> Timeline:
+def simulate_alone(
+    chip: Chip, program: Program, *, trace: bool = False, kind: str | None = None
+) -> Timeline:
     """One inference alone on the chip at its own operating point; the horizon is its end.
 
     The task is called as the program. Nothing heats up or throttles: the inference is taken from
     a chip in its steady state. The window of the peak power is 1 ms, or the whole inference if
-    that is shorter.
+    that is shorter. ``kind`` of core, the first one unless named: the program was mapped for it.
     """
     chip = replace(chip, thermal=None, dvfs=None)
-    task = Task(program.name, program, Trace((0.0,)), cores=tuple(range(program.cores)))
+    cores = core_kinds(chip)[0].cores if kind is None else kind_named(chip, kind).cores
+    task = Task(program.name, program, Trace((0.0,)), cores=cores[: program.cores])
     horizon_s = Work(task, (chip,), PowerTable(chip)).service_s
     if chip.network is not None:  # which may slow it down
         horizon_s = _finish_s(chip, task, horizon_s)
@@ -123,7 +124,21 @@ def timeline(engine: Engine) -> Timeline:
         usage=usage(engine.trails, engine.network.names, engine.spans, horizon)
         if engine.trails is not None
         else None,
+        core_kinds=tuple(kind.name for kind in chip.kinds for _ in kind.cores),
+        kind_energy_j=_by_kind(engine, power),
     )
+
+
+def _by_kind(engine: Engine, power: PowerTrace) -> dict[str, float]:
+    """What the cores of each kind used, at work and at rest; empty if all are of one."""
+    out: dict[str, float] = {}
+    for kind in engine.chip.kinds:
+        logs = [engine.logs[core] for core in kind.cores]
+        own = {part.component for part in engine.chip.static if part.kind == kind.name}
+        static = sum(joules for name, joules in power.static_j.items() if name in own)
+        dynamic = sum(dynamic_j(engine.table, log, power.edges) for log in logs)
+        out[kind.name] = static + dynamic
+    return out
 
 
 def _job(job: LiveJob, horizon_s: float) -> Job:

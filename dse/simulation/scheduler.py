@@ -17,6 +17,7 @@ class LiveJob:
     """A job in the making.
 
     ``part`` and ``rounds``: which part of its work runs and how often that has run already;
+    ``origin_s``: release of the job, or of the one that it continues; deadlines count from there.
     ``position`` and ``done``: the next segment of its program and its finished steps.
     """
 
@@ -30,6 +31,7 @@ class LiveJob:
         "key",
         "last_start_s",
         "order",
+        "origin_s",
         "part",
         "position",
         "release_s",
@@ -41,7 +43,14 @@ class LiveJob:
     )
 
     def __init__(
-        self, task: Task, order: int, work: Work, index: int, release_s: float, root_s: float
+        self,
+        task: Task,
+        order: int,
+        work: Work,
+        index: int,
+        release_s: float,
+        root_s: float,
+        origin_s: float,
     ) -> None:
         self.task = task
         self.order = order
@@ -50,7 +59,8 @@ class LiveJob:
         self.index = index
         self.release_s = release_s
         self.root_release_s = root_s
-        due = release_s if task.deadline_from == "release" else root_s
+        self.origin_s = origin_s
+        due = origin_s if task.deadline_from == "release" else root_s
         self.deadline_s = math.inf if task.deadline_s is None else due + task.deadline_s
         self.last_start_s = math.inf
         if task.late == "drop":

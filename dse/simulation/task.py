@@ -101,6 +101,8 @@ class Task:
             their own); nothing on a chip without such a network.
         deadline_from: ``release`` of the job itself, or ``root``: the release that started its
             chain, so that ``deadline_s`` is end to end.
+        continues: the jobs go on with the work of those that trigger them (further parts of a
+            pipeline): ``release`` above then means the release of the first part.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Task:
     stages: tuple[Stage, ...] = ()
     deadline_from: Literal["release", "root"] = "release"
     receive: tuple[int, float] | None = None
+    continues: bool = False
 
     def __post_init__(self) -> None:
         if self.stages and self.program is not self.stages[0].program:
@@ -239,7 +242,9 @@ class Timeline:
 
     ``clock_hz`` and ``junction_c`` are pairs (time, value that holds from then on); the latter is
     empty without a thermal model. ``throttled`` counts steps down for temperature. ``usage`` is
-    there with ``trace=True``.
+    there with ``trace=True``. ``core_kinds`` names the kind of each core of a chip with several,
+    ``kind_energy_j`` is what the cores of each kind used (all that their work moved, and the static
+    energy of the cores themselves; the rest is static energy of what all share).
     """
 
     horizon_s: float
@@ -266,6 +271,8 @@ class Timeline:
     junction_c: tuple[tuple[float, float], ...] = ()
     throttled: int = 0
     usage: Usage | None = None
+    core_kinds: tuple[str, ...] = ()
+    kind_energy_j: dict[str, float] = field(default_factory=dict)
 
     @property
     def average_power_w(self) -> dict[str, float]:

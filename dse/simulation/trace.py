@@ -1,12 +1,16 @@
 """Timelines in the Chrome trace event format, which the Perfetto viewer reads.
 
 Format: "Trace Event Format" (Google, 2016): complete events ``X`` and counters ``C`` with times in
-microseconds, names of tracks as metadata ``M``, instants ``i``.
+microseconds, names of tracks as metadata ``M``, nestable asynchronous pairs ``b`` and ``e``,
+instants ``i``. Times are whole nanoseconds, as readers keep them, so that what follows on a track
+begins where what was before ends. Process and thread numbers begin above 0, which readers take for
+the idle thread, and no two tracks share a thread number.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,8 @@ from dse.hardware.chip import SCOPES
 from dse.simulation.task import Timeline
 
 _CORES, _POWER, _JOBS, _LINKS = 1, 2, 3, 4
-_US = 1e6
+#: Thread numbers of a process start at this many times its own.
+_THREADS = 100_000
 
 
 def chrome_trace(timeline: Timeline) -> dict[str, Any]:
@@ -29,22 +34,19 @@ def chrome_trace(timeline: Timeline) -> dict[str, Any]:
     for process, label in labels:
         events.append(_name("process_name", process, 0, label))
     cores = sorted(int(name[4:]) for name in timeline.busy_s if name.startswith("core"))
-    events.extend(_name("thread_name", _CORES, core, f"core{core}") for core in cores)
+    kinds = timeline.core_kinds
+    for core in cores:
+        label = f"core{core} ({kinds[core]})" if kinds else f"core{core}"
+        events.append(_name("thread_name", _CORES, core, label))
     events.extend(
-        {
-            "ph": "X",
-            "pid": _CORES,
-            "tid": interval.core,
-            "name": interval.layer,
-            "cat": interval.task,
-            "ts": interval.start_s * _US,
-            "dur": (interval.end_s - interval.start_s) * _US,
-            "args": {
-                "task": interval.task,
-                "job": interval.job,
-                "bottleneck": interval.bottleneck,
-            },
-        }
+        _slice(
+            _CORES,
+            interval.core,
+            interval.layer,
+            interval.task,
+            (interval.start_s, interval.end_s),
+            {"task": interval.task, "job": interval.job, "bottleneck": interval.bottleneck},
+        )
         for interval in timeline.intervals
     )
     events.extend(_links(timeline))
@@ -64,15 +66,45 @@ def write_trace(timeline: Timeline, path: str | Path) -> None:
         InputError: the file cannot be written.
     """
     try:
-        Path(path).write_text(json.dumps(chrome_trace(timeline)), encoding="utf-8")
+        text = json.dumps(chrome_trace(timeline), allow_nan=False)
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"the trace cannot be written ({error.strerror})", file=path, mend="give another file"
         ) from None
 
 
+def _us(nanoseconds: int) -> float:
+    """Microseconds that are these whole nanoseconds again when a reader cuts them to such."""
+    value = nanoseconds / 1000.0
+    return value if int(value * 1000.0) == nanoseconds else math.nextafter(value, math.inf)
+
+
+def _ts(time_s: float) -> float:
+    return _us(round(time_s * 1e9))
+
+
+def _at(process: int, thread: int) -> dict[str, Any]:
+    """Where an event belongs."""
+    return {"pid": process, "tid": _THREADS * process + thread + 1}
+
+
 def _name(kind: str, process: int, thread: int, label: str) -> dict[str, Any]:
-    return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": {"name": label}}
+    return {"ph": "M", "name": kind, **_at(process, thread), "args": {"name": label}}
+
+
+def _slice(
+    process: int,
+    thread: int,
+    name: str,
+    category: str,
+    span_s: tuple[float, float],
+    args: dict[str, Any],
+) -> dict[str, Any]:
+    """A complete event from one time to another."""
+    start, end = (round(time * 1e9) for time in span_s)
+    times = {"ts": _us(start), "dur": _us(end - start)}
+    return {"ph": "X", "name": name, "cat": category, **_at(process, thread), **times, "args": args}
 
 
 def _links(timeline: Timeline) -> list[dict[str, Any]]:
@@ -89,18 +121,8 @@ def _links(timeline: Timeline) -> list[dict[str, Any]]:
             if share == held:
                 continue
             if held > 0.0:
-                events.append(
-                    {
-                        "ph": "X",
-                        "pid": _LINKS,
-                        "tid": track,
-                        "name": f"{held:.0%}",
-                        "cat": "link",
-                        "ts": begun * _US,
-                        "dur": (time - begun) * _US,
-                        "args": {"share": held},
-                    }
-                )
+                span = (begun, time)
+                events.append(_slice(_LINKS, track, f"{held:.0%}", "link", span, {"share": held}))
             begun, held = time, share
     return events
 
@@ -113,18 +135,16 @@ def _jobs(timeline: Timeline) -> list[dict[str, Any]]:
         track = tracks[job.task]
         end = timeline.horizon_s if job.finish_s is None else job.finish_s
         common = {
-            "pid": _JOBS,
-            "tid": track,
+            **_at(_JOBS, track),
             "cat": job.task,
             "name": job.task,
             "id": f"{job.task}/{job.index}",
         }
-        events.append({"ph": "b", "ts": job.release_s * _US, **common})
-        events.append({"ph": "e", "ts": end * _US, **common})
+        events.append({"ph": "b", "ts": _ts(job.release_s), **common})
+        events.append({"ph": "e", "ts": _ts(end), **common})
         if job.missed:
             text = f"{job.task} #{job.index} {'dropped' if job.dropped else 'missed'}"
-            where = {"pid": _JOBS, "tid": track, "name": text, "s": "t"}
-            events.append({"ph": "i", "ts": end * _US, **where})
+            events.append({"ph": "i", "ts": _ts(end), **_at(_JOBS, track), "name": text, "s": "t"})
     return events
 
 
@@ -147,16 +167,18 @@ def _counters(timeline: Timeline) -> list[dict[str, Any]]:
         ("junction", "C", timeline.junction_c),
     ):
         for time, value in pairs:
-            here = {"ph": "C", "pid": _POWER, "tid": 0, "name": label, "ts": time * _US}
-            events.append({**here, "args": {unit: value}})
+            events.append(_sample(label, time, unit, value))
     for name, values in tracks.items():
         last: float | None = None
         for time, value in zip(timeline.edges_s, values, strict=False):
             if value != last:
                 last = value
-                sample = {"ph": "C", "pid": _POWER, "tid": 0, "name": name, "ts": time * _US}
-                events.append({**sample, "args": {"W": value}})
+                events.append(_sample(name, time, "W", value))
         if last is not None:
-            end = {"ph": "C", "pid": _POWER, "tid": 0, "name": name}
-            events.append({**end, "ts": timeline.horizon_s * _US, "args": {"W": last}})
+            events.append(_sample(name, timeline.horizon_s, "W", last))
     return events
+
+
+def _sample(name: str, time_s: float, unit: str, value: float) -> dict[str, Any]:
+    where = {"name": name, **_at(_POWER, 0), "ts": _ts(time_s)}
+    return {"ph": "C", **where, "args": {unit: value}}

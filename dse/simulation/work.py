@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import view_of
 from dse.simulation.noc import Network, Site
 from dse.simulation.plan import Plan, PowerTable, Seg
 from dse.simulation.task import Task
@@ -17,7 +18,8 @@ class Work:
     chip's own point (and, without a network between cores, the only site).
 
     Args:
-        chips: the chip at its operating points, its own last.
+        chips: the chip at its operating points, its own last. On a chip with several kinds of
+            cores all cores of a task are of one kind, whose clock and prices hold.
     """
 
     def __init__(
@@ -26,7 +28,7 @@ class Work:
         several = len(task.parts) > 1 or task.parts[0].repeat > 1
         self._name = task.name
         self._receive = task.receive
-        self._chips = tuple(chips)
+        self._chips = tuple(view_of(chip, task.cores[0]) for chip in chips)
         self._table = table
         self._network = network
         self.top = len(self._chips) - 1

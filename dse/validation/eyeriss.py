@@ -1,29 +1,55 @@
-"""Section ``eyeriss``: AlexNet layer by layer on the row-stationary chip."""
+"""Section ``eyeriss``: AlexNet layer by layer on the row-stationary chip.
+
+The layers run with the mapping that the paper gives. Its buffer holds one copy of inputs and sums
+and the weights of the next pass; activations cross to DRAM run-length coded; the clock network is
+a term of its own, the published share of the whole chip's power.
+"""
 
 from __future__ import annotations
 
 import functools
 import statistics
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from dse.evaluation import model_at
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
+from dse.hardware.sections import Dim
+from dse.mapping import costs
+from dse.mapping.build import schedule
+from dse.mapping.homes import default_homes
 from dse.mapping.mapper import map_layer
+from dse.mapping.placement import Placement, evaluate, hold_code, unrolled
+from dse.mapping.problem import pack
 from dse.mapping.schedule import LayerSchedule, Program, price, program_latency_s, unroll
+from dse.mapping.space import TILED
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.validation.record import Row, Section, Target
+from dse.workload.layer import DIMS, Layer
 
 #: Quantity of a row, and the mean error it is asked to reach.
 LIMITS = {"processing s": 0.1, "power W": 0.2, "DRAM bytes": 0.25, "buffer bytes": 0.3}
 
+#: A zero input also leaves the registers of weights and sums alone (JSSC 2017, recalled).
+GATED = ("register.w.read_bit", "register.o.read_bit", "register.o.write_bit")
+
+Operand = Literal["W", "I", "O"]
+
 
 class EyerissLayer(Strict):
+    """A layer with what was published of it, and how the chip ran it.
+
+    ``spatial`` is unrolled over the array, ``buffer`` and ``in_pe`` are tiles of these dims (the
+    others whole, or one in a PE), ``order`` the operand that stays while the innermost loop around
+    the buffer runs, ``held`` what stays longer.
+    """
+
     name: str
     processing_s: Positive
     total_s: Positive
@@ -31,6 +57,12 @@ class EyerissLayer(Strict):
     buffer_bytes: Positive
     dram_bytes: Positive
     zeros: Annotated[float, Field(ge=0, lt=1)]
+    active_pes: int
+    spatial: dict[Dim, int]
+    buffer: dict[Dim, int]
+    in_pe: dict[Dim, int]
+    order: Operand
+    held: dict[Operand, tuple[Dim, ...]] = Field(default_factory=dict)
 
 
 class Eyeriss(Strict):
@@ -39,7 +71,32 @@ class Eyeriss(Strict):
     chip: str
     model: str
     precision: str
+    weights_ahead_bytes: Positive
+    inputs_and_sums_bytes: Positive
+    buffer_source: str
+    run_bits: int
+    word_bits: int
+    pairs_per_word: int
+    code_source: str
+    clock_share_of_chip: Annotated[float, Field(gt=0, lt=1)]
+    clock_source: str
+    mapping_source: str
     layers: tuple[EyerissLayer, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A layer as mapped, and its bytes to and from DRAM by operand, not coded."""
+
+    made: LayerSchedule
+    weights: float
+    inputs: float
+    outputs: float
+    sums: float
+
+    @property
+    def raw_bytes(self) -> float:
+        return self.weights + self.inputs + self.outputs + self.sums
 
 
 @functools.cache
@@ -50,41 +107,137 @@ def published() -> Eyeriss:
 def eyeriss() -> Section:
     """Time, power, DRAM and buffer traffic of the five convolutions; none was fitted on."""
     file = published()
-    chip = load_chip(file.chip)
-    work = model_at(file.model, file.precision, chip)
-    convolutions = [layer for layer in work.layers if layer.nest and layer.nest.FY > 1]
+    chip = one_copy(load_chip(file.chip, overrides={"power.clock_share": 0.0}))
     rows: list[Row] = []
-    for item, layer in zip(file.layers, convolutions, strict=True):
-        dense = replace(layer, input_density=1.0 - item.zeros)
-        rows += _rows(item, map_layer(dense, chip, "energy"), chip)
+    free: list[float] = []
+    zeros = [item.zeros for item in file.layers]
+    for n, (item, layer) in enumerate(zip(file.layers, convolutions(chip), strict=True)):
+        seen = zeros[min(n + 1, len(zeros) - 1)]  # what the next layer reads, the last as itself
+        run = as_published(item, layer, chip)
+        rows += _rows(item, run, coded_bytes(run, zeros[n] if n else None, seen), chip)
+        own = map_layer(layer, chip, "energy", room_bytes=_room(chip))
+        free.append(_array_s(own, chip) / item.processing_s)
     targets = []
     for quantity, limit in LIMITS.items():
         ratios = [row.ratio for row in rows if row.quantity == quantity and row.ratio]
         mean = statistics.fmean(abs(ratio - 1.0) for ratio in ratios)
         targets.append(Target(f"Eyeriss AlexNet: {quantity}, mean error", mean, limit))
-    return Section("eyeriss", tuple(rows), targets=tuple(targets))
+    off = statistics.fmean(abs(ratio - 1.0) for ratio in free)
+    note = f"with the mapper's own mappings in place of the paper's: processing s {off:.0%} off"
+    return Section("eyeriss", tuple(rows), targets=tuple(targets), notes=(note,))
 
 
-def _rows(item: EyerissLayer, made: LayerSchedule, chip: Chip) -> Iterator[Row]:
+def convolutions(chip: Chip) -> list[Layer]:
+    """The five layers at the precision of the chip, with their share of zero inputs."""
+    file = published()
+    work = model_at(file.model, file.precision, chip)
+    found = [layer for layer in work.layers if layer.nest and layer.nest.FY > 1]
+    return [
+        replace(layer, input_density=1.0 - item.zeros)
+        for item, layer in zip(file.layers, found, strict=True)
+    ]
+
+
+def one_copy(chip: Chip) -> Chip:
+    """The chip with the parts of its buffer as published.
+
+    The mapper counts two copies of what is loaded while the array works. Weights have a part of
+    their own for the next pass; of inputs and sums there is one copy, hence twice the part.
+    """
+    file = published()
+    twice = 2.0 * file.inputs_and_sums_bytes
+    parts = (2.0 * file.weights_ahead_bytes, twice, twice)
+    return replace(chip, buffer=replace(chip.buffer, parts=parts))
+
+
+def _room(chip: Chip) -> float:
+    assert chip.buffer.parts is not None
+    return chip.buffer.parts[0] + chip.buffer.parts[1]
+
+
+def as_published(item: EyerissLayer, layer: Layer, chip: Chip) -> Run:
+    """The layer with the paper's mapping: weights stay in the PEs, sums in the buffer."""
+    assert layer.nest is not None
+    problem = pack(layer, chip, default_homes(layer, chip), _room(chip), layer.nest.sizes, 1)
+    whole = dict(zip(DIMS, layer.nest.sizes, strict=True))
+    tile = whole | {str(dim): size for dim, size in item.buffer.items()}
+    in_pe = dict.fromkeys(DIMS, 1) | {str(dim): size for dim, size in item.in_pe.items()}
+    order = costs.CLASSES.index(item.order)
+    flow = next(int(code) for code in problem.flows if costs.DATAFLOWS[int(code)] == "ws")
+    placed = Placement(
+        unrolled(problem, item.spatial, (layer.nest.FY, layer.nest.FX)),
+        tuple(tile[d] for d in TILED),
+        flow,
+        order,
+        np.array([float(in_pe[d]) for d in DIMS]),
+        None,
+        hold_code(order, item.held),
+    )
+    found = evaluate(problem, placed)
+    assert bool(costs.fits(found.c, found.footprint)), f"{item.name} overflows the buffer"
+    weights, inputs, sums = (float(v) for v in found.result[7][2:5])
+    outputs = float(found.result[8][0]) - sums
+    return Run(schedule(problem, placed), weights, inputs, outputs, 2.0 * sums)
+
+
+def run_length_share(zeros: float) -> float:
+    """Bits of the run-length code over the bits of the values, zeros falling at random.
+
+    A pair is a run of zeros (at most ``2**run_bits - 1``) and the value behind it, so it covers
+    ``(1 - z**n) / (1 - z)`` values on average, ``n = 2**run_bits``.
+    """
+    file = published()
+    longest = float(2**file.run_bits)
+    pairs: float = (1.0 - zeros) / (1.0 - zeros**longest)
+    return pairs * file.word_bits / file.pairs_per_word / 16.0
+
+
+def coded_bytes(run: Run, zeros_in: float | None, zeros_out: float) -> float:
+    """Bytes on the DRAM link; ``zeros_in`` None is the image, which is not coded."""
+    inputs = run.inputs * (1.0 if zeros_in is None else run_length_share(zeros_in))
+    return run.weights + inputs + run.outputs * run_length_share(zeros_out) + run.sums
+
+
+def _array_s(made: LayerSchedule, chip: Chip) -> float:
+    return sum(phase.count * phase.array_cycles for phase in made.phases) / chip.f_hz
+
+
+def _coded(made: LayerSchedule, share: float) -> LayerSchedule:
+    """The schedule with ``share`` of its bytes on the links."""
+
+    def less(amounts: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(share * amount for amount in amounts)
+
+    return replace(
+        made,
+        phases=tuple(replace(p, link_bytes=less(p.link_bytes)) for p in made.phases),
+        fill_weight=less(made.fill_weight),
+        fill_other=less(made.fill_other),
+        drain=less(made.drain),
+    )
+
+
+def _rows(item: EyerissLayer, run: Run, moved: float, chip: Chip) -> Iterator[Row]:
+    made = _coded(run.made, moved / run.raw_bytes)
     segments = unroll((made,), prefetch=chip.buffer.double_buffered)
     seconds = program_latency_s(Program(made.layer, (made,), segments, 1, 0.0), chip)
-    array = sum(phase.count * phase.array_cycles for phase in made.phases) / chip.f_hz
     energy = price(made.counts, chip)
     joules = sum(j for action, j in energy.items() if chip.action_scope[action] == "npu")
+    joules -= item.zeros * sum(energy.get(action, 0.0) for action in GATED)
     static = sum(part.active_w for part in chip.static if part.scope == "npu")
-    moved = made.fill_weight[0] + made.fill_other[0] + made.drain[0]
-    moved += sum(phase.count * phase.link_bytes[0] for phase in made.phases)
+    share = published().clock_share_of_chip
+    power = (joules / seconds + static) / (1.0 - share)
     buffer = sum(made.counts.get(f"buffer.{side}_bit", 0.0) for side in ("read", "write")) / 8
-    clock = chip.spec.power.clock_share
-    note = (
-        f"clock network: {clock:.0%} of the energy of a MAC; none of the registers and the buffer"
-    )
+    remarks = {
+        "power W": f"{power * share:.3f} W of it the clock network, {share:.0%} of the chip",
+        "DRAM bytes": f"{run.raw_bytes / 1e6:.2f} MB before the run-length code",
+    }
     for quantity, stated, ours in (
-        ("processing s", item.processing_s, array),
+        ("processing s", item.processing_s, _array_s(made, chip)),
         ("total s", item.total_s, seconds),
-        ("power W", item.power_w, joules / seconds + static),
+        ("power W", item.power_w, power),
         ("DRAM bytes", item.dram_bytes, moved),
         ("buffer bytes", item.buffer_bytes, buffer),
     ):
-        remark = note if quantity == "power W" else ""
+        remark = remarks.get(quantity, "")
         yield Row(f"{item.name} on eyeriss", quantity, stated, ours, "judged", "silicon", remark)

@@ -38,7 +38,7 @@ def silicon() -> Section:
         rows.append(Row(name, "latency s", item.latency_s, ours, item.role, item.kind, note))
         if ours is not None:
             kept.append((item, ours))
-            samples.append(_sample(item))
+            samples.append(sample_of(item.case, item.family, item.latency_s))
     nulls = null_errors(samples)
     notes = [
         f"null model {name}: median absolute error {error:.0%}"
@@ -48,16 +48,17 @@ def silicon() -> Section:
     return Section("silicon", tuple(rows), nulls, tuple(targets), tuple(notes))
 
 
-def _sample(item: Measured) -> Sample:
-    chip = chip_of(item.case)
-    work = workload_of(item.case, chip)
+def sample_of(case: Case, family: str, latency_s: float) -> Sample:
+    """A measured latency with what a null model may know of the network and the chip."""
+    chip = chip_of(case)
+    work = workload_of(case, chip)
     peak = chip.peak_macs_per_s / chip.cores
     home = next(link for name in ("dram", "nvm", "l2") if (link := chip.links[name]).bytes_per_s)
     return Sample(
-        item.family,
+        family,
         float(work.macs),
         work.weight_bytes,
-        item.latency_s,
+        latency_s,
         work.macs / peak,
         work.weight_bytes / home.bytes_per_s,
     )

@@ -132,6 +132,27 @@ class Languages(Strict):
     rows: tuple[Language, ...]
 
 
+class Blind(Strict):
+    """A latency that was predicted (``predicted_s``) before the measured one was read."""
+
+    chip: str
+    model: str
+    latency_s: Positive
+    predicted_s: Positive
+    kind: Kind
+    source: str
+    note: str = ""
+
+    @property
+    def case(self) -> Case:
+        return Case(chip=self.chip, model=self.model)
+
+
+class Blinds(Strict):
+    schema_version: Literal[1]
+    rows: tuple[Blind, ...]
+
+
 class EnergyRow(Strict):
     """A published energy of one inference at a stated scope, with no latency beside it."""
 
@@ -207,6 +228,11 @@ def silicon() -> Silicon:
 @functools.cache
 def ratios() -> tuple[Ratio, ...]:
     return read_data("differential.yaml", Ratios).rows
+
+
+@functools.cache
+def blinds() -> tuple[Blind, ...]:
+    return read_data("blind.yaml", Blinds).rows
 
 
 @functools.cache

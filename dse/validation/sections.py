@@ -8,7 +8,7 @@ from typing import Any, cast
 from dse.errors import InputError
 from dse.files import nearest
 from dse.technology import technology_checks
-from dse.validation import eyeriss, measured, peers, ratios
+from dse.validation import blind, eyeriss, measured, peers, ratios
 from dse.validation.record import Kind, Row, Section
 from dse.workload import list_models, load_model
 
@@ -56,6 +56,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "technology": technology,
     "area": measured.area,
     "silicon": measured.silicon,
+    "blind": blind.blind,
     "differential": ratios.differential,
     "llm": ratios.llm,
     "energy": measured.energy,

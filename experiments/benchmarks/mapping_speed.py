@@ -2,9 +2,11 @@
 
 Run ``python experiments/benchmarks/mapping_speed.py [CHIP]``. It prints, warm and from an empty
 cache: milliseconds a layer and a network (with and without fused groups), a layer on arrays that
-hold weights, all operands, or three on-chip levels, and microseconds a (layer, chip) pair for
+hold weights, all operands, or three on-chip levels, microseconds a (layer, chip) pair for
 batches of chips of one array shape and of mixed shapes, with how far the tables are from the
-optimum. Two cores of a shared machine move these figures by a tenth or two from run to run.
+optimum, and milliseconds a design of a search. It checks that the mapper without compiled code
+finds the same mappings. Two cores of a shared machine move these figures by a tenth or two from
+run to run.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +27,19 @@ from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 from dse.mapping.batch import forget_tables, map_batch
 from dse.mapping.disk import use_disk_cache
+from dse.mapping.homes import default_homes
 from dse.mapping.mapper import clear_cache, map_layer, warm_up
 from dse.mapping.network import map_network
+from dse.mapping.problem import pack
+from dse.mapping.search import best_mapping
+from dse.search.candidate import evaluate_candidate
+from dse.search.experiment import load_experiment
 from dse.workload.layer import Layer, Workload
 
 NETWORKS = ("resnet50_v1.5", "mobilenetv2", "deit_tiny", "segformer_b0")
 RUNS = 3
 BATCH = 1000
+STUDY = Path(__file__).resolve().parents[1] / "studies" / "reference_space" / "space.yaml"
 
 
 def cpu_ms(work: Callable[[], object]) -> float:
@@ -74,6 +83,58 @@ def layer_times(title: str, layers: list[Layer], chip: Chip, **options: Any) -> 
     mean = sum(times) / len(times)
     middle = times[len(times) // 2]
     print(f"  {title:<52}{mean:7.2f} ms mean, {middle:7.2f} median, {times[-1]:7.2f} worst")
+
+
+def weight_registers(name: str) -> None:
+    """ResNet-50 on an array that holds weights, beside one on-chip memory: no tiles of L2."""
+    chip = load_chip(name, overrides={"l2.bytes": 0})
+    workload = dse.load_model("resnet50_v1.5").at("w8a8")
+    several = layers_of(workload)
+    print(f"weight-register array, network: ResNet-50 on {name} without L2, CPU ms")
+    for title, uneven in (("even cuts", False), ("operands held as well", True)):
+        spent = cpu_ms(lambda: [map_layer(x, chip, uneven=uneven) for x in several])  # noqa: B023
+        print(
+            f"  {len(several)} distinct layers, each alone, {title:<24}"
+            f"{spent:6.1f} ({spent / len(several):.2f} a layer)"
+        )
+    spent = cpu_ms(lambda: map_network(workload, chip, fuse=False))
+    print(f"  the network layer by layer: 4 memory plans, candidates, path {spent:6.1f}")
+
+
+def same_without_numba(chip: Chip) -> None:
+    """The searches over arrays, which need no compiler, on the same layers."""
+    several = layers_of(dse.load_model("mobilenetv2").at("w8a8"))[::6]
+    different = 0
+    for layer in several:
+        assert layer.nest is not None
+        room = float(chip.buffer.capacity_bytes)
+        problem = pack(layer, chip, default_homes(layer, chip), room, layer.nest.sizes, 1)
+        found = [best_mapping(problem, "edp", compiled=way) for way in (True, False)]
+        first, second = (None if x is None else (x.keys, x.placement.tiles) for x in found)
+        different += first != second
+    print(f"with and without Numba: {len(several)} layers mapped, {different} differently")
+
+
+def designs(count: int = 12) -> None:
+    """Designs of the reference space as ``dse explore`` evaluates them, all different."""
+    experiment = load_experiment(STUDY)
+    rng = random.Random(0)
+    drawn = [
+        {path: rng.choice(part.values) for path, part in experiment.parameters.items()}
+        for _ in range(count)
+    ]
+    print("designs of MobileNetV2 and ResNet-50, analytic, drawn at random, CPU ms a mapped design")
+    for title, more in (
+        ("with fused groups", {}),
+        ("layer by layer", {"chip.buffer.fuses": False}),
+    ):
+        chosen = experiment.model_copy(update={"fixed": {**experiment.fixed, **more}})
+        evaluate_candidate(chosen, drawn[0])
+        clear_cache()
+        started = time.process_time()
+        mapped = sum(evaluate_candidate(chosen, values).evaluated for values in drawn)
+        spent = (time.process_time() - started) / max(1, mapped) * 1e3
+        print(f"  {title:<20}{spent:6.0f} ({mapped} of {count} mapped, the rest ruled out before)")
 
 
 def layers(chip: Chip) -> None:
@@ -159,9 +220,12 @@ def main() -> None:
     started = time.process_time()
     warm_up()
     print(f"kernels loaded or compiled in {time.process_time() - started:.1f} s CPU")
+    same_without_numba(chip)
     networks(chip)
+    weight_registers(chip.name)
     layers(chip)
     batches(chip)
+    designs()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dse.apps import Request, Stream, app_schema, figures, list_apps
 from dse.apps.figures import UNSTATED
 from dse.apps.scenario import SCHEMA_FILE, App
-from dse.errors import InputError
+from dse.errors import ImpossibleChipError, InputError
 from dse.files import shipped_folder
 from dse.schema import validate
 from dse.workload.zoo import list_models
@@ -85,6 +85,19 @@ def test_names_are_those_of_the_files() -> None:
         ({"streams": [stream(rate_range_hz=[2, 4])]}, "within 2 to 4"),
         ({"streams": [stream(cores=[])]}, "cores names none"),
         ({"streams": [stream(cores=[-1])]}, "cores names none"),
+        ({"streams": [stream(cores=[1, 1])]}, "names one twice"),
+        ({"streams": [stream(pipeline=2, split=True)]}, "one of the two"),
+        ({"streams": [stream(pipeline=2, placement="cloud")]}, "runs on the device"),
+        ({"streams": [stream(pipeline=1)]}, "pipeline"),
+        ({"streams": [stream(arrivals={"times_s": [0.1]})]}, "exactly one"),
+        ({"streams": [stream(rate_hz=None, arrivals={})]}, "arrivals hold nothing"),
+        ({"streams": [stream(rate_hz=None, arrivals={"times_s": [0.2, 0.1]})]}, "times_s[1]"),
+        ({"streams": [stream(rate_hz=None, arrivals={"times_s": [-0.2]})]}, "before 0"),
+        (
+            {"streams": [stream(rate_hz=None, jitter_s=0.1, arrivals={"times_s": [0.2]})]},
+            "jitter_s is of periodic",
+        ),
+        ({"streams": [stream(release="poisson", jitter_s=0.1)]}, "no poisson"),
         ({"sources": {"streams.sea.rate_hz": {"status": "read", "source": "x"}}}, "streams.sea"),
         ({"sources": {"budget": {"status": "read", "source": "x"}}}, "'budget'"),
         (
@@ -146,12 +159,44 @@ def test_a_request_is_due_when_its_limits_add_up() -> None:
     [
         ("all", False, (0, 1, 2, 3), 1),
         ("split", False, (0, 1, 2, 3), 4),
-        ((1, 3, 9), False, (1, 3), 1),
-        ((1, 3, 9), True, (1, 3), 2),
-        ((9,), True, (0,), 1),
+        ((3, 1), False, (3, 1), 1),
+        ((1, 3), True, (1, 3), 2),
+        (2, False, (2,), 1),
     ],
 )
 def test_cores_of_a_stream(cores: Any, split: bool, taken: tuple[int, ...], width: int) -> None:
     one = Stream.model_validate(stream(cores=cores, split=split))
     assert one.cores_of(4) == taken
     assert one.width(4) == width
+
+
+def test_cores_by_the_name_of_their_kind() -> None:
+    kinds = {"big": (0, 1, 2), "small": (3,)}
+    named = {
+        words: Stream.model_validate(stream(cores=words)).cores_of(4, kinds)
+        for words in ("all", "big", "small", ("small", "big"), ("small", 1), ("big", 2))
+    }
+    assert named == {
+        "all": (0, 1, 2, 3),
+        "big": (0, 1, 2),
+        "small": (3,),
+        ("small", "big"): (3, 0, 1, 2),
+        ("small", 1): (3, 1),
+        ("big", 2): (0, 1, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("cores", "kinds", "words"),
+    [
+        ((1, 9), None, "core 9, the chip has 4; use cores 0 to 3"),
+        ("small", None, "equal cores"),
+        ("smal", {"big": (0,), "small": (1,)}, "use big or small"),
+    ],
+)
+def test_a_core_that_the_chip_lacks_is_refused(cores: Any, kinds: Any, words: str) -> None:
+    """It was core 0 once, without a word."""
+    with pytest.raises(ImpossibleChipError) as fault:
+        Stream.model_validate(stream(cores=cores)).cores_of(4, kinds)
+    assert words in fault.value.describe()
+    assert fault.value.field == "app.s.cores"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,13 @@ streams:
     ("old", "new", "word"),
     [
         ("after: a", "after: c", "'c'"),
-        ("after: a", "after: b", "cycle"),
+        ("after: a", "after: b", "b -> b"),
+        ("rate_hz: 10, deadline_s: 0.1", "after: b", "a -> b -> a"),
+        ("rate_hz: 10", "rate_hz: 10, cores: [7]", "core 7"),
+        ("rate_hz: 10", "rate_hz: 10, cores: tiny", "'tiny'"),
+        ("rate_hz: 10", "rate_hz: 10, pipeline: 3", "pipeline over 3 cores"),
+        ("rate_hz: 10", "arrivals: {trace: no.csv}", "no.csv"),
+        ("rate_hz: 10", "rate_hz: 10, arrivals: {times_s: [0.1]}", "exactly one"),
         ("rate_hz: 10", "rate_hz: -10", "rate_hz"),
         ("rate_hz: 10, ", "", "rate_hz"),
         ("id: b", "id: a", "twice"),
@@ -158,6 +165,36 @@ streams:
 def test_faults_in_an_app(run: Run, tmp_path: Path, old: str, new: str, word: str) -> None:
     (tmp_path / "mine.yaml").write_text(APP.replace(old, new, 1))
     refused(run("simulate", "mine.yaml", "--chip", "edge_vision"), word)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "chip", "words"),
+    [
+        ("deadline_s: 0.1", "deadline_s: 1e-6", "edge_vision", ("short by", "deadline 0.001 ms")),
+        ("rate_hz: 10", "rate_hz: 50000", "edge_vision", ("% busy", "late")),
+        ("rate_hz: 10", "rate_hz: 900000", "edge_vision", ("% busy", "too many to be played")),
+        ("model: resnet8, rate", "model: resnet50, rate", "mcu_mram_npu", ("bytes", "the l2 has")),
+    ],
+)
+def test_what_cannot_work_is_a_result(
+    run: Run, tmp_path: Path, old: str, new: str, chip: str, words: tuple[str, ...]
+) -> None:
+    """Not an error, and no endless run: infeasible, with the reason and by how much."""
+    (tmp_path / "mine.yaml").write_text(APP.replace(old, new, 1) + "horizon_s: 0.3\n")
+    done = run("simulate", "mine.yaml", "--chip", chip, "--json")
+    assert done.code == 0, done.err
+    record = json.loads(done.out)
+    assert record["feasible"] is False
+    told = " ".join(record["reasons"])
+    assert all(word in told for word in words), told
+
+
+def test_more_jobs_than_a_play_may_hold(run: Run, tmp_path: Path) -> None:
+    """Of a load that the chip could serve: shorten the horizon."""
+    (tmp_path / "mine.yaml").write_text(
+        APP.replace("rate_hz: 10", "rate_hz: 100") + "horizon_s: 3600\n"
+    )
+    refused(run("simulate", "mine.yaml", "--chip", "edge_vision"), "200,000", "horizon_s")
 
 
 def test_numbers_that_make_no_sense(run: Run) -> None:

@@ -85,7 +85,7 @@ def choices(case: Case) -> Iterator[Choice]:
     align = tuple(case.align(d) for d in DIMS)
     diagonal = array.depthwise == "diagonal"
     spatials = spatial_choices(sizes, array.axes, align, diagonal)
-    lists = [tile_sizes(sizes[d], spatials[0][d], TILE_LIMITS[d]) for d in range(6)]
+    lists = [tile_sizes(sizes[d], spatials[0][d], TILE_LIMITS[d], align[d]) for d in range(6)]
     flows: list[tuple[str, bool]] = []
     for name in array.dataflows:
         if name != "os" and array.accumulator_bytes:

@@ -311,6 +311,14 @@ def test_tile_sizes(size: int, unit: int, limit: int) -> None:
     assert list(found) == sorted(set(found), reverse=True)
 
 
+def test_aligned_tiles_are_whole_multiples() -> None:
+    """A tile of 290 channels takes the room and the array steps of 320 if channels come in 32."""
+    found = tile_sizes(576, 10, 12, 32)
+    assert all(size % 32 == 0 for size in found if size > 32)
+    assert found == tile_sizes(576, 32, 12)
+    assert tile_sizes(576, 64, 12, 32) == tile_sizes(576, 64, 12)
+
+
 @given(st.lists(st.integers(1, 40), min_size=8, max_size=8), st.integers(1, 33))
 def test_spatial_choices_fit_the_axes(sizes: list[int], rows: int) -> None:
     chip = make_chip(rows, 8, col_dims=("K", "OX"))

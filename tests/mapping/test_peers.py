@@ -8,7 +8,7 @@ buffer and MACs.
 
 ZigZag 3.9.1 with exhaustive search over loop orders of 6 or 7 factors, objective EDP, on three of
 its accelerators. Its latency is compute, stalls, the first load and the last store, here clamped to
-what its DRAM port of 8 bytes a cycle carries.
+what its DRAM port of 8 bytes a cycle must carry at least; equal or better EDP than that is asked.
 """
 
 from __future__ import annotations
@@ -179,10 +179,11 @@ def test_zigzag_on_its_accelerators(name: str) -> None:
     if point.past_buffer:  # its weights go from DRAM to the PEs, ours through the buffer, once
         prices = point.chip.prices
         energy -= 8 * point.layer.w_bytes * (prices["buffer.read_bit"] + prices["buffer.write_bit"])
-    moved = (made.counts["dram.read_bit"] + made.counts["dram.write_bit"]) / 8
-    clamped = max(point.cycles, moved / 8)
+    # Its DRAM port carries at least each operand once, whatever its mapping.
+    layer = point.layer
+    clamped = max(point.cycles, (layer.w_bytes + layer.i_bytes + layer.o_bytes) / 8)
     ours = energy * cycles_by_its_rule(made)
-    assert ours <= point.joules * clamped * 1.002
+    assert ours <= point.joules * clamped * (1 + 1e-9)
     assert energy > 0.8 * point.joules
 
 

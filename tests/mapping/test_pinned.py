@@ -86,7 +86,7 @@ def test_pins_hold_and_never_beat_the_search(
 
 def test_what_forbids_is_named() -> None:
     with pytest.raises(
-        UnmappableError, match=r"need \d+ bytes of the buffer \((W|I|O) \d+\)"
+        UnmappableError, match=r"level buffer: .* needs \d+ bytes \((W|I|O) \d+\)"
     ) as caught:
         pinned(LAYER, make_chip(8, 8, buffer_bytes=2048), tiles={"K": 24, "C": 20, "OY": 14})
     assert "the room is 2048" in str(caught.value)
@@ -94,10 +94,34 @@ def test_what_forbids_is_named() -> None:
         pinned(LAYER, CHIP, spatial={"K": 16, "C": 8})
     with pytest.raises(UnmappableError, match=r"tiles.K: .* 25 is not in 1 to 24"):
         pinned(LAYER, CHIP, tiles={"K": 25})
-    with pytest.raises(UnmappableError, match="does not run os"):
+    with pytest.raises(UnmappableError, match="dataflow os: test chip runs ws"):
         pinned(LAYER, CHIP, dataflow="os")
-    with pytest.raises(UnmappableError, match="innermost tile loops are not cut"):
+    with pytest.raises(UnmappableError, match=r"order O: none .* tile holds all of C 20"):
         pinned(LAYER, CHIP, order="O", tiles={"C": 20, "K": 4, "OY": 2})
+    with pytest.raises(UnmappableError, match=r"order I: none .* tile holds all of K 24"):
+        pinned(LAYER, CHIP, order="I", tiles={"K": 24, "C": 4, "OY": 2})
+
+
+def test_by_how_much_a_pin_overflows() -> None:
+    """Level, operand, need, room and what is too few."""
+    whole = {"G": 1, "B": 1, "K": 24, "C": 20, "OY": 14, "OX": 14}
+    with pytest.raises(UnmappableError) as caught:
+        pinned(LAYER, make_chip(8, 8, buffer_bytes=8192), tiles=whole)
+    text = str(caught.value)
+    weights, inputs, outputs = 24 * 20 * 9, 20 * 16 * 16, 24 * 14 * 14
+    need = weights + inputs + outputs
+    assert f"overflow level buffer: the smallest, K:24 C:20 OY:14 OX:14, needs {need} bytes" in text
+    assert f"(I {inputs}), the room is 8192, {need - 8192} too few" in text
+
+
+def test_a_hold_is_tried_in_the_orders_that_allow_it() -> None:
+    """What an uneven cut holds depends on the order; an order left open takes one that fits."""
+    chip = make_chip(8, 8, buffer_bytes=64 * 1024, dram=1e9)
+    tiles = {"K": 8, "C": 10, "OY": 7, "OX": 14}
+    made = pinned(LAYER, chip, held={"W": ("C", "FY", "FX")}, tiles=tiles)
+    assert set(made.held["W"]) == {"C", "FY", "FX"}
+    with pytest.raises(InputError, match="no cut holds W over OX while O stays; use one of"):
+        pinned(LAYER, chip, held={"W": ("OX",)})
 
 
 def test_a_network_with_pins(tmp_path: Path) -> None:
@@ -178,8 +202,14 @@ def test_pins_of_homes_and_operators() -> None:
     made = map_pinned(LAYER, chip, pins.of(LAYER) or Pin(), "edp", default_homes(LAYER, chip), 1e5)
     assert (made.homes["O"], made.homes["W"]) == ("l2", "dram")
     assert pins.of(replace(LAYER, op="MatMul")) is pins.pins[0]
-    with pytest.raises(UnmappableError, match=r"O needs 4704 bytes of l2, the room is 4096"):
+    with pytest.raises(UnmappableError, match=r"O to level l2: .* 4096, 608 too few"):
         pinned(LAYER, make_chip(8, 8, l2=4e9, l2_bytes=4096.0), homes={"O": "l2"})
-    with pytest.raises(UnmappableError, match=r"W needs \d+ bytes of buffer, the room is 0"):
+    with pytest.raises(UnmappableError, match="W into the buffer, which the memory plan shares"):
         pinned(LAYER, chip, homes={"W": "buffer"})
+    with pytest.raises(UnmappableError, match=r"level nvm, which .* it has dram, l2"):
+        pinned(LAYER, chip, homes={"W": "nvm"})
+    flash = make_chip(8, 8, nvm=1e9, nvm_bytes=1e6)
+    assert pinned(LAYER, flash, homes={"W": "nvm"}).homes["W"] == "nvm"
+    with pytest.raises(UnmappableError, match="I to level nvm, which holds constant weights only"):
+        pinned(LAYER, flash, homes={"I": "nvm"})
     assert set(ORDERS) == {"W", "I", "O"}

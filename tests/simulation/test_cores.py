@@ -139,6 +139,39 @@ def test_dies_with_private_memories_have_half_the_channels_each() -> None:
     assert ends((0, 1)) == [pytest.approx(4e-4, rel=1e-9)] * 2
 
 
+def test_invocations_on_several_cores_of_a_network() -> None:
+    """A call to the driver uses no link; beside another core's program it once broke the play."""
+    chip = wired(2, "ring")
+    layer = make_layer("l", steps=10, dram=500.0)
+    program = make_program("p", [layer], invoke_s=1e-4)
+    tasks = [Task(f"t{core}", program, Trace((0.0,)), cores=(core,)) for core in (0, 1)]
+    timeline = simulate(chip, tasks, Policy(horizon_s=1.0))
+    assert timeline.completed == {"t0": 1, "t1": 1}
+    assert timeline.busy_s["host"] == pytest.approx(2e-4)
+
+
+def test_bytes_from_the_first_die_wait_for_the_die_link_also_beside_private_memories() -> None:
+    """The L2 is on the first die: what comes from there crosses, what comes from DRAM does not."""
+    values = {"chiplets": 2, "die_bytes_per_s": 5e8, "die_s": 1e-6, "private": True, "hop_s": 0.0}
+    chip = wired(4, "mesh", **values)
+    layer = make_layer("l", steps=1, cycles=1000.0, fill_other=1000.0)
+    from_dram = make_program("p", [layer])
+    moved = dataclasses.replace(layer, fill_other=(0.0, 1000.0, 0.0))
+    from_l2 = make_program("p", [moved])
+    site = Network(chip).site((2,))
+    assert site is not None
+    assert site.delay_s == (0.0, 1e-6, 1e-6)
+
+    def end(program: Program) -> float:
+        task = Task("t", program, Trace((0.0,)), cores=(2,))
+        (job,) = simulate(chip, [task], Policy(horizon_s=1.0)).jobs
+        assert job.finish_s is not None
+        return job.finish_s
+
+    assert end(from_dram) == pytest.approx(1000.0 / 5e8 + 1e-6)
+    assert end(from_l2) == pytest.approx(1000.0 / 5e8 + 1e-6 + 1e-6)
+
+
 # Networks dealt out over cores
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dse.hardware.chip import Chip, StaticPower
 from dse.hardware.modes import Dvfs, Governor, SleepState, Thermal
@@ -19,7 +22,7 @@ from dse.simulation import (
     simulate,
     task_stats,
 )
-from dse.simulation.gating import ladder
+from dse.simulation.gating import Gates, ladder
 from dse.simulation.thermal import settle_c
 
 from .conftest import fixed, make_chip, make_layer, make_program
@@ -246,6 +249,53 @@ def test_the_ladder_is_the_lower_envelope_of_the_costs() -> None:
     assert energy["gated"] == 0.0
     assert energy["wake"] == pytest.approx(10e-3 * 1e-5 + 20e-6)
     assert sum(energy.values()) == pytest.approx(timeline.energy_j["static.core"], rel=1e-9)
+
+
+def test_waking_costs_its_energy_also_on_the_way_to_sleep() -> None:
+    """Waking takes no time and 2 uJ; the job comes in the middle of entering (1 ms)."""
+    state = SleepState("deep", 0.0, entry_s=1e-3, entry_j=1e-6, wake_j=2e-6)
+    part = StaticPower("core", "npu", 5e-3, 2e-3, 2e-3, sleeps=(state,))
+    task = Task("t", fixed("t", 1e-3), Trace((2e-3,)))
+    timeline = simulate(make_chip(static=(part,)), [task], Policy(horizon_s=3.5e-3))
+    # Idle at 2 mW to 1.5 ms, entering to 2.5 ms, active at 5 mW for 1 ms.
+    assert timeline.jobs[0].finish_s == pytest.approx(3.5e-3)
+    expected = 2e-3 * 2.5e-3 + 1e-6 + 2e-6 + 5e-3 * 1e-3
+    assert timeline.energy_j["static.core"] == pytest.approx(expected, rel=1e-9)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    states=st.lists(
+        st.tuples(*(st.floats(0.0, top) for top in (9e-3, 3e-3, 1e-5, 1e-3, 1e-5))), max_size=4
+    ),
+    gaps=st.lists(st.floats(1e-6, 2e-2), min_size=1, max_size=6),
+)
+def test_states_follow_each_other_in_time(
+    states: list[tuple[float, ...]], gaps: list[float]
+) -> None:
+    """Whatever the states cost and take: one after another, and every joule is in some state."""
+    ladder_ = sorted((SleepState(f"s{k}", *one) for k, one in enumerate(states)),
+                     key=lambda state: -state.power_w)  # fmt: skip
+    sleeps = tuple(
+        dataclasses.replace(state, entry_j=state.entry_j if state.entry_s > 0.0 else 0.0)
+        for state in ladder_
+    )
+    part = StaticPower("core", "npu", 2e-2, 1e-2, 1e-2, sleeps=sleeps)
+    chip = make_chip(static=(part,))
+    gates = Gates(chip)
+    sleeper = gates.sleepers[0][1][0]
+    now = 0.0
+    for gap in gaps:
+        now += gap
+        now = max(now, sleeper.take(now)) + 1e-3
+        sleeper.idle(now)
+    assert all(a <= b for a, b in itertools.pairwise(sleeper.times))
+    releases = tuple(itertools.accumulate(gaps))
+    task = Task("t", fixed("t", 1e-5), Trace(releases))
+    timeline = simulate(chip, [task], Policy(horizon_s=0.2))
+    total = sum(timeline.state_energy_j.values())
+    assert total == pytest.approx(timeline.energy_j["static.core"], rel=1e-9)
+    assert all(value >= 0.0 for value in timeline.power_w["static.core"])
 
 
 def test_a_job_waits_for_a_part_that_is_on_its_way_to_sleep() -> None:

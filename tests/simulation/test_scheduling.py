@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from dse.hardware.chip import StaticPower
 from dse.simulation import (
     Periodic,
     Poisson,
@@ -143,6 +144,38 @@ def test_a_job_preempted_inside_a_layer_puts_its_last_tile_away() -> None:
     assert high.start_s == pytest.approx(
         3e-6 + 1.3e-4 + 8e-7, rel=1e-9
     )  # blocked by a tile, a save
+
+
+def test_a_job_that_comes_while_another_loads_again_waits_for_that_and_no_more() -> None:
+    """A refill of 5 us has no step to stop at: the second urgent job waits for its end, not for
+    the 800 us of tiles after it; nothing new was made that would have to be put away."""
+    layer = make_layer("l", steps=1000, cycles=1000.0, fill_other=5000.0, drain=400.0)
+    tasks = [
+        Task("low", make_program("low", [layer]), Trace((0.0,)), deadline_s=1.0),
+        Task("high", fixed("high", 1e-5), Trace((1.005e-4, 1.13e-4)), deadline_s=2e-3),
+    ]
+    policy = Policy("edf", "segment", horizon_s=0.01)
+    timeline = simulate(make_chip(static=()), tasks, policy, trace=True)
+    high = [job for job in timeline.jobs if job.task == "high"]
+    # One tile ends at 101 us, its save at 101.4; the refill from 111.4 to 116.4 us.
+    assert [job.start_s for job in high] == pytest.approx([1.014e-4, 1.164e-4], rel=1e-9)
+    assert [i.layer for i in timeline.intervals] == [
+        "l", "l (save)", "high", "l (refill)", "high", "l (refill)", "l",
+    ]  # fmt: skip
+    assert timeline.link_bytes["dram"] == pytest.approx(3 * 5000.0 + 2 * 400.0)
+
+
+def test_a_job_that_comes_while_another_wakes_the_core_waits_for_a_tile_at_most() -> None:
+    core = StaticPower("core", "npu", 5e-3, 2e-3, 0.0, per_core=True, wake_s=5e-5, wake_j=1e-8)
+    chip = make_chip(static=(core,), power_gating=True)
+    tasks = [
+        Task("low", fixed("low", 1e-3, tiles=1000), Trace((0.01,)), deadline_s=1.0),
+        Task("high", fixed("high", 1e-5), Trace((0.01002,)), deadline_s=2e-3),
+    ]
+    timeline = simulate(chip, tasks, Policy("edf", "segment", horizon_s=0.02))
+    low, high = timeline.jobs
+    assert high.start_s == pytest.approx(0.01005, rel=1e-9)
+    assert low.finish_s == pytest.approx(0.01006 + 1e-3, rel=1e-9)
 
 
 @pytest.mark.parametrize(("preemption", "tiles_done"), [("layer", 20), ("segment", 7)])

@@ -1,0 +1,177 @@
+"""On which cores a stream or a model runs: those it names, else the kind the objective prefers.
+
+The rule, on a chip with several kinds of cores: a load is tried on every kind that it may use. Of
+the kinds that can run all of it and meet its deadline alone, it takes the one with the least
+objective of a job: latency; energy; or their product. If none meets the deadline, the fastest; ties
+go to the kind that comes first in the chip's file. Nothing depends on what else runs.
+
+The energy of a model alone is all that the chip draws in an inference. That of a stream is what a
+job adds to a chip that would rest without it (:meth:`dse.evaluation.loads.Load.energy_j`): what the
+die draws anyway does not count for a faster core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dse.apps import Stream
+from dse.errors import ImpossibleChipError, UnmappableError
+from dse.hardware.chip import Chip
+from dse.hardware.kinds import CoreKind, core_kinds, kind_named
+from dse.mapping.mapper import Objective
+from dse.mapping.network import map_network, program_energy_j
+from dse.mapping.pinned import Pins
+from dse.mapping.schedule import Program, program_latency_s
+from dse.workload import Workload
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A kind of core that a stream may run on.
+
+    Attributes:
+        kind: its name; empty on a chip of equal cores.
+        cores: those of its cores that the stream may use.
+        width: how many of them a job takes together.
+        view: the chip as they see it.
+        mapped_on: the view that mappings are made for (the same design at nominal technology).
+    """
+
+    kind: str
+    cores: tuple[int, ...]
+    width: int
+    view: Chip
+    mapped_on: Chip
+
+
+def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Seat]:
+    """Where a stream may run on a chip, in the order of the chip's kinds.
+
+    Raises:
+        ImpossibleChipError: it names a core or a kind that the chip lacks, or its pipeline needs
+            more cores than it may use.
+    """
+    named = {kind.name: kind.cores for kind in chip.kinds}
+    allowed = stream.cores_of(chip.cores, named)
+    out = []
+    for kind, nominal in zip(core_kinds(chip), core_kinds(mapped_on or chip), strict=True):
+        cores = tuple(core for core in allowed if core in kind.cores)
+        if len(cores) >= (stream.pipeline or 1):
+            width = len(cores) if stream.together else 1
+            out.append(Seat(kind.name, cores, width, kind.chip, nominal.chip))
+    if not out:
+        raise ImpossibleChipError(
+            f"stream {stream.id!r} is a pipeline over {stream.pipeline} cores of one kind, it may "
+            f"use {len(allowed)} of chip {chip.name}",
+            field=f"app.{stream.id}.pipeline",
+            mend="lower pipeline, allow more cores, or take a chip with more",
+        )
+    return out
+
+
+def preferred(
+    options: Sequence[tuple[str, Callable[[], tuple[Built, float, float]]]],
+    objective: Objective,
+    due_s: float | None = None,
+) -> tuple[int, Built]:
+    """The option that the rule takes, and what it built.
+
+    Args:
+        options: name of a kind, and what builds the load on it: the load, latency (s) and energy
+            (J) of a job.
+        due_s: the deadline of a job.
+
+    Raises:
+        UnmappableError: no kind can run it; the error says of each why.
+    """
+    found: list[tuple[int, Built, float, float]] = []
+    faults: list[tuple[str, UnmappableError]] = []
+    for number, (name, build) in enumerate(options):
+        try:
+            found.append((number, *build()))
+        except UnmappableError as error:
+            faults.append((name, error))
+    if not found:
+        raise _nowhere(faults)
+    timely = [one for one in found if due_s is None or one[2] <= due_s]
+    if timely:
+        best = min(timely, key=lambda one: _score(one[2], one[3], objective))
+    else:
+        best = min(found, key=lambda one: one[2])
+    return best[0], best[1]
+
+
+def _score(latency_s: float, energy_j: float, objective: Objective) -> tuple[float, float]:
+    if objective == "latency":
+        return latency_s, energy_j
+    if objective == "energy":
+        return energy_j, latency_s
+    return latency_s * energy_j, latency_s
+
+
+def _nowhere(faults: Sequence[tuple[str, UnmappableError]]) -> UnmappableError:
+    """Why no kind runs a load: the one fault itself on a chip of equal cores."""
+    name, first = faults[0]
+    if not name:
+        return first
+    if len(faults) == 1:
+        return UnmappableError(
+            f"on the {name} cores: {first.message}", field=first.field, mend=first.mend
+        )
+    told = "; ".join(f"on {kind}: {error.message}" for kind, error in faults)
+    return UnmappableError(f"no kind of core can run it ({told})", mend=first.mend)
+
+
+def mapped_model(
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    *,
+    kind: str | None = None,
+    cores: int = 1,
+    mapped_on: Chip | None = None,
+    fuse: bool = True,
+    pins: Pins | None = None,
+    legal: bool = False,
+) -> tuple[CoreKind, Program]:
+    """A model alone on the kind of core it names, or on the one that the rule takes.
+
+    ``fuse``, ``pins`` and ``legal`` are those of ``map_network``.
+
+    Raises:
+        ImpossibleChipError: no such kind.
+        UnmappableError: the kind, or none of them, can run it.
+    """
+    here = usable(chip, kind, cores)
+
+    def build(on: Chip) -> tuple[Program, float, float]:
+        made = map_network(workload, on, objective, cores=cores, fuse=fuse, pins=pins, legal=legal)
+        return made, program_latency_s(made, on), program_energy_j(made, on)
+
+    def at(one: CoreKind) -> Callable[[], tuple[Program, float, float]]:
+        nominal = one if mapped_on is None or not one.name else kind_named(mapped_on, one.name)
+        on = nominal.chip if one.name else mapped_on or chip
+        return lambda: build(on)
+
+    number, program = preferred([(one.name, at(one)) for one in here], objective)
+    return here[number], program
+
+
+def usable(chip: Chip, kind: str | None, cores: int = 1) -> tuple[CoreKind, ...]:
+    """The kinds that a model alone may run on; one of equal cores whatever their number."""
+    every = core_kinds(chip) if kind is None else (kind_named(chip, kind, "kind"),)
+    if not chip.kinds:
+        return every
+    wide = tuple(one for one in every if len(one.cores) >= cores)
+    if not wide:
+        raise ImpossibleChipError(
+            f"{cores} cores of one kind asked of chip {chip.name}, which has "
+            + ", ".join(f"{len(one.cores)} {one.name}" for one in every),
+            field="cores",
+            mend="ask for fewer",
+        )
+    return wide

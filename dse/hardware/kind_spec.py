@@ -1,0 +1,82 @@
+"""Further kinds of cores in a chip file: what each changes against the cores of the chip itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from dse.schema import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+
+#: Blocks that a kind of core may change; the rest of a chip is shared by all its cores.
+KIND_SECTIONS = ("array", "buffer", "vector", "dma", "overhead", "legality")
+#: Plain fields that a kind may change; null follows the chip.
+KIND_VALUES = ("f_hz", "voltage_v", "sram_voltage_v", "vt", "speed_factor", "native_precision")
+#: Words that an app's ``cores`` means otherwise.
+RESERVED = ("all", "split")
+
+
+class KindSpec(Strict):
+    """``cores`` equal cores of another kind: the chip's own core but for what is written here.
+
+    A block (``array``, ``buffer``, ``vector``, ``dma``, ``overhead``, ``legality``) holds the
+    fields that differ; formats are replaced whole. ``f_hz``: a clock of its own, on a rail of its
+    own whose voltage follows; null is the clock of the chip. L2, NVM, DRAM, host, network and the
+    rest of the die are shared with all other cores.
+    """
+
+    cores: Annotated[int, Field(ge=1, le=64)] = 1
+    description: str = ""
+    f_hz: Positive | None = None
+    voltage_v: Positive | None = None
+    sram_voltage_v: Positive | None = None
+    vt: str | None = None
+    speed_factor: Annotated[float, Field(ge=0.2, le=5)] | None = None
+    native_precision: str | None = None
+    array: dict[str, Any] = Field(default_factory=dict)
+    buffer: dict[str, Any] = Field(default_factory=dict)
+    vector: dict[str, Any] = Field(default_factory=dict)
+    dma: dict[str, Any] = Field(default_factory=dict)
+    overhead: dict[str, Any] = Field(default_factory=dict)
+    legality: dict[str, Any] = Field(default_factory=dict)
+
+
+def combine(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged, the second one winning; formats and lists are replaced whole."""
+    out: dict[str, Any] = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        if key in ("formats", "align", "energy_j", "energy_ratio"):
+            out[key] = value
+        elif isinstance(old, Mapping) and isinstance(value, Mapping):
+            out[key] = combine(old, value)
+        else:
+            out[key] = value
+    return out
+
+
+def kind_data(chip: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a chip all of whose cores are of one of its kinds, from those of the chip.
+
+    Args:
+        chip: a whole chip spec as plain data.
+        name: of a further kind, or of the chip's own cores.
+    """
+    out = {key: value for key, value in chip.items() if key != "kinds"}
+    out |= {"sources": {}, "ranges": {}}
+    # The network and the operating points are of the chip as a whole.
+    out["noc"] = {**chip["noc"], "topology": "none", "chiplets": 1}
+    out["power"] = {**chip["power"], "dvfs": {}}
+    if name == chip["kind"]:
+        return out
+    kind = chip["kinds"][name]
+    out |= {"kind": name, "cores": kind["cores"]}
+    if kind["f_hz"] is not None or kind["voltage_v"] is not None:  # a point of its own
+        out |= {"f_hz": None, "voltage_v": None, "sram_voltage_v": None}
+    out |= {key: kind[key] for key in KIND_VALUES if kind[key] is not None}
+    for section in KIND_SECTIONS:
+        out[section] = combine(out[section], kind[section])
+    return out

@@ -1,0 +1,79 @@
+"""The kinds of cores of a resolved chip: which cores are of which kind, and what each sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dse.errors import ImpossibleChipError, InputError
+
+if TYPE_CHECKING:
+    from dse.hardware.chip import Chip
+
+
+@dataclass(frozen=True)
+class CoreKind:
+    """Equal cores of a chip.
+
+    Attributes:
+        name: of the kind; empty on a chip that has only one.
+        cores: their numbers on the chip.
+        chip: the chip as these cores see it: their array, buffer, vector unit, clock and prices,
+            ``cores`` of them, and what all cores share. A network is mapped onto this one.
+    """
+
+    name: str
+    cores: tuple[int, ...]
+    chip: Chip
+
+
+def core_kinds(chip: Chip) -> tuple[CoreKind, ...]:
+    """The kinds of cores, in the order of their numbers; of a chip with one kind, itself."""
+    return chip.kinds or (CoreKind("", tuple(range(chip.cores)), chip),)
+
+
+def kind_of(chip: Chip, core: int) -> CoreKind:
+    """The kind of core number ``core`` (which the chip has)."""
+    return next(kind for kind in core_kinds(chip) if core in kind.cores)
+
+
+def view_of(chip: Chip, core: int) -> Chip:
+    """The chip as core number ``core`` sees it; a chip with one kind of core is its own view."""
+    return kind_of(chip, core).chip if chip.kinds else chip
+
+
+def one_kind(chip: Chip) -> None:
+    """Refuse a chip with several kinds of cores where all must be equal.
+
+    Raises:
+        InputError: it has several; networks are mapped onto the view of one.
+    """
+    if chip.kinds:
+        raise InputError(
+            f"chip {chip.name} has several kinds of cores "
+            f"({', '.join(kind.name for kind in chip.kinds)}), the parts must run on one",
+            field="chip",
+            mend="give the view of a kind: kind_named(chip, NAME).chip",
+        )
+
+
+def kind_named(chip: Chip, name: str, field: str = "cores") -> CoreKind:
+    """The kind called ``name``.
+
+    Raises:
+        ImpossibleChipError: no such kind; the error lists those there are.
+    """
+    for kind in chip.kinds:
+        if kind.name == name:
+            return kind
+    if not chip.kinds:
+        raise ImpossibleChipError(
+            f"chip {chip.name} has no kind of core {name!r}: its cores are all equal",
+            field=field,
+            mend=f"number its cores, 0 to {chip.cores - 1}, or take a chip with kinds",
+        )
+    raise ImpossibleChipError(
+        f"chip {chip.name} has no kind of core {name!r}",
+        field=field,
+        mend="use one of: " + ", ".join(kind.name for kind in chip.kinds),
+    )

@@ -1,0 +1,154 @@
+"""Bounds on many tilings at once, with which the search leaves most of them unvisited.
+
+For given tiles of G, B, K and C the room says how many outputs a tile may have along OY and OX;
+that gives the fewest tiles and the fewest input elements of all tilings left, and so a bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dse.mapping.arrays import array_side
+from dse.mapping.compiling import shared
+from dse.mapping.costs import (
+    C_AB,
+    C_DESC,
+    C_DOUBLE,
+    C_E0,
+    C_F,
+    C_HOME_I,
+    C_HOME_O,
+    C_HOME_W,
+    C_IB,
+    C_LAT0,
+    C_MACS,
+    C_OB,
+    C_P_DESC,
+    C_P_IDLE,
+    C_P_READ,
+    C_P_WRITE,
+    C_RATE,
+    C_READ,
+    C_ROOM,
+    C_STATIC,
+    C_SW,
+    C_UNITS,
+    C_VECTOR,
+    C_WB,
+    C_WRITE,
+    R_N,
+    R_PAD,
+    R_SLIDE,
+    R_SPANS,
+    R_T,
+    S_O,
+    S_TAP_TILES,
+    S_TAPS,
+    S_W,
+)
+
+#: Classes of output tiles along OY and OX, four for each doubling of their size.
+CLASSES = 128
+#: Fields of a class: fewest tiles, and input elements with halo fetched again and kept, of all cut
+#: tiles of its size or smaller.
+L_TILES, L_AGAIN, L_KEPT = range(3)
+
+
+@shared
+def size_class(outputs: float) -> int:
+    """Class of a tile of ``outputs``."""
+    return min(int(4.0 * np.log2(max(outputs, 1.0)) + 1e-6), CLASSES - 1)
+
+
+@shared
+def fill_limits(rows: Any, lengths: Any, limits: Any) -> None:
+    """Fill ``limits[class, field]`` (fields ``L_*``) from the rows of OY and OX."""
+    for n in range(CLASSES):
+        limits[n, L_TILES] = limits[n, L_AGAIN] = limits[n, L_KEPT] = np.inf
+    for jy in range(lengths[4]):
+        y = rows[4, jy]
+        for jx in range(lengths[5]):
+            x = rows[5, jx]
+            if y[R_N] * x[R_N] > 1.0:
+                own = limits[size_class(y[R_T] * x[R_T])]
+                kept = min(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
+                own[L_TILES] = min(own[L_TILES], y[R_N] * x[R_N])
+                own[L_AGAIN] = min(own[L_AGAIN], y[R_SPANS] * x[R_SPANS])
+                own[L_KEPT] = min(own[L_KEPT], kept)
+    for n in range(1, CLASSES):
+        for field in range(3):
+            limits[n, field] = min(limits[n, field], limits[n - 1, field])
+
+
+@shared
+def most_outputs(c: Any, s: Any, g: Any, b: Any, k: Any, r: Any) -> tuple[float, float]:
+    """Most outputs along OY and OX of a tile that is all of them, and of one that is not.
+
+    A bound: an input tile has at least as many elements a channel as the tile has outputs; room
+    for partial sums and for side input, and whole banks, are left out. Negative: no tile fits.
+    """
+    twice = c[C_DOUBLE]
+    sums = r[R_N] * s[S_TAP_TILES]
+    w = g[R_PAD] * k[R_PAD] * r[R_PAD] * s[S_TAPS]
+    w = w * c[C_WB] * max(1.0, c[C_SW]) * c[C_HOME_W]
+    w = w * (1.0 + twice * (g[R_N] * k[R_N] * sums > 1.0))
+    left = c[C_ROOM] * (1.0 + 1e-12) - w
+    i = g[R_PAD] * r[R_PAD] * b[R_T] * c[C_IB] * c[C_HOME_I]
+    o = g[R_PAD] * k[R_PAD] * b[R_T] * c[C_OB] * c[C_HOME_O]
+    whole = i * (1.0 + twice * (g[R_N] * b[R_N] * sums > 1.0))
+    whole = whole + o * (1.0 + twice * (g[R_N] * b[R_N] * k[R_N] > 1.0))
+    cut = (i + o) * (1.0 + twice)
+    if left < 0.0:
+        return -1.0, -1.0
+    return left / max(whole, 1e-300), left / max(cut, 1e-300)
+
+
+@shared
+def least_side(
+    c: Any, flows: Any, worth: Any, s: Any, one: Any,
+    g: Any, b: Any, k: Any, r: Any, y: Any, x: Any,
+) -> Any:  # fmt: skip
+    """Least seconds and joules of the array's side for tiles of G, B, K, C, the rest whole; and
+    joules that each tile of B, OY and OX beyond the first adds at least.
+
+    As no cut makes the array's side cheaper, this bounds all cuts of OY and OX. Blocks of
+    accumulators are left out (codes 3, 4 for 0, 2); so are dataflows not ``worth`` a look.
+    """
+    seconds, joules, again = np.inf, np.inf, np.inf
+    for fi in range(flows.shape[0]):
+        if worth[fi]:
+            flow = flows[fi]
+            free = flow == 0 or flow == 2
+            arr = array_side(c, 3 + flow // 2 if free else flow, s, one, g, b, k, r, y, x)
+            sums = 0.0 if free else arr[4]
+            idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+            reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + sums * c[C_AB]
+            writes = sums * c[C_AB] + s[S_O] * c[C_OB]
+            cycles = max(arr[0], max(reads / c[C_READ], writes / c[C_WRITE]))
+            seconds = min(seconds, max(cycles, c[C_VECTOR]) / c[C_F])
+            energy = idle * c[C_P_IDLE] + reads * c[C_P_READ] + writes * c[C_P_WRITE] + arr[7]
+            joules = min(joules, energy)
+            if flow == 0 or flow == 3:
+                again = min(again, s[S_W] * b[R_N] * c[C_WB] * c[C_P_READ])
+            else:
+                again = 0.0
+    return seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9), again * (1.0 - 1e-9)
+
+
+@shared
+def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any) -> Any:
+    """Seconds and joules that no mapping with these parts beats.
+
+    Args:
+        side: of :func:`least_side`; links: least seconds and joules of all transfers.
+        inside: tiles of G, B, K and C; tiles: of B, OY and OX together.
+    """
+    g, b, k, r = inside
+    jobs = g * (k * r * c[C_HOME_W] + tiles * (r * c[C_HOME_I] + k * c[C_HOME_O]))
+    shown = max(jobs - 3.0, 0.0) * c[C_DESC] / c[C_F] * (1.0 - 1e-9)
+    seconds = c[C_LAT0] + max(side[0], max(links[0], shown))
+    joules = c[C_E0] + side[1] + (tiles / b - 1.0) * side[2]
+    joules = joules + links[1] + jobs * c[C_P_DESC] * (1.0 - 1e-9)
+    return seconds, joules + c[C_STATIC] * seconds

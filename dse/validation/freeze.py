@@ -1,0 +1,104 @@
+"""The parameters of validated chips as frozen at a date, and every change of them since.
+
+A chip whose parameters change after its results were seen may have been turned towards them. So
+``data/frozen.yaml`` keeps a digest of every block of every chip that is compared, and each later
+change with its date and ground; a test fails on a change that is not in the list. Words (sources,
+descriptions), search ranges, prices in money and what only a restricted compiler may do
+(``legality``, which no comparison uses) are left out, and so are parameters at their default, so
+that a new parameter of the schema changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dse.hardware.library import load_spec
+from dse.schema import Strict
+from dse.validation import eyeriss, peer_data, published
+from dse.validation.published import read_data
+
+#: Blocks that say nothing of time, energy or area.
+LEFT_OUT = frozenset(
+    ("schema_version", "name", "template", "description", "sources", "ranges", "cost", "legality")
+)
+#: Digits of a block's digest, behind an x (a reader of YAML takes 12e5 for a number).
+DIGITS = 8
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Frozen(Strict):
+    """A chip as it was at a date: the digest of each block."""
+
+    chip: str
+    date: datetime.date
+    blocks: dict[str, str]
+
+
+class Change(Strict):
+    """Blocks of a chip that changed (``none`` is the digest of one that is gone), and why."""
+
+    chip: str
+    date: datetime.date
+    blocks: dict[str, str]
+    ground: Text
+
+
+class Freeze(Strict):
+    schema_version: Literal[1]
+    chips: tuple[Frozen, ...]
+    changes: tuple[Change, ...]
+
+
+def freeze() -> Freeze:
+    return read_data("frozen.yaml", Freeze)
+
+
+def validated_chips() -> tuple[str, ...]:
+    """Names of all chips that some section compares, sorted."""
+    names = {row.chip for row in published.silicon().rows}
+    names |= {row.chip for row in published.silicon().area}
+    names |= {row.chip for row in published.languages()} | {row.chip for row in published.blinds()}
+    for ratio in published.ratios():
+        names |= {ratio.over.chip, ratio.under.chip}
+    for bracket in published.brackets().rows:
+        names |= {case.chip for case in bracket.cases}
+    names |= {row.case.chip for row in published.brackets().energies}
+    return tuple(sorted(names | {eyeriss.published().chip, peer_data.vela().chip}))
+
+
+def block_digests(chip: str) -> dict[str, str]:
+    """Digest of each block of a chip's parameters that is not at its default."""
+    data = load_spec(chip).model_dump(mode="json", exclude_defaults=True)
+    return {
+        name: "x" + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
+        for name, value in sorted(data.items())
+        if name not in LEFT_OUT
+    }
+
+
+def as_logged(file: Freeze) -> dict[str, dict[str, str]]:
+    """Blocks of every chip as frozen, with the logged changes in their order."""
+    found = {item.chip: dict(item.blocks) for item in file.chips}
+    for change in file.changes:
+        blocks = found.setdefault(change.chip, {})
+        blocks.update(change.blocks)
+        for name, value in change.blocks.items():
+            if value == "none":
+                del blocks[name]
+    return found
+
+
+def changed_blocks(chip: str, file: Freeze) -> dict[str, str]:
+    """Blocks of a chip that differ from the log: now their digest, ``none`` if gone."""
+    logged, now = as_logged(file).get(chip, {}), block_digests(chip)
+    return {
+        name: now.get(name, "none")
+        for name in sorted(logged.keys() | now.keys())
+        if logged.get(name) != now.get(name)
+    }

@@ -1,0 +1,89 @@
+"""What compiled code says of a mapping, and of a network, is what plain Python says: to the bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dse
+from dse.hardware.resolve import load_chip
+from dse.mapping import placement
+from dse.mapping.compiling import COMPILED
+from dse.mapping.homes import Homes, default_homes
+from dse.mapping.placement import Evaluation, Placement, evaluate
+from dse.mapping.problem import Problem, pack
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("array", "tile", "inside", "outside", "footprint", "single", "move", "above", "result")
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers of nested tuples, in order."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from numbers(part)
+    else:
+        yield float(value)
+
+
+def any_placement(problem: Problem, rng: random.Random) -> Placement:
+    sizes = (int(problem.tiles[d, rng.randrange(problem.lengths[d])]) for d in range(6))
+    unrolled = problem.spatial[rng.randrange(len(problem.spatial))]
+    flow, order, hold = int(rng.choice(problem.flows)), rng.randrange(3), rng.randrange(7)
+    return Placement(unrolled, tuple(sizes), flow, order, None, None, hold)
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+@pytest.mark.parametrize("name", ["edge_vision", "nvdla_512"])
+def test_compiled_evaluation_is_the_plain_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, chip = random.Random(1), load_chip(name)
+    room = float(chip.buffer.capacity_bytes)
+    for layer in dse.load_model("mobilenetv2").at("w8a8").layers[::3]:
+        if layer.nest is None:
+            continue
+        for homes in (default_homes(layer, chip), Homes("dram", "buffer", "buffer", "buffer")):
+            problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, 0.5, 0.1)
+            placed = any_placement(problem, rng)
+            monkeypatch.setattr(placement, "COMPILED", True)
+            fast = evaluate(problem, placed)
+            monkeypatch.setattr(placement, "COMPILED", False)
+            plain = evaluate(problem, placed)
+            for part in PARTS:
+                found, wanted = getattr(fast, part), getattr(plain, part)
+                assert list(numbers(found)) == list(numbers(wanted)), (layer.name, part)
+    assert set(PARTS) | {"c", "rows", "q"} == {field.name for field in fields(Evaluation)}
+
+
+PROGRAM = """
+import dse
+from dse.hardware.resolve import load_chip
+from dse.mapping.network import map_network
+chip = load_chip("edge_vision")
+for name in ("dscnn_kws", "ad_autoencoder"):
+    program = map_network(dse.load_model(name).at("w8a8"), chip)
+    for made in program.schedules:
+        print(made.layer, made.tiles, made.spatial, made.order, made.dataflow, made.fused)
+        print(made.phases, made.counts, made.fill_weight, made.drain)
+"""
+
+
+def test_networks_are_the_same_without_numba() -> None:
+    """Groups, path and memory plan included: two processes, with and without compiled code."""
+    said = []
+    for mapper in ("", "numpy"):
+        environment = {**os.environ, "DSE_MAPPER": mapper, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env=environment, capture_output=True, text=True, check=True, timeout=300,
+        )  # fmt: skip
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert said[0].count("\n") > 20
