@@ -20,9 +20,15 @@ from dse.mapping.bounds import roofline
 from dse.mapping.mapper import Objective
 from dse.mapping.network import map_network
 from dse.mapping.schedule import Program, program_latency_s
+from dse.mapping.shape import Remembered, chip_number
 from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
 from dse.workload import Workload
+
+#: Mapped networks remembered: neighbours in a search often differ only in what mapping does not
+#: see (converter, host, package, volume).
+PROGRAMS = 32
+_programs = Remembered(PROGRAMS)
 
 
 @dataclass(frozen=True)
@@ -303,8 +309,23 @@ def make_part(
         moved = {"dram": bound.dram_bytes}
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
         return Part(label, workload, None, repeat, bound.latency_s, moved, joules)
-    program = map_network(workload, mapped_on, objective, cores=cores, shared=shared)
+    program = _program(workload, mapped_on, objective, cores, shared)
     return _timed(label, workload, program, repeat, chip)
+
+
+def _program(
+    workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
+) -> Program:
+    """:func:`map_network`, once for chips that differ only in what mapping does not see."""
+    seen = (chip_number(chip), tuple(sorted(chip.links.items())), chip.name)
+    key = (id(workload), seen, objective, cores, shared)
+    found = _programs.get(key)
+    # The workload is kept beside its program, so that its id stays its own.
+    if found is None or found[0] is not workload:
+        made = map_network(workload, chip, objective, cores=cores, shared=shared)
+        found = _programs.put(key, (workload, made))
+    program: Program = found[1]
+    return program
 
 
 def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: Chip) -> Part:

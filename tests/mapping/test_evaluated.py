@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -15,9 +16,10 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping import placement
+from dse.mapping import compiling, placement
 from dse.mapping.compiling import COMPILED
 from dse.mapping.homes import Homes, default_homes
+from dse.mapping.mapper import clear_cache, map_layer
 from dse.mapping.placement import Evaluation, Placement, evaluate
 from dse.mapping.problem import Problem, pack
 
@@ -60,6 +62,34 @@ def test_compiled_evaluation_is_the_plain_one(name: str, monkeypatch: pytest.Mon
                 found, wanted = getattr(fast, part), getattr(plain, part)
                 assert list(numbers(found)) == list(numbers(wanted)), (layer.name, part)
     assert set(PARTS) | {"c", "rows", "q"} == {field.name for field in fields(Evaluation)}
+
+
+def test_a_mapping_remembered_from_more_room_is_the_one_searched() -> None:
+    """In less room: the same schedule, whether more room was asked for before or not."""
+    chip = load_chip("nvdla_512")
+    layers = [x for x in dse.load_model("mobilenetv2").at("w8a8").layers if x.kind == "compute"]
+    room = float(chip.buffer.capacity_bytes)
+    for layer in layers[::4]:
+        rooms = [room / 2.0**n for n in range(4)]
+        clear_cache()
+        after = [map_layer(layer, chip, room_bytes=less) for less in rooms]
+        for less, made in zip(rooms, after, strict=True):
+            clear_cache()
+            assert map_layer(layer, chip, room_bytes=less) == made
+
+
+def test_a_long_first_call_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiling, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(compiling, "_said", False)
+    for _ in range(2):
+        slow = compiling._Announced(lambda seconds: time.sleep(seconds))
+        slow(0.1)
+        slow(0.1)
+    quick = compiling._Announced(lambda seconds: seconds)
+    assert quick(3.0) == 3.0
+    assert capsys.readouterr().err.count("compiling the mapper") == 1
 
 
 PROGRAM = """

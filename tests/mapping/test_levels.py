@@ -162,7 +162,7 @@ def test_any_mapping_moves_what_its_loops_move(layer: Any, chip: Any, data: st.D
     walks = [
         walk(
             layer, big, inner, nest_loops(order0, 0, far), nest_loops(stays, hold, near), stays,
-            held_over(order, hold), mask,
+            dict(held_over(order, hold)), mask,
         )
         for far in ("OX", "OY") for near in ("OX", "OY")
     ]  # fmt: skip
