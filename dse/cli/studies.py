@@ -111,6 +111,8 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
             f"{result.proposals} proposals in {result.elapsed_s:.1f} s; "
             f"{len(result.front)} on the front, in {out}"
         )
+        if result.effort.hit_rate is not None:
+            print(f"{result.effort.hit_rate:.0%} of the layers asked of the mapper were remembered")
         if result.stopped:
             print(f"stopped: {result.stopped}")
         metrics = [objective.metric for objective in result.experiment.objectives]

@@ -127,7 +127,8 @@ def render(
         columns=front_columns(study.experiment),
         failures=failure_counts(study.outcomes),
         levels=by_level(study.outcomes),
-        seconds=study.level_s,
+        seconds=study.effort.seconds,
+        hit_rate=study.effort.hit_rate,
         label=label,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
-from dse.search import Experiment, Outcome, StudyFolder, design_row, front_of
+from dse.search import Effort, Experiment, Outcome, StudyFolder, design_row, front_of
 from dse.search.folder import write_json
 
 
@@ -24,7 +24,7 @@ class Study:
     environment: dict[str, str]
     source: str
     progress: tuple[dict[str, float], ...] = ()
-    level_s: dict[str, float] = field(default_factory=dict)
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def front(self) -> list[Outcome]:
@@ -54,7 +54,7 @@ def read_study(source: str | Path) -> Study:
     text = str(source)
     environment: dict[str, str] = {}
     progress: tuple[dict[str, float], ...] = ()
-    level_s: dict[str, float] = {}
+    effort = Effort()
     if "://" in text or Path(text).is_file():
         from dse.search.mirror import read_storage
 
@@ -63,12 +63,12 @@ def read_study(source: str | Path) -> Study:
         config = folder.config()
         environment = config["environment"]
         experiment, found = folder.experiment(), list(folder.outcomes())
-        progress, level_s = folder.progress(), folder.seconds()
+        progress, effort = folder.progress(), folder.effort()
     if not found:
         raise InputError("the study holds no design yet", file=text, mend="run the search first")
     outcomes = tuple(sorted(found, key=lambda outcome: outcome.key))
     front = front_of(outcomes, experiment)
-    return Study(experiment, outcomes, front, environment, text, progress, level_s)
+    return Study(experiment, outcomes, front, environment, text, progress, effort)
 
 
 def write_tables(study: Study, out: Path) -> None:

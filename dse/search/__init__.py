@@ -1,6 +1,7 @@
 """Searching the joint space of apps, models and chips."""
 
 from dse.search.candidate import Outcome, evaluate_candidate
+from dse.search.effort import Effort
 from dse.search.experiment import Experiment, check_experiment, load_experiment
 from dse.search.explore import StudyResult, check_numbers, design_row, explore, sweep
 from dse.search.folder import StudyFolder
@@ -9,6 +10,7 @@ from dse.search.progress import Progress
 from dse.search.warm import starting_designs
 
 __all__ = [
+    "Effort",
     "Experiment",
     "Outcome",
     "Progress",

@@ -20,8 +20,10 @@ from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
+from dse.mapping.mapper import cache_statistics
 from dse.schema import canonical_json, digest
 from dse.search.bound import Bound, bounds_of, dominated
+from dse.search.effort import Effort
 from dse.search.experiment import AppUse, Experiment
 from dse.search.product_line import at_volume, combined
 
@@ -242,12 +244,18 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
 Job = tuple[Experiment, dict[str, Value], NDArray[np.float64] | None]
 
 
-def run_candidate(job: Job) -> tuple[Outcome, dict[str, float]]:
-    """:func:`evaluate_candidate` for process pools, with seconds by level; errors that travel."""
+def run_candidate(job: Job) -> tuple[Outcome, Effort]:
+    """:func:`evaluate_candidate` for process pools, with what it took; errors that travel."""
     experiment, values, front = job
     clock: dict[str, float] = {}
+    before = cache_statistics()
     try:
-        return evaluate_candidate(experiment, values, front, clock), clock
+        outcome = evaluate_candidate(experiment, values, front, clock)
+        after = cache_statistics()
+        found = after.hits - before.hits
+        missed = after.misses - before.misses
+        from_disk = after.disk_hits - before.disk_hits
+        return outcome, Effort(clock, found + missed, found + from_disk)
     except InputError as error:
         described = ", ".join(f"{path}={value}" for path, value in values.items())
         raise InputError(error.message, file=error.file, field=error.field, mend=error.mend) from (

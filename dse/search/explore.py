@@ -13,6 +13,7 @@ from dse.errors import InputError
 from dse.evaluation.design import Value
 from dse.files import SCHEMA_VERSION
 from dse.search.candidate import Outcome, values_key
+from dse.search.effort import Effort
 from dse.search.experiment import Experiment
 from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
@@ -35,7 +36,7 @@ class StudyResult:
     interrupted: bool = False
     exhausted: bool = False
     stopped: str = ""
-    level_s: Mapping[str, float] = field(default_factory=dict)
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def evaluated(self) -> int:
@@ -60,7 +61,8 @@ class StudyResult:
             "interrupted": self.interrupted,
             "exhausted": self.exhausted,
             "stopped": self.stopped,
-            "level_s": dict(self.level_s),
+            "level_s": dict(self.effort.seconds),
+            "mapping_hit_rate": self.effort.hit_rate,
             "pareto": [outcome.to_dict() for outcome in self.front],
         }
 
@@ -228,7 +230,7 @@ def _run(
         folder.open(experiment, load_technology().digest, start)
     mirror = Mirror(storage, experiment) if storage is not None else None
     state, size = SearchState(experiment), experiment.size
-    level_s: dict[str, float] = {}
+    effort = Effort()
     interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:
         on_progress(Progress(0, wanted, 0, 0, 0, 0.0, 0.0))
@@ -241,12 +243,11 @@ def _run(
                 front = state.rows if plan.prune else None
                 room = wanted - state.count(mapped_only=plan.mapped_only)
                 fresh = _fresh(batch, known, state.distinct, room)
-                for outcome, seconds in pool.evaluate(fresh, front):
+                for outcome, took in pool.evaluate(fresh, front):
                     known[outcome.key] = outcome
-                    for level, spent in seconds.items():
-                        level_s[level] = level_s.get(level, 0.0) + spent
+                    effort += took
                     if folder is not None:
-                        folder.append(outcome, seconds)
+                        folder.append(outcome, took)
                 for trial, values in batch:
                     found = known.get(values_key(values))
                     if found is None:
@@ -283,7 +284,7 @@ def _run(
         interrupted,
         not interrupted and exhausted and state.count(mapped_only=plan.mapped_only) < wanted,
         stopped,
-        level_s,
+        effort,
     )
 
 

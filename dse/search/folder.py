@@ -15,6 +15,7 @@ from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
 from dse.schema import digest
 from dse.search.candidate import Outcome
+from dse.search.effort import Effort
 from dse.search.experiment import Experiment
 from dse.version import model_version
 
@@ -98,12 +99,11 @@ class StudyFolder:
                     handle.truncate(end)
         return path.open("a", encoding="utf-8")
 
-    def append(self, outcome: Outcome, seconds: Mapping[str, float]) -> None:
-        """Write one evaluation, with its seconds by level, through to the disk."""
+    def append(self, outcome: Outcome, effort: Effort) -> None:
+        """Write one evaluation, with what it took, through to the disk."""
         if self._log is None:
             raise RunError("the study folder is not open", file=self.path)
-        spent = {level: round(value, 5) for level, value in seconds.items()}
-        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), "seconds": spent}
+        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), **effort.to_dict()}
         try:
             self._log.write(json.dumps(row, allow_nan=False) + "\n")
             self._log.flush()
@@ -130,17 +130,16 @@ class StudyFolder:
         except (OSError, ValueError):
             return ()
 
-    def seconds(self) -> dict[str, float]:
-        """Time spent by level over all logged evaluations, s."""
-        out: dict[str, float] = {}
+    def effort(self) -> Effort:
+        """What all logged evaluations took together."""
+        out = Effort()
         try:
             lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
         except OSError:
             return out
         for line in lines:
             with contextlib.suppress(ValueError, AttributeError):
-                for level, spent in json.loads(line).get("seconds", {}).items():
-                    out[level] = out.get(level, 0.0) + spent
+                out += Effort.from_dict(json.loads(line))
         return out
 
     def close(self) -> None:

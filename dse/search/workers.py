@@ -20,6 +20,7 @@ from dse.errors import RunError
 from dse.evaluation.design import Value
 from dse.search.bound import Bound
 from dse.search.candidate import Outcome, bound_of, run_candidate
+from dse.search.effort import Effort
 from dse.search.experiment import Experiment
 
 #: Bounds that a worker computes in one go.
@@ -44,8 +45,8 @@ class Evaluator(Protocol):
 
     def evaluate(
         self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None
-    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
-        """Outcomes in any order, with seconds by level."""
+    ) -> Iterator[tuple[Outcome, Effort]]:
+        """Outcomes in any order, with what each took."""
         ...
 
     def bounds(self, designs: Sequence[dict[str, Value]]) -> list[Bound]:
@@ -78,8 +79,8 @@ class Workers:
 
     def evaluate(
         self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None = None
-    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
-        """Outcomes in the order they finish, each with its seconds by level.
+    ) -> Iterator[tuple[Outcome, Effort]]:
+        """Outcomes in the order they finish, each with what it took.
 
         Args:
             front: what to prune against, see :func:`dse.search.candidate.evaluate_candidate`.

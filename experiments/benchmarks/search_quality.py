@@ -1,7 +1,8 @@
 """How much of the true Pareto front a search finds, against baselines, on an enumerated space.
 
-Run ``python experiments/benchmarks/search_quality.py TABLE.npz [--seeds 10] [--trials 2000]``,
-with a table of ``experiments/studies/reference_space/enumerate.py``. The searches are the real
+Run ``python experiments/benchmarks/search_quality.py TABLE.npz [--seeds 10] [--trials 2000]
+[--objectives average_power_w unit_cost_usd]``, with a table of
+``experiments/studies/reference_space/enumerate.py``. The searches are the real
 ones; only the evaluation of a design is looked up. An evaluation is a design that reached the
 analytic level; designs that only had their bound computed are counted beside it.
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from dse.evaluation.design import Value
 from dse.search.bound import Bound, dominated
 from dse.search.candidate import Outcome, values_key
+from dse.search.effort import Effort
 from dse.search.experiment import Experiment
 from dse.search.explore import explore
 from dse.search.front import hypervolume, igd_plus, non_dominated
@@ -47,14 +51,16 @@ MARKS = (100, 200, 500, 1000, 2000)
 class Table:
     """An enumerated space, in place of the worker pool of a search."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, objectives: Sequence[str] = ()) -> None:
         data = np.load(path)
-        self.experiment = Experiment.model_validate(json.loads(str(data["space"])))
-        self.losses = data["losses"].astype(float)
-        self.violation, self.bounds_of = (
-            data["violation"].astype(float),
-            data["bounds"].astype(float),
-        )
+        experiment = Experiment.model_validate(json.loads(str(data["space"])))
+        known = [objective.metric for objective in experiment.objectives]
+        columns = [known.index(name) for name in objectives or known]
+        kept = tuple(experiment.objectives[k] for k in columns)
+        self.experiment = experiment.model_copy(update={"objectives": kept})
+        self.losses = data["losses"].astype(float)[:, columns]
+        self.violation = data["violation"].astype(float)
+        self.bounds_of = data["bounds"].astype(float)[:, columns]
         self.serves = data["serves"]
         self.index = {
             values_key(values): number
@@ -85,13 +91,13 @@ class Table:
 
     def evaluate(
         self, designs: Sequence[dict[str, Value]], front: NDArray[np.float64] | None
-    ) -> Iterator[tuple[Outcome, dict[str, float]]]:
+    ) -> Iterator[tuple[Outcome, Effort]]:
         """Outcomes as the real levels would give them."""
         for values in designs:
             number = self.index[values_key(values)]
             level, pruned, row = "analytic", False, self.losses[number]
             if not np.isfinite(row).all():
-                yield Outcome(values, "none", False, False, 1e6, None, (), "", None), {}
+                yield Outcome(values, "none", False, False, 1e6, None, (), "", None), Effort()
                 continue
             if front is not None:
                 bound = self.bounds_of[number]
@@ -105,7 +111,7 @@ class Table:
                 for objective, loss in zip(self.experiment.objectives, row, strict=True)
             )
             outcome = Outcome(values, level, good, good, violation, objectives, (), "", {}, pruned)
-            yield outcome, {}
+            yield outcome, Effort()
 
 
 def run(table: Table, method: str, seed: int, trials: int) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def run(table: Table, method: str, seed: int, trials: int) -> dict[str, Any]:
     evaluated = [table.index[o.key] for o in result.outcomes if o.evaluated]
     wanted = set(table.front.tolist())
     curve = {}
-    for mark in (*MARKS, len(evaluated)):
+    for mark in (*MARKS, round(len(table.losses) / 100), len(evaluated)):
         if mark > len(evaluated):
             continue
         first = np.array(evaluated[:mark])
@@ -151,6 +157,66 @@ def needed(table: Table, found: dict[str, Any], share: float) -> float:
     return float(low) if low <= len(evaluated) else float("inf")
 
 
+_table: Table | None = None
+
+
+def _open(path: Path, objectives: Sequence[str]) -> None:
+    global _table
+    _table = Table(path, objectives)
+
+
+def _job(job: tuple[str, int, int]) -> dict[str, Any]:
+    assert _table is not None
+    return run(_table, *job)
+
+
+def quartiles(values: Sequence[float], form: str) -> str:
+    """Median (lower to upper quartile)."""
+    low, middle, high = np.percentile(np.array(values, dtype=float), (25, 50, 75))
+    return f"{middle:{form}} ({low:{form}}-{high:{form}})"
+
+
+def report(table: Table, found: Mapping[str, list[dict[str, Any]]], trials: int) -> str:
+    """The table as Markdown, a row for each method."""
+    size, front = len(table.losses), len(table.front)
+    one = round(size / 100)
+    goal = None
+    lines = [f"{size:,} designs, {front} on the true front."]
+    if "random" in found and trials in MARKS:
+        at_end = [r["curve"][trials][0] for r in found["random"] if trials in r["curve"]]
+        if at_end:
+            goal = float(np.median(at_end))
+            lines.append(f"Random search has {goal:.4f} of the hypervolume after {trials:,}.")
+    marks = [m for m in (*MARKS, one) if m <= trials]
+    marks = sorted(set(marks))
+    head = ["method"]
+    for at in marks:
+        head += [f"volume @{at:,}", f"front @{at:,}"]
+    head += ["IGD+ at the end", "random's end after", "bounds", "repeats", "CPU ms a proposal"]
+    lines += ["", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for method, runs in found.items():
+        cells = [method]
+        for at in marks:
+            reached = [r["curve"][at] for r in runs if at in r["curve"]]
+            if len(reached) < len(runs):
+                cells += ["-", "-"]
+                continue
+            cells.append(quartiles([c[0] for c in reached], ".4f"))
+            cells.append(quartiles([c[1] for c in reached], ".0%"))
+        ends = [r["curve"][max(r["curve"])] for r in runs]
+        cells.append(f"{np.median([e[2] for e in ends]):.2e}")
+        if goal is None:
+            cells.append("-")
+        else:
+            first = float(np.median([needed(table, r, goal) for r in runs]))
+            cells.append("-" if np.isinf(first) else f"{first:.0f}")
+        cells.append(f"{np.median([r['bounds'] for r in runs]):.0f}")
+        cells.append(f"{max(r['repeats'] for r in runs)}")
+        cells.append(f"{np.median([r['cpu_ms'] for r in runs]):.1f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the table of methods."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,37 +224,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--objectives", nargs="*", default=[], help="a subset of the table's")
+    parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args()
-    table = Table(options.table)
-    size, front = len(table.losses), len(table.front)
-    print(f"{size} designs, {front} on the true front; {options.seeds} seeds, median (quartiles)")
-    found = {
-        method: [run(table, method, seed, options.trials) for seed in range(options.seeds)]
-        for method in options.methods
-    }
-    mark = max(m for m in MARKS if m <= options.trials)
-    goal = None
-    if "random" in found:
-        goal = float(
-            np.median([r["curve"][mark][0] for r in found["random"] if mark in r["curve"]])
-        )
-        print(f"random search has {goal:.4f} of the hypervolume after {mark} evaluations")
-    for method, runs in found.items():
-        line = [f"{method:<16}"]
-        for at in (m for m in MARKS if m <= options.trials):
-            shares = np.array([r["curve"][at][:2] for r in runs if at in r["curve"]])
-            if len(shares):
-                q = np.percentile(shares, (25, 50, 75), axis=0)
-                line.append(
-                    f"@{at}: hv {q[1, 0]:.4f} ({q[0, 0]:.4f}-{q[2, 0]:.4f}) front {q[1, 1]:.0%}"
-                )
-        if goal is not None:
-            reach = np.median([needed(table, r, goal) for r in runs])
-            line.append(f"reaches random@{mark} after {reach:.0f}")
-        line.append(f"bounds {np.median([r['bounds'] for r in runs]):.0f}")
-        line.append(f"repeats {max(r['repeats'] for r in runs)}")
-        line.append(f"{np.median([r['cpu_ms'] for r in runs]):.1f} ms CPU a proposal")
-        print("; ".join(line), flush=True)
+    jobs = [(m, seed, options.trials) for m in options.methods for seed in range(options.seeds)]
+    opened = (options.table, options.objectives)
+    found: dict[str, list[dict[str, Any]]] = {method: [] for method in options.methods}
+    with multiprocessing.get_context("spawn").Pool(options.workers, _open, opened) as pool:
+        for number, ((method, seed, _), result) in enumerate(
+            zip(jobs, pool.imap(_job, jobs), strict=True), 1
+        ):
+            found[method].append(result)
+            print(f"{number}/{len(jobs)}: {method}, seed {seed}", file=sys.stderr, flush=True)
+    print(report(Table(*opened), found, options.trials))
 
 
 if __name__ == "__main__":

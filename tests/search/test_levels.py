@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dse.errors import InputError
 from dse.evaluation.design import Value
-from dse.search import Experiment, explore, starting_designs
+from dse.search import Experiment, StudyFolder, explore, starting_designs
 from dse.search.bound import dominated
 from dse.search.candidate import bound_of, evaluate_candidate, values_key
 from dse.search.explore import by_level
@@ -141,7 +141,20 @@ def test_levels_add_up() -> None:
     result = explore(experiment(), workers=1)
     levels = by_level(result.outcomes)
     assert sum(row["designs"] for row in levels.values()) == len(result.outcomes)
-    assert set(result.level_s) >= {"resolve", "roofline", "analytic"}
+    assert set(result.effort.seconds) >= {"resolve", "roofline", "analytic"}
+
+
+def test_effort_of_a_study_is_in_its_log(tmp_path: Path) -> None:
+    result = explore(experiment(), tmp_path / "a", workers=1)
+    assert 0 < result.effort.remembered <= result.effort.mappings
+    logged = StudyFolder(tmp_path / "a").effort()
+    assert (logged.mappings, logged.remembered) == (
+        result.effort.mappings,
+        result.effort.remembered,
+    )
+    for level, spent in result.effort.seconds.items():
+        assert logged.seconds[level] == pytest.approx(spent, abs=1e-3)
+    assert result.to_dict()["mapping_hit_rate"] == logged.hit_rate
 
 
 def test_transfer_begins_with_the_earlier_front(tmp_path: Path) -> None:
