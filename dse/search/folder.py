@@ -213,7 +213,8 @@ def _outcome(line: bytes, path: Path, number: int) -> Outcome:
         row = json.loads(line)
         if row.pop("schema_version") != SCHEMA_VERSION:
             raise ValueError("another schema version")
-        row.pop("seconds")
+        for name in ("seconds", "mappings", "remembered"):
+            row.pop(name)
         objectives, reasons = row.pop("objectives"), row.pop("reasons")
         outcome = Outcome(
             **row,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ import pytest
 
 from dse.errors import InputError
 from dse.report import write_report
-from dse.search import Experiment, StudyFolder, StudyResult, explore, front_of, sweep
+from dse.search import Effort, Experiment, StudyFolder, StudyResult, explore, front_of, sweep
 from dse.search.candidate import Outcome
 from dse.search.experiment import Constraint, Range
 from dse.search.folder import LOG
@@ -65,12 +64,12 @@ def test_an_interrupted_study_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     seen = 0
     real = StudyFolder.append
 
-    def append(self: StudyFolder, outcome: Outcome, seconds: Mapping[str, float]) -> None:
+    def append(self: StudyFolder, outcome: Outcome, effort: Effort) -> None:
         nonlocal seen
         seen += 1
         if seen == 10:
             raise KeyboardInterrupt
-        real(self, outcome, seconds)
+        real(self, outcome, effort)
 
     monkeypatch.setattr(StudyFolder, "append", append)
     cut = explore(experiment(), tmp_path, workers=1)
