@@ -158,16 +158,28 @@ def needed(table: Table, found: dict[str, Any], share: float) -> float:
 
 
 _table: Table | None = None
+_keep: Path | None = None
 
 
-def _open(path: Path, objectives: Sequence[str]) -> None:
-    global _table
-    _table = Table(path, objectives)
+def _open(path: Path, objectives: Sequence[str], keep: Path | None) -> None:
+    global _table, _keep
+    _table, _keep = Table(path, objectives), keep
 
 
 def _job(job: tuple[str, int, int]) -> dict[str, Any]:
+    """One search, or what an earlier run of this command kept of it."""
     assert _table is not None
-    return run(_table, *job)
+    if _keep is None:
+        return run(_table, *job)
+    method, seed, trials = job
+    metrics = "-".join(objective.metric for objective in _table.experiment.objectives)
+    file = _keep / f"{method.replace(' + ', '+')}-{seed}-{trials}-{metrics}.json"
+    if not file.is_file():
+        _keep.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(run(_table, *job)))
+    found: dict[str, Any] = json.loads(file.read_text())
+    found["curve"] = {int(mark): row for mark, row in found["curve"].items()}
+    return found
 
 
 def quartiles(values: Sequence[float], form: str) -> str:
@@ -226,11 +238,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--objectives", nargs="*", default=[], help="a subset of the table's")
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--keep", type=Path, help="folder for finished runs, to go on from")
     options = parser.parse_args()
     jobs = [(m, seed, options.trials) for m in options.methods for seed in range(options.seeds)]
     opened = (options.table, options.objectives)
     found: dict[str, list[dict[str, Any]]] = {method: [] for method in options.methods}
-    with multiprocessing.get_context("spawn").Pool(options.workers, _open, opened) as pool:
+    shared = (*opened, options.keep)
+    with multiprocessing.get_context("spawn").Pool(options.workers, _open, shared) as pool:
         for number, ((method, seed, _), result) in enumerate(
             zip(jobs, pool.imap(_job, jobs), strict=True), 1
         ):
