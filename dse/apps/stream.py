@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -14,7 +15,15 @@ from dse.schema import Strict
 
 #: Stands in a stage's model for the model of its stream: ``"{model}_prefill"``.
 MODEL_SLOT = "{model}"
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+ID_PATTERN = r"^[a-z][a-z0-9_]*$"
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+
+
+def _is_core(value: object) -> bool:
+    """Whether this may be the number of a core (as text too) or the name of a kind."""
+    if isinstance(value, str):
+        return bool(re.match(ID_PATTERN, value)) or value.isdecimal()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class RequestStage(Strict):
@@ -150,8 +159,18 @@ class Stream(Strict):
 
     @field_validator("cores", mode="before")
     @classmethod
-    def _one_core(cls, value: object) -> object:
-        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+    def _core_names(cls, value: object) -> object:
+        words = ("all", "split")
+        if isinstance(value, str) and value in words:
+            return value
+        named = value if isinstance(value, (list, tuple)) else (value,)
+        for core in named:
+            if not _is_core(core) or core in words:
+                raise ValueError(
+                    f"{core!r} is no core; write all, split, a number from 0, the name of a kind, "
+                    "or a list of numbers and names"
+                )
+        return tuple(int(c) if isinstance(c, str) and c.isdecimal() else c for c in named)
 
     @model_validator(mode="after")
     def _names_cores(self) -> Stream:
@@ -182,6 +201,8 @@ class Stream(Strict):
             raise ValueError(
                 "jitter_s is of periodic releases; leave it out, or give rate_hz and no poisson"
             )
+        if self.rate_range_hz is not None and self.rate_hz is None:
+            raise ValueError("rate_range_hz needs a rate_hz; give one, or leave the range out")
         if self.release == "poisson" and self.rate_hz is None:
             raise ValueError("poisson releases need a rate_hz; give one, or leave release out")
         return self

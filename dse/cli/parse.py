@@ -28,11 +28,11 @@ def settings(pairs: Sequence[str]) -> dict[str, Value]:
 
 
 def value(text: str) -> Value:
-    """Number, truth value, null or text."""
+    """Number, truth value, null or text, as in YAML: ``none`` is a word that settings have."""
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
-    if lowered in ("null", "none"):
+    if lowered in ("null", "~"):
         return None
     try:
         return int(text)

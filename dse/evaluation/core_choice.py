@@ -5,23 +5,26 @@ the kinds that can run all of it and meet its deadline alone, it takes the one w
 objective of a job: latency; energy; or their product. If none meets the deadline, the fastest; ties
 go to the kind that comes first in the chip's file. Nothing depends on what else runs.
 
-The energy of a model alone is all that the chip draws in an inference. That of a stream is what a
-job adds to a chip that would rest without it (:meth:`dse.evaluation.loads.Load.energy_j`): what the
-die draws anyway does not count for a faster core.
+The energy of a model alone is all that the chip draws in an inference, before conversion. That of a
+stream is what a job adds to a chip that would rest without it
+(:meth:`dse.evaluation.loads.Load.energy_j`): what the die draws anyway does not count for a faster
+core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from dse.apps import Stream
 from dse.errors import ImpossibleChipError, UnmappableError
+from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import CoreKind, core_kinds, kind_named
 from dse.mapping.mapper import Objective
-from dse.mapping.network import map_network, program_energy_j
+from dse.mapping.network import map_network
 from dse.mapping.pinned import Pins
 from dse.mapping.schedule import Program, program_latency_s
 from dse.workload import Workload
@@ -39,6 +42,7 @@ class Seat:
         width: how many of them a job takes together.
         view: the chip as they see it.
         mapped_on: the view that mappings are made for (the same design at nominal technology).
+        chip: the whole chip.
     """
 
     kind: str
@@ -46,6 +50,7 @@ class Seat:
     width: int
     view: Chip
     mapped_on: Chip
+    chip: Chip
 
 
 def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Seat]:
@@ -62,7 +67,7 @@ def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Sea
         cores = tuple(core for core in allowed if core in kind.cores)
         if len(cores) >= (stream.pipeline or 1):
             width = len(cores) if stream.together else 1
-            out.append(Seat(kind.name, cores, width, kind.chip, nominal.chip))
+            out.append(Seat(kind.name, cores, width, kind.chip, nominal.chip, chip))
     if not out:
         raise ImpossibleChipError(
             f"stream {stream.id!r} is a pipeline over {stream.pipeline} cores of one kind, it may "
@@ -148,16 +153,18 @@ def mapped_model(
     """
     here = usable(chip, kind, cores)
 
-    def build(on: Chip) -> tuple[Program, float, float]:
+    whole = mapped_on or chip
+
+    def build(name: str) -> tuple[Program, float, float]:
+        on = kind_named(whole, name).chip if name else whole
         made = map_network(workload, on, objective, cores=cores, fuse=fuse, pins=pins, legal=legal)
-        return made, program_latency_s(made, on), program_energy_j(made, on)
+        latency_s = program_latency_s(made, on)
+        static_w = static_by_scope_w(whole, {name: float(cores)})["die_dram"]
+        energy_j = dynamic_by_scope_j(made, on)["die_dram"] + static_w * latency_s
+        return made, latency_s, energy_j
 
-    def at(one: CoreKind) -> Callable[[], tuple[Program, float, float]]:
-        nominal = one if mapped_on is None or not one.name else kind_named(mapped_on, one.name)
-        on = nominal.chip if one.name else mapped_on or chip
-        return lambda: build(on)
-
-    number, program = preferred([(one.name, at(one)) for one in here], objective)
+    options = [(one.name, partial(build, one.name)) for one in here]
+    number, program = preferred(options, objective)
     return here[number], program
 
 

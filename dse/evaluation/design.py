@@ -123,7 +123,7 @@ def resolve_design(design: Design) -> Resolved:
     groups = split_settings(design.settings)
     app = _app(design.app, groups["app"])
     chip = _site(design.chip, groups, app)
-    _check_cores(design, app, chip.chip if isinstance(chip, Platform) else chip)
+    _check_cores(design, app, chip)
     workloads = stream_workloads(app, chip, groups["model"])
     identity = digest(
         {
@@ -137,12 +137,15 @@ def resolve_design(design: Design) -> Resolved:
     return Resolved(app, chip, workloads, identity)
 
 
-def _check_cores(design: Design, app: App, chip: Chip) -> None:
-    """Every stream must find its cores on the chip; the error names the app's file if that says
-    which they are."""
+def _check_cores(design: Design, app: App, chip: Chip | Platform) -> None:
+    """Every stream must find its cores on the chip (the device); the error names the app's file if
+    that says which they are."""
+    device = chip.chip if isinstance(chip, Platform) else chip
     for stream in app.streams:
+        if isinstance(chip, Platform) and chip.reaches_cloud and stream.placement == "cloud":
+            continue
         try:
-            seats(stream, chip)
+            seats(stream, device)
         except ImpossibleChipError as error:
             field = error.field or ""
             file = (
@@ -273,17 +276,22 @@ def stream_workloads(
         for prefix, side, batch in sides
         for stream in app.streams
         if not prefix or stream.placement != "device"
-        for key, load in _stream_parts(stream, side, by_stream[stream.id], batch).items()
+        for key, load in _stream_parts(
+            stream, side if prefix else _seen_by(stream, side), by_stream[stream.id], batch
+        ).items()
     }
+
+
+def _seen_by(stream: Stream, device: Chip) -> Chip:
+    """The device as the one kind of core sees it that a stream may use: whose precision holds."""
+    places = seats(stream, device) if stream.placement != "cloud" else []
+    return places[0].view if len(places) == 1 else device
 
 
 def _stream_parts(
     stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
 ) -> dict[str, Workload]:
     """The networks of one stream on one chip, by key."""
-    places = seats(stream, chip) if batch == 1 and stream.placement in ("device", "auto") else []
-    if len(places) == 1:
-        chip = places[0].view  # whose native precision holds
     chosen = dict(settings)
     if batch > 1:
         chosen["batch"] = batch * int(str(chosen.get("batch") or 1))

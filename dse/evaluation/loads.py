@@ -132,8 +132,12 @@ class Load:
 
     def energy_j(self, chip: Chip) -> float:
         """What one job adds to a chip that rests without it, J: its dynamic energy, and the static
-        power of one core and of what all share above what they draw at rest, over its latency."""
-        above_w = sum(part.active_w - rest_w(chip, part) for part in chip.static)
+        power of the cores it takes and of what all share above what they draw at rest, over its
+        latency."""
+        above_w = sum(
+            (self.cores if part.per_core else 1) * (part.active_w - rest_w(chip, part))
+            for part in chip.static
+        )
         return self.dynamic_j("die_dram") + above_w * self.latency_s
 
 
@@ -240,7 +244,8 @@ def _load(
     keys = part_keys(stream)
     shared = len(app.streams) > 1 or len(keys) > 1
     if stream.pipeline is not None:
-        parts = _pieces(stream, workloads[stream.id], seat, view, objective, fidelity)
+        shared = _has_company(app, stream, seat)
+        parts = _pieces(stream, workloads[stream.id], seat, view, objective, fidelity, shared)
     else:
         parts = tuple(
             make_part(
@@ -262,6 +267,16 @@ def _load(
     return Load(stream, parts, rate, seat.width, verdict, view, seat.cores, seat.kind)
 
 
+def _has_company(app: App, stream: Stream, seat: Seat) -> bool:
+    """Whether other streams may need the memory in which a pipeline's weights could stay: the L2,
+    which all share, or on a chip without one the buffers of its cores."""
+    others = [other for other in app.streams if other.id != stream.id]
+    if seat.view.links["l2"].bytes_per_s > 0.0:
+        return bool(others)
+    own = set(seat.cores[: stream.pipeline])
+    return any(own & set(taken.cores) for other in others for taken in seats(other, seat.chip))
+
+
 def _pieces(
     stream: Stream,
     workload: Workload,
@@ -269,6 +284,7 @@ def _pieces(
     view: Chip,
     objective: Objective,
     fidelity: Fidelity,
+    shared: bool,
 ) -> tuple[Part, ...]:
     """The parts of a pipeline; at the roofline the whole on all its cores, which bounds them."""
     count = stream.pipeline or 1
@@ -284,7 +300,7 @@ def _pieces(
             field=f"app.{stream.id}.pipeline",
             mend=f"use 2 to {len(workload.layers)}, or leave pipeline out",
         )
-    made = pipeline_parts(workload, seat.mapped_on, count, objective)
+    made = pipeline_parts(workload, seat.mapped_on, count, objective, shared=shared)
     return tuple(
         _timed(f"{stream.id}/{number}", piece, program, 1, view)
         for number, (piece, program) in enumerate(made, 1)

@@ -80,19 +80,19 @@ class Placed:
         local = self.local.latency_s if self.local else 0.0
         return local + (self.leg.isolated_s(link) if self.leg else 0.0)
 
-    def device_energy_j(self, chip: Chip, link: NetLink) -> float:
+    def device_energy_j(self, link: NetLink) -> float:
         """What one job costs the device: work, the static power of its time, and the radio, J."""
         joules = 0.0
         if self.local is not None:
             joules += self.local.dynamic_j("die_dram")
-            joules += chip.mapping_static_w * self.local.latency_s
+            joules += self.local.view.mapping_static_w * self.local.latency_s
         if self.leg is not None:
             joules += 8.0 * (self.leg.up_bytes + self.leg.reply_bytes) * link.device_j_per_bit
         return joules
 
-    def system_energy_j(self, chip: Chip, link: NetLink) -> float:
+    def system_energy_j(self, link: NetLink) -> float:
         """The same with network and data centre, J."""
-        joules = self.device_energy_j(chip, link)
+        joules = self.device_energy_j(link)
         if self.leg is not None:
             joules += 8.0 * (self.leg.up_bytes + self.leg.reply_bytes) * link.network_j_per_bit
             joules += self.leg.energy_j
@@ -151,14 +151,14 @@ class Placer:
         return min(timely, key=self._cost)
 
     def _cost(self, placed: Placed) -> tuple[float, float]:
-        chip, link = self.platform.chip, self.link
+        link = self.link
         seconds = placed.isolated_s(link)
         kind = self.app.placement_objective
         if kind == "latency":
-            return seconds, placed.device_energy_j(chip, link)
+            return seconds, placed.device_energy_j(link)
         if kind == "energy":
-            return placed.system_energy_j(chip, link), seconds
-        return placed.device_energy_j(chip, link), seconds
+            return placed.system_energy_j(link), seconds
+        return placed.device_energy_j(link), seconds
 
     def _candidates(self, stream: Stream) -> list[str]:
         """Device, cloud, and the cut that looks best by the layer times of the whole network."""
@@ -166,14 +166,14 @@ class Placer:
         if stream.request is not None or self.fidelity == "roofline":
             return out
         try:
-            local = self._whole(stream, device=True).parts[0]
-            remote = self._whole(stream, device=False).parts[0]
+            sides = [self._whole(stream, device=device) for device in (True, False)]
         except UnmappableError:
             return out
+        local, remote = (side.parts[0] for side in sides)
         if local.program is None or remote.program is None:
             return out
-        here = layer_latencies_s(local.program, self.platform.chip)
-        there = layer_latencies_s(remote.program, self.platform.chips[1])
+        here = layer_latencies_s(local.program, sides[0].view)
+        there = layer_latencies_s(remote.program, sides[1].view)
         index = {layer.name: number for number, layer in enumerate(local.workload.layers)}
 
         def estimate(cut: tuple[str, float]) -> float:
@@ -223,6 +223,8 @@ class Placer:
         found = self.workloads
         if not device:
             found = {k.removeprefix(CLOUD): v for k, v in found.items() if k.startswith(CLOUD)}
+            # The cores that it names are the device's.
+            stream = stream.model_copy(update={"cores": "all", "split": stream.together})
         return stream_load(self.app, stream, found, side, mapped, self.objective, self.fidelity)
 
     def _side(self, stream: Stream, workload: Workload, *, device: bool) -> Load:

@@ -216,9 +216,11 @@ def _row(place: Placed, name: str, stats: Mapping[str, TaskStats], platform: Pla
         row,
         isolated_latency_s=alone,
         isolated_ttft_s=first,
-        energy_per_inference_j=place.device_energy_j(platform.chip, link),
+        energy_per_inference_j=place.device_energy_j(link),
         meets_deadline=meets,
         placement=place.where,
+        core_kind=place.local.kind if place.local else "",
+        cores=place.local.allowed if place.local else (),
     )
 
 

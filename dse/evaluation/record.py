@@ -52,8 +52,9 @@ class TaskRow:
     ``ttft_*`` is the time from release to the end of its first stage, ``tpot_*`` the mean time of
     each run after it, ``isolated_*`` the same alone on the chip. ``dram_peak_share`` is the share
     of the DRAM's peak bandwidth that the network (of that stage) reaches alone on the chip.
-    ``placement`` says where the stream runs, ``cores`` which cores of the chip it may use (a
-    pipeline uses them in turn), ``core_kind`` of what kind they are on a chip that has several.
+    ``placement`` says where the stream runs, ``cores`` which cores of the chip (the device) it may
+    use (a pipeline uses them in turn; none if all of it runs elsewhere), ``core_kind`` of what kind
+    they are on a chip that has several.
     """
 
     task: str

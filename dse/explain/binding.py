@@ -28,8 +28,27 @@ RELIEF: dict[str, tuple[str, ...]] = {
     "fill": ("chip.dram.channels",),
     "drain": ("chip.dram.channels",),
 }
+#: Blocks of a core: a kind of core has its own.
+CORE_PATHS = ("chip.array.", "chip.buffer.", "chip.vector.", "chip.cores")
+#: Resources at the clock of the chip, whatever that of the core.
+SHARED = ("l2", "nvm", "host")
 #: A relief is confirmed if it shortens what it is for by more than this share.
 NOTICEABLE = 0.005
+
+
+def relief(resource: str, kind: str, chip: Chip) -> list[str]:
+    """Chip parameters that relieve a resource of cores of one kind (``cores.NAME`` names it)."""
+    head, _, named = resource.partition(".")
+    if head == "cores":
+        resource, kind = head, named or kind
+    paths = RELIEF.get(resource, ())
+    if kind not in [further.name for further in chip.kinds[1:]]:
+        return list(paths)
+    own: tuple[str, ...] = CORE_PATHS
+    if chip.spec.kinds[kind].own_point and resource not in SHARED:
+        own = (*own, "chip.f_hz")
+    at = f"chip.kinds.{kind}."
+    return [at + path.removeprefix("chip.") if path.startswith(own) else path for path in paths]
 
 
 def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip: Chip
@@ -51,7 +70,7 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
         "relief": [],
     }
     if tight is None or not record.tasks:
-        return {**out, "relief": list(RELIEF.get(record.bottleneck, ()))}
+        return {**out, "relief": relief(record.bottleneck, record.core_kind, chip)}
     if tight.kind == "cost":
         part = max(record.cost_breakdown_usd, key=lambda name: record.cost_breakdown_usd[name])
         share = record.cost_breakdown_usd[part] / record.unit_cost_usd
@@ -62,7 +81,7 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
         if resource.partition(".")[0] == "cores":
             resource = row.bottleneck
         out |= {"stream": row.task, "resource": resource}
-        return {**out, "relief": list(RELIEF.get(resource, ()))}
+        return {**out, "relief": relief(resource, row.core_kind, chip)}
     if tight.kind == "quality":
         return {**out, "stream": tight.stream, "resource": "precision"}
     by_energy = tight.kind in ("power", "battery", "heat")
@@ -70,7 +89,8 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
     load = next((load for load in loads if load.stream.id == row.stream), None)
     out["stream"] = row.task
     if load is None or load.longest.program is None:
-        return {**out, "resource": row.bottleneck, "relief": list(RELIEF.get(row.bottleneck, ()))}
+        eased = relief(row.bottleneck, row.core_kind, chip)
+        return {**out, "resource": row.bottleneck, "relief": eased}
     layer = _worst_layer(load.longest, load.view, by_energy=by_energy)
     out |= layer
     if by_energy:
@@ -79,7 +99,8 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
         share = parts[resource] / max(sum(parts.values()), 1e-30)
         return {**out, "resource": resource, "share": share}
     # The whole network's bottleneck, not one layer's: relieving it is what moves the latency.
-    return {**out, "resource": row.bottleneck, "relief": list(RELIEF.get(row.bottleneck, ()))}
+    eased = relief(row.bottleneck, row.core_kind, chip)
+    return {**out, "resource": row.bottleneck, "relief": eased}
 
 
 def _worst_row(record: Evaluation, tight: Slack, *, by_energy: bool) -> TaskRow:

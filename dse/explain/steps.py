@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dse.apps import App, Stream
 from dse.evaluation.design import Value
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import core_kinds
+from dse.hardware.spec import ChipSpec
 from dse.technology import load_technology
 
 #: Precisions tried for a stream that names none itself.
@@ -83,18 +84,16 @@ def natural_steps(
         models: the present model name by stream, with its settings.
         reaches_cloud: whether streams may be placed elsewhere than on the device.
     """
-    spec: Any = chip.spec
-    steps = [*_node_steps(chip), *_scaled("chip.f_hz", chip.f_hz, (0.8, 1.25))]
+    spec: ChipSpec = chip.spec
+    steps = [*_node_steps(chip), *_core_steps("chip", spec, chip.f_hz)]
     for path, value in (
-        ("chip.array.rows", spec.array.rows),
-        ("chip.array.cols", spec.array.cols),
-        ("chip.buffer.bytes", spec.buffer.bytes),
         ("chip.l2.bytes", spec.l2.bytes),
         ("chip.dram.channels", spec.dram.channels),
-        ("chip.vector.lanes", spec.vector.lanes),
-        ("chip.cores", spec.cores),
     ):
         steps.extend(_halved_doubled(path, value))
+    for kind in chip.kinds[1:]:
+        clock = kind.chip.f_hz if spec.kinds[kind.name].own_point else None
+        steps.extend(_core_steps(f"chip.kinds.{kind.name}", kind.chip.spec, clock))
     streams = {stream.id: stream for stream in app.streams} if app else {}
     for name, precision in precisions.items():
         stream = streams.get(name)
@@ -107,6 +106,20 @@ def natural_steps(
             path = f"app.{stream.id}.placement"
             places = ("device", "cloud", "auto")
             steps.extend(Step(path, stream.placement, p) for p in places if p != stream.placement)
+    return steps
+
+
+def _core_steps(at: str, spec: ChipSpec, f_hz: float | None) -> list[Step]:
+    """Steps of one kind of core, whose paths begin with ``at``; its clock if it has its own."""
+    steps = [] if f_hz is None else _scaled(f"{at}.f_hz", f_hz, (0.8, 1.25))
+    for path, value in (
+        ("array.rows", spec.array.rows),
+        ("array.cols", spec.array.cols),
+        ("buffer.bytes", spec.buffer.bytes),
+        ("vector.lanes", spec.vector.lanes),
+        ("cores", spec.cores),
+    ):
+        steps.extend(_halved_doubled(f"{at}.{path}", value))
     return steps
 
 
@@ -124,7 +137,8 @@ def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
     steps.extend(Step(path, present, size) for size in stream.resolutions if size != present)
     path = f"model.{stream.id}.name"
     steps.extend(Step(path, model, other) for other in stream.choices if other != model)
-    if getattr(chip.spec.array, "sparsity", "none") not in ("none", "gating"):
+    arrays = [kind.chip.spec.array for kind in core_kinds(chip)]
+    if any(array.sparsity.kind not in ("none", "gating") for array in arrays):
         steps.extend(Step(f"model.{stream.id}.sparsity", None, pattern) for pattern in SPARSITY)
     return steps
 

@@ -1,7 +1,8 @@
 """The frozen, resolved and priced chip: numbers only, as mapping and simulation need them.
 
 A chip spec (a YAML file, ``spec.py``) resolved against a technology object gives a :class:`Chip`
-(``resolve.py``). Everything here is in SI units or in cycles of the one chip clock ``f_hz``.
+(``resolve.py``); what one core is stands in ``core.py``. Everything here is in SI units or in
+cycles of the chip clock ``f_hz``.
 """
 
 from __future__ import annotations
@@ -13,198 +14,47 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from dse.hardware.area import AreaNode
+from dse.hardware.core import (
+    Array,
+    Axis,
+    Buffer,
+    Compression,
+    Dataflow,
+    Legality,
+    Registers,
+    Sparsity,
+    VectorUnit,
+)
 from dse.hardware.kinds import CoreKind
 from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.schema import digest
 
+__all__ = [
+    "LINKS",
+    "SCOPES",
+    "Array",
+    "Axis",
+    "Buffer",
+    "Chip",
+    "Compression",
+    "Dataflow",
+    "Host",
+    "Legality",
+    "Link",
+    "Overheads",
+    "Platform",
+    "Pmic",
+    "Registers",
+    "Sparsity",
+    "StaticPower",
+    "VectorUnit",
+]
+
 #: Links that feed a core's buffer, in the order used by every per-link tuple.
 LINKS = ("dram", "l2", "nvm")
 #: Scopes of power, energy and area, each containing the one before it.
 SCOPES = ("npu", "die", "die_dram", "module")
-
-Dataflow = Literal["ws", "os", "is", "rs"]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One spatial axis of the PE array: its size and the loop dims it may unroll (in any mix)."""
-
-    size: int
-    dims: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Registers:
-    """Operand registers of each PE, bytes: of its own per operand, or ``shared`` by all.
-
-    With ``latch`` the multiplier's inputs keep a value while it does not change, so that the
-    innermost loop inside the PE reads and writes no register of the operand it does not touch.
-    """
-
-    W: int = 0
-    I: int = 0  # noqa: E741 - the operand's name everywhere
-    O: int = 0  # noqa: E741
-    shared: int = 0
-    latch: bool = True
-
-    @property
-    def present(self) -> bool:
-        return bool(self.W or self.I or self.O or self.shared)
-
-
-@dataclass(frozen=True, slots=True)
-class Sparsity:
-    """What the array makes of zeros.
-
-    Attributes:
-        kind: ``none``; ``gating`` (a MAC with a zero operand is not clocked); ``structured``
-            (weights of ``pattern`` are stored and worked on without their zeros); ``unstructured``
-            (any zeros are skipped, as far as ``max_speedup`` and ``utilization`` allow).
-        pattern: n and m of ``n:m``.
-        max_speedup: most times faster than dense.
-        utilization: share of the skipped work that shows as time (load imbalance).
-        both: zeros of activations are skipped too (else gated).
-    """
-
-    kind: Literal["none", "gating", "structured", "unstructured"] = "none"
-    pattern: tuple[int, int] = (2, 4)
-    max_speedup: float = 2.0
-    utilization: float = 1.0
-    both: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Compression:
-    """Weights are stored compressed outside the buffer and expanded on the way into it.
-
-    ``ratio``: raw over stored bytes; None: from the zeros of the layer (one bit a weight marks
-    them). ``decoder_bytes_per_cycle``: raw bytes a cycle, 0 for no compression.
-    """
-
-    ratio: float | None = None
-    decoder_bytes_per_cycle: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Legality:
-    """What the chip's compiler can express, as far as it is less than the hardware.
-
-    Attributes:
-        granularity: tile sizes are multiples of these, or the whole dim.
-        min_tile: no tile is smaller, unless the dim is.
-        dataflow: the only one used; None for any.
-        bank_bytes: weights and inputs take whole banks of this size in the buffer, results what is
-            left; 0: any bytes.
-        max_tile: no tile is larger.
-
-    Rows of a matrix (``OX`` of a layer with ``OY`` = 1) follow the rules of ``OY``, channels of a
-    depthwise layer (``G``) those of ``K``.
-    """
-
-    granularity: tuple[tuple[str, int], ...] = ()
-    min_tile: tuple[tuple[str, int], ...] = ()
-    dataflow: Dataflow | None = None
-    bank_bytes: float = 0.0
-    max_tile: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def limits_tiles(self) -> bool:
-        """Whether some tile sizes cannot be expressed."""
-        return bool(self.granularity or self.min_tile or self.max_tile)
-
-    @property
-    def stated(self) -> bool:
-        """Whether the profile says anything."""
-        return self.limits_tiles or self.dataflow is not None or self.bank_bytes > 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """The MAC array of one core.
-
-    Attributes:
-        axes: one to three axes; the product of their sizes is the number of MAC units.
-        dataflows: which operand may stay in the PEs: ``ws`` weights, ``os`` outputs, ``is`` inputs.
-            The mapper takes the best of those allowed, layer by layer.
-        rates: MACs per unit and cycle by format pair ``"int8xint8"`` (weights x activations),
-            relative to one; a pair that is missing runs at the rate of the next wider format that
-            is there (int4 weights in an int8 array), and a layer wider than any is unmappable.
-        preload: ``hidden`` if stationary operands are shifted in behind compute (double registers),
-            else ``paid``: ``preload_cycles`` per array pass.
-        fill_drain: ``hidden`` if successive passes overlap, else ``paid``: ``fill_drain_cycles``
-            per array pass (rows + columns - 2 for a systolic array).
-        depthwise: ``none`` (groups run one after the other unless an axis may unroll ``G``),
-            ``diagonal`` (groups along the diagonal of the first two axes) or ``vector`` (depthwise
-            layers run on the vector unit at one MAC per lane and cycle).
-        align: dims padded up to a multiple, such as ``{"C": 32, "K": 16}``.
-        accumulator_bytes: partial-sum memory beside the array; 0 if partial sums go to the buffer.
-        registers: operand registers of each PE. With them a dataflow says which operand stays in
-            them from pass to pass, and ``rs`` stands for all three.
-        sparsity, compression: what zeros save.
-        winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
-        matmul_rate: rate of matrix products against convolutions.
-        strided_rate: rate of convolutions of stride 2 or more in both directions against others;
-            ``depthwise_rate`` that of depthwise ones.
-    """
-
-    axes: tuple[Axis, ...]
-    dataflows: tuple[Dataflow, ...]
-    rates: Mapping[str, float]
-    preload: Literal["hidden", "paid"]
-    preload_cycles: int
-    fill_drain: Literal["hidden", "paid"]
-    fill_drain_cycles: int
-    depthwise: Literal["none", "diagonal", "vector"]
-    align: Mapping[str, int]
-    accumulator_bytes: int
-    registers: Registers = Registers()
-    sparsity: Sparsity = Sparsity()
-    compression: Compression = Compression()
-    winograd: bool = False
-    matmul_rate: float = 1.0
-    strided_rate: float = 1.0
-    depthwise_rate: float = 1.0
-
-    @property
-    def macs_per_cycle(self) -> int:
-        """Peak MACs per cycle of one core at rate 1."""
-        product = 1
-        for axis in self.axes:
-            product *= axis.size
-        return product
-
-
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """The scratchpad of one core, from which its array works.
-
-    Unified over operands, or with ``parts``: most bytes that W, I and O (with side inputs) may
-    take of it. ``keeps_results`` and ``fuses``: see ``BufferSpec``.
-    """
-
-    capacity_bytes: int
-    read_bytes_per_cycle: float
-    write_bytes_per_cycle: float
-    double_buffered: bool
-    keeps_results: bool = True
-    parts: tuple[float, float, float] | None = None
-    fuses: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class VectorUnit:
-    """Elementwise unit of one core.
-
-    ``ops_per_cycle`` maps every function of ``dse.workload.layer.FUNCTIONS`` to results per cycle
-    of the whole unit at 8 bit; ``wide_factor`` is its slow-down for elements over 8 bit.
-    ``fused`` are the functions that can run at write-back of a compute layer (overlapped with it);
-    others follow as a pass of their own over the tensor.
-    """
-
-    ops_per_cycle: Mapping[str, float]
-    wide_factor: float
-    fused: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +196,7 @@ class Chip:
     spec: Any = field(repr=False, hash=False, compare=False)
     technology: Any = field(repr=False, hash=False, compare=False)
     notes: tuple[str, ...] = ()
-    legality: Legality = Legality()
+    legality: Legality = field(default_factory=Legality)
     dvfs: Dvfs | None = None
     thermal: Thermal | None = None
     network: CoreNetwork | None = None

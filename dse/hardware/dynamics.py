@@ -40,8 +40,7 @@ def lower_points(
         if spec.sram_rail == "shared":
             values["sram_voltage_v"] = None
         for kind in chip.kinds[1:]:
-            own = spec.kinds[kind.name]
-            if own.f_hz is not None or own.voltage_v is not None:
+            if spec.kinds[kind.name].own_point:
                 values[f"kinds.{kind.name}.f_hz"] = kind.chip.f_hz * share
                 values[f"kinds.{kind.name}.voltage_v"] = None
                 if spec.sram_rail == "shared":

@@ -143,12 +143,24 @@ def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) ->
     parts.append(AreaNode("always_on", floor.always_on_area_mm2))
     if die.other_area_mm2:
         parts.append(AreaNode("other_logic", other_logic_mm2(tech, node, spec)))
-    inside = sum(part.total_mm2 for part in parts)
-    white = inside * die.white_space / (1.0 - die.white_space)
-    pads = die.io_pads * floor.io_cell_area_mm2
-    ring = floor.ring_area_mm2(inside + white, flip_chip=die.package not in WIRE_BONDED)
-    parts.append(AreaNode("io_ring", max(pads, ring)))
+    white, ring = _around(sum(part.total_mm2 for part in parts), spec, floor)
+    parts.append(AreaNode("io_ring", ring))
     return AreaNode("die", white, "die", tuple(parts))
+
+
+def _around(inside_mm2: float, spec: ChipSpec, floor: FloorFacts) -> tuple[float, float]:
+    """Space that stays empty between blocks of this area, and pads around both, mm2."""
+    die = spec.die
+    white = inside_mm2 * die.white_space / (1.0 - die.white_space)
+    pads = die.io_pads * floor.io_cell_area_mm2
+    ring = floor.ring_area_mm2(inside_mm2 + white, flip_chip=die.package not in WIRE_BONDED)
+    return white, max(pads, ring)
+
+
+def die_without_mm2(area: AreaNode, less_mm2: float, spec: ChipSpec, floor: FloorFacts) -> float:
+    """The whole die without ``less_mm2`` of its blocks and what lies around them, mm2."""
+    inside = sum(part.total_mm2 for part in area.parts if part.name != "io_ring") - less_mm2
+    return inside + sum(_around(inside, spec, floor))
 
 
 def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:

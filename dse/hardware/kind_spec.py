@@ -7,16 +7,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from dse.hardware.options import Positive
 from dse.schema import Strict
-
-Positive = Annotated[float, Field(gt=0)]
 
 #: Blocks that a kind of core may change; the rest of a chip is shared by all its cores.
 KIND_SECTIONS = ("array", "buffer", "vector", "dma", "overhead", "legality")
 #: Plain fields that a kind may change; null follows the chip.
 KIND_VALUES = ("f_hz", "voltage_v", "sram_voltage_v", "vt", "speed_factor", "native_precision")
-#: Words that an app's ``cores`` means otherwise.
-RESERVED = ("all", "split")
+#: Mappings that are given as a whole: what is written of them leaves nothing of the chip's own.
+REPLACED_WHOLE = ("formats", "align", "energy_j", "energy_ratio")
+#: Words that an app's ``cores`` means otherwise, and blocks of the floorplan.
+RESERVED = (
+    *("all", "split"),
+    *("array", "accumulators", "buffer", "vector", "control", "noc", "l2", "other_cores"),
+    *("npu", "die", "host", "dram_phy", "dram_controller", "nvm", "pll", "always_on"),
+    *("other_logic", "io_ring"),
+)
 
 
 class KindSpec(Strict):
@@ -43,13 +49,18 @@ class KindSpec(Strict):
     overhead: dict[str, Any] = Field(default_factory=dict)
     legality: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def own_point(self) -> bool:
+        """Whether it has a clock and a rail of its own."""
+        return self.f_hz is not None or self.voltage_v is not None
+
 
 def combine(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings merged, the second one winning; formats and lists are replaced whole."""
     out: dict[str, Any] = dict(base)
     for key, value in over.items():
         old = out.get(key)
-        if key in ("formats", "align", "energy_j", "energy_ratio"):
+        if key in REPLACED_WHOLE:
             out[key] = value
         elif isinstance(old, Mapping) and isinstance(value, Mapping):
             out[key] = combine(old, value)

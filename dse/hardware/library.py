@@ -10,7 +10,7 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_names
-from dse.hardware.kind_spec import combine
+from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.schema import read_yaml, validate
 
@@ -80,13 +80,18 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
     made = validate(ChipSpec, data)  # the file itself was valid, so a fault is not its own
     made._origin = spec.origin
     if made.node_nm != before:
-        drop = {
-            field: None
-            for field in ("voltage_v", "sram_voltage_v")
-            if field not in values and getattr(made, field) is not None and made.f_hz is not None
-        }
-        made = made.with_values(drop)
+        drop = _pinned(made, "", made.f_hz is not None)
+        for name, kind in made.kinds.items():
+            has_clock = kind.f_hz is not None or (not kind.own_point and made.f_hz is not None)
+            drop += _pinned(kind, f"kinds.{name}.", has_clock)
+        made = made.with_values({field: None for field in drop if field not in values})
     return made
+
+
+def _pinned(of: ChipSpec | KindSpec, prefix: str, has_clock: bool) -> list[str]:
+    """Paths of the voltages that a file pins beside a clock."""
+    rails = ("voltage_v", "sram_voltage_v") if has_clock else ()
+    return [prefix + rail for rail in rails if getattr(of, rail) is not None]
 
 
 @functools.lru_cache(maxsize=256)
@@ -113,19 +118,17 @@ def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -
 
 def _check_documented(spec: ChipSpec, path: str) -> None:
     """Sources and ranges must speak of fields that exist."""
-    data = spec.model_dump()
     for block in ("sources", "ranges"):
         for field in getattr(spec, block):
-            here: Any = data
-            for part in field.split("."):
-                if not isinstance(here, Mapping) or part not in here:
-                    raise InputError(
-                        f"{block} speaks of a field that no chip has",
-                        file=path,
-                        field=f"{block}.{field}",
-                        mend="name a field path such as array.rows",
-                    )
-                here = here[part]
+            try:
+                spec.value(field)
+            except InputError:
+                raise InputError(
+                    f"{block} speaks of a field that no chip has",
+                    file=path,
+                    field=f"{block}.{field}",
+                    mend="name a field path such as array.rows",
+                ) from None
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -146,7 +149,11 @@ def _template_files() -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class ChipEntry:
-    """A shipped chip or template in a list; ``ranges`` are the paths a search may turn."""
+    """A shipped chip or template in a list.
+
+    ``macs_per_cycle`` is that of all cores at the native precision, ``ranges`` are the paths a
+    search may turn.
+    """
 
     name: str
     description: str
@@ -192,7 +199,7 @@ def _entry(name: str) -> ChipEntry:
     spec = load_spec(name)
     array = spec.array
     every = [spec.of_kind(kind) for kind in spec.kind_names] if spec.kinds else [spec]
-    units = [one.cores * one.array.rows * one.array.cols * one.array.depth for one in every]
+    rates = [one.cores * one.macs_per_cycle for one in every]
     return ChipEntry(
         name=spec.name,
         description=spec.description,
@@ -200,7 +207,7 @@ def _entry(name: str) -> ChipEntry:
         node=spec.node,
         f_hz=spec.f_hz,
         cores=spec.total_cores,
-        macs_per_cycle=sum(units),
+        macs_per_cycle=round(sum(rates)),
         formats=tuple(array.formats),
         buffer_bytes=spec.buffer.bytes,
         l2_bytes=spec.l2.bytes,

@@ -10,6 +10,8 @@ from dse.schema import Strict
 
 Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
 NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1 << 40)]
 Whole = Annotated[int, Field(ge=0, le=1 << 50)]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
 from dse.hardware.mixed import mixed
 from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
+from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
@@ -69,49 +69,6 @@ def load_chip(
     if node is not None:
         spec, notes = within_reach(spec, technology or load_technology(), tuple(values))
     return resolve(spec, technology, notes)
-
-
-def within_reach(
-    spec: ChipSpec, tech: Technology, asked: Collection[str] = ()
-) -> tuple[ChipSpec, tuple[str, ...]]:
-    """``spec`` with clocks that its node reaches, and a note on each that is not as stated.
-
-    Clocks whose paths are among ``asked`` stay: out of reach, they are errors.
-    """
-    notes: tuple[str, ...] = ()
-    for name, kind in spec.kinds.items():
-        if kind.f_hz is not None and f"kinds.{name}.f_hz" not in asked:
-            own, notes_of = _own_within_reach(spec.of_kind(name), tech, f" of {name}")
-            spec = spec.with_values({f"kinds.{name}.f_hz": own.f_hz}) if notes_of else spec
-            notes += notes_of
-    own_notes: tuple[str, ...] = ()
-    if "f_hz" not in asked:
-        spec, own_notes = _own_within_reach(spec, tech)
-    return spec, (*own_notes, *notes)
-
-
-def _own_within_reach(
-    spec: ChipSpec, tech: Technology, whose: str = ""
-) -> tuple[ChipSpec, tuple[str, ...]]:
-    if spec.f_hz is None:
-        return spec, ()
-    reach = tech.reachable_hz(
-        spec.node_nm,
-        guard_band=spec.guard_band,
-        junction_c=spec.junction_c,
-        vt=spec.vt,
-        corner=spec.corner,
-        sram_rail=spec.sram_rail,
-        speed_factor=spec.speed_factor,
-    )
-    if spec.f_hz <= reach:
-        return spec, ()
-    lowered = math.floor(reach / 1e6) * 1e6
-    note = (
-        f"clock{whose} lowered from {spec.f_hz / 1e6:.0f} to {lowered / 1e6:.0f} MHz, "
-        f"the most that {spec.node_nm} nm reaches"
-    )
-    return spec.with_values({"f_hz": lowered}), (note,)
 
 
 def resolve(

@@ -1,4 +1,4 @@
-"""The parts of a chip file: array, memories, vector unit, interfaces, power, die, cost.
+"""The parts of a chip file: array, memories, vector unit, interfaces, die, cost.
 
 Each class is one block of the YAML layout. SI units; bytes and cycles where the name says so.
 """
@@ -16,7 +16,9 @@ from dse.hardware.options import (
     Count,
     Dim,
     NotNegative,
+    Positive,
     RegistersSpec,
+    Share,
     SparsitySpec,
     Whole,
 )
@@ -24,9 +26,6 @@ from dse.schema import Strict
 
 #: Functions of the vector unit (those by which networks count vector work).
 VECTOR_FUNCTIONS = ("relu", "add", "mul", "compare", "lut", "exp", "div", "reduce", "copy")
-
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ArraySpec(Strict):
@@ -277,87 +276,6 @@ class DramSpec(Strict):
         if self.channels and not self.capacity_bytes:
             raise ValueError("a DRAM needs a capacity; give capacity_bytes above 0")
         return self
-
-
-def _words(value: object) -> object:
-    """Several values given as one, such as ``"0.25,0.5"`` on a command line."""
-    if isinstance(value, str):
-        return tuple(part for part in value.replace(",", " ").split() if part != "none")
-    return (value,) if isinstance(value, (int, float)) else value
-
-
-class DvfsSpec(Strict):
-    """Lower operating points, for simulations.
-
-    ``points``: clocks as shares of the chip's own, at the voltage that each needs; none: the chip
-    keeps its point. ``governor``: ``fixed`` (own point always), ``race_to_idle`` (own point while
-    anything runs, the slowest while nothing does) or ``deadline_aware`` (the slowest that meets all
-    deadlines, chosen at job and layer boundaries). ``transition_s`` and ``transition_j``: what a
-    change takes (null: the block facts); nothing runs meanwhile.
-    """
-
-    points: tuple[Share, ...] = ()
-    governor: Literal["fixed", "race_to_idle", "deadline_aware"] = "fixed"
-    transition_s: NotNegative | None = None
-    transition_j: NotNegative | None = None
-
-    @field_validator("points", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return _words(value)
-
-    @model_validator(mode="after")
-    def _ascending(self) -> DvfsSpec:
-        if any(point <= 0.0 for point in self.points) or len(set(self.points)) < len(self.points):
-            raise ValueError("points are shares of the clock; give each once, above 0 and below 1")
-        if self.governor != "fixed" and not self.points:
-            raise ValueError(f"governor {self.governor} needs points; give shares of the clock")
-        return self
-
-
-class ThermalSpec(Strict):
-    """Temperature in simulations; off while ``resistance_k_per_w`` is null.
-
-    One resistance from junction to ambient and one capacitance (null: the block fact). ``start_c``
-    null: ambient. At ``limit_c`` the chip goes one operating point down (``power.dvfs.points``),
-    ``hysteresis_k`` below it one up again. ``tick_s`` null: 1/500 of the time constant.
-    """
-
-    resistance_k_per_w: Positive | None = None
-    capacitance_j_per_k: Positive | None = None
-    ambient_c: Annotated[float, Field(ge=-40, le=125)] = 25.0
-    start_c: Annotated[float, Field(ge=-40, le=125)] | None = None
-    limit_c: Annotated[float, Field(ge=-40, le=150)] = 105.0
-    hysteresis_k: Positive = 3.0
-    tick_s: Positive | None = None
-
-
-class PowerSpec(Strict):
-    """Power that work does not explain.
-
-    ``gating``: cores can be switched off. ``clock_gating``: clocks of waiting cores stop (all but
-    their root). ``clock_share``: share of the array's dynamic energy that
-    is clock tree and control. ``other_w``: rest of the die (camera, display, video, fabric) while
-    on. ``always_on_w`` null: the floor's figure. ``pmic_rated_w``: rated load of the converter.
-    ``sleep_states``: further states of a waiting core: ``clock_gated`` (its clock stops only after
-    a while; without it at once, as ``clock_gating`` says) and ``retention`` (rails lowered, state
-    and buffer kept).
-    """
-
-    gating: bool = False
-    clock_gating: bool = True
-    clock_share: Share = 0.2
-    always_on_w: NotNegative | None = None
-    other_w: NotNegative = 0.0
-    pmic_rated_w: Positive
-    sleep_states: tuple[Literal["clock_gated", "retention"], ...] = ()
-    dvfs: DvfsSpec = DvfsSpec()
-    thermal: ThermalSpec = ThermalSpec()
-
-    @field_validator("sleep_states", mode="before")
-    @classmethod
-    def _listed(cls, value: object) -> object:
-        return _words(value)
 
 
 class DieSpec(Strict):

@@ -7,6 +7,7 @@ and cycles where the name says so.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,8 +16,9 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from dse.errors import InputError
 from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
-from dse.hardware.kind_spec import KIND_SECTIONS, RESERVED, KindSpec, kind_data
+from dse.hardware.kind_spec import KIND_SECTIONS, REPLACED_WHOLE, RESERVED, KindSpec, kind_data
 from dse.hardware.options import LegalitySpec
+from dse.hardware.power_spec import PowerSpec
 from dse.hardware.sections import (
     ArraySpec,
     BufferSpec,
@@ -32,7 +34,6 @@ from dse.hardware.sections import (
     NvmSpec,
     OverheadSpec,
     Positive,
-    PowerSpec,
     Range,
     Source,
     VectorSpec,
@@ -126,6 +127,8 @@ class ChipSpec(Strict):
     @model_validator(mode="after")
     def _kinds_are_chips(self) -> ChipSpec:
         """Every kind must make a chip by itself; the fault is named with its path."""
+        if self.kinds and self.kind in RESERVED:
+            raise ValueError(f"kind: the name {self.kind!r} is taken; give these cores another")
         for name in self.kinds:
             if name == self.kind or name in RESERVED:
                 raise ValueError(f"kinds.{name}: the name is taken; give the kind another name")
@@ -175,6 +178,15 @@ class ChipSpec(Strict):
     def native_pair(self) -> str:
         """``native_precision`` as a pair key (``w4a8`` is ``int4xint8``)."""
         return _native_pair(self.native_precision)
+
+    @property
+    def macs_per_cycle(self) -> float:
+        """Multiply-accumulates that one core does in a cycle at the native precision, at most."""
+        array = self.array
+        weights, _, activations = self.native_pair.partition("x")
+        pair = serving_pair(array.formats, weights, activations)
+        assert pair is not None  # checked: the array runs its native precision
+        return array.rows * array.cols * array.depth * array.formats[pair]
 
     def with_values(self, values: Mapping[str, object]) -> ChipSpec:
         """This spec with some fields changed.
@@ -241,15 +253,16 @@ def _set_in_kind(data: dict[str, Any], path: str, value: object) -> None:
     _, name, section, *inner = path.split(".")
     if section not in KIND_SECTIONS:
         raise unknown_path(path, data)
-    whole = kind_data(data, name)
+    whole = copy.deepcopy(kind_data(data, name))  # nested values are those of the chip itself
     try:
         set_path(whole, ".".join((section, *inner)), value)  # the field is one of a chip
     except InputError as error:
         raise InputError(error.message, field=path, mend=error.mend) from None
-    kind = dict(data["kinds"][name])
-    here = kind[section] = dict(kind[section])
+    kind = copy.deepcopy(data["kinds"][name])
+    here, there = kind[section], whole[section]
     for part in inner[:-1]:
-        here[part] = dict(here.get(part) or {})
+        there = there[part]
+        here[part] = there if part in REPLACED_WHOLE else here.get(part) or {}
         here = here[part]
     here[inner[-1]] = value
     data["kinds"] = {**data["kinds"], name: kind}

@@ -6,6 +6,7 @@ from typing import Any
 
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import SCOPES, Chip
+from dse.hardware.floorplan import die_without_mm2
 from dse.hardware.kinds import CoreKind
 from dse.hardware.spec import ChipSpec
 
@@ -33,9 +34,8 @@ def chip_table(chip: Chip) -> dict[str, Any]:
     """Everything worth showing of a chip, JSON-ready, SI units in the names."""
     spec: ChipSpec = chip.spec
     native = spec.native_pair.replace("x", ".")
-    rate = chip.array.rates[spec.native_pair]
-    peak = chip.cores * chip.array.macs_per_cycle * rate * chip.f_hz
-    macs = chip.cores * chip.array.macs_per_cycle
+    macs = chip.cores * spec.macs_per_cycle
+    peak = macs * chip.f_hz
     power = peak * chip.prices[f"mac.{native}"]
     kinds = [_kind_row(chip, kind) for kind in chip.kinds]
     if kinds:
@@ -104,16 +104,19 @@ def chip_table(chip: Chip) -> dict[str, Any]:
 def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
     """What sets one kind of core apart: its size, clock, rail, area, leakage and main prices.
 
-    ``area_mm2`` is of all its cores, ``die_cost_usd`` what a good die would cost less without them.
+    ``area_mm2`` is of all its cores, ``die_cost_usd`` what a good die would cost less without them
+    and the empty space and pads around them.
     """
     view, first = kind.chip, kind is chip.kinds[0]
     native = view.spec.native_pair
-    peak = view.cores * view.array.macs_per_cycle * view.array.rates[native] * view.f_hz
+    macs = view.cores * view.spec.macs_per_cycle
+    peak = macs * view.f_hz
     npu = next(part for part in view.area.parts if part.name == "npu")
     shared = ("l2", "other_cores", *(other.name for other in chip.kinds))
     area = sum(part.total_mm2 for part in npu.parts if part.name not in shared)
-    die = chip.technology.die_cost_usd(chip.node_nm, chip.area_mm2)
-    without = chip.technology.die_cost_usd(chip.node_nm, chip.area_mm2 - area)
+    tech, node = chip.technology, chip.node_nm
+    rest = die_without_mm2(chip.area, area, chip.spec, tech.floor(node))
+    die_cost_usd = tech.die_cost_usd(node, chip.area_mm2) - tech.die_cost_usd(node, rest)
     own = [part for part in view.static if part.per_core]
     prices = (f"mac.{native.replace('x', '.')}", "buffer.read_bit", "vector.add", "launch")
     return {
@@ -122,7 +125,7 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
         "cores": list(kind.cores),
         "f_hz": view.f_hz,
         "voltage_v": view.voltage_v,
-        "macs_per_cycle": view.cores * view.array.macs_per_cycle,
+        "macs_per_cycle": macs,
         "peak_macs_per_s": peak,
         "peak_mac_power_w": peak * view.prices[prices[0]],
         "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in view.array.axes],
@@ -130,7 +133,7 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
         "buffer_bytes": view.buffer.capacity_bytes,
         "vector_lanes": view.spec.vector.lanes,
         "area_mm2": area,
-        "die_cost_usd": die - without,
+        "die_cost_usd": die_cost_usd,
         **{
             f"{state}_w_per_core": sum(float(getattr(part, f"{state}_w")) for part in own)
             for state in ("active", "idle", "gated")

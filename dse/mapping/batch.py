@@ -25,18 +25,19 @@ import numpy as np
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping import Objective, arrays, kernel
+from dse.mapping import Objective, kernel
 from dse.mapping import costs as k
+from dse.mapping.batch_costs import costs_of
+from dse.mapping.candidates import FloatArray
 from dse.mapping.chain import item
-from dse.mapping.compiling import COMPILED, Function, compiled
+from dse.mapping.compiling import COMPILED
 from dse.mapping.homes import default_homes, resident_bytes
+from dse.mapping.kernel_numpy import search_numpy
 from dse.mapping.mapper import map_layer
 from dse.mapping.problem import Problem, pack
 from dse.mapping.rows import Columns, constants, shape_of
 from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import Layer, Workload
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Searches that make the table of a layer: chips far apart, each at several capacities.
 PROBES = 24
@@ -301,7 +302,7 @@ class _Table:
     def _keys(self, rows: list[tuple[int, ...]], c: FloatArray) -> FloatArray:
         """The objective of rows on chips; infinite where a row does not fit."""
         assert self.base is not None
-        seconds, joules = _costs(self.base, rows, c)
+        seconds, joules = costs_of(self.base, rows, c)
         fits = np.isfinite(seconds)
         first = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)[0]
         return np.asarray(np.where(fits, first, np.inf), np.float64)
@@ -331,7 +332,7 @@ class _Table:
             return
         row = tuple(int(v) for v in found)
         self._rows[row] = None
-        costs = _costs(self.base, [row], self.c[number : number + 1])
+        costs = costs_of(self.base, [row], self.c[number : number + 1])
         self.latency_s[number], self.energy_j[number] = costs[0][0, 0], costs[1][0, 0]
 
     def _pass(self) -> None:
@@ -340,7 +341,7 @@ class _Table:
         if not self._rows or not len(rest):
             return
         assert self.base is not None
-        seconds, joules = _costs(self.base, list(self._rows), self.c[rest])
+        seconds, joules = costs_of(self.base, list(self._rows), self.c[rest])
         fits = np.isfinite(seconds)
         key1, key2 = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)
         key1 = np.where(fits, key1, np.inf)
@@ -352,7 +353,7 @@ class _Table:
 
 
 def _optimum(c: FloatArray, number: int, base: Problem) -> Any:
-    run = kernel.search if COMPILED else kernel.search_numpy
+    run = kernel.search if COMPILED else search_numpy
     return run(c, number, *base.arguments)
 
 
@@ -373,57 +374,3 @@ def spread(c: FloatArray, among: Any, count: int) -> Any:
         chosen.append(int(far.argmax()))
         far = np.minimum(far, np.abs(points - points[chosen[-1]]).sum(axis=1))
     return among[chosen]
-
-
-def _costs(problem: Problem, rows: Sequence[tuple[int, ...]], c: FloatArray) -> Any:
-    """Latency and energy (rows x chips) of mappings given by their indices; inf if too large."""
-    spatial = problem.spatial[[row[0] for row in rows]]
-    tiles = np.array([[problem.tiles[d, row[1 + d]] for d in range(6)] for row in rows], np.float64)
-    codes = np.array([(problem.flows[row[7]], row[8]) for row in rows], np.int64)
-    seconds = np.empty((len(rows), len(c)))
-    joules = np.empty((len(rows), len(c)))
-    _evaluate(
-        np.ascontiguousarray(c), spatial, tiles, codes, problem.dims, problem.align, problem.nest,
-        seconds, joules,
-    )  # fmt: skip
-    return seconds, joules
-
-
-def _evaluation(version: int) -> Function:
-    """The evaluation, bound to the cost functions of ``version`` (see ``kernel.py``)."""
-
-    def evaluate(  # type: ignore[no-untyped-def]
-        c, spatial, tiles, codes, sizes, align, nest, seconds, joules
-    ):
-        """Fill ``seconds`` and ``joules`` (mappings x chips); all chips share a shape."""
-        if version < 0:
-            return
-        rows = np.ones((7, 1, k.ROW_FIELDS))
-        one = rows[6, 0]
-        one[k.R_RAG] = 0.0
-        one[k.R_NRAG] = 0.0
-        lengths = np.ones(6, np.int64)
-        for m in range(spatial.shape[0]):
-            s = spatial[m]
-            kernel.fill_rows(rows, sizes, tiles[m].copy().reshape(6, 1), lengths, align, s, nest)
-            g, b, ko = rows[0, 0], rows[1, 0], rows[2, 0]
-            r, y, x = rows[3, 0], rows[4, 0], rows[5, 0]
-            first = c[0]
-            n = kernel.tile_counts(s, g, b, ko, r, y, x)
-            vol = kernel.volumes(sizes, s, y, x)
-            arr = arrays.array_side(first, codes[m, 0], s, one, g, b, ko, r, y, x)
-            tile = k.tile_side(first, s[k.S_TAPS], g, b, ko, r, y, x)
-            f = k.footprint(first, arr[5], tile[3], tile[4], tile[5], n)
-            for j in range(c.shape[0]):
-                seconds[m, j] = np.inf
-                joules[m, j] = np.inf
-                if arr[6] and k.fits(c[j], f):
-                    out = k.class_side(c[j], codes[m, 1], arr, tile, n, vol)
-                    if out[2]:
-                        seconds[m, j] = out[0]
-                        joules[m, j] = out[1]
-
-    return evaluate
-
-
-_evaluate = compiled(_evaluation(kernel.version_of(k, arrays, kernel)))

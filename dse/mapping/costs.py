@@ -157,7 +157,8 @@ def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any)
 def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile.
 
-    Where banks are not shared, W and I take whole ones, and O and side what is left.
+    Where banks are not shared, W and I take whole ones, and O and side what is left. Partial sums
+    become results where they lie, so their room is that of the wider of both.
     """
     wt, it, ot = n[0], n[1], n[2]
     twice = c[C_DOUBLE]
@@ -165,7 +166,7 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     i = ip * c[C_IB] * (1.0 + twice * (it > 1.0)) * c[C_HOME_I]
     copies = 1.0 + twice * (ot > 1.0)
     staged = pick(partial, 1.0, c[C_HOME_O])
-    o = op * pick(partial, c[C_AB], c[C_OB]) * copies * staged
+    o = op * pick(partial, np.maximum(c[C_AB], c[C_OB]), c[C_OB]) * copies * staged
     side = op * c[C_SIDE] * copies * c[C_HOME_S]
     return banked(c, w), banked(c, i), o, side
 

@@ -31,6 +31,7 @@ EVERY = 512
 #: Files beside the mapper's own that its mappings depend on.
 READ = (
     "hardware/chip.py",
+    "hardware/core.py",
     "hardware/data/blocks.json",
     "workload/layer.py",
     "workload/precision.py",

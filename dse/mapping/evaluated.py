@@ -26,7 +26,7 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import fill_row, fill_rows, version_of
+from dse.mapping.kernel import fill_rows, fill_whole, version_of
 from dse.mapping.levels import kept_lines, room_taken
 from dse.mapping.levels_cost import group_counts, moves
 
@@ -55,8 +55,7 @@ def _function(version: int) -> Function:
         one[R_RAG] = one[R_NRAG] = 0.0
         fill_rows(rows, sizes, tiles, np.ones(6, np.int64), align, s, nest)
         whole = np.ones((6, ROW_FIELDS))
-        for d in range(6):
-            fill_row(whole[d], d, sizes[d], sizes, align, s, nest)
+        fill_whole(whole, sizes, align, s, nest)
         g, b, k, r, y, x = rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0]
         tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
         inside = group_counts(s, g, b, k, r, y, x)

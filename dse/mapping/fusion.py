@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Chip
@@ -105,16 +106,17 @@ def spans(workload: Workload, homes: Sequence[Homes]) -> Iterator[Span]:
 
 def fusable(workload: Workload) -> frozenset[int]:
     """Numbers of the layers that may run in a group of both array and vector work."""
-    known = _fusable.get(id(workload.layers))
-    if known is not None and known[0] is workload.layers:
-        return frozenset(known[1])
+    key = id(workload.layers)
+    known = _fusable.get(key)
+    if _of(known, workload):
+        return frozenset(known[-1])
     found: set[int] = set()
     for span in _spans_of(workload, (Homes(),) * len(workload.layers)):
         if len({member.on_array for member in span.members}) > 1 or any(
             member.layer.vector_ops for member in span.members
         ):
             found.update(range(span.first, span.last + 1))
-    _fusable.put(id(workload.layers), (workload.layers, frozenset(found)))
+    _fusable.put(key, (*_parts(workload), frozenset(found)))
     return frozenset(found)
 
 
@@ -122,9 +124,20 @@ def _spans_of(workload: Workload, homes: tuple[Homes, ...]) -> tuple[Span, ...]:
     """:func:`spans`, remembered: a search maps the same networks on many chips."""
     key = (id(workload.layers), homes)
     known = _spans.get(key)
-    if known is None or known[0] is not workload.layers:
-        known = _spans.put(key, (workload.layers, tuple(spans(workload, homes))))
-    return tuple(known[1])
+    if not _of(known, workload):
+        known = _spans.put(key, (*_parts(workload), tuple(spans(workload, homes))))
+    return tuple(known[-1])
+
+
+def _parts(workload: Workload) -> tuple[object, ...]:
+    """What :func:`spans` depends on beside homes."""
+    return workload.layers, workload.tensors, workload.outputs
+
+
+def _of(known: Any, workload: Workload) -> bool:
+    """Whether what is remembered is of the very parts of a network."""
+    parts = _parts(workload)
+    return known is not None and all(a is b for a, b in zip(known, parts, strict=False))
 
 
 _spans, _fusable = Remembered(REMEMBERED), Remembered(REMEMBERED)

@@ -208,7 +208,7 @@ class _Grid:
             copies = 1.0 + double * (ng * na * nc > 1.0)
             total = total + g * b * ci * self.span[0] * self.span[1] * c[k.C_IB] * copies
         if mask & 4:
-            width = c[k.C_AB] if wide else c[k.C_OB]
+            width = max(c[k.C_AB], c[k.C_OB]) if wide else c[k.C_OB]
             copies = 1.0 + double * (ng * na * nk > 1.0)
             total = total + g * b * ko * y * x * width * copies
         return total

@@ -111,6 +111,13 @@ def fill_row(row: Any, d: int, t: Any, sizes: Any, align: Any, s: Any, nest: Any
 
 
 @shared
+def fill_whole(whole: Any, sizes: Any, align: Any, s: Any, nest: Any) -> None:
+    """Fill ``whole[dim]`` for the uncut dims, which need not be among the tile sizes tried."""
+    for d in range(6):
+        fill_row(whole[d], d, sizes[d], sizes, align, s, nest)
+
+
+@shared
 def fill_rows(
     rows: Any, sizes: Any, tiles: Any, lengths: Any, align: Any, s: Any, nest: Any
 ) -> None:
@@ -233,18 +240,19 @@ def _search_function(version: int) -> Function:
         margin = 1.0 + 1e-9
         compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])
         worth = np.ones(flows.shape[0], np.bool_)
-        limits = np.empty((prune.CLASSES, 3))
-        each, deep = np.ones(6, np.int64), sizes[0] * sizes[1] * sizes[3]
+        limits, full = np.empty((prune.CLASSES, 3)), np.ones((6, ROW_FIELDS))
+        wy, wx = full[4], full[5]
+        deep = sizes[0] * sizes[1] * sizes[3]
         # First a few tilings, of the best unrolling and as large as fits, for an optimum to beat;
         # then all of them in order, of which the bounds leave few.
         for si in range(-1, spatial.shape[0]):
             first = si < 0
             s = spatial[max(si, 0)]
-            fill_rows(rows, sizes, tiles, each, align, s, nest)
+            fill_whole(full, sizes, align, s, nest)
             # No cut into tiles makes the array's side cheaper than one whole tile. That is not so
             # of blocks of accumulators, so they are left out of this bound (codes 3, 4 for 0, 2).
             hope = False
-            whole = (rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0], rows[4, 0], rows[5, 0])
+            whole = (full[0], full[1], full[2], full[3], full[4], full[5])
             for fi in range(flows.shape[0]):
                 flow = flows[fi]
                 free = flow == 0 or flow == 2
@@ -280,7 +288,7 @@ def _search_function(version: int) -> Function:
                                     continue
                                 again, kept = deep * limits[size, 1], deep * limits[size, 2]
                                 lines = (lines[0], again, lines[2], kept)
-                            side = prune.least_side(c, flows, worth, s, one, g, b, k, r, y0, x0)
+                            side = prune.least_side(c, flows, worth, s, one, g, b, k, r, wy, wx)
                             inside = (g[R_N], b[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
                             n = (0.0, 0.0, 0.0, fewest, inside[2], inside[3], 0.0)
                             links = least_transfers(c, n, lines)
@@ -359,61 +367,3 @@ def _search_function(version: int) -> Function:
 
 
 search = compiled(_search_function(version_of(costs, arrays, prune)))
-
-
-def search_numpy(
-    c: Any,
-    objective: int,
-    flows: Any,
-    spatial: Any,
-    sizes: Any,
-    tiles: Any,
-    lengths: Any,
-    align: Any,
-    nest: Any,
-    score: Any = None,
-    *,
-    orders: tuple[int, ...] = (0, 1, 2),
-) -> Any:
-    """:func:`search` over arrays of all tiles at once, without Numba and without pruning.
-
-    ``orders`` are the order classes allowed.
-    """
-    grid = np.indices(tuple(int(n) for n in lengths)).reshape(6, -1)
-    rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
-    one = rows[6, 0]
-    one[R_RAG] = one[R_NRAG] = 0.0
-    best = np.full(9, -1, np.int64)
-    best_keys = (np.inf, np.inf)
-    shape = (grid.shape[1], len(flows), 3)
-    for si, s in enumerate(spatial):
-        fill_rows(rows, sizes, tiles, lengths, align, s, nest)
-        dims = [rows[d][grid[d]].T for d in range(6)]
-        g, b, k, r, y, x = dims
-        tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
-        n = tile_counts(s, g, b, k, r, y, x)
-        vol = volumes(sizes, s, y, x)
-        key1, key2 = np.full(shape, np.inf), np.full(shape, np.inf)
-        for fi, flow in enumerate(flows):
-            arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
-            f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
-            room = fits(c, f) & arr[6]
-            for order in orders:
-                out = class_side(c, order, arr, tile, n, vol)
-                first, second = keys(out[0], out[1], objective)
-                ok = room & out[2]
-                key1[:, fi, order] = np.where(ok, first, np.inf)
-                key2[:, fi, order] = np.where(ok, second, np.inf)
-        low = key1.min()
-        if not np.isfinite(low):
-            continue
-        second = np.where(key1 == low, key2, np.inf)
-        where = int(second.argmin())
-        found = (float(low), float(second.flat[where]))
-        if found < best_keys:
-            best_keys = found
-            at, fi, order = (int(v) for v in np.unravel_index(where, shape))
-            best[:] = (si, *grid[:, at], fi, order)
-    if score is not None:
-        score[:] = best_keys
-    return best

@@ -42,7 +42,7 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import ends_s, version_of
+from dse.mapping.kernel import ends_s, fill_whole, version_of
 from dse.mapping.levels_cost import (
     HOLDS,
     fewest_jobs,
@@ -178,7 +178,7 @@ def _search_function(version: int) -> Function:
         )
         count, longest = entries.shape[0], tiles.shape[1]
         rows0, slides = np.empty((count, 6, longest, ROW_FIELDS)), np.empty((count, 2, longest))
-        ready = np.zeros(count, np.bool_)
+        ready, whole = np.zeros(count, np.bool_), np.ones((6, ROW_FIELDS))
         best1, best2, margin = start[0], start[1], 1.0 + 1e-9
         deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
         keen = np.ones(flows.shape[0], np.bool_)
@@ -191,6 +191,7 @@ def _search_function(version: int) -> Function:
         for gi in range(groups.shape[0] - 1):
             u0, u1 = groups[gi], groups[gi + 1]
             s, base = units[u0], rows[u0]
+            fill_whole(whole, sizes, align, s, nest)
             least_s, least_j = np.inf, np.inf
             for fi in range(flows.shape[0]):
                 by_flow[fi] = np.inf
@@ -224,9 +225,7 @@ def _search_function(version: int) -> Function:
                 links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
                 if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
                     continue
-                f = room_taken(
-                    c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, base[:, 0]
-                )
+                f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
                 if not fits(c, f):
                     continue
                 for ui in range(u0, u1):
@@ -282,7 +281,7 @@ def _search_function(version: int) -> Function:
                                 x,
                                 slides[ei, 0, at[4]],
                                 slides[ei, 1, at[5]],
-                                base[:, 0],
+                                whole,
                             )
                             vol = (s[S_W], kept[0], z)
                             allowed = 1
@@ -304,7 +303,7 @@ def _search_function(version: int) -> Function:
                                         continue
                                     f = room_taken(
                                         ce, hold, arr[5], over[order, hold], s, tile, inside,
-                                        g, b, k, r, y, x, base[:, 0],
+                                        g, b, k, r, y, x, whole,
                                     )  # fmt: skip
                                     if not fits(ce, f):
                                         continue

@@ -10,6 +10,7 @@ import numpy as np
 from dse.mapping.costs import (
     C_IN_O,
     NOTHING,
+    ROW_FIELDS,
     S_O,
     S_TAP_TILES,
     S_TAPS,
@@ -19,7 +20,7 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import ends_s
+from dse.mapping.kernel import ends_s, fill_whole
 from dse.mapping.levels import FOUND, bound_key, kept_lines, room_taken, within_entry
 from dse.mapping.levels_cost import HOLDS, fewest_jobs, group_counts, moves, up_side
 from dse.mapping.units import (
@@ -57,6 +58,7 @@ class _Frame:
     s: Any
     full: Any
     base: Any
+    whole: Any
     rows0: Any
     slides: Any
     over: Any
@@ -81,13 +83,15 @@ def search_levels_numpy(
     for gi in range(len(groups) - 1):
         best.rank = ()
         u0, u1 = int(groups[gi]), int(groups[gi + 1])
-        s, base = units[u0], rows[u0]
+        s, base, whole = units[u0], rows[u0], np.ones((6, ROW_FIELDS))
+        fill_whole(whole, sizes, align, s, nest)
         frame = _Frame(
             cs,
             objective,
             s,
             units[0],
             base,
+            whole,
             rows0,
             slides,
             over,
@@ -103,7 +107,7 @@ def search_levels_numpy(
         dims = [base[d, grid[:, d]].T for d in range(6)]
         tile = tile_side(c, s[S_TAPS], *dims)
         inside = group_counts(s, *dims)
-        f = room_taken(c, 0, False, over[0, 0], s, tile, inside, *dims, base[:, 0])
+        f = room_taken(c, 0, False, over[0, 0], s, tile, inside, *dims, whole)
         jobs = fewest_jobs(c, tile, inside)
         links = (np.maximum(floor[0], jobs[0]), floor[1] + jobs[1])
         key = bound_key(c, objective, least_s, 0.0, least_j, links)
@@ -182,15 +186,13 @@ def _evaluated(
     if mask > 0:
         up, real0, _ = up_side(c, order0, frame.full, z, frame.deep, *outer, tile)
     lines = (frame.slides[ei, 0, of[:, 4]], frame.slides[ei, 1, of[:, 5]])
-    kept = kept_lines(s, frame.nest, frame.deep, dims[4], dims[5], *lines, frame.base[:, 0])
+    kept = kept_lines(s, frame.nest, frame.deep, dims[4], dims[5], *lines, frame.whole)
     move, real = moves(
         order, order0, frame.held[order, hold], inside, group_counts(frame.full, *outer), kept,
         (s[S_W], kept[0], z),
     )  # fmt: skip
     wide = (move[5] > 1.0) & (c[C_IN_O] > 0.0) & (entry[E_WIDE] == 0.0)
-    f = room_taken(
-        c, hold, arr[5], frame.over[order, hold], s, tile, inside, *dims, frame.base[:, 0]
-    )
+    f = room_taken(c, hold, arr[5], frame.over[order, hold], s, tile, inside, *dims, frame.whole)
     out = step_side(c, order, arr, tile, move, up, real & real0)
     first, second = keys(out[0], out[1], frame.objective)
     first = np.where(fits(c, f) & out[2] & ~wide, first, np.inf)

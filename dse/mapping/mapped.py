@@ -8,7 +8,6 @@ from typing import Any
 
 from dse.files import SCHEMA_VERSION
 from dse.hardware.chip import Chip
-from dse.mapping.legal import check_profile
 from dse.mapping.mapper import Objective, map_layer
 from dse.mapping.network import layer_rows
 from dse.mapping.schedule import LayerSchedule, Program, unroll
@@ -66,8 +65,6 @@ def mapped_layer(
         UnmappableError: no unit of the chip can run the layer, or it fits no memory.
         InputError: ``legal`` on a chip that does not say what its compiler can express.
     """
-    if legal:
-        check_profile(chip)
     made = map_layer(layer, chip, objective, legal=legal)
     segments = unroll((made,), prefetch=chip.buffer.double_buffered)
     (row,) = layer_rows(Program(layer.name, (made,), segments, 1, 0.0), chip)

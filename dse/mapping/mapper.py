@@ -19,6 +19,7 @@ from dse.mapping.build import schedule
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
 from dse.mapping.homes import Homes, byte_price, default_homes, resident_bytes
+from dse.mapping.legal import check_profile
 from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, pack
@@ -134,9 +135,12 @@ def map_layer(
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
-        InputError: unknown objective, a home the chip lacks, more cores than the chip has.
+        InputError: unknown objective, a home the chip lacks, more cores than the chip has, or
+            ``legal`` on a chip that does not say what its compiler can express.
     """
     objective_code(objective)
+    if legal:
+        check_profile(chip)
     if not 1 <= cores <= chip.cores:
         raise InputError(
             f"{cores} cores asked of chip {chip.name}, which has {chip.cores}",

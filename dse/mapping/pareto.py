@@ -21,6 +21,7 @@ from dse.mapping.costs import (
     C_LAT0,
     C_STATIC,
     NOTHING,
+    ROW_FIELDS,
     S_O,
     S_TAP_TILES,
     S_TAPS,
@@ -32,7 +33,8 @@ from dse.mapping.costs import (
 )
 from dse.mapping.hierarchy import whole_entry
 from dse.mapping.homes import Homes, byte_price, default_homes
-from dse.mapping.kernel import version_of
+from dse.mapping.kernel import fill_whole, version_of
+from dse.mapping.legal import check_profile
 from dse.mapping.levels import HOLD_TABLES, kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, moves, transfers
 from dse.mapping.mapper import default_room, map_layer
@@ -94,19 +96,18 @@ def _front_function(version: int) -> Function:
             return front[:count], at[:count]
         rows, q, _, one = prepare(c, flows, units, registers, sizes, tiles, lengths, align, nest)
         rows0, slides = outer_rows(entry, tiles, lengths, sizes, align, units[0], nest)
-        deep, z = sizes[0] * sizes[1] * sizes[3], units[0, S_O]
+        deep, z, whole = sizes[0] * sizes[1] * sizes[3], units[0, S_O], np.ones((6, ROW_FIELDS))
         for gi in range(groups.shape[0] - 1):
             u0, u1 = groups[gi], groups[gi + 1]
             s, base = units[u0], rows[u0]
+            fill_whole(whole, sizes, align, s, nest)
             for ti in range(grid.shape[0]):
                 j = grid[ti]
                 g, b, k = base[0, j[0]], base[1, j[1]], base[2, j[2]]
                 r, y, x = base[3, j[3]], base[4, j[4]], base[5, j[5]]
                 tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                 inside = group_counts(s, g, b, k, r, y, x)
-                f = room_taken(
-                    c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, base[:, 0]
-                )
+                f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
                 if not fits(c, f):
                     continue
                 outside = group_counts(
@@ -114,7 +115,7 @@ def _front_function(version: int) -> Function:
                     rows0[0, 3, j[3]], rows0[0, 4, j[4]], rows0[0, 5, j[5]],
                 )  # fmt: skip
                 kept = kept_lines(
-                    s, nest, deep, y, x, slides[0, 0, j[4]], slides[0, 1, j[5]], base[:, 0]
+                    s, nest, deep, y, x, slides[0, 0, j[4]], slides[0, 1, j[5]], whole
                 )
                 vol = (s[S_W], kept[0], z)
                 for ui in range(u0, u1):
@@ -137,7 +138,7 @@ def _front_function(version: int) -> Function:
                                     continue
                                 f = room_taken(
                                     c, hold, arr[5], over[order, hold], s, tile, inside,
-                                    g, b, k, r, y, x, base[:, 0],
+                                    g, b, k, r, y, x, whole,
                                 )  # fmt: skip
                                 if not fits(c, f):
                                     continue
@@ -177,12 +178,13 @@ def front_numpy(
     deep, z = float(sizes[0] * sizes[1] * sizes[3]), units[0, S_O]
     points, places = [np.zeros((0, 3))], [np.zeros((0, 11), np.int64)]
     for gi in range(len(groups) - 1):
-        s, base = units[groups[gi]], rows[groups[gi]]
+        s, base, whole = units[groups[gi]], rows[groups[gi]], np.ones((6, ROW_FIELDS))
+        fill_whole(whole, sizes, align, s, nest)
         dims = [base[d, grid[:, d]].T for d in range(6)]
         tile, inside = tile_side(c, s[S_TAPS], *dims), group_counts(s, *dims)
         outside = group_counts(units[0], *(rows0[0, d, grid[:, d]].T for d in range(6)))
         lines = (slides[0, 0, grid[:, 4]], slides[0, 1, grid[:, 5]])
-        kept = kept_lines(s, nest, deep, dims[4], dims[5], *lines, base[:, 0])
+        kept = kept_lines(s, nest, deep, dims[4], dims[5], *lines, whole)
         for ui in range(groups[gi], groups[gi + 1]):
             for fi, flow in enumerate(flows):
                 own = (rows[ui, d, grid[:, d]].T for d in range(6))
@@ -193,7 +195,7 @@ def front_numpy(
                             order, 0, held[order, hold], inside, outside, kept, (s[S_W], kept[0], z)
                         )
                         f = room_taken(
-                            c, hold, arr[5], over[order, hold], s, tile, inside, *dims, base[:, 0]
+                            c, hold, arr[5], over[order, hold], s, tile, inside, *dims, whole
                         )
                         out = step_side(c, order, arr, tile, move, NOTHING, real)
                         room = rounded(f[0] + f[1] + f[2] + f[3])
@@ -240,9 +242,12 @@ def pareto_layer(
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
+        InputError: ``legal`` on a chip that does not say what its compiler can express.
     """
     if layer.nest is None:
-        return (map_layer(layer, chip, homes=homes, room_bytes=room_bytes),)
+        return (map_layer(layer, chip, homes=homes, room_bytes=room_bytes, legal=legal),)
+    if legal:
+        check_profile(chip)
     homes = homes or default_homes(layer, chip)
     byte_price(chip, homes.W, write=False)
     room = default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)

@@ -17,7 +17,6 @@ from dse.mapping.compiling import compiled, shared
 # the first weights, of what is loaded with them, and of the last step.
 N_OWN, N_FIRST, N_ENERGY, N_SPARE, N_CORES, N_LAST, N_STEPS = range(7)
 N_FILL, N_OTHER, N_BYTES = 7, 10, 13
-NUMBERS = 16
 
 
 @shared

@@ -20,6 +20,7 @@ the schedule holds. A layer that is pinned is not fused. Timeloop and ZigZag map
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -180,7 +181,7 @@ def map_pinned(
         if found is not None:
             made = schedule(cut, found.placement)
             return replace(made, loop_nest=("pinned", *made.loop_nest))
-    raise _reason(cut, orders)
+    raise _reason(cut, orders, {} if pin.temporal else pin.held or {})
 
 
 def _best(
@@ -295,29 +296,36 @@ def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
     )
 
 
-def _reason(problem: Problem, orders: Sequence[int]) -> UnmappableError:
+def _reason(
+    problem: Problem, orders: Sequence[int], held: Mapping[Any, Sequence[Any]]
+) -> UnmappableError:
     """Why no mapping keeps to the pin, and by how much: the buffer, an order whose loops are not
     cut, or partial sums that have nowhere to go."""
+    holds: dict[int, int] = {}
+    for order in orders:
+        with contextlib.suppress(InputError):  # another order holds operands so
+            holds[order] = hold_code(order, held)
     smallest = tuple(
         int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
     )
     ones = np.ones(8) if problem.registers else None
     found = min(
         (
-            evaluate(problem, Placement(row, smallest, int(flow), order, ones))
+            evaluate(problem, Placement(row, smallest, int(flow), order, ones, None, hold))
             for row in problem.spatial
             for flow in problem.flows
-            for order in orders
+            for order, hold in holds.items()
         ),
         key=lambda one: one.need[0],
     )
     need, largest, bytes_ = found.need
     if need > problem.room:
         tile = " ".join(f"{d}:{n}" for d, n in zip(TILED, smallest, strict=True) if n > 1)
+        kept = "".join(f", {name} held over {' '.join(over)}" for name, over in held.items())
         return _forbidden(
             problem.layer,
             "tiles",
-            f"tiles overflow level buffer: the smallest, {tile or 'one of each'}, needs "
+            f"tiles overflow level buffer: the smallest, {tile or 'one of each'}{kept}, needs "
             f"{need:.0f} bytes ({largest} {bytes_:.0f}), the room is {problem.room:.0f}, "
             f"{need - problem.room:.0f} too few",
         )

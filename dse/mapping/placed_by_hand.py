@@ -54,7 +54,8 @@ def evaluate_mapping(
         dataflow: what stays in the PEs (``ws``, ``os``, ``is``), or with registers in them.
         accumulate: whether partial sums of a tile lie beside the array, if the chip has room there.
         through_l2: operands that pass through L2, if ``tiles`` has that level.
-        held: operands held in the buffer beyond their tile, and over which loops.
+        held: operands held in the buffer beyond their tile, and over which loops; not together with
+            tiles of L2 or of the filter.
         homes, room_bytes, l2_room_bytes: as of ``map_layer``.
         winograd: as F(2x2, 3x3).
 
@@ -88,6 +89,13 @@ def evaluate_mapping(
     outer = None
     if "l2" in tiles:
         outer = _outer(problem, tiles["l2"], inner, through_l2, orders.get("l2", "W"))
+    if held and (outer or (inner["FY"], inner["FX"]) != layer.nest.sizes[6:]):
+        raise InputError(
+            f"layer {layer.name}: operands are held beyond their tile only where neither L2 nor "
+            "the filter is tiled",
+            field="held",
+            mend="leave held out, or the tiles of L2, FY and FX",
+        )
     placed = Placement(
         unrolled(problem, spatial, (inner["FY"], inner["FX"])),
         tuple(inner[d] for d in TILED),

@@ -13,7 +13,14 @@ from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Homes, byte_price, price_of
 from dse.mapping.schedule import Bytes, Phase, link_rates
-from dse.mapping.shape import WINOGRAD_SUMS, Remembered, chip_number, layer_shape, volumes
+from dse.mapping.shape import (
+    WINOGRAD_SUMS,
+    Remembered,
+    chip_number,
+    enter,
+    layer_shape,
+    volumes,
+)
 from dse.mapping.space import Factors
 from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
 from dse.mapping.zeros import Savings, winograd_adds
@@ -197,11 +204,6 @@ def pack(
     )
 
 
-def _set(c: FloatArray, values: dict[int, float]) -> None:
-    for index, value in values.items():
-        c[index] = value
-
-
 def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
     """Constants of a chip and of where the operands live, zero elsewhere: capacities, prices of the
     actions of the kernels, and seconds per byte of the links."""
@@ -218,7 +220,7 @@ def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool)
 def _make_site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
     c = np.zeros(k.CONSTANTS)
     parts = chip.buffer.parts or (math.inf, math.inf, math.inf)
-    _set(
+    enter(
         c,
         {
             k.C_F: chip.f_hz,

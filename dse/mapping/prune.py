@@ -87,7 +87,8 @@ def most_outputs(c: Any, s: Any, g: Any, b: Any, k: Any, r: Any) -> tuple[float,
     """Most outputs along OY and OX of a tile that is all of them, and of one that is not.
 
     A bound: an input tile has at least as many elements a channel as the tile has outputs; room
-    for partial sums and for side input, and whole banks, are left out. Negative: no tile fits.
+    for partial sums and for side input, and whole banks, are left out. Negative: no tile fits;
+    infinite: inputs and outputs take no room, they live in the buffer.
     """
     twice = c[C_DOUBLE]
     sums = r[R_N] * s[S_TAP_TILES]
@@ -102,7 +103,9 @@ def most_outputs(c: Any, s: Any, g: Any, b: Any, k: Any, r: Any) -> tuple[float,
     cut = (i + o) * (1.0 + twice)
     if left < 0.0:
         return -1.0, -1.0
-    return left / max(whole, 1e-300), left / max(cut, 1e-300)
+    if cut <= 0.0:
+        return np.inf, np.inf
+    return left / whole, left / cut
 
 
 @shared
@@ -110,8 +113,8 @@ def least_side(
     c: Any, flows: Any, worth: Any, s: Any, one: Any,
     g: Any, b: Any, k: Any, r: Any, y: Any, x: Any,
 ) -> Any:  # fmt: skip
-    """Least seconds and joules of the array's side for tiles of G, B, K, C, the rest whole; and
-    joules that each tile of B, OY and OX beyond the first adds at least.
+    """Least seconds and joules of the array's side for tiles of G, B, K, C, with OY and OX uncut
+    (``y``, ``x``); and joules that each tile of B, OY and OX beyond the first adds at least.
 
     As no cut makes the array's side cheaper, this bounds all cuts of OY and OX. Blocks of
     accumulators are left out (codes 3, 4 for 0, 2); so are dataflows not ``worth`` a look.

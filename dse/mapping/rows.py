@@ -9,12 +9,11 @@ import numpy as np
 
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping import costs as k
+from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import link_rates
 from dse.mapping.shape import array_number
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Agreement asked of the rows with what ``pack`` says of the first and the last chip.
 AGREE = 1e-9

@@ -12,6 +12,7 @@ from dse.mapping import costs as k
 from dse.mapping import kernel
 from dse.mapping.compiling import COMPILED
 from dse.mapping.hierarchy import Outer, can_tile, constants_by_mask, entries, whole_entry
+from dse.mapping.kernel_numpy import search_numpy
 from dse.mapping.levels import HOLD_TABLES, search_levels
 from dse.mapping.levels_cost import HOLDS
 from dse.mapping.levels_numpy import search_levels_numpy
@@ -45,9 +46,9 @@ def _scored(
 ) -> tuple[Any, tuple[float, float]]:
     arguments = problem.arguments
     if len(orders) < 3:
-        at = kernel.search_numpy(problem.c, code, *arguments, orders=orders)
+        at = search_numpy(problem.c, code, *arguments, orders=orders)
     else:
-        run = kernel.search if (COMPILED if compiled is None else compiled) else kernel.search_numpy
+        run = kernel.search if (COMPILED if compiled is None else compiled) else search_numpy
         at = run(problem.c, code, *arguments)
     return at, (float(arguments[-1][0]), float(arguments[-1][1]))
 

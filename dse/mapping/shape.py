@@ -187,7 +187,7 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
     w_bytes = bits_w / 8 * saved.weight_bits
     outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
     lanes = math.prod(axis.size for axis in axes)
-    _set(
+    enter(
         c,
         {
             k.C_MACS: macs,
@@ -245,7 +245,8 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
     )
 
 
-def _set(c: FloatArray, values: dict[int, float]) -> None:
+def enter(c: FloatArray, values: dict[int, float]) -> None:
+    """Put ``values`` into the constants ``c`` at their indices (``costs.C_*``)."""
     for index, value in values.items():
         c[index] = value
 

@@ -140,7 +140,7 @@ def perfect(whole: Any, sizes: Any, s: Any, u: Any, q: Any, nest: Any) -> Any:
 
 @shared
 def least_sides(
-    c: Any, flows: Any, units: Any, registers: Any, rows: Any, q: Any, one: Any, sizes: Any,
+    c: Any, flows: Any, units: Any, registers: Any, q: Any, one: Any, sizes: Any, align: Any,
     nest: Any, low: Any,
 ) -> None:  # fmt: skip
     """Seconds and joules that the array's side of each (unit, flow) takes at least: ``low``.
@@ -148,14 +148,14 @@ def least_sides(
     No cut into tiles makes it cheaper than one whole tile, but for blocks of accumulators (left
     out: codes 3, 4 for 0, 2) and for how evenly PEs share a dim (taken as perfect).
     """
-    whole = np.ones((6, rows.shape[3]))
+    full, each = np.ones((6, 1, one.shape[0])), np.ones(6, np.int64)
+    column, whole = sizes.copy().reshape(6, 1), full[:, 0]
     for ui in range(units.shape[0]):
         s = units[ui]
-        for d in range(6):
-            for field in range(rows.shape[3]):
-                whole[d, field] = rows[ui, d, 0, field]
+        fill_rows(full, sizes, column, each, align, s, nest)
         shares = of_unit(q, ui)
         if registers is not None:
+            fill_passes(full, each, sizes, align, s, registers[ui], nest, q[ui])
             shares = perfect(whole, sizes, s, registers[ui], q[ui], nest)
         for fi in range(flows.shape[0]):
             flow = flows[fi]
@@ -188,7 +188,7 @@ def prepare(
     for ui in range(count):
         fill_rows(rows[ui], sizes, tiles, lengths, align, units[ui], nest)
     q = all_passes(rows, lengths, sizes, align, units, registers, nest)
-    least_sides(c, flows, units, registers, rows, q, one, sizes, nest, low)
+    least_sides(c, flows, units, registers, q, one, sizes, align, nest, low)
     return rows, q, low, one
 
 

@@ -127,12 +127,17 @@ def map_pipeline(
 
 
 def pipeline_parts(
-    workload: Workload, chip: Chip, parts: int, objective: Objective = "edp"
+    workload: Workload,
+    chip: Chip,
+    parts: int,
+    objective: Objective = "edp",
+    *,
+    shared: bool = False,
 ) -> tuple[tuple[Workload, Program], ...]:
     """Consecutive runs of layers, as equal in time as whole layers allow, each with its program.
 
     Only the first one is invoked by the host. If the weights that the parts keep in the L2 do not
-    fit it together, no part keeps any there.
+    fit it together, no part keeps any there; nor if others need the room (``shared``).
 
     Raises:
         InputError: more parts than layers, or a chip with several kinds of cores.
@@ -143,7 +148,7 @@ def pipeline_parts(
     first, *others = layer_latencies_s(whole, chip)
     cuts = balanced_cuts([whole.invoke_s + first, *others], parts)
     pieces = [part_of(workload, a, b) for a, b in pairwise(cuts)]
-    programs = [map_network(piece, chip, objective) for piece in pieces]
+    programs = [map_network(piece, chip, objective, shared=shared) for piece in pieces]
     room = chip.links["l2"].capacity_bytes if "l2" in chip.links else 0.0
     if sum(program.resident_bytes.get("l2", 0.0) for program in programs) > room:
         programs = [map_network(piece, chip, objective, shared=True) for piece in pieces]

@@ -224,7 +224,11 @@ def _rows(item: EyerissLayer, run: Run, moved: float, chip: Chip) -> Iterator[Ro
     energy = price(made.counts, chip)
     joules = sum(j for action, j in energy.items() if chip.action_scope[action] == "npu")
     joules -= item.zeros * sum(energy.get(action, 0.0) for action in GATED)
-    static = sum(part.active_w for part in chip.static if part.scope == "npu")
+    static = sum(
+        part.active_w
+        for part in chip.static
+        if part.scope == "npu" and part.component != "clock_root"  # in the share of the clock
+    )
     share = published().clock_share_of_chip
     power = (joules / seconds + static) / (1.0 - share)
     buffer = sum(made.counts.get(f"buffer.{side}_bit", 0.0) for side in ("read", "write")) / 8

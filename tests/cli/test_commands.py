@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dse.cli.parse import settings
 from tests.cli.conftest import Run
 
 METRICS = [
@@ -260,3 +261,20 @@ def test_show_binds_sizes(run: Run) -> None:
     fault = run("show", "resnet8", "--bind", "past=16")
     assert fault.code == 2
     assert "past" in fault.err
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("none", "none"), ("None", "None"), ("null", None), ("~", None), ("True", True), ("3", 3)],
+)
+def test_a_setting_is_read_as_yaml_reads_it(text: str, meant: object) -> None:
+    """``none`` is a value of settings such as ``array.depthwise``."""
+    assert settings([f"chip.array.depthwise={text}"]) == {"chip.array.depthwise": meant}
+
+
+def test_depthwise_layers_may_be_given_no_unit_of_their_own(run: Run) -> None:
+    asked = ("map", "mobilenetv2", "--chip", "edge_vision", "--json", "--set")
+    made = run(*asked, "chip.array.depthwise=none")
+    assert made.code == 0, made.err
+    refused = run(*asked, "chip.array.depthwise=null")
+    assert refused.code == 2

@@ -12,6 +12,7 @@ from dse.apps.scenario import App
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation import Evaluation, Resolved, evaluate_app, resolve_design, stream_workloads
 from dse.evaluation.design import Design
+from dse.evaluation.loads import stream_load
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 
@@ -156,6 +157,28 @@ def test_deadlines_of_a_pipeline_count_from_its_own_release(quad: Chip) -> None:
         row = rows(played(due, quad))["deep"]
         assert row.missed_fraction == pytest.approx(missed, abs=0.95 if missed else 0.0)
         assert (row.missed_fraction > 0.0) == (missed > 0.0)
+
+
+def test_weights_of_a_pipeline_stay_only_where_no_other_stream_comes(quad: Chip) -> None:
+    """In the buffers of its cores, or in the L2; else they are fetched for every frame."""
+    small = load_chip("edge_vision", overrides={"cores": 4, "l2.bytes": 0, "buffer.bytes": 1 << 22})
+
+    def fetched(chip: Chip, **follower: Any) -> float:
+        asked = pipeline(model="resnet8", cores=[0, 1], pipeline=2)
+        streams = [asked.streams[0]]
+        if follower:
+            streams.append(asked.streams[1].model_copy(update=follower))
+        app = asked.model_copy(update={"streams": tuple(streams)})
+        load = stream_load(
+            app, app.streams[0], stream_workloads(app, chip), chip, chip, "edp", "analytic"
+        )
+        return load.bytes_over("dram")
+
+    for chip, apart in ((small, True), (quad, False)):
+        alone = fetched(chip)
+        assert fetched(chip, cores=(0,)) > alone
+        assert fetched(chip, cores="all") > alone
+        assert (fetched(chip, cores=(2, 3)) == alone) is apart
 
 
 def test_work_is_conserved_in_a_pipeline(quad: Chip) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import dse
 from dse.apps.scenario import App
 from dse.errors import ImpossibleChipError
 from dse.evaluation import Evaluation, Terms, evaluate_app, evaluate_model, stream_workloads
+from dse.evaluation.energy import static_by_scope_w
+from dse.evaluation.loads import stream_load
 from dse.hardware.chip import Chip
 from dse.hardware.library import load_spec
 from dse.hardware.resolve import load_chip, resolve
+from dse.simulation import simulate_alone
 from dse.workload import Workload
 
 DUO = "wearable_duo_npu"
@@ -110,8 +114,9 @@ def test_a_stream_is_pinned_by_name_or_number(duo: Chip, cores: Any) -> None:
 def test_two_kinds_draw_less_than_one(duo: Chip) -> None:
     """The small core listens and the array sleeps: less than with the array alone, and in time.
 
-    The array alone: a quarter more of NPU energy (clock of idle MAC units, higher voltage), some
-    per cent of the module's. The small core alone: too slow to look.
+    The array alone at its clock: a third more of NPU energy (idle MAC units, higher voltage), some
+    per cent of the module's. At 50 MHz, where it still looks in time: less than both kinds at the
+    fast clock; there both kinds save some per cent. The small core alone: too slow to look.
     """
     both = evaluated(app(), duo, objective="energy")
     one = evaluated(app(), resolve(load_spec(DUO).of_kind("vision")), objective="energy")
@@ -121,6 +126,12 @@ def test_two_kinds_draw_less_than_one(duo: Chip) -> None:
     assert small.feasible is False
     npu = [record.by_scope["npu"]["energy_j"] or 0.0 for record in (both, one)]
     assert npu[0] < 0.8 * npu[1]
+    slow = load_spec(DUO).with_values({"f_hz": 5e7})
+    pair = (resolve(slow), resolve(slow.of_kind("vision")))
+    paced = [evaluated(app(), chip, objective="energy") for chip in pair]
+    assert all(record.feasible for record in paced)
+    slower = [record.by_scope["npu"]["energy_j"] or 0.0 for record in paced]
+    assert 0.9 * slower[1] < slower[0] < slower[1] < npu[0]
     assert (both.energy_j or 0.0) < (one.energy_j or 0.0)
     assert both.area_mm2 > one.area_mm2
     assert both.unit_cost_usd > one.unit_cost_usd
@@ -199,6 +210,35 @@ def test_floats_go_to_the_vector_cores() -> None:
     assert refused.feasible is False
     assert "on the matrix cores" in refused.reasons[0]
     assert "fp16" in refused.reasons[0]
+
+
+def test_energy_of_a_split_job_counts_all_its_cores() -> None:
+    """What the choice of a kind weighs is what a play draws above the chip at rest."""
+    chip = load_chip(DUO, overrides={"kinds.listen.cores": 2})
+    asked = app(keyword={"cores": "listen", "split": True})
+    work = stream_workloads(asked, chip)
+    load = stream_load(asked, asked.stream("keyword"), work, chip, chip, "energy", "analytic")
+    assert load.cores == 2
+    program = load.parts[0].program
+    assert program is not None
+    drawn = simulate_alone(chip, program, kind="listen").scope_energy_j["die_dram"]
+    rest_w = static_by_scope_w(chip, {}, 0.0)["die_dram"]
+    assert load.energy_j(load.view) == pytest.approx(drawn - rest_w * load.latency_s, rel=0.01)
+
+
+def test_a_model_is_weighed_by_all_that_the_chip_draws() -> None:
+    """Cores of the other kind at rest, and every core that a layer is split over."""
+    chip = load_chip(DUO, overrides={"cores": 2, "kinds.listen.cores": 2})
+    for cores in (1, 2):
+        found = {
+            kind: evaluate_model(
+                model(chip), chip, "analytic", Terms(objective="energy", kind=kind, cores=cores)
+            ).by_scope["die_dram"]["energy_j"]
+            or math.inf
+            for kind in ("vision", "listen")
+        }
+        free = evaluate_model(model(chip), chip, "analytic", Terms(objective="energy", cores=cores))
+        assert free.by_scope["die_dram"]["energy_j"] == min(found.values())
 
 
 def test_a_job_is_split_over_cores_of_one_kind() -> None:

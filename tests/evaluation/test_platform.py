@@ -9,7 +9,11 @@ import pytest
 
 import dse
 from dse.apps.split import cuts
-from dse.evaluation import Design, Evaluation, evaluate, resolve_design
+from dse.evaluation import Design, Evaluation, Value, evaluate, resolve_design
+from dse.evaluation.placement import Placer
+from dse.hardware.chip import Platform
+from dse.hardware.kinds import kind_named
+from dse.hardware.platform import platform_file
 
 SITE = "counter_cloud"
 #: A small network, to be quick.
@@ -218,3 +222,59 @@ def test_python_interface_and_identity() -> None:
     assert found.identity != slower.identity
     alone = replace(site, chips=site.chips[:1], link=None, cloud=None)
     assert dse.simulate(app, alone).platform == {}
+
+
+DUO_SITE = """
+schema_version: 1
+name: duo_cloud
+device: {chip: vision_dsp_duo}
+"""
+
+
+@pytest.fixture(scope="module")
+def duo_site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same site with a device whose cores are of two kinds."""
+    shipped = platform_file(SITE)
+    assert shipped is not None
+    rest = shipped.read_text().partition("device: {chip: stm32n6}\n")[2]
+    path = tmp_path_factory.mktemp("sites") / "duo_cloud.yaml"
+    path.write_text(DUO_SITE + rest)
+    return str(path)
+
+
+@pytest.mark.parametrize("placement", ["device", "cloud", "auto", "split@n2"])
+def test_cores_that_a_stream_names_are_the_devices(duo_site: str, placement: str) -> None:
+    """The data centre's chip has no such kind; what runs there takes any of its cores."""
+    paths: dict[str, Value] = {
+        **NEAR,
+        "app.goods.cores": "dsp",
+        "app.goods.placement": placement,
+        "link.up_bytes_per_s": 2.5e6,
+    }
+    record = evaluate(Design(APPS["goods"], duo_site, paths), "analytic")
+    row = next(row for row in record.tasks if row.stream == "goods")
+    local = row.placement != "cloud"
+    assert (row.core_kind, row.cores) == (("dsp", (1, 2)) if local else ("", ()))
+    free = evaluate(Design(APPS["goods"], duo_site, {**paths, "app.goods.cores": "all"}))
+    if placement == "cloud":
+        assert alone_s(record) == alone_s(free)
+
+
+def test_a_pinned_head_has_precision_and_prices_of_its_kind(duo_site: str) -> None:
+    paths: dict[str, Value] = {
+        **NEAR,
+        "app.goods.cores": "dsp",
+        "app.goods.placement": "split@n2",
+        "chip.kinds.dsp.native_precision": "int16",
+    }
+    found = resolve_design(Design(APPS["goods"], duo_site, paths))
+    assert found.workloads["goods"].precision.name == "w16a16"
+    assert isinstance(found.chip, Platform)
+    placer = Placer(found.app, found.workloads, found.chip, found.chip, "edp", "analytic")
+    placed = placer.place(found.app.stream("goods"))
+    assert placed.local is not None
+    view = kind_named(found.device, "dsp").chip
+    beyond = 8.0 * (placed.leg.up_bytes + placed.leg.reply_bytes) if placed.leg else 0.0
+    expected = placed.local.dynamic_j("die_dram") + view.mapping_static_w * placed.local.latency_s
+    expected += beyond * placer.link.device_j_per_bit
+    assert placed.device_energy_j(placer.link) == pytest.approx(expected, rel=1e-12)

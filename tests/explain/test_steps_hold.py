@@ -17,9 +17,12 @@ from dse.apps import App
 from dse.apps.scenario import APP_FOLDER
 from dse.evaluation import Design, Evaluation, evaluate
 from dse.explain import Step, explain_app
+from dse.explain.binding import relief
 from dse.explain.feedback import goal_value
+from dse.explain.steps import natural_steps
 from dse.files import find_file
 from dse.hardware.platform import platform_file
+from dse.hardware.resolve import load_chip
 from dse.schema import read_yaml
 
 CHAT = """
@@ -215,3 +218,48 @@ def test_a_resolution_is_the_app_s_step() -> None:
     assert Step("model.things.res", None, 320).group == "app"
     assert Step("model.things.precision", "w8a8", "w4a8").group == "model"
     assert Step("link.rtt_s", 0.1, 0.2).group == "chip"
+
+
+#: A sound network that only the small core of the chip hears.
+LISTEN = """
+schema_version: 1
+name: listening
+streams:
+  - {id: keyword, model: dscnn_kws, rate_hz: 50, deadline_s: 0.0016, cores: listen}
+horizon_s: 0.2
+"""
+
+
+def test_relief_and_steps_are_of_the_kind_of_core_that_binds(tmp_path: Path) -> None:
+    path = tmp_path / "listening.yaml"
+    path.write_text(LISTEN)
+    at = "chip.kinds.listen."
+    only = ("chip.array.rows", "chip.f_hz", at + "array.rows", at + "f_hz", at + "cores")
+    found = explain_app(str(path), "wearable_duo_npu", {}, only=only)
+    assert found["binds"]["relief"] == [
+        at + "array.rows", at + "array.cols", at + "f_hz", at + "cores"
+    ]  # fmt: skip
+    assert found["binds"]["relief_tried"]["path"].startswith(at)
+    assert found["binds"]["relief_tried"]["confirmed"]
+    assert {step["path"] for step in found["steps"]} == set(only)
+
+
+def test_relief_by_resource_and_clock() -> None:
+    chip = load_chip("wearable_duo_npu")
+    same = load_chip("wearable_duo_npu", overrides={"kinds.listen.f_hz": None})
+    assert relief("l2", "listen", chip) == ["chip.f_hz", "chip.kinds.listen.buffer.bytes"]
+    assert relief("vector", "listen", same) == ["chip.kinds.listen.vector.lanes", "chip.f_hz"]
+    assert relief("cores.listen", "", chip)[0] == "chip.kinds.listen.cores"
+    assert relief("compute", "vision", chip) == relief("compute", "", load_chip("edge_vision"))
+
+
+def test_sparse_weights_are_tried_where_the_array_skips_zeros() -> None:
+    """A pattern that nothing on the chip makes use of is no step."""
+    asked = App.model_validate(
+        {"name": "x", "streams": [{"id": "s", "model": "resnet8", "rate_hz": 1}]}
+    )
+    dense = load_chip("edge_vision", overrides={"array.sparsity.kind": "none"})
+    sparse = load_chip("edge_vision", overrides={"array.sparsity.kind": "structured"})
+    for chip, wanted in ((dense, False), (sparse, True)):
+        paths = {step.path for step in natural_steps(asked, chip, {"s": "w8a8"})}
+        assert ("model.s.sparsity" in paths) is wanted

@@ -195,3 +195,15 @@ def test_serving_pairs_hold_their_values() -> None:
     assert serving_pair({"fp16xfp16": 1.0}, "int8", "int8") == "fp16xfp16"
     assert serving_pair({"fp16xfp16": 1.0}, "int16", "int16") is None
     assert all(holds(name, name) for name in FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [("ethos_u55_32", 32), ("ethos_u55_128", 128), ("gap9", 162), ("rk3588_npu", 3 * 1024)],
+)
+def test_macs_of_a_cycle_are_those_of_the_native_precision(name: str, macs: int) -> None:
+    """As the vendors count: units of a rate below 1 take several cycles for one."""
+    (entry,) = (one for one in list_chips() if one.name == name)
+    table = chip_table(load_chip(name))
+    assert entry.macs_per_cycle == table["macs_per_cycle"] == macs
+    assert table["peak_macs_per_s"] == pytest.approx(macs * table["f_hz"])

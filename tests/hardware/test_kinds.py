@@ -10,9 +10,11 @@ import pytest
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.chip import Chip
+from dse.hardware.kind_spec import RESERVED
 from dse.hardware.kinds import core_kinds, kind_named, kind_of, view_of
 from dse.hardware.library import find_chip_file, load_spec
-from dse.hardware.resolve import load_chip, resolve, spec_digest, within_reach
+from dse.hardware.reach import within_reach
+from dse.hardware.resolve import load_chip, resolve, spec_digest
 from dse.hardware.spec import ChipSpec
 from dse.hardware.table import chip_table
 from dse.technology import load_technology
@@ -165,6 +167,9 @@ def test_identity_counts_kinds_and_their_order(tmp_path: Path, duo: Chip) -> Non
     [
         ("  listen:", "  vision:", ("kinds.vision", "name")),
         ("  listen:", "  all:", ("kinds.all", "another name")),
+        ("  listen:", "  buffer:", ("kinds.buffer", "another name")),
+        ("  listen:", "  l2:", ("kinds.l2", "another name")),
+        ("kind: vision", "kind: all", ("kind", "'all'", "another")),
         ("rows: 8,", "rowz: 8,", ("kinds.listen.array.rowz", "array")),
         ("rows: 8,", "rows: -8,", ("kinds.listen.array.rows", "greater")),
         ("cores: 1\n    f_hz", "cores: 0\n    f_hz", ("kinds.listen.cores",)),
@@ -199,6 +204,78 @@ def test_overrides_of_a_kind(path: str, words: str) -> None:
     with pytest.raises(InputError) as fault:
         load_chip(DUO, overrides={path: 1})
     assert words in fault.value.describe()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("array.registers.W", 64),
+        ("array.align.K", 16),
+        ("array.formats.int4xint8", 2.0),
+        ("array.sparsity.kind", "gating"),
+        ("legality.granularity.K", 4),
+        ("buffer.bytes", 4096),
+    ],
+)
+def test_a_field_of_a_kind_is_of_that_kind_alone(path: str, value: Any) -> None:
+    """Whatever its depth; and nothing else of what the kind follows the chip in changes."""
+    spec = load_spec(DUO)
+    made = spec.with_values({f"kinds.listen.{path}": value})
+    assert made.of_kind("vision") == spec.of_kind("vision")
+    assert made.of_kind("listen") == spec.of_kind("listen").with_values({path: value})
+
+
+def test_every_block_of_a_chip_is_no_name_of_a_kind() -> None:
+    """Blocks are found by name: a kind called like one would stand in its place."""
+    nvm = {"nvm.bytes": 1 << 20, "nvm.kind": "mram", "nvm.bytes_per_cycle": 8}
+    chip = load_chip("vision_dsp_duo", overrides=nvm)
+    names = {node.name.partition(".")[0] for _, node in chip.area.walk()} - {"dsp"}
+    seen = {node.name for _, node in chip.kinds[1].chip.area.walk()}
+    assert names | seen <= set(RESERVED)
+
+
+def test_cost_of_a_kind_is_that_of_the_die_without_it(duo: Chip) -> None:
+    tech, without = load_technology(), alone("vision")
+    more = tech.die_cost_usd(22, duo.area_mm2) - tech.die_cost_usd(22, without.area_mm2)
+    row = chip_table(duo)["kinds"][1]
+    assert row["die_cost_usd"] == pytest.approx(more, rel=1e-9)
+    own = {node.name: node.own_mm2 for _, node in alone("listen").area.walk()}
+    blocks = ("array", "accumulators", "buffer", "vector", "control", "noc")
+    assert row["area_mm2"] == pytest.approx(sum(own[name] for name in blocks), rel=1e-12)
+
+
+def test_a_slower_kind_on_the_clock_of_the_chip_lowers_it() -> None:
+    values = {"kinds.listen.f_hz": None, "kinds.listen.speed_factor": 0.3, "f_hz": 2e8}
+    spec = load_spec(DUO).with_values(values)
+    fast = load_spec(DUO).with_values({"f_hz": 4e8})
+    assert within_reach(spec, load_technology()) == (spec, ())
+    lowered, notes = within_reach(spec.with_values({"f_hz": 4e8}), load_technology())
+    assert 2e8 < (lowered.f_hz or 0.0) < 4e8
+    assert len(notes) == 1
+    assert resolve(lowered).kinds[1].chip.f_hz == lowered.f_hz
+    assert within_reach(fast, load_technology()) == (fast, ())
+
+
+def test_a_voltage_that_a_kind_pins_is_for_the_files_node(tmp_path: Path) -> None:
+    text = find_chip_file(DUO).read_text(encoding="utf-8")
+    pinned = text.replace("    f_hz: 5.0e7", "    f_hz: 5.0e7\n    voltage_v: 0.75")
+    (tmp_path / "pinned.yaml").write_text(pinned, encoding="utf-8")
+    home, away = (load_chip(tmp_path / "pinned.yaml", node=node) for node in (None, "12nm"))
+    assert home.kinds[1].chip.voltage_v == 0.75
+    assert away.kinds[1].chip.voltage_v == load_chip(DUO, node="12nm").kinds[1].chip.voltage_v
+
+
+@pytest.mark.parametrize(("field", "there"), [("dma.channels", True), ("dma.chanels", False)])
+def test_ranges_speak_of_what_a_kind_may_change(tmp_path: Path, field: str, there: bool) -> None:
+    """Whether or not the file changes it."""
+    text = find_chip_file(DUO).read_text(encoding="utf-8")
+    ranges = f"ranges:\n  kinds.listen.{field}: {{choices: [1, 2]}}\n"
+    (tmp_path / "wide.yaml").write_text(text.replace("ranges:\n", ranges, 1), encoding="utf-8")
+    if there:
+        assert f"kinds.listen.{field}" in load_spec(tmp_path / "wide.yaml").ranges
+        return
+    with pytest.raises(InputError, match="no chip has"):
+        load_spec(tmp_path / "wide.yaml")
 
 
 def test_values_of_a_kind_are_those_that_hold() -> None:

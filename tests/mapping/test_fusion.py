@@ -307,6 +307,15 @@ def test_groups_end_where_rows_or_readers_do_not_match() -> None:
     assert not list(spans(net.with_layers((net.layers[0], pool)), [Homes()] * 2))
 
 
+def test_what_may_run_fused_depends_on_the_outputs_too() -> None:
+    """Of the very same layers: what leaves the network is not handed on."""
+    net = chain([(8, 3, 1, 0), (8, 1, 1, 0)], 16)
+    shown = replace(net, outputs=("t0", "t1"))
+    assert fusable(net) == {0, 1}
+    assert fusable(shown) == set()
+    assert fusable(net) == {0, 1}
+
+
 def test_no_room_or_no_compiler_no_group() -> None:
     chip = make_chip(8, 8, buffer_bytes=64 * 1024)
     net = attention(2, 64, 16, 32)

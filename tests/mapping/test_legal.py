@@ -19,6 +19,7 @@ from dse.mapping.legal import broken_rule, is_legal, legal_sizes, rule
 from dse.mapping.mapper import map_layer
 from dse.mapping.network import layer_rows, map_network, program_energy_j
 from dse.mapping.objectives import objective_value
+from dse.mapping.pareto import pareto_layer
 from dse.mapping.pinned import Pin, Pins
 from dse.mapping.schedule import LayerSchedule, Program, program_latency_s
 from dse.workload.layer import DIMS, Workload
@@ -48,6 +49,7 @@ def check_tiles(made: LayerSchedule, chip: Chip) -> None:
     for dim, tile in made.tiles.items():
         if dim in DIMS[:6]:
             assert is_legal(tile, made.dims[dim], rule(chip.legality, dim, sizes)), (dim, tile)
+    assert made.footprint_bytes <= chip.buffer.capacity_bytes
     wanted = chip.legality.dataflow
     assert wanted is None or made.unit != "array" or made.dataflow == wanted
 
@@ -95,6 +97,11 @@ def test_a_legal_layer_is_never_better(
     )  # fmt: skip
     ideal = map_layer(layer, chip, objective)
     assert ideal.legality == "ideal"
+    if not profile.stated:
+        for call in (map_layer, pareto_layer):
+            with pytest.raises(InputError, match="says nothing of what its compiler"):
+                call(layer, chip, legal=True)
+        return
     try:
         legal = map_layer(layer, chip, objective, legal=True)
     except UnmappableError:
@@ -162,7 +169,7 @@ def check_band(made: LayerSchedule, chip: Chip) -> None:
     heads = int(words[8]) if "heads;" in words else 1
     part = -(-made.dims["G"] // heads)
     assert is_legal(part, made.dims["G"], rule(chip.legality, "G", sizes))
-    for dim in ("K", "C"):
+    for dim in ("K", "C", "OX") if axis == "OY" else ("K", "C"):
         tile = made.tiles.get(dim, made.dims[dim])
         assert is_legal(tile, made.dims[dim], rule(chip.legality, dim, sizes))
     assert chip.legality.dataflow in (None, made.dataflow)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dse.hardware.chip import Registers
+from dse.hardware.chip import Legality, Registers
 from dse.mapping import costs as k
 from dse.mapping import hierarchy, levels_numpy, registers, search
 from dse.mapping.arrays import register_uses
@@ -25,7 +25,7 @@ from dse.mapping.candidates import spatial_row
 from dse.mapping.hierarchy import Outer
 from dse.mapping.homes import Homes
 from dse.mapping.placement import Placement, evaluate, held_over
-from dse.mapping.problem import pack
+from dse.mapping.problem import Problem, pack
 from dse.mapping.search import best_mapping
 from dse.workload.layer import DIMS
 
@@ -255,10 +255,18 @@ def compare_with_all_candidates(
     if time.process_time() - _started[0] > BUDGET_S and not os.environ.get("DSE_LONG_TESTS"):
         return
     problem = pack(layer, chip, Homes(), room, layer.nest.sizes, 1)
+    found = check_search(problem, l2, objective)
+    if found is not None:
+        _compared[0] += 1
+        _kinds.add((found.registers is not None, found.outer is not None, found.hold > 0))
+
+
+def check_search(problem: Problem, l2: float, objective: Any) -> Placement | None:
+    """The best mapping, which is also the best without bounds; None if none fits."""
     # One unrolling with L2 and two without, and one filter tile besides the whole filter.
-    count, most = len(problem.choices), 1 if l2 else 2
-    few = [n for n in range(len(problem.spatial)) if n % count < most and n // count < 2]
-    problem = replace(problem, spatial=problem.spatial[few], choices=problem.choices[:most])
+    count, used = len(problem.choices), 1 if l2 else 2
+    few = [n for n in range(len(problem.spatial)) if n % count < used and n // count < 2]
+    problem = replace(problem, spatial=problem.spatial[few], choices=problem.choices[:used])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hierarchy, "outer_lists", few_outer)
         patch.setattr(registers, "TILE_LIMIT", 1)
@@ -272,7 +280,7 @@ def compare_with_all_candidates(
     if fast is None:
         assert slow is None
         assert full is None
-        return
+        return None
     assert slow is not None
     assert full is not None
     assert fast.keys == slow.keys
@@ -284,8 +292,17 @@ def compare_with_all_candidates(
     assert k.keys(found.latency_s, found.energy_j, code)[0] == pytest.approx(
         fast.keys[0], rel=1e-11
     )
-    _compared[0] += 1
-    _kinds.add((placed.registers is not None, placed.outer is not None, placed.hold > 0))
+    return placed
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
+@given(layer=layers(4), chip=chips(), room=st.sampled_from([40.0, 120.0]), most=st.integers(2, 3))
+def test_search_equals_all_candidates_where_no_tile_is_the_whole_dim(
+    layer: Any, chip: Any, room: float, most: int
+) -> None:
+    limits = tuple((dim, most) for dim in ("C", "K", "OX", "OY"))
+    chip = replace(chip, legality=Legality(max_tile=limits))
+    check_search(pack(layer, chip, Homes(), room, layer.nest.sizes, 1, legal=True), 0.0, "edp")
 
 
 def test_search_equals_all_candidates() -> None:

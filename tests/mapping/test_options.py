@@ -312,6 +312,9 @@ def test_what_a_given_mapping_overflows_is_named() -> None:
         given(tiles={"register": {"C": 2}})
     with pytest.raises(InputError, match="held"):
         given(tiles=small, held={"W": ("OX",)})
+    for level in ({"l2": {"C": 4}}, {"buffer": {**small["buffer"], "FY": 1}}):
+        with pytest.raises(InputError, match="only where neither L2 nor the filter is tiled"):
+            given(tiles={**small, **level}, order="O", held={"W": ("C", "FY", "FX")})
     with pytest.raises(InputError, match="level"):
         given(tiles={"l3": {}})
     with pytest.raises(InputError, match=r"F\(2x2, 3x3\)"):

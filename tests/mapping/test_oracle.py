@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
-from dse.hardware.chip import Axis
+from dse.hardware.chip import Axis, Legality
 from dse.mapping.build import schedule
 from dse.mapping.costs import CLASSES, DATAFLOWS
 from dse.mapping.homes import Homes
@@ -25,6 +26,7 @@ from dse.mapping.problem import pack
 from dse.mapping.schedule import Program, program_latency_s, unroll
 from dse.mapping.search import search, two_level
 from dse.mapping.space import rate_of
+from dse.workload.precision import bits_of
 
 from .conftest import make_chip, make_layer
 from .oracle import CLASS_LOOPS, Case, choices, swapped, walk_array, walk_tiles
@@ -208,6 +210,44 @@ def test_blocks_of_accumulators_do_not_mislead_the_bound() -> None:
     problem = pack(layer, chip, Homes(), 40.0, layer.nest.sizes, 1)
     for objective in ("edp", "latency", "energy"):
         fast = search(problem, objective)
+        assert (fast == search(problem, objective, compiled=False)).all()
+
+
+def test_where_everything_is_in_the_buffer_no_room_is_needed() -> None:
+    layer, inside = make_layer(K=4, C=3, OY=2, OX=3), Homes("buffer", "buffer", "buffer", "buffer")
+    assert layer.nest is not None
+    problem = pack(layer, make_chip(4, 2), inside, 0.0, layer.nest.sizes, 1)
+    fast = search(problem, "edp")
+    assert fast[0] >= 0
+    assert (fast == search(problem, "edp", compiled=False)).all()
+
+
+@pytest.mark.parametrize("room", [300.0, 600.0, 1500.0])
+def test_partial_sums_may_be_narrower_than_results(room: float) -> None:
+    """Their tile still has room for the results that they become."""
+    layer = make_layer(K=8, C=16, OY=6, OX=6, FY=3, FX=3, o_format="int32", acc_bits=8)
+    assert layer.nest is not None
+    chip = make_chip(4, 4, accumulator_bytes=0, dram=1e9, dataflows=("ws", "os"))
+    problem = pack(layer, chip, Homes(), room, layer.nest.sizes, 1)
+    for objective in ("edp", "latency", "energy"):
+        fast = search(problem, objective)
+        assert (fast == search(problem, objective, compiled=False)).all()
+        found = evaluate(problem, two_level(problem, fast))
+        last, bits = found.footprint[2], bits_of(layer.o_format)
+        assert last >= math.prod(two_level(problem, fast).tiles[n] for n in (2, 4, 5)) * bits / 8
+
+
+@pytest.mark.parametrize("objective", ["edp", "latency", "energy"])
+def test_the_largest_tile_of_a_compiler_does_not_mislead_the_bound(objective: Any) -> None:
+    """8 columns on 4 units take three steps in tiles of 6, the largest, and two in tiles of 4."""
+    layer, homes = make_layer(K=4, C=8, OY=2, OX=8), Homes("buffer", "dram", "buffer", "buffer")
+    chip = make_chip(4, 4, row_dims=("OX",), dataflows=("os",), launch=0.0, descriptor=0.0)
+    chip = replace(chip, legality=Legality(max_tile=(("OX", 6), ("OY", 1))))
+    assert layer.nest is not None
+    for room in (64.0, 80.0, 200.0):
+        problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, legal=True)
+        fast = search(problem, objective)
+        assert fast[0] >= 0
         assert (fast == search(problem, objective, compiled=False)).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,30 @@ def test_a_hold_is_tried_in_the_orders_that_allow_it() -> None:
     assert set(made.held["W"]) == {"C", "FY", "FX"}
     with pytest.raises(InputError, match="no cut holds W over OX while O stays; use one of"):
         pinned(LAYER, chip, held={"W": ("OX",)})
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    dim=st.sampled_from(["K", "C", "OY", "OX"]), size=st.integers(1, 14),
+    objective=st.sampled_from(["edp", "latency", "energy"]), kib=st.sampled_from([2, 4, 8]),
+)  # fmt: skip
+def test_what_is_held_beyond_a_pinned_tile_fits(
+    dim: Any, size: int, objective: Any, kib: int
+) -> None:
+    """Held operands take the room of whole dims, not of the one tile size that the pin leaves."""
+    chip = make_chip(8, 8, buffer_bytes=kib * 1024, dram=1e9)
+    with contextlib.suppress(UnmappableError):
+        made = pinned(LAYER, chip, objective, tiles={dim: size})
+        assert made.footprint_bytes <= chip.buffer.capacity_bytes, made.held
+
+
+def test_by_how_much_a_held_operand_overflows() -> None:
+    chip, held = make_chip(8, 8, buffer_bytes=4096, dram=1e9), {"W": ("C", "FY", "FX")}
+    with pytest.raises(UnmappableError) as caught:
+        pinned(LAYER, chip, held=held, order="O", tiles={"K": 24, "C": 4, "OY": 2, "OX": 2})
+    whole = 24 * 20 * 9
+    assert "K:24 C:4 OY:2 OX:2, W held over C FY FX, needs" in str(caught.value)
+    assert f"(W {whole})" in str(caught.value)
 
 
 def test_a_network_with_pins(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,30 @@ def test_run_length_share_is_that_of_the_code(zeros: float) -> None:
             run += 1
     bits = pairs / 3 * 64
     assert eyeriss.run_length_share(zeros) == pytest.approx(bits / (16 * len(values)), rel=0.02)
+
+
+def test_the_clock_network_of_eyeriss_is_counted_once() -> None:
+    """It is a share of the whole; the root that chips have besides must add nothing."""
+    file = eyeriss.published()
+    chip = eyeriss.one_copy(load_chip(file.chip, overrides={"power.clock_share": 0.0}))
+    loud = replace(
+        chip,
+        static=tuple(
+            replace(part, active_w=1.0) if part.component == "clock_root" else part
+            for part in chip.static
+        ),
+    )
+    item = file.layers[2]
+    run = eyeriss.as_published(item, eyeriss.convolutions(chip)[2], chip)
+    watts = [
+        next(
+            row.ours
+            for row in eyeriss._rows(item, run, item.dram_bytes, one)
+            if row.quantity == "power W"
+        )
+        for one in (chip, loud)
+    ]
+    assert watts[0] == watts[1]
 
 
 # Vela.
