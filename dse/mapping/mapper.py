@@ -12,6 +12,7 @@ import numpy as np
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import one_kind
 from dse.mapping import Objective as Objective
 from dse.mapping import costs as k
 from dse.mapping import kernel
@@ -135,10 +136,12 @@ def map_layer(
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
-        InputError: unknown objective, a home the chip lacks, more cores than the chip has, or
-            ``legal`` on a chip that does not say what its compiler can express.
+        InputError: unknown objective, a home the chip lacks, more cores than the chip has, a chip
+            with several kinds of cores (give the view of one), or ``legal`` on a chip that does not
+            say what its compiler can express.
     """
     objective_code(objective)
+    one_kind(chip)
     if legal:
         check_profile(chip)
     if not 1 <= cores <= chip.cores:

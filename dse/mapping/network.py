@@ -8,6 +8,7 @@ from typing import Any
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import one_kind
 from dse.mapping import Objective
 from dse.mapping.choose import Candidates, Choice
 from dse.mapping.homes import has_link, spills
@@ -55,10 +56,12 @@ def map_network(
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
-        InputError: ``legal`` on a chip without a profile; pins of no layer, or on several cores.
+        InputError: ``legal`` on a chip without a profile; pins of no layer, or on several cores; a
+            chip with several kinds of cores (give the view of one).
     """
     if not workload.layers:
         raise InputError(f"network {workload.name} has no layers")
+    one_kind(chip)
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dse
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip, Compression, Legality, Registers, Sparsity
 from dse.hardware.resolve import load_chip
@@ -435,3 +436,13 @@ def test_mobilenet_on_a_wide_array_says_why() -> None:
     for row in rows.values():
         assert why(row) == row["why"]
         assert f"{row['utilization']:.1%} of peak" in row["why"]
+
+
+def test_a_chip_of_several_kinds_needs_the_view_of_one() -> None:
+    chip = load_chip("wearable_duo_npu")
+    workload = dse.load_model("resnet8").at("w8a8")
+    for call in (map_network, lambda net, on: map_layer(net.layers[0], on)):
+        with pytest.raises(InputError, match="kinds") as refused:
+            call(workload, chip)
+        assert "kind_named" in (refused.value.mend or "")
+    assert map_network(workload, chip.kinds[0].chip).schedules
