@@ -19,7 +19,7 @@ from pydantic import Field
 
 from dse.hardware.library import load_spec
 from dse.schema import Strict
-from dse.validation import eyeriss, peer_data, published
+from dse.validation import eyeriss, foretold, peer_data, published
 from dse.validation.published import read_data
 
 #: Blocks that say nothing of time, energy or area.
@@ -60,8 +60,8 @@ def freeze() -> Freeze:
 
 
 def validated_chips() -> tuple[str, ...]:
-    """Names of all chips that some section compares, sorted."""
-    names = {row.chip for row in published.silicon().rows}
+    """Names of all chips that some section compares or that were predicted for it, sorted."""
+    names = {row.chip for row in published.silicon().rows} | set(foretold.foretold_chips())
     names |= {row.chip for row in published.silicon().area}
     names |= {row.chip for row in published.languages()} | {row.chip for row in published.blinds()}
     for ratio in published.ratios():
