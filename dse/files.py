@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dse.errors import InputError
@@ -36,7 +37,9 @@ def shipped_names(folder: str, suffix: str) -> dict[str, Path]:
     return {p.stem: p for p in sorted(shipped_folder(folder).glob(f"*{suffix}"))}
 
 
-def find_file(path_or_name: str, folder: str, suffix: str, what: str) -> Path:
+def find_file(
+    path_or_name: str, folder: str, suffix: str, what: str, *, also: Sequence[str] = ()
+) -> Path:
     """The file meant by a path, or by the name of something shipped.
 
     Args:
@@ -44,6 +47,7 @@ def find_file(path_or_name: str, folder: str, suffix: str, what: str) -> Path:
         folder: shipped folder, possibly with a subfolder (``experiments/apps``).
         suffix: of shipped files, such as ``.yaml``.
         what: how errors call it (``chip``, ``model``, ``app``).
+        also: further names that the user may have meant.
 
     Raises:
         InputError: if there is neither such a file nor such a shipped name.
@@ -61,7 +65,7 @@ def find_file(path_or_name: str, folder: str, suffix: str, what: str) -> Path:
     raise InputError(
         f"unknown {what} {path_or_name!r}",
         mend=f"give a file or one of: {', '.join(shipped) or '(none shipped)'}"
-        + nearest(path_or_name, list(shipped)),
+        + nearest(path_or_name, [*shipped, *also]),
     )
 
 

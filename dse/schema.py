@@ -136,8 +136,8 @@ def validate(
         # A misspelt field is also a missing one: the misspelling is what to mend.
         fault = min(faults, key=lambda found: found["type"] != "extra_forbidden")
         path = [str(part) for part in fault["loc"]]
-        field = ".".join(path)
-        line = _line(lines or {}, path)
+        field = ".".join(part for part in path if not _is_tag(part))
+        line = _line(lines or {}, field.split("."))
         label = f"line {line}: {field}" if line else field
         message, mend = _explain(model, fault, path)
         more = len(faults) - 1
@@ -179,19 +179,29 @@ def _explain(model: type[BaseModel], fault: Any, path: list[str]) -> tuple[str, 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
     """Known field names of the nested model at ``path`` (best effort through unions)."""
     here: Any = model
+    annotation: Any = None
     for part in path:
+        if _is_tag(part):
+            here = _model_in(annotation, part[1:-1]) or here
+            continue
         field = getattr(here, "model_fields", {}).get(part)
         if field is None:
             continue
-        here = _model_in(field.annotation) or here
+        annotation = field.annotation
+        here = _model_in(annotation) or here
     return sorted(getattr(here, "model_fields", {}))
 
 
-def _model_in(annotation: Any) -> Any:
+def _is_tag(part: str) -> bool:
+    """Whether a part of a path is no field, but says which form of a union was meant."""
+    return part.startswith("<") and part.endswith(">")
+
+
+def _model_in(annotation: Any, name: str | None = None) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        return annotation if name in (None, annotation.__name__) else None
     for part in getattr(annotation, "__args__", ()):
-        if found := _model_in(part):
+        if found := _model_in(part, name):
             return found
     return None
 

@@ -262,10 +262,6 @@ class Stream(Strict):
         """Whether every job takes all of its cores at once."""
         return self.split or self.cores == "split"
 
-    def width(self, count: int) -> int:
-        """How many cores a job takes together, of a chip with ``count`` equal ones."""
-        return len(self.cores_of(count)) if self.together else 1
-
     @property
     def due_s(self) -> float | None:
         """The deadline; of a request without one what its limits on TTFT and TPOT add up to."""

@@ -32,7 +32,7 @@ Runs = Program | tuple[Stage, ...] | Pipeline
 def stream_tasks(
     app: App,
     runs: Mapping[str, Runs],
-    cores: int | Mapping[str, tuple[int, ...]],
+    cores: Mapping[str, tuple[int, ...]],
     chip: Chip | None = None,
 ) -> tuple[Task, ...]:
     """One task per stream instance (one for each part of a pipeline), in the order of the file.
@@ -41,25 +41,15 @@ def stream_tasks(
         app: the scenario.
         runs: what one job of each stream runs, by stream id; streams that are not there run
             elsewhere and have no task.
-        cores: those that each stream may use, by its id; or how many equal ones the chip has.
+        cores: those that each stream may use, by its id.
         chip: needed by pipelines alone.
-
-    Raises:
-        InputError: a stream asks for a core that the chip lacks.
     """
     return tuple(
         task
         for stream in app.streams
         if stream.id in runs
         for index in range(stream.instances)
-        for task in instance_tasks(
-            app,
-            stream,
-            index,
-            runs[stream.id],
-            stream.cores_of(cores) if isinstance(cores, int) else cores[stream.id],
-            chip,
-        )
+        for task in instance_tasks(app, stream, index, runs[stream.id], cores[stream.id], chip)
     )
 
 

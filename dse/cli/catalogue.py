@@ -174,7 +174,8 @@ def _template(name: str) -> dict[str, Any] | None:
 
     if name not in {template.name for template in list_templates()}:
         return None
-    return {"kind": "template", **load_template(name)}
+    # A template's own ``kind`` names its cores; here the word says what is shown.
+    return {**load_template(name), "kind": "template"}
 
 
 def _node(name: str) -> dict[str, Any] | None:

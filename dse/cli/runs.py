@@ -149,9 +149,17 @@ def _simulate_model(
         trace=options.trace,
         power_plot=options.power_plot,
     )
+    if options.trace is not None:
+        _written("trace", options.trace)
+    if options.power_plot is not None:
+        _written("power plot", options.power_plot)
     if options.draws is None:
         return record, None
     return record, model_uncertainty(workload, chip, options.draws, options.seed, terms)
+
+
+def _written(what: str, file: str) -> None:
+    print(f"{what} written to {file}", file=sys.stderr)
 
 
 def _simulate_app(request: ModelRequest, options: Options) -> tuple[Evaluation, Uncertainty | None]:
@@ -172,10 +180,10 @@ def _simulate_app(request: ModelRequest, options: Options) -> tuple[Evaluation, 
     )
     if options.trace is not None and timeline is not None:
         write_trace(timeline, options.trace)
-        print(f"trace written to {options.trace}", file=sys.stderr)
+        _written("trace", options.trace)
     if options.power_plot is not None and timeline is not None:
         write_power_plot(timeline, options.power_plot)
-        print(f"power plot written to {options.power_plot}", file=sys.stderr)
+        _written("power plot", options.power_plot)
     record = replace(record, identity=found.identity)
     if options.draws is None:
         return record, None

@@ -120,7 +120,13 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
             {**dict(zip(metrics, outcome.objectives or (), strict=True)), **outcome.values}
             for outcome in result.front
         ]
-        print_table(sorted(rows, key=lambda row: row[metrics[0]]))
+        if rows:
+            print_table(sorted(rows, key=lambda row: row[metrics[0]]))
+        else:
+            from dse.report.page import failure_counts
+
+            broken = ", ".join(f"{what} {n}" for what, n in failure_counts(result.outcomes))
+            print(f"no design meets everything; designs that break: {broken}")
         if result.exhausted:
             print("the sampler found no further new designs in this space")
         if not result.interrupted:

@@ -39,13 +39,32 @@ def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = ""
     return reasons
 
 
-def overload(usage: Mapping[str, float]) -> list[str]:
-    """Resources that the app asks more of than there is."""
+def overload(usage: Mapping[str, float], loads: Sequence[Load]) -> list[str]:
+    """Resources that the app asks more of than there is; and which stream and layer ask most."""
     return [
         f"{name} would be {share:.0%} busy: at least {1.0 - 1.0 / share:.0%} of the work is late"
+        + _greediest(name, loads)
         for name, share in usage.items()
         if share > 1.0 + 1e-9
     ]
+
+
+def _greediest(resource: str, loads: Sequence[Load]) -> str:
+    """The stream that takes most of a resource, and where its time goes."""
+    group, _, kind = resource.partition(".")
+    taken = {
+        load.stream.id: load.rate_hz
+        * (load.latency_s * load.cores if group == "cores" else load.bytes_over(resource))
+        for load in loads
+        if not kind or load.kind == kind
+    }
+    if not any(taken.values()):
+        return ""
+    most = max(taken, key=lambda name: taken[name])
+    text = f"; {taken[most] / sum(taken.values()):.0%} of it is stream {most}"
+    load = next(load for load in loads if load.stream.id == most)
+    program = load.longest.program
+    return text if program is None else f"{text}, longest in {worst_layer(program, load.view)}"
 
 
 def too_hot(timeline: Timeline | None) -> list[str]:

@@ -14,11 +14,12 @@ from dse.evaluation.app_scores import scored
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.frame import frame, scope_table
-from dse.evaluation.loads import Load, active_cores, stream_load, stream_rate_hz, utilization
+from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip, Platform
+from dse.hardware.kinds import core_kinds
 from dse.mapping.mapper import Objective
 from dse.mapping.network import energy_breakdown_j
 from dse.simulation.checks import MAX_JOBS, job_counts
@@ -108,7 +109,7 @@ def evaluate_app(
         *(f"stream {v.stream}: {v.reason}" for v in _verdicts(loads) if not v.passes),
         *_placed_elsewhere(app),
         *crowded(loads, chip),
-        *overload(usage),
+        *overload(usage, loads),
         *late(record, loads, whole),
         *too_hot(timeline),
         *product_reasons(app, record),
@@ -223,17 +224,13 @@ def expected(
     """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves."""
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
     active = min(float(chip.cores), usage["cores"] * chip.cores)
-    # Any core works at least as long as all of them together would need.
-    share = active / chip.cores
-    if chip.kinds:
-        working = {
-            kind.name: min(float(len(kind.cores)), active_cores(loads, chip)[kind.name])
-            for kind in chip.kinds
-        }
-        share = max(share, *(working[one.name] / len(one.cores) for one in chip.kinds))
-        static = static_by_scope_w(chip, working, share)
-    else:
-        static = static_by_scope_w(chip, active, share)
+    working = {
+        kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
+        for kind in chip.kinds
+    } or {"": active}
+    # Any core works at least as long as all of them together, or all of its kind, would need.
+    shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
+    static = static_by_scope_w(chip, working, max(active / chip.cores, *shares))
     frames = app.horizon_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j(scope) for load in loads) * frames

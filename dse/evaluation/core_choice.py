@@ -93,21 +93,34 @@ def preferred(
     Raises:
         UnmappableError: no kind can run it; the error says of each why.
     """
-    found: list[tuple[int, Built, float, float]] = []
+    found = built(options)
+    timely = [one for one in found if due_s is None or one[1][1] <= due_s]
+    if timely:
+        number, made = min(timely, key=lambda one: _score(one[1][1], one[1][2], objective))
+    else:
+        number, made = min(found, key=lambda one: one[1][1])
+    return number, made[0]
+
+
+def built(options: Sequence[tuple[str, Callable[[], Built]]]) -> list[tuple[int, Built]]:
+    """What can be built of the options, each with its number.
+
+    Args:
+        options: name of a kind, and what builds the load on it.
+
+    Raises:
+        UnmappableError: no kind can run it; the error says of each why.
+    """
+    found: list[tuple[int, Built]] = []
     faults: list[tuple[str, UnmappableError]] = []
     for number, (name, build) in enumerate(options):
         try:
-            found.append((number, *build()))
+            found.append((number, build()))
         except UnmappableError as error:
             faults.append((name, error))
     if not found:
         raise _nowhere(faults)
-    timely = [one for one in found if due_s is None or one[2] <= due_s]
-    if timely:
-        best = min(timely, key=lambda one: _score(one[2], one[3], objective))
-    else:
-        best = min(found, key=lambda one: one[2])
-    return best[0], best[1]
+    return found
 
 
 def _score(latency_s: float, energy_j: float, objective: Objective) -> tuple[float, float]:
@@ -151,21 +164,21 @@ def mapped_model(
         ImpossibleChipError: no such kind.
         UnmappableError: the kind, or none of them, can run it.
     """
-    here = usable(chip, kind, cores)
-
     whole = mapped_on or chip
 
-    def build(name: str) -> tuple[Program, float, float]:
-        on = kind_named(whole, name).chip if name else whole
-        made = map_network(workload, on, objective, cores=cores, fuse=fuse, pins=pins, legal=legal)
-        latency_s = program_latency_s(made, on)
-        static_w = static_by_scope_w(whole, {name: float(cores)})["die_dram"]
-        energy_j = dynamic_by_scope_j(made, on)["die_dram"] + static_w * latency_s
+    def build(on: CoreKind) -> tuple[Program, float, float]:
+        view = on.chip
+        made = map_network(
+            workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal
+        )
+        latency_s = program_latency_s(made, view)
+        static_w = static_by_scope_w(whole, {on.name: float(cores)})["die_dram"]
+        energy_j = dynamic_by_scope_j(made, view)["die_dram"] + static_w * latency_s
         return made, latency_s, energy_j
 
-    options = [(one.name, partial(build, one.name)) for one in here]
+    options = [(one.name, partial(build, one)) for one in usable(whole, kind, cores)]
     number, program = preferred(options, objective)
-    return here[number], program
+    return usable(chip, kind, cores)[number], program
 
 
 def usable(chip: Chip, kind: str | None, cores: int = 1) -> tuple[CoreKind, ...]:

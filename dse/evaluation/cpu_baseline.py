@@ -150,7 +150,7 @@ def _profiled(
         raise RunError(f"onnxruntime failed ({_first(error)})", file=file) from None
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     kernels = [e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL)]
-    nodes = _by_node(kernels, runs + 1)
+    nodes = _by_node(kernels, runs + 1, _makers(source))
     return CpuProfile(
         statistics.median(times[1:]), runs, _threads(options), _by_operator(nodes), nodes
     )
@@ -191,11 +191,25 @@ def _sample(item: Any, bindings: Mapping[str, int]) -> Any:
     return rng.integers(0, 2, shape).astype(kind)
 
 
-def _by_node(kernels: list[dict[str, Any]], passes: int) -> tuple[tuple[str, str, float, int], ...]:
+def _makers(source: str | bytes) -> dict[str, str]:
+    """The node that makes each tensor: onnxruntime names what it fuses after the tensor made."""
+    import onnx
+
+    if isinstance(source, bytes):
+        proto = onnx.load_from_string(source)
+    else:
+        proto = onnx.load(source, load_external_data=False)
+    return {name: node.name or name for node in proto.graph.node for name in node.output if name}
+
+
+def _by_node(
+    kernels: list[dict[str, Any]], passes: int, makers: Mapping[str, str]
+) -> tuple[tuple[str, str, float, int], ...]:
     """Name, operator, seconds per inference (median, warm-up left out) and calls by node."""
     spent: dict[tuple[str, str], list[float]] = {}
     for event in kernels:
-        key = (event["name"].removesuffix(_KERNEL), event["args"].get("op_name", "?"))
+        name = event["name"].removesuffix(_KERNEL)
+        key = (makers.get(_APPENDED.sub("", name), name), event["args"].get("op_name", "?"))
         spent.setdefault(key, []).append(event["dur"] * 1e-6)
     found = []
     for (name, op), seconds in spent.items():

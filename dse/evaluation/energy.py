@@ -26,12 +26,8 @@ def nested(own: Mapping[str, float]) -> dict[str, float]:
     return out
 
 
-#: How many cores work on average: of a chip of equal ones, or by kind.
-Active = float | Mapping[str, float]
-
-
 def static_by_component_w(
-    chip: Chip, active_cores: Active, chip_share: float = 1.0
+    chip: Chip, active_cores: Mapping[str, float], chip_share: float = 1.0
 ) -> dict[str, float]:
     """Static power by component, W.
 
@@ -40,7 +36,8 @@ def static_by_component_w(
 
     Args:
         chip: the chip.
-        active_cores: how many cores work, on average over time; by kind if the chip has several.
+        active_cores: how many cores work, on average over time, by kind (its name is empty on a
+            chip of equal cores).
         chip_share: share of time in which any core works; 1 for a model alone.
     """
     out: dict[str, float] = {}
@@ -48,7 +45,7 @@ def static_by_component_w(
         count, share = 1, chip_share
         if part.per_core:
             count = len(chip.cores_of(part))
-            share = _active(part, active_cores) / count
+            share = active_cores.get(part.kind, 0.0) / count
         watts = count * (part.active_w * share + rest_w(chip, part) * (1.0 - share))
         out[part.component] = out.get(part.component, 0.0) + watts
     return out
@@ -60,13 +57,8 @@ def rest_w(chip: Chip, part: StaticPower) -> float:
     return min(part.idle_w, part.gated_w) if may_gate else part.idle_w
 
 
-def _active(part: StaticPower, active_cores: Active) -> float:
-    """Working cores among those that have the part."""
-    return active_cores.get(part.kind, 0.0) if isinstance(active_cores, Mapping) else active_cores
-
-
 def static_by_scope_w(
-    chip: Chip, active_cores: Active, chip_share: float = 1.0
+    chip: Chip, active_cores: Mapping[str, float], chip_share: float = 1.0
 ) -> dict[str, float]:
     """The same by nested scope, W."""
     own = dict.fromkeys(SCOPES, 0.0)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from dse.apps import App, QualityVerdict, Stream, judge_quality
 from dse.apps.score import stream_quality
 from dse.apps.tasks import Pipeline, Runs
-from dse.errors import InputError, UnmappableError
-from dse.evaluation.core_choice import Seat, preferred, seats
+from dse.errors import InputError
+from dse.evaluation.core_choice import Seat, built, preferred, seats
 from dse.evaluation.energy import dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
-from dse.hardware.kinds import core_kinds, kind_named
 from dse.mapping.bounds import roofline
 from dse.mapping.mapper import Objective
 from dse.mapping.network import map_network
+from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import Program, program_latency_s
-from dse.mapping.shape import Remembered, chip_number
+from dse.mapping.shape import chip_number
 from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
 from dse.workload import Workload
@@ -194,25 +194,18 @@ def stream_load(
         return made, made.latency_s, made.energy_j(view)
 
     if fidelity == "roofline" and len(places) > 1:
-        return _bounds([partial(on, seat, seat.view) for seat in places], chip)
+        return _bounds([(seat.kind, partial(on, seat, seat.view)) for seat in places], chip)
     options = [(seat.kind, partial(on, seat, seat.mapped_on)) for seat in places]
     number, load = preferred(options, objective, stream.due_s)
     seat = places[number]
     return load if seat.view is seat.mapped_on else on(seat, seat.view)[0]
 
 
-def _bounds(options: Sequence[Callable[[], tuple[Load, float, float]]], chip: Chip) -> Load:
+def _bounds(
+    options: Sequence[tuple[str, Callable[[], tuple[Load, float, float]]]], chip: Chip
+) -> Load:
     """What no kind of core that runs the load can beat: the least of each figure over them."""
-    first_error: UnmappableError | None = None
-    found: list[Load] = []
-    for build in options:
-        try:
-            found.append(build()[0])
-        except UnmappableError as error:
-            first_error = first_error or error
-    if not found:
-        assert first_error is not None
-        raise first_error
+    found = [load for _, (load, _, _) in built(options)]
     parts = tuple(
         replace(
             same[0],
@@ -333,15 +326,10 @@ def _program(
     workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
 ) -> Program:
     """:func:`map_network`, once for chips that differ only in what mapping does not see."""
-    seen = (chip_number(chip), tuple(sorted(chip.links.items())), chip.name)
+    seen = (chip_number(chip), tuple(sorted(chip.links.items())))
     key = (id(workload), seen, objective, cores, shared)
-    found = _programs.get(key)
-    # The workload is kept beside its program, so that its id stays its own.
-    if found is None or found[0] is not workload:
-        made = map_network(workload, chip, objective, cores=cores, shared=shared)
-        found = _programs.put(key, (workload, made))
-    program: Program = found[1]
-    return program
+    make = partial(map_network, workload, chip, objective, cores=cores, shared=shared)
+    return _programs.of(key, make, workload)
 
 
 def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: Chip) -> Part:
@@ -360,24 +348,20 @@ def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:
     return failed[0] if failed else verdicts[0]
 
 
-def active_cores(loads: Sequence[Load], chip: Chip) -> dict[str, float]:
-    """How many cores of each kind the loads keep busy on average, as far as their kind is known."""
-    out = {kind.name: 0.0 for kind in core_kinds(chip)}
-    for load in loads:
-        if load.kind in out:
-            out[load.kind] += load.rate_hz * load.latency_s * load.cores
-    return out
-
-
 def utilization(loads: Sequence[Load], chip: Chip) -> dict[str, float]:
     """Necessary share of time by resource; above 1 the app cannot be served.
 
-    On a chip with several kinds of cores also by kind (``cores.NAME``).
+    On a chip with several kinds of cores also by kind (``cores.NAME``), of the loads whose kind is
+    known.
     """
-    cores = sum(load.rate_hz * load.latency_s * load.cores for load in loads)
-    out = {"cores": cores / chip.cores}
-    for name, active in active_cores(loads, chip).items() if chip.kinds else ():
-        out[f"cores.{name}"] = active / len(kind_named(chip, name).cores)
+
+    def busy(some: Iterable[Load]) -> float:
+        return sum(load.rate_hz * load.latency_s * load.cores for load in some)
+
+    out = {"cores": busy(loads) / chip.cores}
+    for kind in chip.kinds:
+        own = busy(load for load in loads if load.kind == kind.name)
+        out[f"cores.{kind.name}"] = own / len(kind.cores)
     for name, link in chip.links.items():
         if link.bytes_per_s > 0.0:
             moved = sum(load.rate_hz * load.bytes_over(name) for load in loads)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dse.errors import UnmappableError
 from dse.evaluation.bottleneck import resource_use
-from dse.evaluation.core_choice import mapped_model, usable
+from dse.evaluation.core_choice import built, mapped_model, usable
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import (
     dynamic_by_scope_j,
@@ -253,18 +254,11 @@ def link_totals(program: Program) -> dict[str, float]:
 
 def _least_bound(workload: Workload, chip: Chip, terms: Terms) -> tuple[Roofline, str]:
     """The bounds that hold on every kind of core that can run the model, and its name if alone."""
-    found: list[tuple[str, Roofline]] = []
-    first_error: UnmappableError | None = None
-    for kind in usable(chip, terms.kind, terms.cores):
-        try:
-            found.append((kind.name, roofline(workload, kind.chip, terms.cores)))
-        except UnmappableError as error:
-            first_error = first_error or error
-    if not found:
-        assert first_error is not None
-        raise first_error
+    kinds = usable(chip, terms.kind, terms.cores)
+    found = built([(one.name, partial(roofline, workload, one.chip, terms.cores)) for one in kinds])
     if len(found) == 1:
-        return found[0][1], found[0][0]
+        number, bound = found[0]
+        return bound, kinds[number].name
     least = {
         field.name: min(getattr(bound, field.name) for _, bound in found)
         for field in fields(Roofline)

@@ -10,10 +10,10 @@ from dse.apps.split import cuts, split_at
 from dse.apps.stream import RequestStage
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.energy import static_by_scope_w
-from dse.evaluation.loads import Load, make_part, stream_load
+from dse.evaluation.loads import Load, stream_load
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip, Platform
-from dse.hardware.kinds import core_kinds, kind_named
+from dse.hardware.kinds import core_kinds
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.mapping.mapper import Objective
 from dse.mapping.schedule import layer_latencies_s
@@ -218,33 +218,23 @@ class Placer:
         return Placed(stream, f"split@{layer}", local, remote, leg, ban)
 
     def _whole(self, stream: Stream, *, device: bool) -> Load:
-        side = self.platform.chips[0 if device else 1]
-        mapped = self.mapped_on.chips[0 if device else 1]
         found = self.workloads
         if not device:
             found = {k.removeprefix(CLOUD): v for k, v in found.items() if k.startswith(CLOUD)}
+        return self._load(stream, found, device=device)
+
+    def _side(self, stream: Stream, workload: Workload, *, device: bool) -> Load:
+        """A load of one part of a split network, with the quality of the whole."""
+        part = self._load(stream, {stream.id: workload}, device=device)
+        return replace(part, verdict=self._whole(stream, device=device).verdict)
+
+    def _load(self, stream: Stream, found: Mapping[str, Workload], *, device: bool) -> Load:
+        side = self.platform.chips[0 if device else 1]
+        mapped = self.mapped_on.chips[0 if device else 1]
+        if not device:
             # The cores that it names are the device's.
             stream = stream.model_copy(update={"cores": "all", "split": stream.together})
         return stream_load(self.app, stream, found, side, mapped, self.objective, self.fidelity)
-
-    def _side(self, stream: Stream, workload: Workload, *, device: bool) -> Load:
-        """A load of one part of a split network."""
-        mapped = self.mapped_on.chips[0 if device else 1]
-        whole = self._whole(stream, device=device)
-        if whole.kind:
-            mapped = kind_named(mapped, whole.kind).chip
-        part = make_part(
-            stream.id,
-            workload,
-            1,
-            whole.view,
-            mapped,
-            self.objective,
-            self.fidelity,
-            cores=whole.cores,
-            shared=len(self.app.streams) > 1,
-        )
-        return replace(whole, parts=(part,))
 
     def _leg(self, stream: Stream, remote: Load, up_bytes: float) -> Leg:
         chip, terms = self.platform.chips[1], self.terms

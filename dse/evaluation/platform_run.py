@@ -89,7 +89,7 @@ def evaluate_on_platform(
         *(f"stream {p.stream.id}: {p.verdict.reason}" for p in placed if not p.verdict.passes),
         *(place.forbidden for place in placed if place.forbidden),
         *crowded(local, device),
-        *overload(usage),
+        *overload(usage, local),
         *late(record, local, timeline),
         *too_hot(timeline),
         *product_reasons(app, record),

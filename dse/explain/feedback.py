@@ -17,6 +17,8 @@ from dse.explain.steps import Step, shown
 JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality", "score")
 #: Those whose changes are differences, not shares of what was before.
 BY_DIFFERENCE = ("quality", "score")
+#: Those that only a play knows: left open where the design was played and the step was not.
+PLAYED = ("average_power_w", "energy_j", "latency_s", "score")
 #: What a step of an infeasible design is to lessen: the sum of its broken demands.
 VIOLATION = "violation"
 
@@ -159,6 +161,10 @@ def _effect(
     if app is not None and wanted is not None:
         for name in (VIOLATION, goal):
             metrics[name] = (goal_value(name, app, base), goal_value(name, wanted, record))
+    if record.fidelity != base.fidelity:
+        exact = ("", VIOLATION, "unit_cost_usd", "area_mm2", "quality")
+        for name in {*PLAYED, goal}.difference(exact):
+            metrics[name] = (metrics[name][0], None)
     gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
     if base.feasible is False:
         gain += 10.0 if record.feasible else 0.0

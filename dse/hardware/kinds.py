@@ -32,14 +32,9 @@ def core_kinds(chip: Chip) -> tuple[CoreKind, ...]:
     return chip.kinds or (CoreKind("", tuple(range(chip.cores)), chip),)
 
 
-def kind_of(chip: Chip, core: int) -> CoreKind:
-    """The kind of core number ``core`` (which the chip has)."""
-    return next(kind for kind in core_kinds(chip) if core in kind.cores)
-
-
 def view_of(chip: Chip, core: int) -> Chip:
     """The chip as core number ``core`` sees it; a chip with one kind of core is its own view."""
-    return kind_of(chip, core).chip if chip.kinds else chip
+    return next((kind.chip for kind in chip.kinds if core in kind.cores), chip)
 
 
 def one_kind(chip: Chip) -> None:

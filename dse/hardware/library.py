@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.files import find_file, nearest, shipped_names
+from dse.files import find_file, nearest, shipped_folder, shipped_names
 from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.schema import read_yaml, validate
@@ -40,7 +40,13 @@ def find_chip_file(path_or_name: str | Path) -> Path:
     templates = _template_files()
     if text in templates and not Path(text).is_file() and text not in _chip_files():
         return templates[text]
-    return find_file(text, _FOLDER, ".yaml", "chip")
+    platforms = [path.stem for path in (shipped_folder(_FOLDER) / "platforms").glob("*.yaml")]
+    if text in platforms and not Path(text).is_file() and text not in _chip_files():
+        raise InputError(
+            f"{text!r} is a platform, a device with a data centre; only an app runs on one",
+            mend=f"give an app, or the device's chip: `dse show {text}` names it",
+        )
+    return find_file(text, _FOLDER, ".yaml", "chip", also=platforms)
 
 
 def template_file_of(path: Path) -> Path | None:

@@ -111,9 +111,7 @@ def _resolve(spec: ChipSpec, tech: Technology, notes: tuple[str, ...]) -> Chip:
     def one(of: ChipSpec, seen: AreaNode) -> Chip:
         return _resolve_equal(of, tech, notes, seen, ratios)
 
-    chip = one(spec, area)
-    if spec.kinds:
-        chip = mixed(spec, tech, area, spec_digest(spec, tech), one)
+    chip = mixed(spec, tech, area, spec_digest(spec, tech), one) if spec.kinds else one(spec, area)
     points = lower_points(spec, chip, lambda lower: _resolve(lower, tech, notes))
     return replace(chip, dvfs=points) if points else chip
 

@@ -258,14 +258,12 @@ def _set_in_kind(data: dict[str, Any], path: str, value: object) -> None:
         set_path(whole, ".".join((section, *inner)), value)  # the field is one of a chip
     except InputError as error:
         raise InputError(error.message, field=path, mend=error.mend) from None
-    kind = copy.deepcopy(data["kinds"][name])
-    here, there = kind[section], whole[section]
+    here, there = data["kinds"][name][section], whole[section]
     for part in inner[:-1]:
         there = there[part]
         here[part] = there if part in REPLACED_WHOLE else here.get(part) or {}
         here = here[part]
     here[inner[-1]] = value
-    data["kinds"] = {**data["kinds"], name: kind}
 
 
 def known_paths(data: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -14,13 +14,13 @@ from dse.hardware.chip import Chip
 from dse.mapping import Objective
 from dse.mapping import costs as k
 from dse.mapping.blocks import Blocks, Member, cut, part
-from dse.mapping.build import amounts, schedule
+from dse.mapping.build import Amounts, amounts, schedule
 from dse.mapping.homes import Homes
 from dse.mapping.legal import is_legal, rule
 from dse.mapping.mapper import map_layer
 from dse.mapping.placement import Placement
 from dse.mapping.problem import Problem, pack
-from dse.mapping.schedule import NO_BYTES, Bytes, LayerSchedule, Phase, add_bytes
+from dse.mapping.schedule import NO_BYTES, Bytes, LayerSchedule, add_bytes
 from dse.mapping.search import best_mapping
 from dse.mapping.space import TILED
 from dse.mapping.streaming import Counts, add, merge
@@ -93,9 +93,8 @@ def over_blocks(
         if not times:
             continue
         sub = part(layer, axis, rows, member.rows, blocks.heads)
-        made = _block(sub, chip, inside, room, objective, watts, legal=legal)
-        make = make or made.make
-        need = max(need, made.need)
+        block = _block(sub, chip, inside, room, objective, watts, legal=legal)
+        make, need, made = make or block.make, max(need, block.need), block.numbers
         merge(counts, {action: n * times for action, n in made.counts.items()})
         moved = add_bytes(add_bytes(made.fill_weight, made.fill_other), made.drain)
         for phase in made.phases:
@@ -108,22 +107,18 @@ def over_blocks(
     launches = counts.pop("launch", 0.0)
     counts["launch"] = 1.0
     add(counts, "descriptor", launches)
-    sums[4] += launches * chip.overheads.descriptor_cycles / (chip.overheads.dma_channels)
+    sums[4] += launches * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     held, array, vector, port, dma = sums
     return Work(make, room, need, counts, held, array, vector, port, dma, streamed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One block of a member: its numbers, and what makes its schedule; ``need`` as in a Work."""
+    """One block of a member: what makes its schedule, and its numbers; ``need`` as in a Work."""
 
     make: Callable[[float], LayerSchedule]
     need: float
-    fill_weight: Bytes
-    fill_other: Bytes
-    phases: tuple[Phase, ...]
-    drain: Bytes
-    counts: Counts
+    numbers: Amounts | LayerSchedule
 
 
 def _block(
@@ -148,10 +143,7 @@ def _block(
         layer, chip, objective, homes=homes, room_bytes=room, time_price_w=watts, legal=legal,
         uneven=False,
     )  # fmt: skip
-    return _Block(
-        lambda _: found, math.inf, found.fill_weight, found.fill_other, found.phases, found.drain,
-        dict(found.counts),
-    )  # fmt: skip
+    return _Block(lambda _: found, math.inf, found)
 
 
 def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _Block | None:
@@ -159,14 +151,13 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
 
     The best way to work on it is the best in any room that it fits.
     """
-    tiles = (sizes, one)
     rooms = (problem.room,) if problem.tail else (math.inf, problem.room)
     for room in rooms:  # (the pass after a layer is cut by its room)
         c = problem.c.copy()
         c[k.C_ROOM] = room
         whole = replace(
-            problem, c=c, room=room, tiles=tiles[0], lengths=tiles[1], level_tiles=tiles[0],
-            level_lengths=tiles[1],
+            problem, c=c, room=room, tiles=sizes, lengths=one, level_tiles=sizes,
+            level_lengths=one,
         )  # fmt: skip
         found = best_mapping(whole, objective, uneven=False)
         if found is None:
@@ -175,15 +166,8 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
         f = made.found.footprint
         need = f[0] + f[1] + f[2] + f[3]
         if need <= problem.room or room < math.inf:
-            return _Block(
-                functools.partial(_scheduled, whole, placed),
-                need if room == math.inf else math.inf,
-                made.fill_weight,
-                made.fill_other,
-                made.phases,
-                made.drain,
-                made.counts,
-            )
+            make = functools.partial(_scheduled, whole, placed)
+            return _Block(make, need if room == math.inf else math.inf, made)
     return None
 
 

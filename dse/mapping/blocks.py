@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from dse.hardware.chip import Chip
 from dse.mapping.homes import Homes, stored_bytes
-from dse.mapping.shape import Remembered
+from dse.mapping.remembered import Remembered
 from dse.workload.layer import Layer
 
 
@@ -59,11 +59,7 @@ class Blocks:
 def part(layer: Layer, axis: str, rows: int, of: int, heads: int) -> Layer:
     """``rows`` of ``of`` output rows of a layer, of one of ``heads`` equal parts of its groups."""
     key = (id(layer), axis, rows, of, heads)
-    known = _parts.get(key)
-    if known is None or known[0] is not layer:
-        known = _parts.put(key, (layer, _part(layer, axis, rows, of, heads)))
-    assert isinstance(known[1], Layer)
-    return known[1]
+    return _parts.of(key, lambda: _part(layer, axis, rows, of, heads), layer)
 
 
 def _part(layer: Layer, axis: str, rows: int, of: int, heads: int) -> Layer:
@@ -112,11 +108,9 @@ class Rooms:
         self.room_bytes = room_bytes
         self.bank_bytes = bank_bytes
         key = (id(members), chip.buffer.double_buffered, bank_bytes)
-        known = _known.get(key)
-        if known is None or known[0] is not members:
-            known = _known.put(key, (members, {}, {}))
-        self._needs: dict[int, list[int]] = known[1]
-        self._windows: dict[Blocks, float] = known[2]
+        self._needs: dict[int, list[int]]
+        self._windows: dict[Blocks, float]
+        self._needs, self._windows = _known.of(key, lambda: ({}, {}), members)
 
     def band(self, member: Member, bands: int) -> int:
         """Output rows of a member in a full band."""

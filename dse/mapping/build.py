@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dse.hardware.chip import LINKS
 from dse.mapping import costs as k
-from dse.mapping.nest_text import ORDERS, loop_nest
+from dse.mapping.nest_text import ORDERS, Lines, loop_nest
 from dse.mapping.placement import Evaluation, Placement, evaluate, held_over
 from dse.mapping.problem import Problem
 from dse.mapping.schedule import Bytes, LayerSchedule, Phase
@@ -23,8 +23,8 @@ from dse.workload.layer import DIMS
 class Amounts:
     """What a mapping moves and does: the numbers of its schedule, fields of the same names.
 
-    ``last_bytes`` is the room that the last step takes, bytes; ``found`` and ``traffic`` are what
-    all of it comes from.
+    ``last_bytes`` is the room that the last step takes, bytes; ``found`` is what all of it comes
+    from.
     """
 
     fill_weight: Bytes
@@ -34,7 +34,6 @@ class Amounts:
     counts: Counts
     last_bytes: float
     found: Evaluation
-    traffic: Traffic
 
 
 def amounts(problem: Problem, placed: Placement) -> Amounts:
@@ -79,7 +78,6 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
         counts=counts,
         last_bytes=last,
         found=found,
-        traffic=traffic,
     )
 
 
@@ -94,7 +92,6 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
     dataflow = k.DATAFLOWS[flow]
     factors = {d: int(f) for d, f in zip(DIMS, spatial[:8], strict=True) if f > 1}
     kept = k.CLASSES[placed.order]
-    text = loop_nest(problem, placed, found, made.traffic)
     peak = chip.array.macs_per_cycle * (
         problem.rate if not problem.on_vector else max(chip.array.rates.values())
     )
@@ -116,7 +113,7 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         tiles=names,
         dataflow=dataflow,
         order=_order(kept, problem.sizes, names),
-        loop_nest=text,
+        loop_nest=Lines(lambda: loop_nest(problem, placed)),
         homes=problem.homes.to_dict(),
         dims=dict(zip(DIMS, layer.nest.sizes, strict=True)) if layer.nest else {},
         legality="legal" if problem.legal else "ideal",

@@ -37,7 +37,10 @@ READ = (
     "workload/precision.py",
 )
 #: The classes that a file may hold.
-_ALLOWED = {("dse.mapping.schedule", "LayerSchedule"), ("dse.mapping.schedule", "Phase")}
+_ALLOWED = {
+    ("dse.mapping.schedule", "LayerSchedule"), ("dse.mapping.schedule", "Phase"),
+    ("builtins", "tuple"),
+}  # fmt: skip
 
 
 class _Reader(pickle.Unpickler):

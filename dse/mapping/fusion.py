@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import LINKS, Chip
@@ -23,8 +22,8 @@ from dse.mapping.chain import Item
 from dse.mapping.fused import Fused, Group, Work
 from dse.mapping.homes import Homes, byte_price
 from dse.mapping.memory import MemoryPlan, operands
+from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import link_rates
-from dse.mapping.shape import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Vector layers that work row by row: every output row depends on the same row of the input.
@@ -106,38 +105,29 @@ def spans(workload: Workload, homes: Sequence[Homes]) -> Iterator[Span]:
 
 def fusable(workload: Workload) -> frozenset[int]:
     """Numbers of the layers that may run in a group of both array and vector work."""
-    key = id(workload.layers)
-    known = _fusable.get(key)
-    if _of(known, workload):
-        return frozenset(known[-1])
+    parts = _parts(workload)
+    return _fusable.of(tuple(map(id, parts)), lambda: _find_fusable(workload), parts)
+
+
+def _find_fusable(workload: Workload) -> frozenset[int]:
     found: set[int] = set()
     for span in _spans_of(workload, (Homes(),) * len(workload.layers)):
         if len({member.on_array for member in span.members}) > 1 or any(
             member.layer.vector_ops for member in span.members
         ):
             found.update(range(span.first, span.last + 1))
-    _fusable.put(key, (*_parts(workload), frozenset(found)))
     return frozenset(found)
 
 
 def _spans_of(workload: Workload, homes: tuple[Homes, ...]) -> tuple[Span, ...]:
     """:func:`spans`, remembered: a search maps the same networks on many chips."""
-    key = (id(workload.layers), homes)
-    known = _spans.get(key)
-    if not _of(known, workload):
-        known = _spans.put(key, (*_parts(workload), tuple(spans(workload, homes))))
-    return tuple(known[-1])
+    parts = _parts(workload)
+    return _spans.of((homes, *map(id, parts)), lambda: tuple(spans(workload, homes)), parts)
 
 
 def _parts(workload: Workload) -> tuple[object, ...]:
     """What :func:`spans` depends on beside homes."""
     return workload.layers, workload.tensors, workload.outputs
-
-
-def _of(known: Any, workload: Workload) -> bool:
-    """Whether what is remembered is of the very parts of a network."""
-    parts = _parts(workload)
-    return known is not None and all(a is b for a, b in zip(known, parts, strict=False))
 
 
 _spans, _fusable = Remembered(REMEMBERED), Remembered(REMEMBERED)
@@ -326,16 +316,16 @@ class _Links:
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
         self.rates = dict(zip(LINKS, link_rates(chip), strict=True))
-        self.buffer = 8.0 * (chip.prices["buffer.read_bit"] + chip.prices["buffer.write_bit"])
         self._prices: dict[str, float] = {}
 
     def price(self, home: str) -> float:
-        """Joules per byte out to a home and back, without the buffer's own."""
-        known = self._prices.get(home)
-        if known is None:
-            known = byte_price(self._chip, home, write=False)
-            known = self._prices[home] = known + byte_price(self._chip, home, write=True)
-        return known
+        """Joules per byte out of the buffer to a home and back."""
+        if home not in self._prices:
+            chip = self._chip
+            away = byte_price(chip, home, write=False) + byte_price(chip, home, write=True)
+            both = 8.0 * (chip.prices["buffer.read_bit"] + chip.prices["buffer.write_bit"])
+            self._prices[home] = away + both
+        return self._prices[home]
 
 
 def _most_gain(span: Span, links: _Links, alone: Sequence[Item]) -> tuple[float, float]:
@@ -349,7 +339,7 @@ def _most_gain(span: Span, links: _Links, alone: Sequence[Item]) -> tuple[float,
         ):
             if taken < 0 or home == "buffer" or not amount:
                 continue
-            joules += amount * (links.price(home) + links.buffer)
+            joules += amount * links.price(home)
             seconds += 2.0 * amount / links.rates[home]
     waits = sum(found.own_s - found.busy_s for found in alone)
     seconds = min(seconds, waits)

@@ -15,8 +15,8 @@ from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Home, byte_price, has_link, price_of
 from dse.mapping.kernel import fill_row
 from dse.mapping.problem import Problem
+from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import link_rates
-from dse.mapping.shape import Remembered
 from dse.mapping.space import Factors, tile_sizes
 from dse.mapping.units import E_JOULES, E_MASK, E_ORDER, E_SECONDS, E_TILES, E_WIDE, ENTRY_FIELDS
 
@@ -153,11 +153,7 @@ def _grid(problem: Problem, lists: tuple[tuple[int, ...], ...]) -> _Grid:
     """All L2 tiles of a problem; those of its shape are remembered."""
     at = (problem.spatial[0].tobytes(), problem.align.tobytes(), problem.nest.tobytes())
     key = (problem.sizes, lists, *at)
-    found = _grids.get(key)
-    if found is None:
-        found = _grids.put(key, _Grid(problem, lists))
-    assert isinstance(found, _Grid)
-    return found
+    return _grids.of(key, lambda: _Grid(problem, lists))
 
 
 class _Grid:

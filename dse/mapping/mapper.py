@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,9 +23,10 @@ from dse.mapping.legal import check_profile
 from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, pack
+from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
-from dse.mapping.shape import Remembered, chip_number
+from dse.mapping.shape import chip_number
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
 from dse.mapping.zeros import winograd_fits
@@ -48,35 +48,26 @@ class CacheStatistics:
     disk_misses: int = 0
 
 
-class _Cache:
-    """Least recently used mappings, safe to share between threads."""
+class _Cache(Remembered):
+    """Least recently used mappings, and how often they were asked for."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._store: OrderedDict[object, LayerSchedule] = OrderedDict()
-        self._lock = threading.Lock()
+        super().__init__(limit)
         self.hits = self.misses = 0
 
     def get(self, key: object) -> LayerSchedule | None:
         with self._lock:
-            found = self._store.get(key)
-            if found is None:
+            if key not in self._store:
                 self.misses += 1
                 return None
             self.hits += 1
             self._store.move_to_end(key)
+            found: LayerSchedule = self._store[key][0]
             return found
 
-    def put(self, key: object, value: LayerSchedule) -> None:
-        with self._lock:
-            self._store[key] = value
-            if len(self._store) > self._limit:
-                self._store.popitem(last=False)
-
     def clear(self) -> None:
-        with self._lock:
-            self._store.clear()
-            self.hits = self.misses = 0
+        super().clear()
+        self.hits = self.misses = 0
 
     @property
     def statistics(self) -> CacheStatistics:
@@ -156,21 +147,20 @@ def map_layer(
     room = default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
-    rooms = (room, max(float(l2_room_bytes), 0.0))
-    asked = (homes, objective, cores, rooms, weights)
+    l2_room = max(float(l2_room_bytes), 0.0)
+    asked = _Asked(homes, objective, cores, room, l2_room, weights, legal, uneven)
     # The number of a chip stands for its slice, which takes long to hash.
-    key = (legal, uneven, layer.shape_key, chip_number(chip), *asked)
+    key = (layer.shape_key, chip_number(chip), asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        whole = (legal, uneven, layer.shape_key, chip.slice_key, *asked)
+        whole = (layer.shape_key, chip.slice_key, asked)
         found = disk.get(whole) if disk else None
         if found is not None:
             _cache.put(key, found)
             return found.renamed(layer.name, layer.op)
         if layer.kind == "compute":
-            allowed = (legal, uneven)
-            found = _fitted(layer, chip, objective, homes, cores, rooms, weights, allowed)
+            found = _fitted(layer, chip, asked)
             if disk:
                 disk.put(whole, found)
         else:
@@ -205,70 +195,65 @@ def default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     return chip.links["l2"].capacity_bytes - resident_bytes(layer, homes, "l2")
 
 
-def _fitted(
-    layer: Layer,
-    chip: Chip,
-    objective: Weights,
-    homes: Homes,
-    cores: int,
-    rooms: tuple[float, float],
-    weights: tuple[float, float],
-    allowed: tuple[bool, bool],
-) -> LayerSchedule:
+class _Asked(NamedTuple):
+    """What a layer is mapped for on a chip; ``weights`` are ``exposed`` and ``time_price_w``."""
+
+    homes: Homes
+    objective: Weights
+    cores: int
+    room: float
+    l2_room: float
+    weights: tuple[float, float]
+    legal: bool
+    uneven: bool
+
+
+def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> LayerSchedule:
     """The best schedule; the mapping is that of more room, if one is known and it fits.
 
     Less room only takes mappings away, and the best is still there. Searched are layers with a pass
     after them, which is cut by the room, and what may be found among a compiler's tiles, which take
     whole banks.
     """
-    asked = (layer.shape_key, chip_number(chip), objective, homes, cores, rooms[1])
-    key = (*asked, weights, allowed)
+    key = (layer.shape_key, chip_number(chip), asked._replace(room=0.0))
     known = _roomy.get(key)
     if known is not None:
-        room, need, problem, placed = known
-        if need <= rooms[0] <= room:
+        problem, need, placed = known
+        if need <= asked.room <= problem.room:
             c = problem.c.copy()
-            c[k.C_ROOM] = rooms[0]
-            return schedule(replace(problem, c=c, room=rooms[0]), placed)
-    problem, placed = _map_compute(layer, chip, objective, homes, cores, rooms, weights, allowed)
+            c[k.C_ROOM] = asked.room
+            return schedule(replace(problem, c=c, room=asked.room), placed)
+    problem, placed = _map_compute(layer, chip, asked)
     made = schedule(problem, placed)
-    if not problem.tail and (allowed[0] or not chip.legality.limits_tiles):
-        _roomy.put(key, (rooms[0], made.footprint_bytes, problem, placed))
+    if not problem.tail and (asked.legal or not chip.legality.limits_tiles):
+        _roomy.put(key, (problem, made.footprint_bytes, placed))
     return made
 
 
-#: The last mappings, with the room they were searched in and the room they take.
+#: The last problems searched, with the room that their best mapping takes, and the mapping.
 _roomy = Remembered(4096)
 
 
-def _map_compute(
-    layer: Layer,
-    chip: Chip,
-    objective: Weights,
-    homes: Homes,
-    cores: int,
-    rooms: tuple[float, float],
-    weights: tuple[float, float],
-    allowed: tuple[bool, bool],
-) -> tuple[Problem, Placement]:
+def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Placement]:
     """The best mapping of a compute layer, in all ways that it may run."""
     assert layer.nest is not None
+    homes, room, weights = asked.homes, asked.room, asked.weights
     byte_price(chip, homes.W, write=False)
-    number = objective_code(objective)
+    number = objective_code(asked.objective)
     best: tuple[tuple[float, float], Problem, Found] | None = None
     failed: Problem | None = None
-    ways = [(allowed[0], winograd) for winograd in (False, True)]
-    if not allowed[0] and chip.legality.limits_tiles:
-        ways += [(True, winograd) for winograd in (False, True)]
-    if not winograd_fits(layer.nest, chip.array):
-        ways = [way for way in ways if not way[1]]
-    for sizes, used in _splits(layer.nest.sizes, cores):
+    limits = (asked.legal,) if asked.legal or not chip.legality.limits_tiles else (False, True)
+    direct = (False, True) if winograd_fits(layer.nest, chip.array) else (False,)
+    ways = [(legal, winograd) for legal in limits for winograd in direct]
+    for sizes, used in _splits(layer.nest.sizes, asked.cores):
         for legal, winograd in ways:
             problem = pack(
-                layer, chip, homes, rooms[0], sizes, used, *weights,
+                layer, chip, homes, room, sizes, used, *weights,
                 legal=legal, winograd=winograd,
             )  # fmt: skip
-            found = best_mapping(problem, objective, outer_room=rooms[1] / used, uneven=allowed[1])
+            found = best_mapping(
+                problem, asked.objective, outer_room=asked.l2_room / used, uneven=asked.uneven
+            )
             if found is None:
                 failed = failed or problem
                 continue
@@ -283,11 +268,9 @@ def _map_compute(
         assert failed is not None
         raise _unfit(failed)
     problem = best[1]
-    if problem.legal and not allowed[0]:
+    if problem.legal and not asked.legal:
         used, winograd = problem.cores, problem.saved.winograd
-        problem = pack(
-            layer, chip, homes, rooms[0], problem.sizes, used, *weights, winograd=winograd
-        )
+        problem = pack(layer, chip, homes, room, problem.sizes, used, *weights, winograd=winograd)
     return problem, best[2].placement
 
 
@@ -304,10 +287,9 @@ def _splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
 
 def _unfit(problem: Problem) -> UnmappableError:
     """The error of a layer whose smallest tile overflows the buffer."""
-    smallest = tuple(int(problem.tiles[d, problem.lengths[d] - 1]) for d in range(6))
     ones = np.ones(8) if problem.registers else None
     need, largest, most = min(
-        evaluate(problem, Placement(row, smallest, int(flow), 0, ones)).need
+        evaluate(problem, Placement(row, problem.smallest_tile, int(flow), 0, ones)).need
         for row in problem.spatial
         for flow in problem.flows
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from dse.mapping import costs as k
-from dse.mapping.placement import Evaluation, Placement, held_over
+from dse.mapping.placement import Evaluation, Placement, evaluate, held_over
 from dse.mapping.problem import Problem
 from dse.mapping.space import TILED
 from dse.mapping.traffic import Traffic
@@ -21,10 +24,35 @@ ORDERS = {
 STAYS = {"ws": "weights stay", "os": "sums stay", "is": "inputs stay"}
 
 
-def loop_nest(
-    problem: Problem, placed: Placement, found: Evaluation, traffic: Traffic
-) -> tuple[str, ...]:
+class Lines(Sequence[str]):
+    """Lines of text, written when they are first read; copied and filed as a tuple of them."""
+
+    def __init__(self, write: Callable[[], tuple[str, ...]]) -> None:
+        self._write = write
+
+    @functools.cached_property
+    def _lines(self) -> tuple[str, ...]:
+        return self._write()
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._lines[at]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._lines == tuple(other)
+
+    def __repr__(self) -> str:
+        return repr(self._lines)
+
+    def __reduce__(self) -> Any:
+        return tuple, (self._lines,)
+
+
+def loop_nest(problem: Problem, placed: Placement) -> tuple[str, ...]:
     """The mapping with per-level tiles, traffic and reuse, one line each."""
+    found = evaluate(problem, placed)
     homes, sizes = problem.homes, dict(zip(DIMS, problem.sizes, strict=True))
     tiles = dict(zip(TILED, placed.tiles, strict=True))
     tiles |= {"FY": int(placed.spatial[k.S_FY]), "FX": int(placed.spatial[k.S_FX])}
@@ -36,7 +64,7 @@ def loop_nest(
         lines.append(f"on each of {problem.cores} cores: {_sizes(sizes)}")
     if placed.outer is not None:
         outer = dict(zip(TILED, placed.outer.tiles, strict=True))
-        up = traffic.upper_bytes()
+        up = Traffic(problem, placed, found).upper_bytes()
         lines.append(
             f"through L2: {', '.join(placed.outer.operands)}; to and from homes: "
             + ", ".join(f"{name} {amount:,.0f} B" for name, amount in up.items() if amount)
@@ -92,12 +120,9 @@ def _array(
     unit = "vector lanes" if problem.on_vector else "array"
     factors = {d: int(f) for d, f in zip(DIMS, placed.spatial[:8], strict=True)}
     dataflow = k.DATAFLOWS[placed.flow]
-    units = 1
-    for factor in factors.values():
-        units *= factor
     lines = [
         f"on the {unit} ({dataflow}: {STAYS[dataflow]}): {_sizes(factors)} in parallel, "
-        f"{units} units"
+        f"{math.prod(factors.values())} units"
     ]
     if placed.registers is not None:
         asked = dict(zip(DIMS, (int(v) for v in placed.registers), strict=True))

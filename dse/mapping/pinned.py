@@ -305,9 +305,7 @@ def _reason(
     for order in orders:
         with contextlib.suppress(InputError):  # another order holds operands so
             holds[order] = hold_code(order, held)
-    smallest = tuple(
-        int(min(problem.tiles[d, : problem.lengths[d]])) for d in range(len(problem.lengths))
-    )
+    smallest = problem.smallest_tile
     ones = np.ones(8) if problem.registers else None
     found = min(
         (
@@ -330,10 +328,8 @@ def _reason(
             f"{need - problem.room:.0f} too few",
         )
     sizes = dict(zip(TILED, problem.sizes[:6], strict=True))
-    most = [int(max(problem.tiles[d, : problem.lengths[d]])) for d in range(6)]
-    largest_tiles = dict(zip(TILED, most, strict=True))
     loops = [d for order in orders for d in GROUPS[k.CLASSES[order]] if d in sizes]
-    if all(largest_tiles[d] == smallest[TILED.index(d)] == sizes[d] for d in loops):
+    if all(smallest[TILED.index(d)] == sizes[d] for d in loops):
         whole = ", ".join(f"{d} {sizes[d]}" for d in loops)
         return _forbidden(
             problem.layer,

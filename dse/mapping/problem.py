@@ -12,18 +12,12 @@ from dse.hardware.chip import LINKS, Chip
 from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Homes, byte_price, price_of
+from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import Bytes, Phase, link_rates
-from dse.mapping.shape import (
-    WINOGRAD_SUMS,
-    Remembered,
-    chip_number,
-    enter,
-    layer_shape,
-    volumes,
-)
+from dse.mapping.shape import WINOGRAD_SUMS, Shape, chip_number, enter, layer_shape, volumes
 from dse.mapping.space import Factors
 from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
-from dse.mapping.zeros import Savings, winograd_adds
+from dse.mapping.zeros import winograd_adds
 from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
 
@@ -33,15 +27,11 @@ _sites = Remembered(SITES)
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One core's part of a compute layer, packed.
+class Problem(Shape):
+    """One core's part of a compute layer, packed: its shape, with all constants in ``c``.
 
-    ``c``, ``flows``, ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are the
-    arguments of the kernels; the rest is what a schedule needs besides. ``rate`` are MACs of the
-    dense layer per unit and cycle, ``worked`` those of them that cost the energy of a MAC.
-    ``level_tiles`` and ``level_lengths`` are the tile sizes where more levels than the buffer are
-    searched. ``least`` are the fewest bytes of W, I, O and side input that cross the buffer's edge,
-    ``least_cost`` the seconds and joules that takes.
+    The rest is what a schedule needs besides. ``least`` are the fewest bytes of W, I, O and side
+    input that cross the buffer's edge, ``least_cost`` the seconds and joules that takes.
     """
 
     layer: Layer
@@ -49,27 +39,11 @@ class Problem:
     homes: Homes
     cores: int
     sizes: Factors
-    c: FloatArray
-    flows: Any
-    spatial: FloatArray
-    dims: FloatArray
-    tiles: FloatArray
-    lengths: Any
-    align: FloatArray
-    nest: FloatArray
-    pair: str
-    rate: float
-    on_vector: bool
     fixed_counts: Counts
     tail: tuple[Phase, ...]
     tail_ends: tuple[Bytes, Bytes]
     room: float
-    saved: Savings
-    worked: float
     legal: bool
-    choices: tuple[Factors, ...]
-    level_tiles: FloatArray
-    level_lengths: Any
     least: tuple[float, float, float, float]
     least_cost: tuple[float, float]
 
@@ -91,6 +65,11 @@ class Problem:
             self.nest,
             np.full(2, np.inf),
         )
+
+    @property
+    def smallest_tile(self) -> tuple[int, ...]:
+        """The smallest of the tile sizes of each dim."""
+        return tuple(int(self.tiles[d, self.lengths[d] - 1]) for d in range(6))
 
 
 def pack(
@@ -173,32 +152,17 @@ def pack(
     written, read = least[0] + least[1] + least[3], least[2]
     touch = (1.0 - 1e-9) * (written * known[k.C_P_WRITE] + read * known[k.C_P_READ])
     return Problem(
+        **(vars(shape) | {"c": c}),
         layer=layer,
         chip=chip,
         homes=homes,
         cores=cores,
         sizes=sizes,
-        c=c,
-        flows=shape.flows,
-        spatial=shape.spatial,
-        dims=shape.dims,
-        tiles=shape.tiles,
-        lengths=shape.lengths,
-        align=shape.align,
-        nest=shape.nest,
-        pair=pair,
-        rate=rate,
-        on_vector=on_vector,
         fixed_counts=counts,
         tail=tail,
         tail_ends=ends,
         room=room,
-        saved=saved,
-        worked=worked,
         legal=legal,
-        choices=shape.choices,
-        level_tiles=shape.level_tiles,
-        level_lengths=shape.level_lengths,
         least=least,
         least_cost=(seconds, joules + touch),
     )
@@ -211,10 +175,7 @@ def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool)
         chip_number(chip), homes, cores, layer.acc_bits, layer.w_format, layer.i_format,
         layer.side_elements > 0, winograd,
     )  # fmt: skip
-    found = _sites.get(key)
-    if found is None:
-        found = _sites.put(key, _make_site(layer, chip, homes, cores, winograd=winograd))
-    return np.asarray(found, np.float64)
+    return _sites.of(key, lambda: _make_site(layer, chip, homes, cores, winograd=winograd))
 
 
 def _make_site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:

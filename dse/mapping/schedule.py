@@ -113,7 +113,7 @@ class LayerSchedule:
     tiles: Mapping[str, int] = field(default_factory=dict)
     dataflow: str = ""
     order: str = ""
-    loop_nest: tuple[str, ...] = ()
+    loop_nest: Sequence[str] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
     fused: str = ""

@@ -7,8 +7,6 @@ made once for all of them.
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -26,6 +24,7 @@ from dse.mapping.candidates import (
     spatial_rows,
     tile_lists,
 )
+from dse.mapping.remembered import Remembered
 from dse.mapping.space import LEVEL_LIMITS, Factors, rate_of, spatial_choices
 from dse.mapping.zeros import Savings, savings
 from dse.workload.layer import DIMS, Layer
@@ -45,8 +44,11 @@ class Shape:
     """A layer, or a core's part of it, on an array.
 
     ``c`` holds the constants known so far, ``whole`` and ``part`` are elements of W, of I (only
-    what is touched) and of O of the layer and of the part; the other fields are those of a
-    ``Problem``. Arrays are shared: nobody writes to them.
+    what is touched) and of O of the layer and of the part, which has ``macs`` of the dense layer,
+    at ``rate`` per unit and cycle; ``worked`` of them cost the energy of a MAC. ``flows``,
+    ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are arguments of the
+    kernels, ``level_tiles`` and ``level_lengths`` the tile sizes where more levels than the buffer
+    are searched. Arrays are shared: nobody writes to them.
     """
 
     c: FloatArray
@@ -70,31 +72,8 @@ class Shape:
     level_lengths: Any
 
 
-class Remembered:
-    """As many values by key as ``limit``, the oldest dropped; safe to share between threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._store: OrderedDict[object, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: object) -> Any:
-        with self._lock:
-            return self._store.get(key)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._store.clear()
-
-    def put(self, key: object, value: Any) -> Any:
-        with self._lock:
-            self._store[key] = value
-            if len(self._store) > self._limit:
-                self._store.popitem(last=False)
-        return value
-
-
-_shapes, _by_chip, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, 256, CHIPS, CHIPS))
+_shapes, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
+_by_chip, _array_by_chip = Remembered(256), Remembered(256)
 _numbers = count()
 
 
@@ -103,23 +82,19 @@ def chip_number(chip: Chip) -> int:
 
     Equal numbers mean equal chips; equal chips have equal numbers as long as they are remembered.
     """
-    found = _by_chip.get(id(chip))
-    if found is not None and found[0] is chip:
-        return int(found[1])
-    number = _by_slice.get(chip.slice_key)
-    if number is None:
-        number = _by_slice.put(chip.slice_key, next(_numbers))
-    _by_chip.put(id(chip), (chip, number))
-    return int(number)
+    return _by_chip.of(id(chip), lambda: _by_slice.of(chip.slice_key, lambda: next(_numbers)), chip)
 
 
 def array_number(chip: Chip) -> int:
     """The same of a chip's array, its compiler's limits and the rates of its vector unit."""
-    found = _by_chip.get(-id(chip))
-    if found is not None and found[0] is chip:
-        return int(found[1])
+    return _array_by_chip.of(
+        id(chip), lambda: _by_array.of(_array_key(chip), lambda: next(_numbers)), chip
+    )
+
+
+def _array_key(chip: Chip) -> tuple[object, ...]:
     array = chip.array
-    key = (
+    return (
         array.axes, array.dataflows, tuple(sorted(array.rates.items())), array.depthwise,
         tuple(sorted(array.align.items())), array.accumulator_bytes, array.registers,
         array.sparsity, array.compression, array.preload, array.preload_cycles, array.fill_drain,
@@ -127,11 +102,6 @@ def array_number(chip: Chip) -> int:
         array.winograd, chip.legality,
         chip.vector.wide_factor, tuple(sorted(chip.vector.ops_per_cycle.items())),
     )  # fmt: skip
-    number = _by_array.get(key)
-    if number is None:
-        number = _by_array.put(key, next(_numbers))
-    _by_chip.put(-id(chip), (chip, number))
-    return int(number)
 
 
 def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
@@ -141,11 +111,7 @@ def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winogr
         UnmappableError: no unit runs the layer's formats.
     """
     key = (layer.shape_key, array_number(chip), sizes, legal, winograd)
-    found = _shapes.get(key)
-    if found is None:
-        found = _shapes.put(key, _make(layer, chip, sizes, legal=legal, winograd=winograd))
-    assert isinstance(found, Shape)
-    return found
+    return _shapes.of(key, lambda: _make(layer, chip, sizes, legal=legal, winograd=winograd))
 
 
 def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:

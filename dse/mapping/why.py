@@ -32,12 +32,10 @@ BUSY, WORTH = 0.9, 0.05
 def lanes_busy(schedule: LayerSchedule, chip: Chip) -> float:
     """Share of the array's MAC units (of the lanes, for a layer on the vector unit) with a MAC to
     do in a mean step, 0 to 1: unrolled dims, the last ragged step of each taken as it is."""
-    share, placed = _ragged(schedule.dims, schedule.spatial), 1
-    for factor in schedule.spatial.values():
-        placed *= factor
+    share = _ragged(schedule.dims, schedule.spatial)
     if schedule.unit != "array":
         return share if schedule.macs else 0.0
-    return min(1.0, share * placed / chip.array.macs_per_cycle)
+    return min(1.0, share * math.prod(schedule.spatial.values()) / chip.array.macs_per_cycle)
 
 
 def _ragged(dims: Mapping[str, int], spatial: Mapping[str, int]) -> float:
@@ -91,18 +89,18 @@ def losses(
         return {}
     busy = sum(works.values())
     ideal = min(row["utilization"], 1.0) * total
-    steady = max(ideal, min(busy, ideal / row["lanes"] if row["lanes"] > 0.0 else busy))
-    if row["unit"] != "array":
-        steady = max(ideal, busy)
-    own = "compute" if row["unit"] == "array" else row["unit"]
+    on_array = row["unit"] == "array"
+    filled = ideal / row["lanes"] if on_array and row["lanes"] > 0.0 else busy
+    steady = max(ideal, min(busy, filled))
+    own = "compute" if on_array else row["unit"]
     left = total - steady  # waiting and passes
     waits = {cause: seconds - works.get(cause, 0.0) for cause, seconds in by.items()}
     for cause, seconds in works.items():
         excess = max(0.0, busy - steady) * (seconds / busy if busy else 0.0)
-        waits["passes" if cause == own else cause] = excess + waits.get(
-            "passes" if cause == own else cause, 0.0
-        )
-    scale = left / sum(waits.values()) if sum(waits.values()) > 0.0 else 0.0
+        name = "passes" if cause == own else cause
+        waits[name] = excess + waits.get(name, 0.0)
+    waited = sum(waits.values())
+    scale = left / waited if waited > 0.0 else 0.0
     parts = {"lanes": steady - ideal, **{name: s * scale for name, s in waits.items()}}
     shares = {name: seconds / total for name, seconds in parts.items() if seconds > 1e-9 * total}
     return dict(sorted(shares.items(), key=lambda part: -part[1]))

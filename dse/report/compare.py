@@ -14,7 +14,7 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
-from dse.report.economics import parts_at
+from dse.report.economics import ONE_TIME, parts_at
 from dse.report.tables import Study, cost_limit, cost_of, read_study, volumes_of
 from dse.search import Outcome
 
@@ -22,6 +22,12 @@ from dse.search import Outcome
 NAMED_SHARE = 0.02
 #: Cost parts named in a comparison, at most.
 NAMED_PARTS = 3
+#: What the parts of a unit cost are called in a sentence.
+PARTS = {
+    "nre_per_unit": "design and masks",
+    "ip_per_unit": "licences",
+    "dram": "DRAM",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
     """Contests of all apps at all volumes that every study of the app recorded.
 
     Raises:
-        InputError: fewer than two studies, or two of one app that share no volume.
+        InputError: fewer than two studies, or two of one app that share no volume or were made by
+            different versions of the tool or of its technology data.
     """
     if len(sources) < 2:
         raise InputError("one study has nothing to be compared with", mend="name two or more")
@@ -83,8 +90,14 @@ def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
     contests = []
     for app in dict.fromkeys(study.experiment.subject for _, study in studies):
         own = [(name, study) for name, study in studies if study.experiment.subject == app]
-        recorded = [set(volumes_of(study.outcomes)) for _, study in own]
-        shared = set.intersection(*(found for found in recorded if found))
+        _check_versions([study for _, study in own])
+        recorded = [some for _, study in own if (some := set(volumes_of(study.outcomes)))]
+        if not recorded:
+            raise InputError(
+                f"no study of {app} holds a design that can be built",
+                mend="search for chips that can: see the reasons in evaluations.jsonl",
+            )
+        shared = set.intersection(*recorded)
         if not shared:
             raise InputError(
                 f"the studies of {app} share no volume",
@@ -95,6 +108,18 @@ def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
             found = sorted((standing(name, study, volume) for name, study in own), key=_order)
             contests.append(Contest(app, float(volume), tuple(found), verdict(found)))
     return contests
+
+
+def _check_versions(studies: Sequence[Study]) -> None:
+    """Refuses studies whose figures come from different models: they would differ by that."""
+    known = [study for study in studies if any(study.made_by)]
+    for study in known[1:]:
+        if study.made_by != known[0].made_by:
+            raise InputError(
+                f"made by another version of the tool or of its data than {known[0].source}",
+                file=study.source,
+                mend="search again with one version, into another --out folder",
+            )
 
 
 def _named(sources: Sequence[str | Path]) -> list[tuple[str, str | Path]]:
@@ -202,20 +227,12 @@ def _against(one: Standing, best: Standing) -> str:
     return text + ("" if one.within_budget else f"; {one.reason}")
 
 
-#: What the parts of a unit cost are called in a sentence.
-PARTS = {
-    "nre_per_unit": "design and masks",
-    "ip_per_unit": "licences",
-    "dram": "DRAM",
-}
-
-
 def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     """The table: one row for each app, volume and study."""
     rows = []
     for contest in contests:
         for one in contest.standings:
-            once = one.parts_usd.get("nre_per_unit", 0.0) + one.parts_usd.get("ip_per_unit", 0.0)
+            once = sum(one.parts_usd.get(part, 0.0) for part in ONE_TIME)
             rows.append(
                 {
                     "app": contest.app,

@@ -25,6 +25,8 @@ class Study:
     source: str
     progress: tuple[dict[str, float], ...] = ()
     effort: Effort = field(default_factory=Effort)
+    #: Digests of the technology data and the code that made it; empty if the study does not say.
+    made_by: tuple[str, str] = ("", "")
 
     @property
     def front(self) -> list[Outcome]:
@@ -55,6 +57,7 @@ def read_study(source: str | Path) -> Study:
     environment: dict[str, str] = {}
     progress: tuple[dict[str, float], ...] = ()
     effort = Effort()
+    made_by = ("", "")
     if "://" in text or Path(text).is_file():
         from dse.search.mirror import read_storage
 
@@ -62,13 +65,14 @@ def read_study(source: str | Path) -> Study:
     else:
         config = folder.config()
         environment = config["environment"]
+        made_by = (str(config.get("technology", "")), str(config.get("version", "")))
         experiment, found = folder.experiment(), list(folder.outcomes())
         progress, effort = folder.progress(), folder.effort()
     if not found:
         raise InputError("the study holds no design yet", file=text, mend="run the search first")
     outcomes = tuple(sorted(found, key=lambda outcome: outcome.key))
     front = front_of(outcomes, experiment)
-    return Study(experiment, outcomes, front, environment, text, progress, effort)
+    return Study(experiment, outcomes, front, environment, text, progress, effort, made_by)
 
 
 def write_tables(study: Study, out: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
@@ -103,7 +104,26 @@ class LineNodes(_Parameter):
         )
 
 
-Parameter = Annotated[Choices | Ladder | Range | LineNodes, Field(union_mode="left_to_right")]
+def _form(data: Any) -> str:
+    """Which form of a parameter is meant; a misspelt one is the form it comes closest to."""
+    if isinstance(data, _Parameter):
+        return f"<{type(data).__name__}>"
+    keys = list(data) if isinstance(data, Mapping) else []
+    forms: dict[str, type] = {"choices": Choices, "ladder": Ladder, "line": LineNodes}
+    forms |= dict.fromkeys(("low", "high", "steps", "log"), Range)
+    close = [near for key in keys for near in get_close_matches(str(key), forms, n=1)]
+    meant = next((key for key in (*keys, *close) if key in forms), "choices")
+    return f"<{forms[meant].__name__}>"
+
+
+#: Tags in angle brackets are no part of a field's path in an error (:mod:`dse.schema`).
+Parameter = Annotated[
+    Annotated[Choices, Tag("<Choices>")]
+    | Annotated[Ladder, Tag("<Ladder>")]
+    | Annotated[Range, Tag("<Range>")]
+    | Annotated[LineNodes, Tag("<LineNodes>")],
+    Discriminator(_form),
+]
 
 
 class AppUse(Strict):
@@ -308,11 +328,9 @@ class Experiment(Strict):
             InputError: an unknown line.
         """
         try:
-            nodes = LineNodes(line=line)
-        except ValidationError as error:
-            message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            what, _, mend = message.partition("; ")
-            raise InputError(what, field="--line", mend=mend) from None
+            nodes = validate(LineNodes, {"line": line})
+        except InputError as error:
+            raise InputError(error.message, field="--line", mend=error.mend) from None
         fixed = {path: value for path, value in self.fixed.items() if path != "chip.node"}
         update = {
             "name": f"{self.name}-{line}",

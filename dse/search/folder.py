@@ -71,6 +71,7 @@ class StudyFolder:
                 "schema_version": SCHEMA_VERSION,
                 "identity": identity,
                 "technology": technology_digest,
+                "version": model_version(),
                 "experiment": experiment.model_dump(mode="json"),
                 "start": [dict(values) for values in start],
                 "environment": environment(),

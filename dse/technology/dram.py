@@ -137,11 +137,11 @@ class DramModel:
         found = self.dram(kind)
         coarsest = self._coarsest.get(kind)
         if coarsest is not None and node_nm > coarsest:
-            able = [other for other, limit in self._coarsest.items() if node_nm <= limit]
+            able = [name for name in self.kinds if node_nm <= self._coarsest.get(name, node_nm)]
             raise ImpossibleChipError(
                 f"no {kind} PHY exists at {node_nm} nm; the coarsest node is {coarsest} nm",
                 field="kind",
-                mend=f"use {', '.join(able)} or a finer node" if able else "use a finer node",
+                mend=f"use {', '.join(able)}, or a finer node",
             )
         return found
 

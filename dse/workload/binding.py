@@ -40,7 +40,7 @@ def bind_inputs(
                 f"no symbolic size is called {name!r}",
                 file=file,
                 field=name,
-                mend=f"bind one of: {', '.join([BATCH, RESOLUTION, *symbols])}"
+                mend=f"bind one of: {', '.join(dict.fromkeys([BATCH, RESOLUTION, *symbols]))}"
                 + nearest(name, [BATCH, RESOLUTION, *symbols]),
             )
     moved = bool(symbols)

@@ -240,9 +240,15 @@ def resolve(path_or_name: str | Path) -> Request:
 def _unknown(name: str, known: dict[str, Any]) -> None:
     if name.endswith(".onnx") or len(Path(name).parts) > 1:
         raise InputError("there is no such file", file=name, mend="check the path")
+    apps = [path.stem for path in (shipped_folder("experiments") / "apps").glob("*.yaml")]
+    if name in apps:
+        raise InputError(
+            f"{name!r} is an app, and a model is wanted",
+            mend=f"give one of its models: `dse show {name}` names them",
+        )
     raise InputError(
         f"unknown model {name!r}",
-        mend=f"give an .onnx file or one of: {', '.join(known)}{nearest(name, list(known))}",
+        mend=f"give an .onnx file or one of: {', '.join(known)}{nearest(name, [*known, *apps])}",
     )
 
 

@@ -199,8 +199,7 @@ def report(table: Table, found: Mapping[str, list[dict[str, Any]]], trials: int)
         if at_end:
             goal = float(np.median(at_end))
             lines.append(f"Random search has {goal:.4f} of the hypervolume after {trials:,}.")
-    marks = [m for m in (*MARKS, one) if m <= trials]
-    marks = sorted(set(marks))
+    marks = sorted({m for m in (*MARKS, one) if m <= trials})
     head = ["method"]
     for at in marks:
         head += [f"volume @{at:,}", f"front @{at:,}"]

@@ -30,7 +30,8 @@ def test_instances_are_spread_over_the_period() -> None:
         }
     )
     program = Program("p", (), (), 1, 0.0)
-    tasks = stream_tasks(app, {"cam": program, "next": program}, cores=2)
+    cores = {stream.id: stream.cores_of(2) for stream in app.streams}
+    tasks = stream_tasks(app, {"cam": program, "next": program}, cores)
     cams = [task.release for task in tasks[:4]]
     assert [r.phase_s for r in cams if isinstance(r, Periodic)] == [
         0.0,

@@ -163,19 +163,19 @@ def test_a_request_is_due_when_its_limits_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "split", "taken", "width"),
+    ("cores", "split", "taken", "together"),
     [
-        ("all", False, (0, 1, 2, 3), 1),
-        ("split", False, (0, 1, 2, 3), 4),
-        ((3, 1), False, (3, 1), 1),
-        ((1, 3), True, (1, 3), 2),
-        (2, False, (2,), 1),
+        ("all", False, (0, 1, 2, 3), False),
+        ("split", False, (0, 1, 2, 3), True),
+        ((3, 1), False, (3, 1), False),
+        ((1, 3), True, (1, 3), True),
+        (2, False, (2,), False),
     ],
 )
-def test_cores_of_a_stream(cores: Any, split: bool, taken: tuple[int, ...], width: int) -> None:
+def test_cores_of_a_stream(cores: Any, split: bool, taken: tuple[int, ...], together: bool) -> None:
     one = Stream.model_validate(stream(cores=cores, split=split))
     assert one.cores_of(4) == taken
-    assert one.width(4) == width
+    assert one.together is together
 
 
 def test_cores_by_the_name_of_their_kind() -> None:

@@ -213,6 +213,32 @@ def test_folders_that_are_no_studies(run: Run, tmp_path: Path) -> None:
     refused(run("report", "sqlite:///nowhere/study.db", "--out", "page"))
 
 
+def test_names_of_another_kind(run: Run) -> None:
+    """A platform where a chip is wanted, an app where a model is; slips of either are seen."""
+    refused(run("map", "resnet8", "--chip", "counter_cloud"), "platform", "dse show counter_cloud")
+    refused(run("map", "wearable_kws", "--chip", "gap9"), "is an app", "dse show wearable_kws")
+    refused(run("simulate", "dc_split", "--chip", "counter_clod"), "did you mean counter_cloud?")
+    refused(run("simulate", "wearable_kw", "--chip", "gap9"), "did you mean wearable_kws?")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("{line: jasm7}", ("chip.node.line: unknown line 'jasm7'", "jasm1")),
+        ("{laddr: [28nm]}", ("chip.node.laddr", "did you mean ladder?")),
+        ("{low: 1.0, high: 2.0, step: 3}", ("chip.node.step", "did you mean steps?")),
+        ("{choces: [28nm]}", ("chip.node.choces", "did you mean choices?")),
+    ],
+)
+def test_slips_in_a_parameter(run: Run, tmp_path: Path, wrong: str, words: tuple[str, ...]) -> None:
+    """Whichever form of a parameter was meant, the error is about that form."""
+    (tmp_path / "mine.yaml").write_text(
+        "schema_version: 1\nname: mine\napp: wearable_kws\nchip: gap9\n"
+        f"parameters:\n  chip.node: {wrong}\nobjectives: [{{metric: energy_j}}]\n"
+    )
+    refused(run("explore", "mine.yaml", "--out", "x"), "mine.yaml: line 6", *words)
+
+
 def test_usage_errors_leave_with_two(run: Run) -> None:
     assert run("simulate").code == 2
     assert run("no_such_command").code == 2

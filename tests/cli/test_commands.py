@@ -59,10 +59,17 @@ def test_lists(run: Run, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenetv2", "edge_vision", "5nm", "factory_inspection", "conv_core"]
+    ("name", "kind"),
+    [
+        ("mobilenetv2", "model"),
+        ("edge_vision", "chip"),
+        ("5nm", "node"),
+        ("factory_inspection", "app"),
+        ("conv_core", "template"),
+    ],
 )
-def test_show(run: Run, name: str) -> None:
-    assert run(name and "show", name, "--json").json["kind"]
+def test_show(run: Run, name: str, kind: str) -> None:
+    assert run("show", name, "--json").json["kind"] == kind
     assert run("show", name).code == 0
 
 
@@ -137,6 +144,7 @@ def test_overrides_and_bindings(run: Run) -> None:
 def test_trace_is_a_chrome_trace(run: Run, tmp_path: Path) -> None:
     done = run("simulate", "resnet8", "--chip", "edge_vision", "--trace", "t.json", "--json")
     assert done.code == 0
+    assert done.err == "trace written to t.json\n"
     events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert {event["ph"] for event in events} >= {"X", "C"}
 

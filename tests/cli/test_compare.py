@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,24 @@ def test_the_page_and_the_table(run: Run, lines: Path, tmp_path: Path) -> None:
     assert compared(run, lines, "--html", "side.txt").code == 2
     assert run("compare", str(lines / "jasm2")).code == 2
     assert run("compare", str(lines / "jasm2"), "nowhere").code == 2
+
+
+def test_studies_without_a_chip_that_exists_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "fast.yaml").write_text(EXPERIMENT.replace("[2.5e+7, 5.0e+7]", "[9.0e+9]"))
+    for out in ("one", "other"):
+        assert run("sweep", "fast.yaml", "--out", out, "--workers", "1").code == 0
+    found = run("compare", "one", "other")
+    assert found.code == 2
+    assert "can be built" in found.err
+    assert "Traceback" not in found.err
+
+
+def test_studies_of_two_versions_are_refused(run: Run, lines: Path, tmp_path: Path) -> None:
+    shutil.copytree(lines / "rapidus", tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "study.json").read_text())
+    config["version"] = "0.0.9+0"
+    (tmp_path / "old" / "study.json").write_text(json.dumps(config))
+    found = run("compare", str(lines / "jasm2"), "old")
+    assert found.code == 2
+    assert found.err.startswith("error: old: made by another version")
+    assert found.out == ""

@@ -78,6 +78,26 @@ def test_profile_lays_layers_beside_each_other(run: Run) -> None:
     assert chip == pytest.approx(answer["chip"]["latency_s"], rel=1e-6)
 
 
+def test_kernels_named_after_tensors_find_their_layer(run: Run, tmp_path: Path) -> None:
+    """onnxruntime names a convolution that it moves to another layout after what it makes."""
+    weight = np.ones((16, 16, 3, 3), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["h"], name="first", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["h"], ["y"], name="relu"),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 64, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16, 64, 64])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(proto, tmp_path / "net.onnx")
+    answer = run("profile", "net.onnx", "--runs", "2", "--json").json
+    spent = {row["layer"]: row["cpu_s"] for row in answer["layers"]}
+    assert spent["first"] > spent["(outside layers)"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -151,12 +151,11 @@ def test_deadlines_of_a_pipeline_count_from_its_own_release(quad: Chip) -> None:
     }
     asked = App.model_validate({"name": "x", "streams": [first, second], "horizon_s": 0.5})
     took = rows(played(asked, quad))["deep"].latency_max_s
-    for share, missed in ((1.001, 0.0), (0.999, 1.0)):
+    for share, late in ((1.001, False), (0.999, True)):
         streams = [first, {**second, "deadline_s": took * share}]
         due = App.model_validate({"name": "x", "streams": streams, "horizon_s": 0.5})
         row = rows(played(due, quad))["deep"]
-        assert row.missed_fraction == pytest.approx(missed, abs=0.95 if missed else 0.0)
-        assert (row.missed_fraction > 0.0) == (missed > 0.0)
+        assert (row.missed_fraction > 0.0) is late
 
 
 def test_weights_of_a_pipeline_stay_only_where_no_other_stream_comes(quad: Chip) -> None:

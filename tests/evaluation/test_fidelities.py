@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Literal
+
 import pytest
 
 import dse
@@ -85,6 +88,29 @@ def test_halving_dram_channels_breaks_a_deadline_and_says_where() -> None:
     reason = next(r for r in narrow.reasons if r.startswith(f"stream {late[0]}"))
     assert "layer" in reason
     assert "dram" in reason
+
+
+@pytest.mark.parametrize("fidelity", ["analytic", "simulate"])
+def test_an_overload_names_stream_layer_and_resource(
+    fidelity: Literal["analytic", "simulate"],
+) -> None:
+    """The shipped chip that carries the demo app, with half its memory channels."""
+    app, chip = dse.load_app("factory_inspection"), dse.load_chip("conv_core")
+    assert not any("busy" in reason for reason in dse.simulate(app, chip, fidelity).reasons)
+    narrow = dse.load_chip("conv_core", None, dram__channels=1)
+    record = dse.simulate(app, narrow, fidelity)
+    (reason,) = [reason for reason in record.reasons if "busy" in reason]
+    text = r"^cores .* (\d+)% of it is stream (\w+), longest in layer (\S+) .*bound by \w+"
+    found = re.search(text, reason)
+    assert found is not None, reason
+    share, stream, layer = found.groups()
+    busy: dict[str, float] = {}
+    for row in record.tasks:
+        busy[row.stream] = busy.get(row.stream, 0.0) + row.rate_hz * row.isolated_latency_s
+    assert stream == max(busy, key=lambda name: busy[name])
+    assert float(share) == pytest.approx(100 * busy[stream] / sum(busy.values()), abs=1.0)
+    model = next(row.model for row in record.tasks if row.stream == stream)
+    assert layer in {one.name for one in dse.load_model(model.partition("@")[0]).layers}
 
 
 def test_volume_spreads_one_time_cost() -> None:

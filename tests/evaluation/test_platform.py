@@ -278,3 +278,25 @@ def test_a_pinned_head_has_precision_and_prices_of_its_kind(duo_site: str) -> No
     expected = placed.local.dynamic_j("die_dram") + view.mapping_static_w * placed.local.latency_s
     expected += beyond * placer.link.device_j_per_bit
     assert placed.device_energy_j(placer.link) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["w8a8", "fp16"])
+def test_a_head_is_bounded_on_every_kind_that_runs_it(duo_site: str, precision: str) -> None:
+    """Floats run on the DSPs alone: no reason to refuse them for the first kind's array."""
+    paths: dict[str, Value] = {
+        **NEAR,
+        "app.goods.placement": "split@n2",
+        "model.goods.precision": precision,
+    }
+    found = resolve_design(Design(APPS["goods"], duo_site, paths))
+    assert isinstance(found.chip, Platform)
+    heads = {}
+    for fidelity in ("roofline", "analytic"):
+        placer = Placer(found.app, found.workloads, found.chip, found.chip, "edp", fidelity)
+        heads[fidelity] = placer.place(found.app.stream("goods")).local
+    low, high = heads["roofline"], heads["analytic"]
+    assert low is not None
+    assert high is not None
+    assert high.kind == {"w8a8": "matrix", "fp16": "dsp"}[precision]
+    assert low.latency_s <= high.latency_s
+    assert low.dynamic_j("die_dram") <= high.dynamic_j("die_dram")

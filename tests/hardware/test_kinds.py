@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.chip import Chip
 from dse.hardware.kind_spec import RESERVED
-from dse.hardware.kinds import core_kinds, kind_named, kind_of, view_of
+from dse.hardware.kinds import core_kinds, kind_named, view_of
 from dse.hardware.library import find_chip_file, load_spec
 from dse.hardware.reach import within_reach
 from dse.hardware.resolve import load_chip, resolve, spec_digest
@@ -43,8 +42,8 @@ def test_cores_are_numbered_in_the_order_of_the_file(duo: Chip) -> None:
         ("listen", (2, 3, 4)),
     ]
     assert wide.cores == 5
-    assert kind_of(wide, 1).name == "vision"
-    assert view_of(wide, 4) is wide.kinds[1].chip
+    assert [view_of(wide, core) for core in (1, 4)] == [kind.chip for kind in wide.kinds]
+    assert view_of(wide.kinds[0].chip, 1) is wide.kinds[0].chip
     assert kind_named(wide, "listen").chip.cores == 3
     assert [kind.cores for kind in core_kinds(duo)] == [(0,), (1,)]
 
@@ -128,9 +127,8 @@ def test_operating_points_and_temperature_are_of_both() -> None:
     assert [kind.chip.f_hz for kind in lower.kinds] == [2e8, 2.5e7]
     assert [part.component for part in lower.static] == [part.component for part in chip.static]
     assert set(chip.thermal.scale) == {part.component for part in chip.static}
-    hot, here = chip.thermal.scale["logic_leakage.listen"], chip.junction_c
-    assert hot[0] < 1.0 < hot[-1]
-    assert math.isfinite(here)
+    scale = chip.thermal.scale["logic_leakage.listen"]
+    assert scale[0] < 1.0 < scale[-1]
 
 
 def test_another_node_lowers_the_clock_of_each_kind() -> None:

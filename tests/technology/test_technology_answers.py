@@ -285,6 +285,7 @@ def test_a_lookup_is_fast() -> None:
         ("lpddr5x", 12, False),
         ("lpddr4x", 28, True),
         ("psram", 65, True),
+        ("hbm3", 65, False),
     ],
 )
 def test_a_memory_needs_a_phy_in_the_node(kind: str, node: int, exists: bool) -> None:
@@ -293,4 +294,8 @@ def test_a_memory_needs_a_phy_in_the_node(kind: str, node: int, exists: bool) ->
         return
     with pytest.raises(ImpossibleChipError, match="PHY") as refused:
         TECH.dram_at(node, kind)
-    assert "lpddr4" in (refused.value.mend or "")
+    offered = (refused.value.mend or "").removeprefix("use ").split(", ")[:-1]
+    assert offered
+    assert kind not in offered
+    for other in offered:
+        assert TECH.dram_at(node, other).name == other

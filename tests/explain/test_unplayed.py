@@ -1,0 +1,20 @@
+"""A step that was not played is not compared with a play."""
+
+from __future__ import annotations
+
+from dse.evaluation import app_design, evaluate_app, resolve_design
+from dse.explain import Step
+from dse.explain.feedback import PLAYED, effects
+
+
+def test_power_and_latency_of_an_unplayed_step_are_open() -> None:
+    found = resolve_design(app_design("wearable_kws", "gap9", {}, 0))
+    played, _ = evaluate_app(found.app, found.workloads, found.chip, "simulate")
+    summed, _ = evaluate_app(found.app, found.workloads, found.chip, "analytic")
+    step = Step("chip.f_hz", 3.7e8, 2.4e8)
+    (effect,) = effects(played, [step], lambda _: summed, found.app)
+    for name in PLAYED:
+        assert effect.metrics[name] == (played.metric(name), None)
+    assert effect.metrics["unit_cost_usd"][1] == summed.metric("unit_cost_usd")
+    (effect,) = effects(played, [step], lambda _: played, found.app)
+    assert all(after is not None for _, after in effect.metrics.values())
