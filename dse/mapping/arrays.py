@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.compiling import pick, shared
+from dse.mapping.compiling import pick, shared, some
 from dse.mapping.costs import (
     C_AB,
     C_ACC_BYTES,
@@ -58,19 +58,24 @@ def stream_sum(rate: Any, pre: Any, x: Any, y: Any, z: Any) -> Any:
     n01, k01 = y[R_FULL] * z[R_RAG], y[R_NFULL] * z[R_NRAG]
     n10, k10 = y[R_RAG] * z[R_FULL], y[R_NRAG] * z[R_NFULL]
     n11, k11 = y[R_RAG] * z[R_RAG], y[R_NRAG] * z[R_NRAG]
-    full = x[R_NFULL] * (
-        k00 * np.maximum(x[R_FULL] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_FULL] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_FULL] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_FULL] * n11 / rate, pre)
-    )
-    ragged = x[R_NRAG] * (
-        k00 * np.maximum(x[R_RAG] * n00 / rate, pre)
-        + k01 * np.maximum(x[R_RAG] * n01 / rate, pre)
-        + k10 * np.maximum(x[R_RAG] * n10 / rate, pre)
-        + k11 * np.maximum(x[R_RAG] * n11 / rate, pre)
-    )
-    return full + ragged
+    # Sums of nothing are left out where that is known: most tiles leave no rest.
+    full = k00 * np.maximum(x[R_FULL] * n00 / rate, pre)
+    if some(z[R_NRAG] > 0.0):
+        full = full + k01 * np.maximum(x[R_FULL] * n01 / rate, pre)
+    if some(y[R_NRAG] > 0.0):
+        full = full + k10 * np.maximum(x[R_FULL] * n10 / rate, pre)
+        if some(z[R_NRAG] > 0.0):
+            full = full + k11 * np.maximum(x[R_FULL] * n11 / rate, pre)
+    full = x[R_NFULL] * full
+    if some(x[R_NRAG] > 0.0):
+        ragged = (
+            k00 * np.maximum(x[R_RAG] * n00 / rate, pre)
+            + k01 * np.maximum(x[R_RAG] * n01 / rate, pre)
+            + k10 * np.maximum(x[R_RAG] * n10 / rate, pre)
+            + k11 * np.maximum(x[R_RAG] * n11 / rate, pre)
+        )
+        full = full + x[R_NRAG] * ragged
+    return full
 
 
 @shared

@@ -27,15 +27,20 @@ def pick(condition: Any, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
-def _compilers() -> tuple[bool, Function, Function]:
-    """Whether Numba compiles the search, and the decorators for helpers and for the search."""
+def some(condition: Any) -> Any:
+    """Whether the condition holds: at all, of an array."""
+    return condition.any() if isinstance(condition, np.ndarray) else condition
+
+
+def _compilers() -> tuple[bool, Function, Function, Function, Function]:
+    """Whether Numba compiles the search; decorators for helpers, for the search and its loops."""
     if os.environ.get("DSE_MAPPER", "").lower() == "numpy":
-        return False, _plain, _plain
+        return False, _plain, _plain, _plain, _plain
     try:
         from numba import njit
         from numba.extending import overload, register_jitable
     except ImportError:
-        return False, _plain, _plain
+        return False, _plain, _plain, _plain, _plain
 
     @overload(pick)
     def pick_number(condition, yes, no):  # type: ignore[no-untyped-def]
@@ -44,6 +49,13 @@ def _compilers() -> tuple[bool, Function, Function]:
 
         return choose
 
+    @overload(some)
+    def some_number(condition):  # type: ignore[no-untyped-def]
+        def hold(condition):  # type: ignore[no-untyped-def]
+            return condition
+
+        return hold
+
     def compile_cached(function: Function) -> Function:
         try:
             made = njit(cache=True)(function)
@@ -51,7 +63,13 @@ def _compilers() -> tuple[bool, Function, Function]:
             made = njit(function)
         return _Announced(cast("Function", made))
 
-    return True, register_jitable, compile_cached
+    def compile_loops(function: Function) -> Function:
+        return cast("Function", njit(_nrt=False)(function))
+
+    def share(function: Function) -> Function:
+        return cast("Function", register_jitable(_nrt=False)(function))
+
+    return True, share, register_jitable, compile_cached, compile_loops
 
 
 class _Announced:
@@ -89,4 +107,6 @@ _said = False
 
 
 #: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment.
-COMPILED, shared, compiled = _compilers()
+#: ``loops`` decorates what works on arrays given to it and makes none: Numba then counts no
+#: references, which otherwise takes longer than the arithmetic of a short function.
+COMPILED, shared, making, compiled, loops = _compilers()

@@ -8,7 +8,7 @@ import numpy as np
 
 from dse.mapping import arrays, costs, kernel, levels_cost, register_rows
 from dse.mapping import units as units_module
-from dse.mapping.compiling import Function, compiled, shared
+from dse.mapping.compiling import Function, compiled, loops, shared
 from dse.mapping.costs import (
     C_E0,
     C_F,
@@ -151,6 +151,156 @@ def room_taken(
     return footprint(c, partial, tile[3], tile[4], tile[5], n)
 
 
+@loops
+def _visit(
+    cs: Any, objective: int, entries: Any, start: Any, hold_mask: int, order_mask: int,
+    flows: Any, units: Any, groups: Any, sizes: Any, tiles: Any, lengths: Any, grid: Any,
+    align: Any, nest: Any, over: Any, held: Any, rows: Any, q: Any, low: Any, one: Any,
+    rows0: Any, slides: Any, ready: Any, whole: Any, keen: Any, by_flow: Any,
+    best: Any, score: Any,
+) -> None:  # fmt: skip
+    """Fill ``best`` and ``score`` of the search: ``rows`` to ``one`` as :func:`prepare` made them,
+    then arrays to work in."""
+    best1, best2, margin = start[0], start[1], 1.0 + 1e-9
+    deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
+    most_room = c[C_ROOM] * (1.0 + 1e-12)
+    floor_s, floor_j = np.inf, np.inf
+    for ei in range(entries.shape[0]):
+        floor_s = min(floor_s, entries[ei, E_SECONDS])
+        floor_j = min(floor_j, entries[ei, E_JOULES])
+    floor = (floor_s, floor_j)
+    for gi in range(groups.shape[0] - 1):
+        u0, u1 = groups[gi], groups[gi + 1]
+        s, base = units[u0], rows[u0]
+        fill_whole(whole, sizes, align, s, nest)
+        least_s, least_j = np.inf, np.inf
+        for fi in range(flows.shape[0]):
+            by_flow[fi] = np.inf
+            for ui in range(u0, u1):
+                least_s = min(least_s, low[ui, fi, 0])
+                by_flow[fi] = min(by_flow[fi], low[ui, fi, 1])
+            least_j = min(least_j, by_flow[fi])
+        if bound_key(c, objective, least_s, 0.0, least_j, floor) > best1 * margin:
+            continue
+        for ti in range(grid.shape[0]):
+            # Numbers one by one: taking rows costs more than this first bound.
+            jg, jb, jk = grid[ti, 0], grid[ti, 1], grid[ti, 2]
+            jr, jy, jx = grid[ti, 3], grid[ti, 4], grid[ti, 5]
+            if fewest_bytes(c, s, base, jg, jb, jk, jr, jy, jx) > most_room:
+                continue
+            a = base[1, jb, R_N] * base[4, jy, R_N] * base[5, jx, R_N]
+            inside = (base[0, jg, R_N], a, base[2, jk, R_N], base[3, jr, R_N] * s[S_TAP_TILES])
+            jobs = fewest_jobs(c, ONE_JOB, inside)
+            joules = by_flow[0] + cut_joules(c, flows[0], s, inside)
+            for fi in range(1, flows.shape[0]):
+                more = by_flow[fi] + cut_joules(c, flows[fi], s, inside)
+                joules = min(joules, more)
+            links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
+            if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
+                continue
+            at = grid[ti]
+            g, b, k = base[0, at[0]], base[1, at[1]], base[2, at[2]]
+            r, y, x = base[3, at[3]], base[4, at[4]], base[5, at[5]]
+            tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
+            jobs = fewest_jobs(c, tile, inside)
+            links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
+            if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
+                continue
+            f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
+            if not fits(c, f):
+                continue
+            for ui in range(u0, u1):
+                hope = False
+                for fi in range(flows.shape[0]):
+                    joules = low[ui, fi, 1] + cut_joules(c, flows[fi], units[ui], inside)
+                    key = bound_key(c, objective, low[ui, fi, 0], 0.0, joules, links)
+                    keen[fi] = not key > best1 * margin
+                    hope = hope or keen[fi]
+                if not hope:
+                    continue
+                t, unit, own_q = rows[ui], units[ui], of_unit(q, ui)
+                gu, bu, ku = t[0, at[0]], t[1, at[1]], t[2, at[2]]
+                ru, yu, xu = t[3, at[3]], t[4, at[4]], t[5, at[5]]
+                for fi in range(flows.shape[0]):
+                    if not keen[fi]:
+                        continue
+                    arr = side_of(c, flows[fi], unit, own_q, one, gu, bu, ku, ru, yu, xu)
+                    side = side_cost(c, arr, z)
+                    key = bound_key(c, objective, side[0], 0.0, side[1], links)
+                    if key > best1 * margin or not arr[6]:
+                        continue
+                    for ei in range(entries.shape[0]):
+                        entry, ce = entries[ei], cs[int(entries[ei, E_MASK])]
+                        mask, order0 = int(entry[E_MASK]), int(entry[E_ORDER])
+                        more = (max(entry[E_SECONDS], jobs[0]), entry[E_JOULES] + jobs[1])
+                        ends = ends_s(ce, tile)
+                        key = bound_key(ce, objective, side[0], ends, side[1], more)
+                        if key > best1 * margin or not within_entry(entry, g, b, k, r, y, x):
+                            continue
+                        if not ready[ei]:
+                            fill_outer(
+                                rows0[ei], slides[ei], entry, tiles, lengths, sizes, align,
+                                units[0], nest,
+                            )  # fmt: skip
+                            ready[ei] = True
+                        o = rows0[ei]
+                        g0, b0, k0 = o[0, at[0]], o[1, at[1]], o[2, at[2]]
+                        r0, y0, x0 = o[3, at[3]], o[4, at[4]], o[5, at[5]]
+                        outside = group_counts(units[0], g0, b0, k0, r0, y0, x0)
+                        up, real0 = NOTHING, True
+                        if mask > 0:
+                            up, real0, _ = up_side(
+                                ce, order0, units[0], z, deep, g0, b0, k0, r0, y0, x0, tile
+                            )
+                        if not real0:
+                            continue
+                        kept = kept_lines(
+                            s,
+                            nest,
+                            deep,
+                            y,
+                            x,
+                            slides[ei, 0, at[4]],
+                            slides[ei, 1, at[5]],
+                            whole,
+                        )
+                        vol = (s[S_W], kept[0], z)
+                        allowed = 1
+                        if mask == 0:
+                            allowed = hold_mask if s[S_TAP_TILES] == 1.0 else hold_mask & 1
+                        for order in range(3):
+                            for hold in range(HOLDS):
+                                if not (allowed >> hold & 1 and order_mask >> order & 1):
+                                    continue
+                                move, real = moves(
+                                    order, order0, held[order, hold], inside, outside, kept, vol
+                                )
+                                wide = move[5] > 1.0 and ce[C_IN_O] > 0.0
+                                if not real or (wide and entry[E_WIDE] == 0.0):
+                                    continue
+                                most = transfers(ce, order, move, tile, up)
+                                key = bound_key(ce, objective, side[0], ends, side[1], most)
+                                if key > best1 * margin:
+                                    continue
+                                f = room_taken(
+                                    ce, hold, arr[5], over[order, hold], s, tile, inside,
+                                    g, b, k, r, y, x, whole,
+                                )  # fmt: skip
+                                if not fits(ce, f):
+                                    continue
+                                out = step_side(ce, order, arr, tile, move, up, real)
+                                if not out[2]:
+                                    continue
+                                key1, key2 = keys(out[0], out[1], objective)
+                                if key1 < best1 or (key1 == best1 and key2 < best2):
+                                    best1, best2 = key1, key2
+                                    best[0], best[1], best[8] = ei, ui, fi
+                                    for d in range(6):
+                                        best[2 + d] = at[d]
+                                    best[9], best[10] = order, hold
+    score[0], score[1] = best1, best2
+
+
 def _search_function(version: int) -> Function:
     """The search, bound to the cost functions of ``version`` (see ``kernel``)."""
 
@@ -176,148 +326,15 @@ def _search_function(version: int) -> Function:
         rows, q, low, one = prepare(
             cs[0], flows, units, registers, sizes, tiles, lengths, align, nest
         )
-        count, longest = entries.shape[0], tiles.shape[1]
+        count, longest, ways = entries.shape[0], tiles.shape[1], flows.shape[0]
         rows0, slides = np.empty((count, 6, longest, ROW_FIELDS)), np.empty((count, 2, longest))
         ready, whole = np.zeros(count, np.bool_), np.ones((6, ROW_FIELDS))
-        best1, best2, margin = start[0], start[1], 1.0 + 1e-9
-        deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
-        keen = np.ones(flows.shape[0], np.bool_)
-        by_flow, most_room = np.zeros(flows.shape[0]), c[C_ROOM] * (1.0 + 1e-12)
-        floor_s, floor_j = np.inf, np.inf
-        for ei in range(entries.shape[0]):
-            floor_s = min(floor_s, entries[ei, E_SECONDS])
-            floor_j = min(floor_j, entries[ei, E_JOULES])
-        floor = (floor_s, floor_j)
-        for gi in range(groups.shape[0] - 1):
-            u0, u1 = groups[gi], groups[gi + 1]
-            s, base = units[u0], rows[u0]
-            fill_whole(whole, sizes, align, s, nest)
-            least_s, least_j = np.inf, np.inf
-            for fi in range(flows.shape[0]):
-                by_flow[fi] = np.inf
-                for ui in range(u0, u1):
-                    least_s = min(least_s, low[ui, fi, 0])
-                    by_flow[fi] = min(by_flow[fi], low[ui, fi, 1])
-                least_j = min(least_j, by_flow[fi])
-            if bound_key(c, objective, least_s, 0.0, least_j, floor) > best1 * margin:
-                continue
-            for ti in range(grid.shape[0]):
-                # Numbers one by one: taking rows costs more than this first bound.
-                jg, jb, jk = grid[ti, 0], grid[ti, 1], grid[ti, 2]
-                jr, jy, jx = grid[ti, 3], grid[ti, 4], grid[ti, 5]
-                if fewest_bytes(c, s, base, jg, jb, jk, jr, jy, jx) > most_room:
-                    continue
-                a = base[1, jb, R_N] * base[4, jy, R_N] * base[5, jx, R_N]
-                inside = (base[0, jg, R_N], a, base[2, jk, R_N], base[3, jr, R_N] * s[S_TAP_TILES])
-                jobs = fewest_jobs(c, ONE_JOB, inside)
-                joules = by_flow[0] + cut_joules(c, flows[0], s, inside)
-                for fi in range(1, flows.shape[0]):
-                    more = by_flow[fi] + cut_joules(c, flows[fi], s, inside)
-                    joules = min(joules, more)
-                links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
-                if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
-                    continue
-                at = grid[ti]
-                g, b, k = base[0, at[0]], base[1, at[1]], base[2, at[2]]
-                r, y, x = base[3, at[3]], base[4, at[4]], base[5, at[5]]
-                tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
-                jobs = fewest_jobs(c, tile, inside)
-                links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
-                if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
-                    continue
-                f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
-                if not fits(c, f):
-                    continue
-                for ui in range(u0, u1):
-                    hope = False
-                    for fi in range(flows.shape[0]):
-                        joules = low[ui, fi, 1] + cut_joules(c, flows[fi], units[ui], inside)
-                        key = bound_key(c, objective, low[ui, fi, 0], 0.0, joules, links)
-                        keen[fi] = not key > best1 * margin
-                        hope = hope or keen[fi]
-                    if not hope:
-                        continue
-                    t, unit, own_q = rows[ui], units[ui], of_unit(q, ui)
-                    gu, bu, ku = t[0, at[0]], t[1, at[1]], t[2, at[2]]
-                    ru, yu, xu = t[3, at[3]], t[4, at[4]], t[5, at[5]]
-                    for fi in range(flows.shape[0]):
-                        if not keen[fi]:
-                            continue
-                        arr = side_of(c, flows[fi], unit, own_q, one, gu, bu, ku, ru, yu, xu)
-                        side = side_cost(c, arr, z)
-                        key = bound_key(c, objective, side[0], 0.0, side[1], links)
-                        if key > best1 * margin or not arr[6]:
-                            continue
-                        for ei in range(entries.shape[0]):
-                            entry, ce = entries[ei], cs[int(entries[ei, E_MASK])]
-                            mask, order0 = int(entry[E_MASK]), int(entry[E_ORDER])
-                            more = (max(entry[E_SECONDS], jobs[0]), entry[E_JOULES] + jobs[1])
-                            ends = ends_s(ce, tile)
-                            key = bound_key(ce, objective, side[0], ends, side[1], more)
-                            if key > best1 * margin or not within_entry(entry, g, b, k, r, y, x):
-                                continue
-                            if not ready[ei]:
-                                fill_outer(
-                                    rows0[ei], slides[ei], entry, tiles, lengths, sizes, align,
-                                    units[0], nest,
-                                )  # fmt: skip
-                                ready[ei] = True
-                            o = rows0[ei]
-                            g0, b0, k0 = o[0, at[0]], o[1, at[1]], o[2, at[2]]
-                            r0, y0, x0 = o[3, at[3]], o[4, at[4]], o[5, at[5]]
-                            outside = group_counts(units[0], g0, b0, k0, r0, y0, x0)
-                            up, real0 = NOTHING, True
-                            if mask > 0:
-                                up, real0, _ = up_side(
-                                    ce, order0, units[0], z, deep, g0, b0, k0, r0, y0, x0, tile
-                                )
-                            if not real0:
-                                continue
-                            kept = kept_lines(
-                                s,
-                                nest,
-                                deep,
-                                y,
-                                x,
-                                slides[ei, 0, at[4]],
-                                slides[ei, 1, at[5]],
-                                whole,
-                            )
-                            vol = (s[S_W], kept[0], z)
-                            allowed = 1
-                            if mask == 0:
-                                allowed = hold_mask if s[S_TAP_TILES] == 1.0 else hold_mask & 1
-                            for order in range(3):
-                                for hold in range(HOLDS):
-                                    if not (allowed >> hold & 1 and order_mask >> order & 1):
-                                        continue
-                                    move, real = moves(
-                                        order, order0, held[order, hold], inside, outside, kept, vol
-                                    )
-                                    wide = move[5] > 1.0 and ce[C_IN_O] > 0.0
-                                    if not real or (wide and entry[E_WIDE] == 0.0):
-                                        continue
-                                    most = transfers(ce, order, move, tile, up)
-                                    key = bound_key(ce, objective, side[0], ends, side[1], most)
-                                    if key > best1 * margin:
-                                        continue
-                                    f = room_taken(
-                                        ce, hold, arr[5], over[order, hold], s, tile, inside,
-                                        g, b, k, r, y, x, whole,
-                                    )  # fmt: skip
-                                    if not fits(ce, f):
-                                        continue
-                                    out = step_side(ce, order, arr, tile, move, up, real)
-                                    if not out[2]:
-                                        continue
-                                    key1, key2 = keys(out[0], out[1], objective)
-                                    if key1 < best1 or (key1 == best1 and key2 < best2):
-                                        best1, best2 = key1, key2
-                                        best[0], best[1], best[8] = ei, ui, fi
-                                        for d in range(6):
-                                            best[2 + d] = at[d]
-                                        best[9], best[10] = order, hold
-        score[0], score[1] = best1, best2
+        keen, by_flow = np.ones(ways, np.bool_), np.zeros(ways)
+        _visit(
+            cs, objective, entries, start, hold_mask, order_mask, flows, units, groups, sizes,
+            tiles, lengths, grid, align, nest, over, held, rows, q, low, one, rows0, slides, ready,
+            whole, keen, by_flow, best, score,
+        )  # fmt: skip
         return best
 
     return search_levels

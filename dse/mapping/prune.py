@@ -141,7 +141,7 @@ def least_side(
 
 
 @shared
-def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any) -> Any:
+def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any, ends: Any) -> Any:
     """Seconds and joules that no mapping with these parts beats.
 
     Args:
@@ -151,7 +151,7 @@ def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any) -> Any:
     g, b, k, r = inside
     jobs = g * (k * r * c[C_HOME_W] + tiles * (r * c[C_HOME_I] + k * c[C_HOME_O]))
     shown = max(jobs - 3.0, 0.0) * c[C_DESC] / c[C_F] * (1.0 - 1e-9)
-    seconds = c[C_LAT0] + max(side[0], max(links[0], shown))
+    seconds = c[C_LAT0] + max(side[0] + ends, max(links[0], shown))
     joules = c[C_E0] + side[1] + (tiles / b - 1.0) * side[2]
     joules = joules + links[1] + jobs * c[C_P_DESC] * (1.0 - 1e-9)
     return seconds, joules + c[C_STATIC] * seconds

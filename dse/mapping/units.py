@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dse.mapping.arrays import array_side, register_side
-from dse.mapping.compiling import shared
+from dse.mapping.compiling import making, shared
 from dse.mapping.costs import (
     C_AB,
     C_F,
@@ -55,7 +55,7 @@ def side_of(c: Any, flow: int, s: Any, q: Any, one: Any, g: Any, b: Any, k: Any,
     return register_side(c, flow, s, q, g, b, k, r, y, x)
 
 
-@shared
+@making
 def of_unit(table: Any, ui: int) -> Any:
     """The row of a unit, or None if there are no registers."""
     if table is None:
@@ -113,7 +113,7 @@ def fill_outer(
                 slides[d - 4, j] = inner_slide(outer, t, sizes[d], nest[d - 4], stride, dilation)
 
 
-@shared
+@making
 def outer_rows(
     entries: Any, tiles: Any, lengths: Any, sizes: Any, align: Any, s: Any, nest: Any
 ) -> Any:
@@ -125,7 +125,7 @@ def outer_rows(
     return rows0, slides
 
 
-@shared
+@making
 def perfect(whole: Any, sizes: Any, s: Any, u: Any, q: Any, nest: Any) -> Any:
     """Make rows of the whole layer say that PEs share every dim evenly; ``q`` likewise."""
     for d in range(6):
@@ -138,7 +138,7 @@ def perfect(whole: Any, sizes: Any, s: Any, u: Any, q: Any, nest: Any) -> Any:
     return shares
 
 
-@shared
+@making
 def least_sides(
     c: Any, flows: Any, units: Any, registers: Any, q: Any, one: Any, sizes: Any, align: Any,
     nest: Any, low: Any,
@@ -170,7 +170,7 @@ def least_sides(
             low[ui, fi, 0], low[ui, fi, 1] = cost[0] * (1.0 - 1e-9), cost[1]
 
 
-@shared
+@making
 def prepare(
     c: Any, flows: Any, units: Any, registers: Any, sizes: Any, tiles: Any, lengths: Any,
     align: Any, nest: Any,
@@ -192,7 +192,7 @@ def prepare(
     return rows, q, low, one
 
 
-@shared
+@making
 def all_passes(
     rows: Any, lengths: Any, sizes: Any, align: Any, units: Any, registers: Any, nest: Any
 ) -> Any:
