@@ -33,7 +33,7 @@ def some(condition: Any) -> Any:
 
 
 def _compilers() -> tuple[bool, Function, Function, Function, Function]:
-    """Whether Numba compiles the search; decorators for helpers, for the search and its loops."""
+    """Whether Numba compiles the search, and the decorators (see :data:`COMPILED`)."""
     if os.environ.get("DSE_MAPPER", "").lower() == "numpy":
         return False, _plain, _plain, _plain, _plain
     try:
@@ -63,13 +63,8 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
             made = njit(function)
         return _Announced(cast("Function", made))
 
-    def compile_loops(function: Function) -> Function:
-        return cast("Function", njit(_nrt=False)(function))
-
-    def share(function: Function) -> Function:
-        return cast("Function", register_jitable(_nrt=False)(function))
-
-    return True, share, register_jitable, compile_cached, compile_loops
+    bare: Any = {"_nrt": False}
+    return True, register_jitable(**bare), register_jitable, compile_cached, njit(**bare)
 
 
 class _Announced:
@@ -106,7 +101,10 @@ def _announce() -> None:
 _said = False
 
 
-#: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment.
-#: ``loops`` decorates what works on arrays given to it and makes none: Numba then counts no
-#: references, which otherwise takes longer than the arithmetic of a short function.
+#: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment. The
+#: decorators: ``shared`` for what takes arrays and numbers and returns numbers; ``making`` for
+#: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for
+#: its loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to
+#: arrays: that takes atomic operations, which were half of a search's time. A function so compiled
+#: must not return an array to one that counts.
 COMPILED, shared, making, compiled, loops = _compilers()

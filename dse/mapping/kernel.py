@@ -8,40 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, costs, prune
+from dse.mapping import arrays, compiling, costs, prune
 from dse.mapping.arrays import array_side
 from dse.mapping.compiling import Function, compiled, loops, shared
 from dse.mapping.costs import (
-    C_AB,
-    C_E0,
     C_EXPOSED,
-    C_F,
-    C_HOME_I,
-    C_HOME_O,
-    C_HOME_S,
     C_HOME_W,
-    C_IB,
-    C_LAT0,
-    C_MACS,
     C_MIN_LINK,
     C_MIN_LINK_E,
-    C_OB,
-    C_P_ACC,
-    C_P_I,
-    C_P_IDLE,
-    C_P_O_LOAD,
-    C_P_O_STORE,
-    C_P_READ,
-    C_P_S,
-    C_P_W,
-    C_P_WRITE,
-    C_RATE,
-    C_SI,
-    C_SIDE,
-    C_SO,
-    C_STATIC,
     C_SW,
-    C_UNITS,
     C_WB,
     R_FULL,
     R_LAST,
@@ -146,75 +121,10 @@ def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
     return s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept
 
 
-@shared
-def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, float]:
-    """Latency and energy that no order class can beat.
-
-    ``ends`` is time of fill and drain, ``links`` least time and energy of all transfers.
-    """
-    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, links[0])
-    idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
-    writes = arr[4] * c[C_AB] + z * c[C_OB]
-    energy = (
-        c[C_E0]
-        + links[1]
-        + idle * c[C_P_IDLE]
-        + arr[3] * c[C_P_ACC]
-        + reads * c[C_P_READ]
-        + writes * c[C_P_WRITE]
-        + c[C_STATIC] * latency
-    )
-    return latency, energy
-
-
-@shared
-def transfers_by_order(c: Any, n: Any, vol: Any) -> Any:
-    """Least time, s, and energy, J, of all transfers of a tiling: of each of the order classes."""
-    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
-    ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
-    side = c[C_SIDE] * vol[2] * c[C_HOME_S]
-    ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
-    w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
-    hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
-    t0 = link_s(c, wb - hidden, i_all, both, side)
-    t1 = link_s(c, w_all - hidden, ib, both, side)
-    apart = i_all * (vol[1] / vol[3])
-    t2 = link_s(c, w_all - hidden, apart, ob, side)
-    pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
-    store = c[C_P_O_STORE] + c[C_P_READ]
-    fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
-    spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
-    e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + apart * pi
-    less = 1.0 - 1e-9
-    return (
-        (t0 * less, (fixed + e0) * less),
-        (t1 * less, (fixed + e1) * less),
-        (t2 * less, (fixed + e2) * less),
-    )
-
-
-@shared
-def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
-    """Least time, s, and energy, J, of all transfers of a tiling over the three order classes."""
-    first, second, third = transfers_by_order(c, n, vol)
-    return min(first[0], second[0], third[0]), min(first[1], second[1], third[1])
-
-
-@shared
-def ends_s(c: Any, tile: Any) -> Any:
-    """Time to load the first tile and to store the last, s (a hair less: a bound)."""
-    w = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W]
-    i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]
-    side = tile[2] * c[C_SIDE] * c[C_HOME_S]
-    o = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    first = link_s(c, w * c[C_EXPOSED], i, 0.0, side)
-    return (first + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)
-
-
 def version_of(*modules: Any) -> int:
-    """Checksum of the files that hold the cost functions."""
-    return zlib.crc32(b"".join(Path(module.__file__).read_bytes() for module in modules))
+    """Checksum of the files that hold the cost functions, and of how they are compiled."""
+    files = (Path(module.__file__) for module in (compiling, *modules))
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
 @loops
@@ -247,7 +157,7 @@ def _visit(
             arr = array_side(c, 3 + flow // 2 if free else flow, s, one, *whole)
             sums = 0.0 if free else arr[4]
             least_side = (arr[0], arr[1], arr[2], 0.0, sums)
-            low = bound(c, least_side, s[S_O], 0.0, compulsory)
+            low = prune.bound(c, least_side, s[S_O], 0.0, compulsory)
             worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
             hope = hope or worth[fi]
         if not hope:
@@ -281,7 +191,7 @@ def _visit(
                             lines = (lines[0], again, lines[2], kept)
                         inside = (g[R_N], b[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
                         n = (0.0, 0.0, 0.0, fewest, inside[2], inside[3], 0.0)
-                        links = least_transfers(c, n, lines)
+                        links = prune.least_transfers(c, n, lines)
                         w_tile = g[R_T] * k[R_T] * r[R_T] * s[S_TAPS]
                         w_tile = w_tile * c[C_WB] * c[C_SW] * c[C_HOME_W]
                         ends = link_s(c, w_tile * c[C_EXPOSED], 0.0, 0.0, 0.0) * (1.0 - 1e-12)
@@ -304,7 +214,7 @@ def _visit(
                                 continue
                             a = b[R_N] * y[R_N] * rows[5, jx0, R_N]
                             n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
-                            links = least_transfers(c, n, volumes(sizes, s, y, x0))
+                            links = prune.least_transfers(c, n, volumes(sizes, s, y, x0))
                             low = prune.least_cost(c, side, links, inside, a, ends)
                             if keys(low[0], low[1], objective)[0] > best1 * margin:
                                 continue
@@ -318,14 +228,14 @@ def _visit(
                                 vol = (s_w, again, s_o, kept)
                                 a = a_rest * rows[5, jx, R_N]
                                 n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
-                                ways = transfers_by_order(c, n, vol)
+                                ways = prune.transfers_by_order(c, n, vol)
                                 links = (
                                     min(ways[0][0], ways[1][0], ways[2][0]),
                                     min(ways[0][1], ways[1][1], ways[2][1]),
                                 )
                                 x = rows[5, jx]
                                 tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
-                                tends = ends_s(c, tile)
+                                tends = prune.ends_s(c, tile)
                                 low = prune.least_cost(c, side, links, inside, a, tends)
                                 if keys(low[0], low[1], objective)[0] > best1 * margin:
                                     continue
@@ -341,7 +251,7 @@ def _visit(
                                     if not worth[fi]:
                                         continue
                                     arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
-                                    low = bound(c, arr, s[S_O], tends, links)
+                                    low = prune.bound(c, arr, s[S_O], tends, links)
                                     key = keys(low[0], low[1], objective)[0]
                                     if key > best1 * margin or not arr[6]:
                                         continue
@@ -351,7 +261,7 @@ def _visit(
                                     for order in range(3):
                                         if not (n[3 + order] > 1.0 or alone):
                                             continue
-                                        low = bound(c, arr, s[S_O], tends, ways[order])
+                                        low = prune.bound(c, arr, s[S_O], tends, ways[order])
                                         key = keys(low[0], low[1], objective)[0]
                                         if key > best1 * margin:
                                             continue

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, costs, kernel, levels_cost, register_rows
+from dse.mapping import arrays, costs, kernel, levels_cost, prune, register_rows
 from dse.mapping import units as units_module
 from dse.mapping.compiling import Function, compiled, loops, shared
 from dse.mapping.costs import (
@@ -42,7 +42,7 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import ends_s, fill_whole, version_of
+from dse.mapping.kernel import fill_whole, version_of
 from dse.mapping.levels_cost import (
     HOLDS,
     fewest_jobs,
@@ -53,6 +53,7 @@ from dse.mapping.levels_cost import (
     transfers,
     up_side,
 )
+from dse.mapping.prune import ends_s
 from dse.mapping.units import (
     E_JOULES,
     E_MASK,
@@ -341,5 +342,7 @@ def _search_function(version: int) -> Function:
 
 
 search_levels = compiled(
-    _search_function(version_of(costs, arrays, kernel, levels_cost, register_rows, units_module))
+    _search_function(
+        version_of(costs, arrays, kernel, levels_cost, prune, register_rows, units_module)
+    )
 )

@@ -20,9 +20,10 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import ends_s, fill_whole
+from dse.mapping.kernel import fill_whole
 from dse.mapping.levels import FOUND, bound_key, kept_lines, room_taken, within_entry
 from dse.mapping.levels_cost import HOLDS, fewest_jobs, group_counts, moves, up_side
+from dse.mapping.prune import ends_s
 from dse.mapping.units import (
     E_JOULES,
     E_MASK,

@@ -17,21 +17,32 @@ from dse.mapping.costs import (
     C_DESC,
     C_DOUBLE,
     C_E0,
+    C_EXPOSED,
     C_F,
     C_HOME_I,
     C_HOME_O,
+    C_HOME_S,
     C_HOME_W,
     C_IB,
     C_LAT0,
     C_MACS,
     C_OB,
+    C_P_ACC,
     C_P_DESC,
+    C_P_I,
     C_P_IDLE,
+    C_P_O_LOAD,
+    C_P_O_STORE,
     C_P_READ,
+    C_P_S,
+    C_P_W,
     C_P_WRITE,
     C_RATE,
     C_READ,
     C_ROOM,
+    C_SI,
+    C_SIDE,
+    C_SO,
     C_STATIC,
     C_SW,
     C_UNITS,
@@ -47,6 +58,7 @@ from dse.mapping.costs import (
     S_TAP_TILES,
     S_TAPS,
     S_W,
+    link_s,
 )
 
 #: Classes of output tiles along OY and OX, four for each doubling of their size.
@@ -155,3 +167,69 @@ def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any, ends: Any
     joules = c[C_E0] + side[1] + (tiles / b - 1.0) * side[2]
     joules = joules + links[1] + jobs * c[C_P_DESC] * (1.0 - 1e-9)
     return seconds, joules + c[C_STATIC] * seconds
+
+
+@shared
+def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, float]:
+    """Latency and energy that no order class can beat.
+
+    ``ends`` is time of fill and drain, ``links`` least time and energy of all transfers.
+    """
+    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, links[0])
+    idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
+    writes = arr[4] * c[C_AB] + z * c[C_OB]
+    energy = (
+        c[C_E0]
+        + links[1]
+        + idle * c[C_P_IDLE]
+        + arr[3] * c[C_P_ACC]
+        + reads * c[C_P_READ]
+        + writes * c[C_P_WRITE]
+        + c[C_STATIC] * latency
+    )
+    return latency, energy
+
+
+@shared
+def transfers_by_order(c: Any, n: Any, vol: Any) -> Any:
+    """Least time, s, and energy, J, of all transfers of a tiling: of each of the order classes."""
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
+    ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
+    side = c[C_SIDE] * vol[2] * c[C_HOME_S]
+    ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
+    w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
+    hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
+    t0 = link_s(c, wb - hidden, i_all, both, side)
+    t1 = link_s(c, w_all - hidden, ib, both, side)
+    apart = i_all * (vol[1] / vol[3])
+    t2 = link_s(c, w_all - hidden, apart, ob, side)
+    pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
+    store = c[C_P_O_STORE] + c[C_P_READ]
+    fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
+    spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
+    e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + apart * pi
+    less = 1.0 - 1e-9
+    return (
+        (t0 * less, (fixed + e0) * less),
+        (t1 * less, (fixed + e1) * less),
+        (t2 * less, (fixed + e2) * less),
+    )
+
+
+@shared
+def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
+    """Least time, s, and energy, J, of all transfers of a tiling over the three order classes."""
+    first, second, third = transfers_by_order(c, n, vol)
+    return min(first[0], second[0], third[0]), min(first[1], second[1], third[1])
+
+
+@shared
+def ends_s(c: Any, tile: Any) -> Any:
+    """Time to load the first tile and to store the last, s (a hair less: a bound)."""
+    w = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W]
+    i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]
+    side = tile[2] * c[C_SIDE] * c[C_HOME_S]
+    o = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    first = link_s(c, w * c[C_EXPOSED], i, 0.0, side)
+    return (first + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)

@@ -11,7 +11,7 @@ import dse
 from dse.hardware.resolve import load_chip
 from dse.mapping.batch import forget_tables, map_batch
 from dse.mapping.compiling import COMPILED
-from dse.mapping.disk import disk_cache, use_disk_cache
+from dse.mapping.disk import use_disk_cache
 from dse.mapping.mapper import clear_cache, map_layer
 from dse.mapping.pareto import pareto_layer
 
@@ -26,11 +26,9 @@ CHIPS = {
 def counted() -> Iterator[None]:
     """Numba counts what its arrays take and give back; no mappings from disk."""
     runtime = pytest.importorskip("numba.core.runtime._nrt_python")
-    before = disk_cache()
     runtime.memsys_enable_stats()
     use_disk_cache(None)
     yield
-    use_disk_cache(before)
     runtime.memsys_disable_stats()
 
 
