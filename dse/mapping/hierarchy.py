@@ -12,8 +12,10 @@ import numpy as np
 from dse.hardware.chip import LINKS
 from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
+from dse.mapping.compiling import COMPILED
 from dse.mapping.homes import Home, byte_price, has_link, price_of
 from dse.mapping.kernel import fill_row
+from dse.mapping.outer_tiles import find_entries, outer_bytes, outer_moves
 from dse.mapping.problem import Problem
 from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import link_rates
@@ -98,32 +100,52 @@ def outer_lists(sizes: Factors, best: Factors) -> tuple[tuple[int, ...], ...]:
     return tuple(tile_sizes(sizes[d], best[d], OUTER_LIMITS[d]) for d in range(6))
 
 
-def entries(problem: Problem, cs: FloatArray, masks: tuple[int, ...], room: float) -> FloatArray:
+def entries(
+    problem: Problem,
+    cs: FloatArray,
+    masks: tuple[int, ...],
+    room: float,
+    compiled: bool | None = None,
+) -> FloatArray:
     """L2 tiles that fit ``room`` bytes and are maximal (no dim may take its next larger size).
 
     One row per mask, width of O, tile and order of the L2 loops, the most promising first.
+    ``compiled``: as in ``search``.
     """
-    lists = outer_lists(problem.sizes[:6], problem.choices[0])
-    grid = _grid(problem, lists)
-    rows: list[FloatArray] = []
-    for mask in masks:
-        for wide in (0, 1) if mask & 4 else (0,):
-            fit = grid.room(problem.c, mask, bool(wide)) <= room
-            at = np.flatnonzero(_maximal(fit))
-            sizes = np.unravel_index(at, fit.shape)
-            for order in range(3) if len(at) else ():
-                real, seconds, joules = grid.transfers(cs[mask], mask, order, at)
-                part = np.zeros((len(at), ENTRY_FIELDS))
-                part[:, E_MASK], part[:, E_WIDE], part[:, E_ORDER] = mask, wide, order
-                part[:, E_SECONDS], part[:, E_JOULES] = seconds, joules
-                for d in range(6):
-                    part[:, E_TILES + d] = np.array(lists[d])[sizes[d]]
-                rows.append(part[real])
-    found = np.concatenate(rows) if rows else np.zeros((0, ENTRY_FIELDS))
-    rank = np.lexsort(
-        (np.arange(len(found)), k.rounded(found[:, E_SECONDS]), k.rounded(found[:, E_JOULES]))
-    )
+    grid = _grid(problem, outer_lists(problem.sizes[:6], problem.choices[0]))
+    ways = [(mask, wide) for mask in masks for wide in ((0, 1) if mask & 4 else (0,))]
+    if COMPILED if compiled is None else compiled:
+        found = find_entries(
+            cs, np.array(ways, np.int64), room, grid.taps, np.array(grid.whole), grid.sizes,
+            grid.pads, grid.spans, grid.counts, grid.cells, np.array(grid.shape),
+        )  # fmt: skip
+    else:
+        found = _all_entries(cs, ways, room, grid)
+    rank = np.lexsort((k.rounded(found[:, E_SECONDS]), k.rounded(found[:, E_JOULES])))
     return np.ascontiguousarray(found[rank[:ENTRY_LIMIT]])
+
+
+def _all_entries(
+    cs: FloatArray, ways: list[tuple[int, int]], room: float, grid: _Grid
+) -> FloatArray:
+    """``find_entries`` over arrays."""
+    rows: list[FloatArray] = [np.zeros((0, ENTRY_FIELDS))]
+    for mask, wide in ways:
+        fit = grid.room(cs[0], mask, bool(wide)) <= room
+        at = np.flatnonzero(_maximal(fit))
+        places = np.unravel_index(at, fit.shape)
+        outs, n_k, n_c, again, kept = (table[at] for table in grid.cells)
+        for order in range(3) if len(at) else ():
+            real, seconds, joules = outer_moves(
+                cs[mask], mask, order, grid.whole, outs, n_k, n_c, (kept, again)
+            )
+            part = np.zeros((len(at), ENTRY_FIELDS))
+            part[:, E_MASK], part[:, E_WIDE], part[:, E_ORDER] = mask, wide, order
+            part[:, E_SECONDS], part[:, E_JOULES] = seconds, joules
+            for d in range(6):
+                part[:, E_TILES + d] = grid.sizes[d, places[d]]
+            rows.append(part[real])
+    return np.concatenate(rows)
 
 
 def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
@@ -157,100 +179,46 @@ def _grid(problem: Problem, lists: tuple[tuple[int, ...], ...]) -> _Grid:
 
 
 class _Grid:
-    """All L2 tiles of a shape at once: their room and what they move to and from the homes."""
+    """All L2 tiles of a shape: sizes, padded sizes, input lines and numbers of tiles, by dim and
+    candidate; and by cell (a choice for every dim) what :func:`outer_moves` needs."""
 
     def __init__(self, problem: Problem, lists: tuple[tuple[int, ...], ...]) -> None:
-        s = problem.spatial[0]
-        self.sizes, self.shape = problem.sizes, tuple(len(v) for v in lists)
-        self.tile: list[FloatArray] = []
-        self.count: list[FloatArray] = []
-        self.span: list[FloatArray] = []
-        self.spans: list[FloatArray] = []
-        self.kept: list[FloatArray] = []
+        self.shape = tuple(len(values) for values in lists)
+        self.sizes, self.pads, self.counts = (np.ones((6, max(self.shape))) for _ in range(3))
+        self.spans = np.ones((2, max(self.shape)))
+        every, kept = np.ones((2, max(self.shape))), np.ones((2, max(self.shape)))
         for d, values in enumerate(lists):
             t = np.array(values, np.float64)
-            shape = [1] * 6
-            shape[d] = len(values)
-            n = np.ceil(problem.dims[d] / t)
-            pad = np.ceil(t / problem.align[d]) * problem.align[d]
-            self.tile.append(pad.reshape(shape))
-            self.count.append(n.reshape(shape))
-            if d >= 4:
-                lines = np.array([_lines(problem, d, v) for v in values], np.float64)
-                for store, column in zip((self.span, self.spans, self.kept), lines.T, strict=True):
-                    store.append(column.reshape(shape))
-        _, nb, nk, nc, ny, nx = self.count
-        both = self.spans[0] * self.spans[1]
-        kept = np.minimum(self.kept[0] * self.spans[1], self.spans[0] * self.kept[1])
-        self.cells = [
-            np.ascontiguousarray(np.broadcast_to(table, self.shape)).reshape(-1)
-            for table in (nb * ny * nx, nk, nc, both, kept)
-        ]
-        self.whole = math.prod(_lines(problem, d, problem.sizes[d])[0] for d in (4, 5))
-        self.taps = float(problem.sizes[6] * problem.sizes[7])
-        self.w, self.z = s[k.S_W], float(s[k.S_O])
+            self.sizes[d, : len(t)] = t
+            self.pads[d, : len(t)] = np.ceil(t / problem.align[d]) * problem.align[d]
+            self.counts[d, : len(t)] = np.ceil(problem.dims[d] / t)
+            for j, value in enumerate(values) if d >= 4 else ():
+                lines = _lines(problem, d, value)
+                self.spans[d - 4, j], every[d - 4, j], kept[d - 4, j] = lines
+        (_, nb, nk, nc, ny, nx), y, x = self.along(self.counts), self.shape[4], self.shape[5]
+        ey, ex, ky, kx = every[0, :y, None], every[1, :x], kept[0, :y, None], kept[1, :x]
+        tables = (nb * ny * nx, nk, nc, ey * ex, np.minimum(ky * ex, ey * kx))
+        self.cells = np.array([np.broadcast_to(t, self.shape).reshape(-1) for t in tables])
+        s, sizes = problem.spatial[0], problem.sizes
+        self.taps = float(sizes[6] * sizes[7])
+        lines_of = math.prod(_lines(problem, d, sizes[d])[0] for d in (4, 5))
+        self.whole = (s[k.S_W], lines_of, s[k.S_O], float(sizes[0] * sizes[1] * sizes[3]))
+
+    def along(self, table: FloatArray) -> tuple[FloatArray, ...]:
+        """Rows of a table by dim and candidate, each along its own axis."""
+        return tuple(
+            table[d, :n].reshape([n if axis == d else 1 for axis in range(6)])
+            for d, n in enumerate(self.shape)
+        )
 
     def room(self, c: Any, mask: int, wide: bool) -> Any:
-        """Bytes of L2 that the tiles of a mask take, twice where the next one loads meanwhile."""
-        w_bytes, double = c[k.C_WB] * c[k.C_SW], c[k.C_DOUBLE]
-        g, b, ko, ci, y, x = self.tile
-        ng, nb, nk, nc, ny, nx = self.count
-        na = nb * ny * nx
-        total = np.zeros(self.shape)
-        if mask & 1:
-            copies = 1.0 + double * (ng * nk * nc > 1.0)
-            total = total + g * ko * ci * self.taps * w_bytes * copies
-        if mask & 2:
-            copies = 1.0 + double * (ng * na * nc > 1.0)
-            total = total + g * b * ci * self.span[0] * self.span[1] * c[k.C_IB] * copies
-        if mask & 4:
-            width = max(c[k.C_AB], c[k.C_OB]) if wide else c[k.C_OB]
-            copies = 1.0 + double * (ng * na * nk > 1.0)
-            total = total + g * b * ko * y * x * width * copies
-        return total
-
-    def transfers(self, c: Any, mask: int, order: int, at: Any) -> Any:
-        """Whether an order is real at the cells ``at``, and least seconds and joules of all
-        transfers of the layer with them."""
-        na, nk, nc, both, kept = (table[at] for table in self.cells)
-        times = [na, nk, nc]
-        times[order] = np.ones(len(at))
-        real = (na, nk, nc)[order] > 1.0
-        if order == 0:
-            real = real | (na * nk * nc <= 1.0)
-        lines = both if order == 2 else kept
-        sizes = self.sizes
-        deep = float(sizes[0] * sizes[1] * sizes[3]) * c[k.C_IB] * c[k.C_SI]
-        # Every operand enters (leaves) the buffer at least once, from L2 or from its home.
-        w = self.w * (c[k.C_WB] * c[k.C_SW]) * c[k.C_HOME_W]
-        o, again = c[k.C_OB] * c[k.C_SO] * self.z, c[k.C_AB] * c[k.C_SO] * self.z
-        o, again = o * c[k.C_HOME_O], again * c[k.C_HOME_O]
-        i = self.whole * deep * c[k.C_HOME_I]
-        side = c[k.C_SIDE] * self.z * c[k.C_HOME_S]
-        link = c[k.C_LINK : k.C_LINK + 12].reshape(4, 3)
-        more = c[k.C_ENDS : k.C_ENDS + 12].reshape(4, 3) - link
-        once = w * c[k.C_EXPOSED] * link[0] + i * link[1] + o * link[2] + side * link[3]
-        seconds = np.tile(once, (len(at), 1))
-        joules = np.full(
-            len(at),
-            w * (c[k.C_P_W] + c[k.C_P_WRITE])
-            + i * (c[k.C_P_I] + c[k.C_P_WRITE])
-            + o * (c[k.C_P_O_STORE] + c[k.C_P_READ])
-            + side * (c[k.C_P_S] + c[k.C_P_WRITE]),
+        """Bytes of L2 that the tiles of every cell take."""
+        y, x = self.shape[4], self.shape[5]
+        spans = (self.spans[0, :y, None], self.spans[1, :x])
+        need = outer_bytes(
+            c, mask, wide, self.taps, self.along(self.pads), spans, self.along(self.counts)
         )
-        if mask & 1:
-            up = w * times[0]
-            joules += up * c[k.C_UP_W]
-            seconds += np.maximum(up - w * (1.0 - c[k.C_EXPOSED]), 0.0)[:, None] * more[0]
-        if mask & 2:
-            up = deep * lines * times[1]
-            joules += up * c[k.C_UP_I]
-            seconds += up[:, None] * more[1]
-        if mask & 4:
-            up = (times[2] - 1.0) * again
-            joules += up * (c[k.C_UP_O_LOAD] + c[k.C_UP_O_STORE]) + o * c[k.C_UP_O_STORE]
-            seconds += (o + 2.0 * up)[:, None] * more[2]
-        return real, seconds.max(axis=1) * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+        return np.broadcast_to(need, self.shape)
 
 
 def _lines(problem: Problem, d: int, t: int) -> tuple[float, float, float]:

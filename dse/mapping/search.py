@@ -123,7 +123,7 @@ def more_levels(
         return None
     cs = constants_by_mask(problem, masks)
     if masks:
-        lists.append(entries(problem, cs, masks, outer_room))
+        lists.append(entries(problem, cs, masks, outer_room, compiled))
     table = np.concatenate(lists)
     if registers:
         units, tiles = register_units(problem)
