@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from dse.hardware.chip import Chip
 from dse.mapping.fusion import fusable
 from dse.mapping.homes import byte_price, has_link, price_of, spills, stored_bytes
-from dse.mapping.memory import operands, weight_name
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
 from dse.mapping.space import rate_of
 from dse.mapping.streaming import add, merge, vector_counts, vector_cycles
+from dse.mapping.tensors import operands, weight_name
 from dse.mapping.zeros import least_savings
 from dse.workload.layer import Layer, Workload
 from dse.workload.precision import bits_of

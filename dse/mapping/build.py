@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from dse.hardware.chip import LINKS
 from dse.mapping import costs as k
@@ -19,34 +20,92 @@ from dse.mapping.zeros import winograd_adds
 from dse.workload.layer import DIMS
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
+class Amounts(NamedTuple):
     """What a mapping moves and does: the numbers of its schedule, fields of the same names.
 
     ``last_bytes`` is the room that the last step takes, bytes; ``found`` is what all of it comes
     from.
     """
 
+    cores: int
+    launch_cycles: float
     fill_weight: Bytes
     fill_other: Bytes
     phases: tuple[Phase, ...]
     drain: Bytes
     counts: Counts
+    spare_bytes: float
     last_bytes: float
     found: Evaluation
+
+
+class Draft:
+    """A mapping of a problem: its numbers and its schedule, each made when first asked for.
+
+    Most mappings that are found are not chosen: nobody asks for their schedules.
+    """
+
+    __slots__ = ("_amounts", "_schedule", "placed", "problem")
+
+    def __init__(self, problem: Problem, placed: Placement, amounts: Amounts | None = None) -> None:
+        self.problem, self.placed = problem, placed
+        self._amounts = amounts
+        self._schedule: LayerSchedule | None = None
+
+    @property
+    def amounts(self) -> Amounts:
+        """The numbers of the schedule."""
+        if self._amounts is None:
+            self._amounts = amounts(self.problem, self.placed)
+        return self._amounts
+
+    @property
+    def schedule(self) -> LayerSchedule:
+        """The schedule, under the name of the layer that was mapped first."""
+        if self._schedule is None:
+            self._schedule = _schedule(self.problem, self.placed, self.amounts)
+        return self._schedule
+
+    @property
+    def footprint_bytes(self) -> float:
+        """Buffer that the tiles take, bytes."""
+        return float(sum(float(v) for v in self.amounts.found.footprint))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal keys of drafts of a layer, with the same homes and room, mean equal phases."""
+        problem = self.problem
+        return (problem.sizes, problem.cores, problem.saved.winograd, self.placed.key)
+
+    def in_room(self, room: float) -> Draft:
+        """The same mapping with ``room`` bytes of buffer (of a layer without a pass after it)."""
+        made = self.amounts
+        made = made._replace(spare_bytes=max(0.0, room - made.last_bytes))
+        return Draft(self.problem.in_room(room), self.placed, made)
+
+
+def numbers_of(found: Draft | LayerSchedule) -> Amounts | LayerSchedule:
+    """What a mapping moves and does, by the names of a schedule's fields."""
+    return found.amounts if isinstance(found, Draft) else found
+
+
+def schedule_of(found: Draft | LayerSchedule) -> LayerSchedule:
+    """The schedule of a mapping, made now if it is not yet."""
+    return found.schedule if isinstance(found, Draft) else found
 
 
 def amounts(problem: Problem, placed: Placement) -> Amounts:
     """The numbers of the schedule of a mapping."""
     found = evaluate(problem, placed)
     layer, cores = problem.layer, problem.cores
-    ends = found.result[6]
+    first = found.result[6]
     traffic = Traffic(problem, placed, found)
-    fill_weight = traffic.ends(ends[0], 0.0, 0.0, 0.0)
-    fill_other = traffic.ends(0.0, ends[1], 0.0, ends[2])
     if layer.w_is_activation:
-        fill_other = traffic.ends(ends[0], ends[1], 0.0, ends[2])
         fill_weight = (0.0,) * len(LINKS)
+        fill_other = traffic.ends(first[0], first[1], 0.0, first[2])
+    else:
+        fill_weight = traffic.ends(first[0], 0.0, 0.0, 0.0)
+        fill_other = traffic.ends(0.0, first[1], 0.0, first[2])
     phases = _phases(problem, found, traffic)
     last = float(sum(float(v) for v in found.single))  # room that the last step takes
     if problem.tail:
@@ -59,10 +118,9 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
             Phase(1, link_bytes=_scaled(store, cores)),
         )
         last = sum(store)
-    counts = {
-        action: amount * cores
-        for action, amount in _counts(problem, placed, found, traffic).items()
-    }
+    counts = _counts(problem, placed, found, traffic)
+    if cores > 1:
+        counts = {action: amount * cores for action, amount in counts.items()}
     if not problem.on_vector:
         macs = f"mac.{problem.pair.replace('x', '.')}"
         worked = layer.macs * problem.saved.worked
@@ -71,11 +129,14 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
         if surplus > 0:
             add(counts, "array.idle_mac", surplus / problem.rate)
     return Amounts(
+        cores=cores,
+        launch_cycles=problem.chip.overheads.launch_cycles,
         fill_weight=fill_weight,
         fill_other=fill_other,
         phases=phases,
-        drain=traffic.ends(0.0, 0.0, ends[3], 0.0),
+        drain=traffic.ends(0.0, 0.0, first[3], 0.0),
         counts=counts,
+        spare_bytes=max(0.0, problem.room - last),
         last_bytes=last,
         found=found,
     )
@@ -83,7 +144,10 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
 
 def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
     """The schedule of a mapping of a problem."""
-    made = amounts(problem, placed)
+    return _schedule(problem, placed, amounts(problem, placed))
+
+
+def _schedule(problem: Problem, placed: Placement, made: Amounts) -> LayerSchedule:
     spatial, flow, found = placed.spatial, placed.flow, made.found
     layer, chip, cores = problem.layer, problem.chip, problem.cores
     names = dict(zip(TILED, placed.tiles, strict=True))
@@ -102,7 +166,7 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         unit=unit,
         macs=layer.macs,
         cores=cores,
-        launch_cycles=chip.overheads.launch_cycles,
+        launch_cycles=made.launch_cycles,
         fill_weight=made.fill_weight,
         fill_other=made.fill_other,
         phases=made.phases,
@@ -121,7 +185,7 @@ def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
         levels=_levels(placed),
         transform="winograd" if problem.saved.winograd else "",
         held=held_over(placed.order, placed.hold),
-        spare_bytes=max(0.0, problem.room - made.last_bytes),
+        spare_bytes=made.spare_bytes,
     )
 
 

@@ -20,14 +20,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dse.hardware.chip import Chip
+from dse.mapping.build import Draft, numbers_of, schedule_of
 from dse.mapping.path import shortest
 from dse.mapping.schedule import (
     NO_BYTES,
     Bytes,
     LayerSchedule,
     Segment,
+    add_bytes,
     link_rates,
     price,
+    slowest_s,
     unroll,
 )
 
@@ -35,7 +38,7 @@ from dse.mapping.schedule import (
 ROUNDS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One way to run ``layers`` consecutive layers; ``made`` gives their schedules.
 
@@ -67,7 +70,7 @@ class Item:
         own = (self.own_s, self.first_s, self.energy_j, spare, float(self.cores), self.last_s)
         steps = float(self.last is not None)
         numbers = (*own, steps, *self.fill, *self.fill_other, *last)
-        object.__setattr__(self, "numbers", numbers)
+        self.numbers = numbers
 
 
 class Cost(NamedTuple):
@@ -75,6 +78,47 @@ class Cost(NamedTuple):
 
     latency_s: float
     energy_j: float
+
+
+def layer_item(found: Draft | LayerSchedule, chip: Chip) -> Item:
+    """The :func:`item` of one layer, from its numbers alone."""
+    made = numbers_of(found)
+    f_hz, rates = chip.f_hz, link_rates(chip)
+    times: list[float] = []
+    if made.launch_cycles > 0.0:
+        times.append(made.launch_cycles / f_hz)
+    bare = 0.0
+    first = add_bytes(made.fill_other, made.fill_weight)
+    if any(first):
+        times.append(slowest_s(0.0, first, rates))
+        bare = times[-1] - slowest_s(0.0, made.fill_other, rates)
+    last, last_s, busy = None, 0.0, []
+    for phase in made.phases:
+        array, vector, _, _, host = cycles = phase.cycles
+        busy.append(phase.count * max(array, vector, host))
+        if phase.count > 0:
+            last, last_s = phase, slowest_s(max(cycles) / f_hz, phase.link_bytes, rates)
+            times.append(phase.count * last_s)
+    if any(made.drain):
+        times.append(slowest_s(0.0, made.drain, rates))
+    prices = chip.prices
+    end = None
+    if last is not None:
+        end = Segment(0, "steps", last.count, last.cycles, last.link_bytes)
+    return Item(
+        layers=1,
+        made=lambda: (schedule_of(found),),
+        own_s=sum(times) - bare,
+        first_s=bare,
+        energy_j=sum([n * prices[action] for action, n in made.counts.items() if n]),
+        fill=made.fill_weight,
+        fill_other=made.fill_other,
+        cores=made.cores,
+        spare_bytes=made.spare_bytes,
+        last=end,
+        last_s=last_s,
+        busy_s=sum(busy) / f_hz,
+    )
 
 
 def item(schedules: Sequence[LayerSchedule], chip: Chip) -> Item:

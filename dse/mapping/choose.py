@@ -24,12 +24,14 @@ from dataclasses import dataclass, field
 
 from dse.hardware.chip import Chip
 from dse.mapping import Objective, fusion
-from dse.mapping.chain import Cost, Item, best_path, item
+from dse.mapping.build import Amounts, Draft, numbers_of
+from dse.mapping.chain import Cost, Item, best_path, layer_item
 from dse.mapping.homes import Homes, bytes_by_operand, stored_bytes
-from dse.mapping.mapper import map_layer
+from dse.mapping.mapper import draft_layer
 from dse.mapping.memory import MemoryPlan
-from dse.mapping.pinned import NO_PINS, Pins, map_pinned
-from dse.mapping.schedule import link_rates
+from dse.mapping.pinned import NO_PINS, Pin, Pins, map_pinned
+from dse.mapping.schedule import LayerSchedule, link_rates
+from dse.mapping.shape import layer_number
 from dse.workload.layer import Layer, Workload
 
 #: Share of the network's latency that a layer must be able to gain to be mapped again.
@@ -59,6 +61,24 @@ class Choice:
 
 
 @dataclass
+class _Slot:
+    """Layers of one shape with the same homes and room: they share their candidates.
+
+    ``layer`` is the first of them; ``numbers`` are those of the ``items``, ``drafts`` tells what
+    is among them already, ``asked`` what the mapper was asked for.
+    """
+
+    layer: Layer
+    homes: Homes
+    room: float
+    pin: Pin | None
+    items: list[Item] = field(default_factory=list)
+    numbers: list[Amounts | LayerSchedule] = field(default_factory=list)
+    drafts: set[object] = field(default_factory=set)
+    asked: set[object] = field(default_factory=set)
+
+
+@dataclass
 class Candidates:
     """The candidates of a network's layers under one memory plan, extended round by round.
 
@@ -75,16 +95,18 @@ class Candidates:
     pins: Pins = NO_PINS
     legal: bool = False
     groups: Groups = field(default_factory=dict)
-    _items: dict[object, list[Item]] = field(default_factory=dict)
-    _asked: set[object] = field(default_factory=set)
-    _keys: list[tuple[object, Homes, float]] = field(default_factory=list)
+    _slots: dict[object, _Slot] = field(default_factory=dict)
+    _of_layer: list[_Slot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         parts = zip(self.workload.layers, self.plan.homes, self.plan.room_bytes, strict=True)
-        self._keys = [
-            (layer.shape_key if self.pins.of(layer) is None else layer.name, homes, room)
-            for layer, homes, room in parts
-        ]
+        for layer, homes, room in parts:
+            pin = self.pins.of(layer)
+            key = (layer_number(layer) if pin is None else layer.name, homes, room)
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = _Slot(layer, homes, room, pin)
+            self._of_layer.append(slot)
 
     def alone(self) -> Choice:
         """First round: every layer by its own optimum.
@@ -92,11 +114,11 @@ class Candidates:
         Raises:
             UnmappableError: a layer that no unit runs or that does not fit.
         """
-        for layer, homes, room in self._distinct():
-            self._ask(layer, homes, room, self.objective, 1.0, 0.0, uneven=False)
-            if layer.kind != "compute" and self.chip.buffer.double_buffered:
+        for slot in self._slots.values():
+            self._ask(slot, self.objective, 1.0, 0.0, uneven=False)
+            if slot.layer.kind != "compute" and self.chip.buffer.double_buffered:
                 # In few chunks: a long last step hides more of the next layer's weights.
-                self._ask(layer, homes, room, self.objective, 0.0, 0.0, uneven=False)
+                self._ask(slot, self.objective, 0.0, 0.0, uneven=False)
         return self.choose()
 
     def refined(self, first: Choice) -> Choice:
@@ -104,31 +126,18 @@ class Candidates:
         best, kind, watts = first, self.objective, 0.0
         if self.objective == "edp":
             kind, watts = "energy", _near(first.cost.energy_j / first.cost.latency_s)
-        for layer, homes, room in self._distinct():
-            if layer.kind == "compute" and self._open(layer, homes, room):
-                self._ask(layer, homes, room, kind, 1.0, watts, uneven=True)
+        for slot in self._slots.values():
+            if slot.layer.kind == "compute" and _open(slot):
+                self._ask(slot, kind, 1.0, watts, uneven=True)
         best = min(best, self.choose(), key=self._score)
         hiding = self._hiding(best) if self.chip.buffer.double_buffered else []
         for number in hiding:
-            layer = self.workload.layers[number]
-            homes, room = self.plan.homes[number], self.plan.room_bytes[number]
-            for exposed in EXPOSED if layer.kind == "compute" else ():
-                self._ask(layer, homes, room, kind, exposed, watts, uneven=False)
+            slot = self._of_layer[number]
+            for exposed in EXPOSED if slot.layer.kind == "compute" else ():
+                self._ask(slot, kind, exposed, watts, uneven=False)
         if hiding:
             best = min(best, self.choose(), key=self._score)
         return self._fused(best, watts) if self.fuse else best
-
-    def _open(self, layer: Layer, homes: Homes, room: float) -> bool:
-        """Whether a layer moves more than it must, or waits for what it moves."""
-        pin = self.pins.of(layer)
-        (found,) = self._items[(layer.shape_key if pin is None else layer.name, homes, room)][:1]
-        (made,) = found.made()
-        ends = (made.fill_weight, made.fill_other, made.drain)
-        moved = sum(sum(amounts) for amounts in ends)
-        moved += sum(phase.count * sum(phase.link_bytes) for phase in made.phases)
-        operands = bytes_by_operand(layer, homes)
-        must = sum(amount for home, amount in operands if home != "buffer")
-        return moved > must * (1.0 + SETTLED) or found.own_s > found.busy_s * (1.0 + 2.0 * SETTLED)
 
     def promises(self, first: Choice, least: tuple[float, float, float]) -> bool:
         """Whether fusing as well as can be hoped for would get below the score ``least``."""
@@ -149,7 +158,7 @@ class Candidates:
             whole = best.cost.energy_j + watts * best.cost.latency_s
         weights = fusion.Weights(kind, watts, price)
         finder = fusion.Finder(self.workload, self.chip, self.plan, weights, legal=self.legal)
-        hopes = finder.hopes(lambda n: self._items[self._keys[n]][0], fusion.WORTH * whole)
+        hopes = finder.hopes(lambda n: self._of_layer[n].items[0], fusion.WORTH * whole)
         pinned = {n for n, x in enumerate(self.workload.layers) if self.pins.of(x) is not None}
         free = [h for h in hopes if pinned.isdisjoint(range(h.span.first, h.span.last + 1))]
         return finder, free
@@ -182,61 +191,50 @@ class Candidates:
         layers = len(self.workload.layers)
         items: dict[int, list[Item]] = {}
         for number in range(layers):
-            items[number] = [*self._items[self._keys[number]], *self.groups.get(number, ())]
+            items[number] = [*self._of_layer[number].items, *self.groups.get(number, ())]
         invoke = self.chip.overheads.invoke_s
         return Choice(*best_path(items, layers, self.chip, self.objective, invoke))
 
     def _score(self, choice: Choice) -> tuple[float, float, float]:
         return choice.score(self.objective)
 
-    def _distinct(self) -> Iterable[tuple[Layer, Homes, float]]:
-        first = {key: number for number, key in reversed(list(enumerate(self._keys)))}
-        for number in sorted(first.values()):
-            yield (
-                self.workload.layers[number],
-                self.plan.homes[number],
-                self.plan.room_bytes[number],
-            )
-
     def _ask(
-        self,
-        layer: Layer,
-        homes: Homes,
-        room: float,
-        objective: Objective,
-        exposed: float,
-        watts: float,
-        *,
-        uneven: bool,
+        self, slot: _Slot, objective: Objective, exposed: float, watts: float, *, uneven: bool
     ) -> None:
         """Add the best mapping under the given objective, if it is new."""
-        pin = self.pins.of(layer)
-        key = (layer.shape_key if pin is None else layer.name, homes, room)
-        question = (key, objective, exposed, watts, uneven)
-        if question in self._asked:
+        question = (objective, exposed, watts, uneven)
+        if question in slot.asked:
             return
-        self._asked.add(question)
-        found = self._items.setdefault(key, [])
-        if pin is not None:
-            made = map_pinned(
-                layer, self.chip, pin, objective, homes, room, exposed, watts, legal=self.legal
-            )
+        slot.asked.add(question)
+        layer, chip = slot.layer, self.chip
+        found: Draft | LayerSchedule
+        if slot.pin is not None:
+            found = map_pinned(
+                layer, chip, slot.pin, objective, slot.homes, slot.room, exposed, watts,
+                legal=self.legal,
+            )  # fmt: skip
         else:
-            made = map_layer(
+            found = draft_layer(
                 layer,
-                self.chip,
+                chip,
                 objective,
-                homes=homes,
+                homes=slot.homes,
                 cores=self.cores,
-                room_bytes=room,
+                room_bytes=slot.room,
                 l2_room_bytes=self.plan.l2_room_bytes if uneven else 0.0,
                 exposed=exposed,
                 time_price_w=watts,
                 legal=self.legal,
                 uneven=uneven,
             )
-        if all(known.made()[0].phases != made.phases for known in found):
-            found.append(item((made,), self.chip))
+        if isinstance(found, Draft):
+            if found.key in slot.drafts:
+                return
+            slot.drafts.add(found.key)
+        made = numbers_of(found)
+        if all(known.phases != made.phases for known in slot.numbers):
+            slot.numbers.append(made)
+            slot.items.append(layer_item(found, chip))
 
     def _hiding(self, choice: Choice) -> list[int]:
         """Layers before which the links have time for more first weights than they ask for."""
@@ -254,6 +252,17 @@ class Candidates:
             number += chosen.layers
             before = chosen
         return out
+
+
+def _open(slot: _Slot) -> bool:
+    """Whether a layer moves more than it must, or waits for what it moves."""
+    found, made = slot.items[0], slot.numbers[0]
+    ends = (made.fill_weight, made.fill_other, made.drain)
+    moved = sum(sum(amounts) for amounts in ends)
+    moved += sum(phase.count * sum(phase.link_bytes) for phase in made.phases)
+    operands = bytes_by_operand(slot.layer, slot.homes)
+    must = sum(amount for home, amount in operands if home != "buffer")
+    return moved > must * (1.0 + SETTLED) or found.own_s > found.busy_s * (1.0 + 2.0 * SETTLED)
 
 
 def _near(watts: float) -> float:

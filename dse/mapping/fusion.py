@@ -21,9 +21,10 @@ from dse.mapping.blocks import Blocks, Member
 from dse.mapping.chain import Item
 from dse.mapping.fused import Fused, Group, Work
 from dse.mapping.homes import Homes, byte_price
-from dse.mapping.memory import MemoryPlan, operands
+from dse.mapping.memory import MemoryPlan
 from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import link_rates
+from dse.mapping.tensors import operands
 from dse.workload.layer import Layer, Workload
 
 #: Vector layers that work row by row: every output row depends on the same row of the input.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dse.errors import InputError
 from dse.hardware.chip import LINKS, Chip
@@ -25,8 +24,7 @@ WRITE_ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Homes:
+class Homes(NamedTuple):
     """Home of the weights (or second operand), input, output and side input of a layer.
 
     ``buffer`` means resident in the scratchpad: no transfer and no tile room, the room it takes is
@@ -39,7 +37,7 @@ class Homes:
     side: Home = "dram"
 
     def to_dict(self) -> dict[str, str]:
-        return {"W": self.W, "I": self.I, "O": self.O, "side": self.side}
+        return self._asdict()
 
 
 def stored_bytes(layer: Layer) -> float:

@@ -15,7 +15,7 @@ from dse.hardware.kinds import one_kind
 from dse.mapping import Objective as Objective
 from dse.mapping import costs as k
 from dse.mapping import kernel
-from dse.mapping.build import schedule
+from dse.mapping.build import Draft, schedule_of
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
 from dse.mapping.homes import Homes, byte_price, default_homes, resident_bytes
@@ -26,7 +26,7 @@ from dse.mapping.problem import Problem, pack
 from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
-from dse.mapping.shape import chip_number
+from dse.mapping.shape import chip_number, layer_number
 from dse.mapping.space import Factors
 from dse.mapping.streaming import map_streaming
 from dse.mapping.zeros import winograd_fits
@@ -55,14 +55,14 @@ class _Cache(Remembered):
         super().__init__(limit)
         self.hits = self.misses = 0
 
-    def get(self, key: object) -> LayerSchedule | None:
+    def get(self, key: object) -> Draft | LayerSchedule | None:
         with self._lock:
             if key not in self._store:
                 self.misses += 1
                 return None
             self.hits += 1
             self._store.move_to_end(key)
-            found: LayerSchedule = self._store[key][0]
+            found: Draft | LayerSchedule = self._store[key][0]
             return found
 
     def clear(self) -> None:
@@ -131,6 +131,29 @@ def map_layer(
             with several kinds of cores (give the view of one), or ``legal`` on a chip that does not
             say what its compiler can express.
     """
+    found = draft_layer(
+        layer, chip, objective, homes=homes, cores=cores, room_bytes=room_bytes,
+        l2_room_bytes=l2_room_bytes, exposed=exposed, time_price_w=time_price_w, legal=legal,
+        uneven=uneven,
+    )  # fmt: skip
+    return schedule_of(found).renamed(layer.name, layer.op)
+
+
+def draft_layer(
+    layer: Layer,
+    chip: Chip,
+    objective: Weights = "edp",
+    *,
+    homes: Homes | None = None,
+    cores: int = 1,
+    room_bytes: float | None = None,
+    l2_room_bytes: float | None = None,
+    exposed: float = 1.0,
+    time_price_w: float = 0.0,
+    legal: bool = False,
+    uneven: bool = True,
+) -> Draft | LayerSchedule:
+    """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
     objective_code(objective)
     one_kind(chip)
     if legal:
@@ -150,19 +173,18 @@ def map_layer(
     l2_room = max(float(l2_room_bytes), 0.0)
     asked = _Asked(homes, objective, cores, room, l2_room, weights, legal, uneven)
     # The number of a chip stands for its slice, which takes long to hash.
-    key = (layer.shape_key, chip_number(chip), asked)
+    key = (layer_number(layer), chip_number(chip), asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
         whole = (layer.shape_key, chip.slice_key, asked)
         found = disk.get(whole) if disk else None
         if found is not None:
-            _cache.put(key, found)
-            return found.renamed(layer.name, layer.op)
+            return _cache.put(key, found)
         if layer.kind == "compute":
             found = _fitted(layer, chip, asked)
             if disk:
-                disk.put(whole, found)
+                disk.put(whole, schedule_of(found))
         else:
             watts = math.inf
             if weights[0] < 1.0:
@@ -171,7 +193,7 @@ def map_layer(
                 watts = chip.mapping_static_w + weights[1]
             found = map_streaming(layer, chip, homes, cores, room, watts)
         _cache.put(key, found)
-    return found.renamed(layer.name, layer.op)
+    return found
 
 
 def default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
@@ -208,29 +230,28 @@ class _Asked(NamedTuple):
     uneven: bool
 
 
-def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> LayerSchedule:
-    """The best schedule; the mapping is that of more room, if one is known and it fits.
+#: Where the room is in it.
+ROOM = _Asked._fields.index("room")
+
+
+def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> Draft:
+    """The best mapping; it is that of more room, if one is known and it fits.
 
     Less room only takes mappings away, and the best is still there. Searched are layers with a pass
     after them, which is cut by the room, and what may be found among a compiler's tiles, which take
     whole banks.
     """
-    key = (layer.shape_key, chip_number(chip), asked._replace(room=0.0))
-    known = _roomy.get(key)
-    if known is not None:
-        problem, need, placed = known
-        if need <= asked.room <= problem.room:
-            c = problem.c.copy()
-            c[k.C_ROOM] = asked.room
-            return schedule(replace(problem, c=c, room=asked.room), placed)
-    problem, placed = _map_compute(layer, chip, asked)
-    made = schedule(problem, placed)
-    if not problem.tail and (asked.legal or not chip.legality.limits_tiles):
-        _roomy.put(key, (problem, made.footprint_bytes, placed))
+    key = (layer_number(layer), chip_number(chip), (*asked[:ROOM], *asked[ROOM + 1 :]))
+    known: Draft | None = _roomy.get(key)
+    if known is not None and known.footprint_bytes <= asked.room <= known.problem.room:
+        return known.in_room(asked.room)
+    made = Draft(*_map_compute(layer, chip, asked))
+    if not made.problem.tail and (asked.legal or not chip.legality.limits_tiles):
+        _roomy.put(key, made)
     return made
 
 
-#: The last problems searched, with the room that their best mapping takes, and the mapping.
+#: The last mappings found by search.
 _roomy = Remembered(4096)
 
 

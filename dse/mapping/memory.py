@@ -11,21 +11,20 @@ lie above the highest activation; tiles use what is free while their layer runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping.addresses import Allocation, Arena, Interval, allocate
-from dse.mapping.homes import Home, Homes, has_link, spills, stored_bytes
-from dse.workload.layer import Layer, Workload
+from dse.mapping.homes import Home, Homes, has_link, spills
+from dse.mapping.tensors import Lifetime, Reads, Stored, Tensors, tensors_of
+from dse.workload.layer import Workload
 
 #: Shares of the buffer tried as a store on a chip with DRAM and without L2.
 SHARES = (0.0, 0.25, 0.5, 0.75)
 #: The same where every activation must stay on the chip.
 INSIDE_SHARES = (0.5, 0.75, 0.875, 1.0)
-#: Roles of tensors that are part of the model, not made by an inference.
-STORED = ("weight", "bias", "table")
 
 
 @dataclass(frozen=True)
@@ -62,65 +61,6 @@ class MemoryPlan:
         return 1.0 - self.peak_bytes / self.top_bytes if self.top_bytes else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """A tensor from layer ``first`` to layer ``last``, read by ``readers`` layers."""
-
-    name: str
-    bytes: float
-    first: int
-    last: int
-    readers: int
-
-
-def operands(layer: Layer, workload: Workload) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Activation tensors read as main and as side input (or second operand)."""
-    names = [
-        name
-        for name in layer.inputs
-        if name in workload.tensors
-        and workload.tensors[name].role not in STORED
-        and name != layer.w_tensor
-    ]
-    if layer.kind == "compute":
-        second = layer.w_tensor
-        if not names and layer.w_is_activation and second in workload.tensors:
-            names = [str(second)]  # both operands lie in one tensor, such as Q and K
-        return tuple(names[:1]), tuple(names[1:])
-    return tuple(names), ()
-
-
-def lifetimes(workload: Workload) -> dict[str, Lifetime]:
-    """Lifetime of every activation, network input and output, by tensor name."""
-    end = len(workload.layers) - 1
-    first: dict[str, int] = dict.fromkeys(workload.inputs, 0)
-    last: dict[str, int] = {}
-    readers: dict[str, int] = {}
-    for number, layer in enumerate(workload.layers):
-        for name in layer.outputs:
-            first.setdefault(name, number)
-        read = {name for group in operands(layer, workload) for name in group}
-        if layer.w_is_activation and layer.w_tensor:
-            read.add(layer.w_tensor)
-        for name in read:
-            first.setdefault(name, 0)
-            last[name] = number
-            readers[name] = readers.get(name, 0) + 1
-    for name in workload.outputs:
-        last[name] = end
-    return {
-        name: Lifetime(
-            name,
-            float(workload.tensors[name].bytes),
-            begin,
-            max(begin, last.get(name, begin)),
-            readers.get(name, 0),
-        )
-        for name, begin in first.items()
-        if name in workload.tensors and workload.tensors[name].role not in STORED
-    }
-
-
 def plan_memory(
     workload: Workload,
     chip: Chip,
@@ -147,18 +87,19 @@ def plan_memory(
     store: Home = "l2" if l2 else "buffer"
     buffer_bytes = float(chip.buffer.capacity_bytes) * cores
     capacity = chip.links["l2"].capacity_bytes if l2 else buffer_bytes * (share if spill else 1.0)
-    lives = lifetimes(workload)
+    tensors = tensors_of(workload)
+    lives = tensors.lives
     live = [0.0] * len(workload.layers)
     if inside:
         ends = {*workload.inputs, *workload.outputs}
         inner = {name: life for name, life in lives.items() if name not in ends}
         kept = _keep_all(workload, inner, capacity, live, store)
     elif spill:
-        kept = _keep(workload, lives, capacity, live)
+        kept = _keep(tensors.inner, capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak, top = max(live, default=0.0), float(kept.top_bytes)
-    weights, resident = _place_weights(workload, chip, store, capacity - top, dram, shared)
+    weights, resident = _place_weights(tensors.stored, chip, store, capacity - top, dram, shared)
     places: dict[str, Home] = {name: store if name in kept.offsets else "dram" for name in lives}
     in_store = resident.get(store, 0.0)
     if store == "l2":
@@ -168,10 +109,11 @@ def plan_memory(
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
     homes = tuple(
-        _homes(layer, workload, places, weights, store, spill) for layer in workload.layers
+        _homes(layer.w_is_activation, reads, places, weights, store, spill)
+        for layer, reads in zip(workload.layers, tensors.reads, strict=True)
     )
     if dram:
-        _check_dram(workload, chip, lives, places, weights)
+        _check_dram(workload, chip, tensors, places, weights)
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     names = tuple(sorted(kept.offsets))
     l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
@@ -181,58 +123,37 @@ def plan_memory(
 
 
 def _homes(
-    layer: Layer,
-    workload: Workload,
+    fresh: bool,
+    reads: Reads,
     places: Mapping[str, Home],
     weights: Mapping[str, Home],
     store: Home,
     spill: bool,
 ) -> Homes:
+    """Homes of a layer; ``fresh``: its second operand is an activation."""
     outside: Home = "dram" if spill else store
 
     def common(names: tuple[str, ...]) -> Home:
         found = [places.get(name, outside) for name in names]
         return "dram" if "dram" in found else found[0] if found else outside
 
-    main, side = operands(layer, workload)
-    tables = tables_of(layer, workload)
-    source = weights[tables[0]] if tables else common(main)
-    if layer.w_is_activation:
-        second = places.get(layer.w_tensor or "", outside)
-    else:
-        second = weights.get(weight_name(layer), outside)
-    return Homes(second, source, common(layer.outputs[:1]), common(side))
-
-
-def tables_of(layer: Layer, workload: Workload) -> tuple[str, ...]:
-    """Stored tables (embeddings) of which the layer reads rows."""
-    return tuple(
-        name
-        for name in layer.inputs
-        if name in workload.tensors and workload.tensors[name].role == "table"
-    )
-
-
-def weight_name(layer: Layer) -> str:
-    """The stored tensor a layer's weights come from (the layer's name if it has none)."""
-    return layer.w_tensor or layer.name
+    source = weights[reads.tables[0]] if reads.tables else common(reads.main)
+    second = (places if fresh else weights).get(reads.second, outside)
+    return Homes(second, source, common(reads.made), common(reads.side))
 
 
 def _check_dram(
     workload: Workload,
     chip: Chip,
-    lives: Mapping[str, Lifetime],
+    tensors: Tensors,
     places: Mapping[str, Home],
     weights: Mapping[str, Home],
 ) -> None:
     """All weights and the most activations alive at once must fit what is outside the chip."""
-    stored = sum(
-        workload.tensors[name].bytes if name in workload.tensors else 0
-        for name, home in weights.items()
-        if home == "dram"
-    )
+    sizes = {one.name: one.bytes for one in tensors.stored}
+    stored = sum(sizes[name] for name, home in weights.items() if home == "dram")
     alive = [0.0] * len(workload.layers)
-    for life in lives.values():
+    for life in tensors.lives.values():
         if places[life.name] == "dram":
             for n in range(life.first, life.last + 1):
                 alive[n] += life.bytes
@@ -246,18 +167,8 @@ def _check_dram(
         )
 
 
-def _keep(
-    workload: Workload, lives: Mapping[str, Lifetime], capacity: float, live: list[float]
-) -> Allocation:
+def _keep(inner: Sequence[Lifetime], capacity: float, live: list[float]) -> Allocation:
     """Activations kept in ``capacity`` bytes, best saving first; ``live`` gains their bytes."""
-    outside = {*workload.inputs, *workload.outputs}
-    inner = [
-        life
-        for name, life in lives.items()
-        if name not in outside and workload.tensors[name].role == "activation" and life.readers
-    ]
-    # Bytes saved are (1 store + readers) * size; the cost is size * layers of lifetime.
-    inner.sort(key=lambda t: (-(1 + t.readers) / (t.last - t.first + 1), t.first, t.name))
     arena = Arena(capacity)
     for life in inner:
         if arena.place(Interval(life.name, life.bytes, life.first, life.last)):
@@ -301,22 +212,13 @@ def _keep_all(
 
 
 def _place_weights(
-    workload: Workload, chip: Chip, store: Home, left: float, dram: bool, shared: bool
+    stored: Sequence[Stored], chip: Chip, store: Home, left: float, dram: bool, shared: bool
 ) -> tuple[dict[str, Home], dict[str, float]]:
     """Home of every stored tensor, the biggest first: into the store, the fastest, then into NVM.
 
     On a chip that other networks share NVM comes first, and beside DRAM the store is not used.
     Tables come last: an inference reads a few rows of them, so keeping them saves little.
     """
-    sizes: dict[str, tuple[float, str]] = {}
-    tables: dict[str, tuple[float, str]] = {}
-    for layer in workload.layers:
-        if layer.w_elements and not layer.w_is_activation:
-            name = weight_name(layer)
-            most = max(stored_bytes(layer), sizes.get(name, (0.0, ""))[0])
-            sizes[name] = (most, layer.name)
-        for name in tables_of(layer, workload):
-            tables[name] = (float(workload.tensors[name].bytes), layer.name)
     room: dict[Home, float] = {}
     if dram and chip.links["dram"].streams_weights:
         left = 0.0
@@ -328,11 +230,8 @@ def _place_weights(
         room[store] = left
     places: dict[str, Home] = {}
     taken: dict[str, float] = {}
-
-    def biggest(of: Mapping[str, tuple[float, str]]) -> list[tuple[str, tuple[float, str]]]:
-        return sorted(of.items(), key=lambda item: (-item[1][0], item[0]))
-
-    for name, (need, layer_name) in biggest(sizes) + biggest(tables):
+    for one in stored:
+        need = one.need
         home = next((h for h, free in room.items() if need <= free), None)
         if home is not None:
             room[home] -= need
@@ -342,10 +241,10 @@ def _place_weights(
         else:
             free = max(room.values(), default=0.0)
             raise UnmappableError(
-                f"layer {layer_name}: its weights need {need:.0f} bytes, "
+                f"layer {one.layer}: its weights need {need:.0f} bytes, "
                 f"{free:.0f} are left on the chip, which has no DRAM",
                 field="nvm.bytes" if "nvm" in room else f"{store}.bytes",
                 mend="enlarge the memory that holds weights, or use fewer weight bits",
             )
-        places[name] = home
+        places[one.name] = home
     return places, taken

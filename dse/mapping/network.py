@@ -146,7 +146,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
     made = [schedule for item in choice.items for schedule in item.made()]
     legality = "legal" if candidates.legal else "ideal"
     schedules = tuple(
-        replace(schedule.renamed(layer.name, layer.op), legality=legality)
+        schedule.renamed(layer.name, layer.op, legality)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
     fused = {made.fused for made in schedules if made.fused}

@@ -230,7 +230,7 @@ def _homes(layer: Layer, chip: Chip, planned: Homes, pin: Pin) -> Homes:
         if not chip.links[home].writable and (name != "W" or layer.w_is_activation):
             why = f"{name} to level {home}, which holds constant weights only"
             raise _forbidden(layer, f"homes.{name}", why)
-    homes = replace(planned, **pin.homes)
+    homes = planned._replace(**pin.homes)
     before = bytes_by_operand(layer, planned)
     names = ("W", "I", "O", "side")
     for name, (home, need), (old, _) in zip(

@@ -26,7 +26,7 @@ from dse.mapping.units import E_TILES, ENTRY_FIELDS, fill_outer, side_of
 from dse.workload.layer import DIMS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """One mapping of a problem.
 
@@ -47,8 +47,15 @@ class Placement:
     outer: Outer | None = None
     hold: int = 0
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All of it, to be compared."""
+        registers = None if self.registers is None else self.registers.tobytes()
+        where = (self.flow, self.order, self.hold, self.outer)
+        return (self.tiles, *where, self.spatial.tobytes(), registers)
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True)
 class Evaluation:
     """One mapping of a problem, evaluated: what the kernels know of it.
 
@@ -240,8 +247,8 @@ def _compiled(problem: Problem, placed: Placement) -> Evaluation:
         problem.c, placed.spatial, placed.flow, order, hold, problem.dims, tiles, problem.align,
         problem.nest, over[order, hold], held[order, hold], out,
     )  # fmt: skip
-    flat = out.tolist()
-    parts = [tuple(flat[end - size : end]) for size, end in zip(PARTS, ENDS, strict=True)]
+    flat = tuple(out.tolist())
+    parts = [flat[end - size : end] for size, end in zip(PARTS, ENDS, strict=True)]
     array, tile, inside, room, single, move, costs, *rest = parts
     return Evaluation(
         c=problem.c,

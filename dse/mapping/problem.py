@@ -13,20 +13,29 @@ from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
 from dse.mapping.homes import Homes, byte_price, price_of
 from dse.mapping.remembered import Remembered
-from dse.mapping.schedule import Bytes, Phase, link_rates
-from dse.mapping.shape import WINOGRAD_SUMS, Shape, chip_number, enter, layer_shape, volumes
+from dse.mapping.schedule import NO_BYTES, Bytes, Phase, link_rates
+from dse.mapping.shape import (
+    WINOGRAD_SUMS,
+    Shape,
+    chip_number,
+    enter,
+    layer_number,
+    layer_shape,
+    volumes,
+)
 from dse.mapping.space import Factors
-from dse.mapping.streaming import Counts, chunks, pass_over, vector_counts, vector_cycles
+from dse.mapping.streaming import chunks, pass_over
 from dse.mapping.zeros import winograd_adds
 from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
 
-#: Chips, with homes and formats, whose constants are remembered.
+#: Chips, with homes and formats, whose constants are remembered, and problems.
 SITES = 4096
-_sites = Remembered(SITES)
+PROBLEMS = 4096
+_sites, _bases = Remembered(SITES), Remembered(PROBLEMS)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Problem(Shape):
     """One core's part of a compute layer, packed: its shape, with all constants in ``c``.
 
@@ -39,7 +48,6 @@ class Problem(Shape):
     homes: Homes
     cores: int
     sizes: Factors
-    fixed_counts: Counts
     tail: tuple[Phase, ...]
     tail_ends: tuple[Bytes, Bytes]
     room: float
@@ -51,6 +59,12 @@ class Problem(Shape):
     def registers(self) -> bool:
         """Whether operands are held in registers of the PEs."""
         return self.chip.array.registers.present and not self.on_vector
+
+    def in_room(self, room: float) -> Problem:
+        """The same problem with ``room`` bytes of buffer (one without a pass after the layer)."""
+        c = self.c.copy()
+        c[k.C_ROOM] = room
+        return Problem(**(vars(self) | {"c": c, "room": room}))
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -94,42 +108,48 @@ def pack(
         UnmappableError: no unit runs the layer's formats or vector functions.
     """
     shape = layer_shape(layer, chip, sizes, legal=legal, winograd=winograd)
-    bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
-    on_vector, saved, rate, macs = shape.on_vector, shape.saved, shape.rate, shape.macs
-    worked, pair = shape.worked, shape.pair
-    # What a core's part weighs against the whole layer.
-    part_w, part_i, part_o = shape.part
-    share = part_o / shape.whole[2]
-    # Zero where the other has its numbers, so that adding changes none.
-    c = shape.c + _site(layer, chip, homes, cores, winograd=winograd)
+    key = (
+        layer_number(layer), chip_number(chip), homes, sizes, cores, legal, winograd,
+        None if shape.after is None else room,
+    )  # fmt: skip
+    base: Problem = _bases.of(key, lambda: _make(shape, layer, chip, homes, room, sizes, cores))
+    c = base.c.copy()
     c[k.C_ROOM], c[k.C_EXPOSED] = room, exposed
     c[k.C_STATIC] = (chip.mapping_static_w + time_price_w) / cores
+    least, (seconds, joules) = base.least, base.least_cost
+    if exposed != 1.0:
+        seconds = float(k.link_s(c.tolist(), least[0] * exposed, *least[1:])) * (1.0 - 1e-9)
+        c[k.C_MIN_LINK] = seconds
+    own = {
+        "c": c, "layer": layer, "chip": chip, "room": room, "legal": legal,
+        "least_cost": (seconds, joules),
+    }  # fmt: skip
+    return Problem(**(vars(base) | own))
+
+
+def _make(
+    shape: Shape, layer: Layer, chip: Chip, homes: Homes, room: float, sizes: Factors, cores: int
+) -> Problem:
+    """The problem with the first weights' fill exposed, at no price of time."""
+    saved = shape.saved
+    # What a core's part weighs against the whole layer.
+    part_w, part_i, part_o = shape.part
+    # Zero where the other has its numbers, so that adding changes none.
+    c = shape.c + _site(layer, chip, homes, cores, winograd=saved.winograd)
+    c[k.C_EXPOSED] = 1.0
     if saved.stored_bits < saved.weight_bits and homes.W != "buffer":
         decoder = chip.array.compression.decoder_bytes_per_cycle
         c[k.C_DECODE] = saved.weight_bits / saved.stored_bits / decoder
-    fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
-    apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
-    counts: Counts = {"launch": 1.0}
-    if on_vector:
-        wide = ".wide" if max(bits_w, bits_i) > 8 else ""
-        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
-    else:
-        counts[f"mac.{pair.replace('x', '.')}"] = worked
-        if saved.slots > saved.worked:
-            counts["array.idle_mac"] = (macs * saved.slots - worked) / (rate * saved.slots)
-        if winograd:
-            counts["vector.add.wide"] = part_o * winograd_adds()[1]
-    for action, amount in vector_counts((*fused, *apart), bits_o).items():
-        counts[action] = counts.get(action, 0.0) + amount
-    c[k.C_VECTOR] = vector_cycles(chip, fused, bits_o)
+    counts = shape.fixed_counts
     tail: tuple[Phase, ...] = ()
-    ends: tuple[Bytes, Bytes] = ((0.0,) * len(LINKS), (0.0,) * len(LINKS))
-    if apart:
-        out = layer.o_bytes * share
-        spent, written = vector_cycles(chip, apart, bits_o), (homes.O, out)
-        pieces = chunks(chip, (written,), written, spent, room, cores)
-        tail, load, store, more = pass_over(chip, (written,), written, spent, pieces)
+    ends: tuple[Bytes, Bytes] = (NO_BYTES, NO_BYTES)
+    if shape.after is not None:
+        out = layer.o_bytes * (part_o / shape.whole[2])
+        written = (homes.O, out)
+        pieces = chunks(chip, (written,), written, shape.after, room, cores)
+        tail, load, store, more = pass_over(chip, (written,), written, shape.after, pieces)
         ends = (load, store)
+        counts = dict(counts)
         for action, amount in more.items():
             counts[action] = counts.get(action, 0.0) + amount
     c[k.C_E0] = sum(amount * price_of(chip, action) for action, amount in counts.items())
@@ -144,25 +164,24 @@ def pack(
         part_o * known[k.C_SIDE] * known[k.C_HOME_S],
     )
     # A hair less, so that rounding never lifts the bound above the cost it bounds.
-    timed = (least[0] * exposed, *least[1:])
-    seconds = float(k.link_s(known, *timed)) * (1.0 - 1e-9)
+    seconds = float(k.link_s(known, *least)) * (1.0 - 1e-9)
     prices = (known[k.C_P_W], known[k.C_P_I], known[k.C_P_O_STORE], known[k.C_P_S])
     joules = sum(b * price for b, price in zip(least, prices, strict=True)) * (1.0 - 1e-9)
     c[k.C_MIN_LINK], c[k.C_MIN_LINK_E] = seconds, joules
-    written, read = least[0] + least[1] + least[3], least[2]
-    touch = (1.0 - 1e-9) * (written * known[k.C_P_WRITE] + read * known[k.C_P_READ])
+    written_bytes, read_bytes = least[0] + least[1] + least[3], least[2]
+    touch = (1.0 - 1e-9) * (written_bytes * known[k.C_P_WRITE] + read_bytes * known[k.C_P_READ])
+    own = {"c": c, "fixed_counts": counts}
     return Problem(
-        **(vars(shape) | {"c": c}),
+        **(vars(shape) | own),
         layer=layer,
         chip=chip,
         homes=homes,
         cores=cores,
         sizes=sizes,
-        fixed_counts=counts,
         tail=tail,
         tail_ends=ends,
         room=room,
-        legal=legal,
+        legal=False,
         least=least,
         least_cost=(seconds, joules + touch),
     )

@@ -124,11 +124,12 @@ class LayerSchedule:
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spare_bytes: float | None = None
 
-    def renamed(self, layer: str, op: str) -> LayerSchedule:
-        """The same schedule for another layer of the same shape."""
-        if (layer, op) == (self.layer, self.op):
+    def renamed(self, layer: str, op: str, legality: str = "") -> LayerSchedule:
+        """The same schedule for another layer of the same shape; ``legality`` if it is given."""
+        legality = legality or self.legality
+        if (layer, op, legality) == (self.layer, self.op, self.legality):
             return self
-        return replace(self, layer=layer, op=op)
+        return replace(self, layer=layer, op=op, legality=legality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,7 @@ class Segment:
 
     def step_s(self, f_hz: float, link_bytes_per_s: Sequence[float]) -> float:
         """Time of one step, s, with the bandwidths of :data:`LINKS` (inf if a needed one is 0)."""
-        slowest = self.compute_s(f_hz)
-        for amount, rate in zip(self.link_bytes, link_bytes_per_s, strict=True):
-            if amount > 0.0:
-                slowest = max(slowest, amount / rate if rate > 0.0 else math.inf)
-        return slowest
+        return slowest_s(max(self.cycles) / f_hz, self.link_bytes, link_bytes_per_s)
 
     def bottleneck(self, f_hz: float, link_bytes_per_s: Sequence[float]) -> str:
         """Which engine or link sets the step time."""
@@ -187,6 +184,16 @@ class Program:
 def link_rates(chip: Chip) -> tuple[float, ...]:
     """Effective bandwidths of the chip's links in the order of :data:`LINKS`, bytes/s."""
     return tuple(chip.links[name].bytes_per_s if name in chip.links else 0.0 for name in LINKS)
+
+
+def slowest_s(seconds: float, link_bytes: Bytes, link_bytes_per_s: Sequence[float]) -> float:
+    """The longest of ``seconds`` and the time of every link, s; infinite if it has no bandwidth."""
+    for amount, rate in zip(link_bytes, link_bytes_per_s, strict=True):
+        if amount > 0.0:
+            taken = amount / rate if rate > 0.0 else math.inf
+            if taken > seconds:
+                seconds = taken
+    return seconds
 
 
 def add_bytes(left: Bytes, right: Bytes) -> Bytes:

@@ -26,7 +26,8 @@ from dse.mapping.candidates import (
 )
 from dse.mapping.remembered import Remembered
 from dse.mapping.space import LEVEL_LIMITS, Factors, rate_of, spatial_choices
-from dse.mapping.zeros import Savings, savings
+from dse.mapping.streaming import Counts, vector_counts, vector_cycles
+from dse.mapping.zeros import Savings, savings, winograd_adds
 from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 
@@ -34,18 +35,21 @@ from dse.workload.precision import bits_of
 REGISTER_FLOWS = {"ws": (5,), "os": (6,), "is": (7,), "rs": (5, 6, 7)}
 #: Partial sums that Winograd's F(2x2, 3x3) accumulates for each that the direct 3x3 filter does.
 WINOGRAD_SUMS = 4.0 / 9.0
-#: Shapes, and chips, remembered.
+#: Shapes, layers and chips remembered.
 SHAPES = 16384
+LAYERS = 16384
 CHIPS = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Shape:
     """A layer, or a core's part of it, on an array.
 
     ``c`` holds the constants known so far, ``whole`` and ``part`` are elements of W, of I (only
     what is touched) and of O of the layer and of the part, which has ``macs`` of the dense layer,
-    at ``rate`` per unit and cycle; ``worked`` of them cost the energy of a MAC. ``flows``,
+    at ``rate`` per unit and cycle; ``worked`` of them cost the energy of a MAC. ``fixed_counts``
+    are actions that no mapping changes, ``after`` the vector cycles of the pass after the layer
+    (None without one), whose moves are not among them. ``flows``,
     ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are arguments of the
     kernels, ``level_tiles`` and ``level_lengths`` the tile sizes where more levels than the buffer
     are searched. Arrays are shared: nobody writes to them.
@@ -60,6 +64,8 @@ class Shape:
     part: tuple[float, float, float]
     macs: float
     worked: float
+    fixed_counts: Counts
+    after: float | None
     choices: tuple[Factors, ...]
     flows: Any
     spatial: FloatArray
@@ -74,7 +80,15 @@ class Shape:
 
 _shapes, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
 _by_chip, _array_by_chip = Remembered(256), Remembered(256)
+_by_layer, _by_key = Remembered(LAYERS), Remembered(LAYERS)
 _numbers = count()
+
+
+def layer_number(layer: Layer) -> int:
+    """A number of all that mappings of a layer depend on, as :func:`chip_number` of a chip."""
+    return _by_layer.of(
+        id(layer), lambda: _by_key.of(layer.shape_key, lambda: next(_numbers)), layer
+    )
 
 
 def chip_number(chip: Chip) -> int:
@@ -101,6 +115,7 @@ def _array_key(chip: Chip) -> tuple[object, ...]:
         array.fill_drain_cycles, array.matmul_rate, array.strided_rate, array.depthwise_rate,
         array.winograd, chip.legality,
         chip.vector.wide_factor, tuple(sorted(chip.vector.ops_per_cycle.items())),
+        chip.vector.fused,
     )  # fmt: skip
 
 
@@ -110,7 +125,7 @@ def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winogr
     Raises:
         UnmappableError: no unit runs the layer's formats.
     """
-    key = (layer.shape_key, array_number(chip), sizes, legal, winograd)
+    key = (layer_number(layer), array_number(chip), sizes, legal, winograd)
     return _shapes.of(key, lambda: _make(layer, chip, sizes, legal=legal, winograd=winograd))
 
 
@@ -153,6 +168,21 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
     w_bytes = bits_w / 8 * saved.weight_bits
     outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
     lanes = math.prod(axis.size for axis in axes)
+    share = part[2] / whole[2]
+    counts: Counts = {"launch": 1.0}
+    if on_vector:
+        wide = ".wide" if max(bits_w, bits_i) > 8 else ""
+        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
+    else:
+        counts[f"mac.{pair.replace('x', '.')}"] = worked
+        if saved.slots > saved.worked:
+            counts["array.idle_mac"] = (macs * saved.slots - worked) / (rate * saved.slots)
+        if winograd:
+            counts["vector.add.wide"] = part[2] * winograd_adds()[1]
+    fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
+    apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
+    for action, amount in vector_counts((*fused, *apart), bits_o).items():
+        counts[action] = counts.get(action, 0.0) + amount
     enter(
         c,
         {
@@ -177,6 +207,7 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
             k.C_SO: layer.o_elements / whole[2] if layer.o_elements else 1.0,
             k.C_SIDE: layer.side_bytes / whole[2],
             k.C_BANK: legality.bank_bytes if legality else 0.0,
+            k.C_VECTOR: vector_cycles(chip, fused, bits_o),
         },
     )
     choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
@@ -198,6 +229,8 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         part=part,
         macs=macs,
         worked=worked,
+        fixed_counts=counts,
+        after=vector_cycles(chip, apart, bits_o) if apart else None,
         choices=choices,
         flows=np.array(codes, np.int64),
         spatial=spatial,

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from dse.hardware.chip import LINKS
 from dse.mapping.arrays import register_uses
-from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
+from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS, Home, Homes
 from dse.mapping.placement import Evaluation, Placement
 from dse.mapping.problem import Problem
 from dse.mapping.schedule import NO_BYTES, Bytes, add_bytes
-from dse.mapping.streaming import Counts, add, merge, transfer_counts
+from dse.mapping.streaming import Counts, add
 from dse.workload.precision import bits_of
 
+#: Where all operands are while they pass the port of L2.
+_IN_L2 = Homes("l2", "l2", "l2", "l2")
 
-@dataclass(frozen=True)
+
+@functools.cache
+def _columns(homes: Homes) -> tuple[int, ...]:
+    """The link of each operand's home by its number; one more than there are for the buffer."""
+    return tuple(LINKS.index(home) if home in LINKS else len(LINKS) for home in homes)
+
+
 class Traffic:
     """Bytes of a mapping by operand, home and link.
 
-    An operand that passes through L2 has two hops: home to L2, and L2 to the buffer.
+    An operand that passes through L2 has two hops: home to L2, and L2 to the buffer. ``sources``
+    is where the buffer gets each operand from.
     """
 
-    problem: Problem
-    placed: Placement
-    found: Evaluation
-
-    @functools.cached_property
-    def sources(self) -> dict[str, str]:
-        """Where the buffer gets each operand from."""
-        homes = self.problem.homes.to_dict()
-        through = self.placed.outer.operands if self.placed.outer else ()
-        return {name: "l2" if name in through else home for name, home in homes.items()}
+    def __init__(self, problem: Problem, placed: Placement, found: Evaluation) -> None:
+        self.problem, self.found, self.outer = problem, found, placed.outer
+        self.sources = problem.homes
+        if placed.outer is not None:
+            through: dict[str, Home] = dict.fromkeys(placed.outer.operands, "l2")
+            self.sources = self.sources._replace(**through)
 
     def upper_bytes(self) -> dict[str, float]:
         """Bytes of one core between homes and L2: W, I and O loaded, O stored."""
@@ -40,72 +44,69 @@ class Traffic:
     def ends(self, w: float, i: float, o: float, side: float) -> Bytes:
         """Bytes of all cores on each link for the first load or last store: all links passed."""
         own = self._on(w, i, o, side, self.sources)
-        outer = self.placed.outer
-        if outer is None:
+        if self.outer is None:
             return own
-        homes = self.problem.homes.to_dict()
-        up = {n: v for n, v in zip(("W", "I", "O"), (w, i, o), strict=True) if n in outer.operands}
-        far = self._on(up.get("W", 0.0), up.get("I", 0.0), up.get("O", 0.0), 0.0, homes)
-        again = self._on(
-            up.get("W", 0.0), up.get("I", 0.0), up.get("O", 0.0), 0.0, dict.fromkeys(homes, "l2")
-        )
-        return add_bytes(add_bytes(own, far), again)
+        through = self.outer.operands
+        w, i, o = (v if n in through else 0.0 for n, v in zip("WIO", (w, i, o), strict=True))
+        return self._past(own, w, i, o)
 
     def steps(self, w: float, i: float, o: float, side: float) -> Bytes:
         """Bytes of all cores on each link in one step, what moves above the buffer's source too."""
         own = self._on(w, i, o, side, self.sources)
-        outer = self.placed.outer
-        if outer is None:
+        if self.outer is None:
             return own
         moving = max(float(self.found.move[0]) - 1.0, 1.0)
         up = self.upper_bytes()
         ends = self.found.result[6]
         first = {"W": float(ends[0]), "I": float(ends[1]), "O": 0.0, "stored": float(ends[3])}
         left = {n: max(v - first[n] * (v > 0.0), 0.0) / moving for n, v in up.items()}
-        both = (left["W"], left["I"], left["O"] + left["stored"])
-        homes = self.problem.homes.to_dict()
-        far = self._on(*both, 0.0, homes)
-        again = self._on(*both, 0.0, dict.fromkeys(homes, "l2"))
-        return add_bytes(add_bytes(own, far), again)
+        return self._past(own, left["W"], left["I"], left["O"] + left["stored"])
+
+    def _past(self, own: Bytes, w: float, i: float, o: float) -> Bytes:
+        """``own`` with what passes between L2 and the homes: on their links, and on L2's port."""
+        far = self._on(w, i, o, 0.0, self.problem.homes)
+        return add_bytes(add_bytes(own, far), self._on(w, i, o, 0.0, _IN_L2))
 
     def counts(self) -> Counts:
         """Actions of all transfers of one core; the buffer's own accesses are not among them."""
-        _, _, w, i, spilled = (float(v) for v in self.found.result[7])
-        stored, side = (float(v) for v in self.found.result[8][:2])
-        sources, homes = self.sources, self.problem.homes.to_dict()
+        _, _, w, i, spilled = self.found.result[7]
+        stored, side = self.found.result[8][:2]
+        sources, homes = self.sources, self.problem.homes
         counts: Counts = {}
-        for home, amount, write in (
-            (sources["W"], w, False),
-            (sources["I"], i, False),
-            (sources["O"], spilled, False),
-            (sources["side"], side, False),
-            (sources["O"], stored, True),
+        for actions, home, amount in (
+            (READ_ACTIONS, sources.W, w),
+            (READ_ACTIONS, sources.I, i),
+            (READ_ACTIONS, sources.O, spilled),
+            (READ_ACTIONS, sources.side, side),
+            (WRITE_ACTIONS, sources.O, stored),
         ):
-            if not amount:
-                continue
-            moved = transfer_counts(home, amount, write=write)
-            moved.pop("buffer.read_bit", None)
-            moved.pop("buffer.write_bit", None)
-            merge(counts, moved)
-        for name, amount in self.upper_bytes().items():
-            write = name == "stored"
-            home = homes["O" if write else name]
-            for action in (WRITE_ACTIONS if write else READ_ACTIONS)[home] if amount else ():
+            if amount:
+                bits = 8.0 * float(amount)
+                for action in actions[home]:
+                    counts[action] = counts.get(action, 0.0) + bits
+        if self.outer is None:
+            return counts
+        w, i, loaded, stored = self.found.above
+        for actions, port, home, amount in (
+            (READ_ACTIONS, "l2.write_bit", homes.W, w),
+            (READ_ACTIONS, "l2.write_bit", homes.I, i),
+            (READ_ACTIONS, "l2.write_bit", homes.O, loaded),
+            (WRITE_ACTIONS, "l2.read_bit", homes.O, stored),
+        ):
+            for action in actions[home] if amount else ():
                 add(counts, action, 8.0 * amount)
-            add(counts, "l2.read_bit" if write else "l2.write_bit", 8.0 * amount)
+            add(counts, port, 8.0 * amount)
         return counts
 
-    def _on(self, w: float, i: float, o: float, side: float, homes: dict[str, str]) -> Bytes:
+    def _on(self, w: float, i: float, o: float, side: float, homes: Homes) -> Bytes:
+        """Bytes of all cores on each link if operands come from ``homes``."""
         if not (w or i or o or side):
             return NO_BYTES
-        totals = dict.fromkeys(LINKS, 0.0)
-        for home, amount in (
-            (homes["W"], w), (homes["I"], i), (homes["O"], o), (homes["side"], side),
-        ):  # fmt: skip
-            if home in totals:
-                totals[home] += float(amount)
+        totals = [0.0] * (len(LINKS) + 1)
+        for column, amount in zip(_columns(homes), (w, i, o, side), strict=True):
+            totals[column] += float(amount)
         cores = self.problem.cores
-        return tuple([cores * amount for amount in totals.values()])
+        return tuple([cores * amount for amount in totals[:-1]])
 
 
 def register_counts(problem: Problem, placed: Placement, found: Evaluation) -> Counts:

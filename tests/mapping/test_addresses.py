@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
 from dse.mapping.addresses import Arena, Interval, aligned, allocate, peak_bytes
-from dse.mapping.memory import lifetimes, plan_memory
+from dse.mapping.memory import plan_memory
 from dse.mapping.network import map_network
+from dse.mapping.tensors import lifetimes
 from dse.workload.layer import Workload
 
 from .conftest import make_chip
