@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -155,10 +155,9 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
     for room in rooms:  # (the pass after a layer is cut by its room)
         c = problem.c.copy()
         c[k.C_ROOM] = room
-        whole = replace(
-            problem, c=c, room=room, tiles=sizes, lengths=one, level_tiles=sizes,
-            level_lengths=one,
-        )  # fmt: skip
+        whole = problem.altered(
+            c=c, room=room, tiles=sizes, lengths=one, level_tiles=sizes, level_lengths=one
+        )
         found = best_mapping(whole, objective, uneven=False)
         if found is None:
             return None
@@ -172,4 +171,4 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
 
 
 def _scheduled(problem: Problem, placed: Placement, room: float) -> LayerSchedule:
-    return schedule(replace(problem, room=room), placed)
+    return schedule(problem.altered(room=room), placed)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dse.hardware.chip import Chip
 from dse.mapping.fusion import fusable
 from dse.mapping.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
+from dse.mapping.shape import layer_number
 from dse.mapping.space import rate_of
 from dse.mapping.streaming import add, merge, vector_counts, vector_cycles
 from dse.mapping.tensors import operands, weight_name
 from dse.mapping.zeros import least_savings
 from dse.workload.layer import Layer, Workload
 from dse.workload.precision import bits_of
+
+T = TypeVar("T")
 
 
 def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[float, float]:
@@ -81,9 +86,19 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
     return array / chip.f_hz, vector / chip.f_hz
 
 
+def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
+    """The value of each layer, worked out once for those of one shape."""
+    known: dict[int, T] = {}
+    numbers = [layer_number(layer) for layer in workload.layers]
+    for number, layer in zip(numbers, workload.layers, strict=True):
+        if number not in known:
+            known[number] = value(layer)
+    return [known[number] for number in numbers]
+
+
 def _compute_s(workload: Workload, chip: Chip, cores: int) -> float:
     """All layers at peak, s: in turn, but array and vector side by side within fusable layers."""
-    times = [_layer_s(layer, chip, cores) for layer in workload.layers]
+    times = _of_layers(workload, lambda layer: _layer_s(layer, chip, cores))
     joint = fusable(workload) if cores == 1 and chip.buffer.fuses else frozenset()
     apart = sum(max(pair) for number, pair in enumerate(times) if number not in joint)
     both = [times[number] for number in sorted(joint)]
@@ -123,7 +138,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     rate = link_rates(chip)[0]
     transfer = (read + written) / rate if rate > 0.0 else 0.0
     latency = chip.overheads.invoke_s + max(compute, transfer)
-    dynamic = sum(_layer_j(layer, chip) for layer in workload.layers)
+    dynamic = sum(_of_layers(workload, lambda layer: _layer_j(layer, chip)))
     if read + written > 0.0:
         dynamic += read * byte_price(chip, "dram", write=False)
         dynamic += written * byte_price(chip, "dram", write=True)

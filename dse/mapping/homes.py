@@ -107,4 +107,4 @@ def byte_price(chip: Chip, home: str, *, write: bool) -> float:
     if actions is None or (home in LINKS and not has_link(chip, home)):
         what = "written" if write and home in LINKS and has_link(chip, home) else "used"
         raise InputError(f"home {home!r} cannot be {what} on chip {chip.name}", field="homes")
-    return 8.0 * sum(price_of(chip, action) for action in actions)
+    return 8.0 * sum([price_of(chip, action) for action in actions])

@@ -33,6 +33,7 @@ from dse.workload.precision import bits_of
 SITES = 4096
 PROBLEMS = 4096
 _sites, _bases = Remembered(SITES), Remembered(PROBLEMS)
+_NO_KEYS = np.full(2, np.inf)
 
 
 @dataclass(eq=False)
@@ -60,11 +61,17 @@ class Problem(Shape):
         """Whether operands are held in registers of the PEs."""
         return self.chip.array.registers.present and not self.on_vector
 
+    def altered(self, **changes: Any) -> Problem:
+        """A copy with some fields changed (as ``dataclasses.replace``, which takes longer)."""
+        made = object.__new__(Problem)
+        made.__dict__ = vars(self) | changes
+        return made
+
     def in_room(self, room: float) -> Problem:
         """The same problem with ``room`` bytes of buffer (one without a pass after the layer)."""
         c = self.c.copy()
         c[k.C_ROOM] = room
-        return Problem(**(vars(self) | {"c": c, "room": room}))
+        return self.altered(c=c, room=room)
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -77,7 +84,7 @@ class Problem(Shape):
             self.lengths,
             self.align,
             self.nest,
-            np.full(2, np.inf),
+            _NO_KEYS.copy(),
         )
 
     @property
@@ -107,12 +114,11 @@ def pack(
     Raises:
         UnmappableError: no unit runs the layer's formats or vector functions.
     """
-    shape = layer_shape(layer, chip, sizes, legal=legal, winograd=winograd)
-    key = (
-        layer_number(layer), chip_number(chip), homes, sizes, cores, legal, winograd,
-        None if shape.after is None else room,
-    )  # fmt: skip
-    base: Problem = _bases.of(key, lambda: _make(shape, layer, chip, homes, room, sizes, cores))
+    key = (layer_number(layer), chip_number(chip), homes, sizes, cores, legal, winograd)
+    base: Problem | None = _bases.get(key)
+    if base is None or (base.tail and base.room != room):
+        shape = layer_shape(layer, chip, sizes, legal=legal, winograd=winograd)
+        base = _bases.put(key, _make(shape, layer, chip, homes, room, sizes, cores))
     c = base.c.copy()
     c[k.C_ROOM], c[k.C_EXPOSED] = room, exposed
     c[k.C_STATIC] = (chip.mapping_static_w + time_price_w) / cores
@@ -120,11 +126,9 @@ def pack(
     if exposed != 1.0:
         seconds = float(k.link_s(c.tolist(), least[0] * exposed, *least[1:])) * (1.0 - 1e-9)
         c[k.C_MIN_LINK] = seconds
-    own = {
-        "c": c, "layer": layer, "chip": chip, "room": room, "legal": legal,
-        "least_cost": (seconds, joules),
-    }  # fmt: skip
-    return Problem(**(vars(base) | own))
+    return base.altered(
+        c=c, layer=layer, chip=chip, room=room, legal=legal, least_cost=(seconds, joules)
+    )
 
 
 def _make(

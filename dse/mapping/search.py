@@ -20,6 +20,7 @@ from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement
 from dse.mapping.problem import Problem
 from dse.mapping.registers import register_units
+from dse.mapping.remembered import Remembered
 from dse.mapping.units import E_MASK, E_ORDER, E_TILES
 
 
@@ -56,16 +57,13 @@ def _scored(
 def two_level(problem: Problem, at: Any) -> Placement:
     """The mapping at the indices that :func:`search` returned."""
     where = at.tolist()
-    sizes = problem.tiles[_SIX, at[1:7]].tolist()
+    sizes = problem.tiles
     return Placement(
         problem.spatial[where[0]],
-        tuple([int(size) for size in sizes]),
+        tuple([int(sizes[d, n]) for d, n in enumerate(where[1:7])]),
         int(problem.flows[where[7]]),
         where[8],
     )
-
-
-_SIX = np.arange(6)
 
 
 def best_mapping(
@@ -127,15 +125,17 @@ def more_levels(
     table = np.concatenate(lists)
     if registers:
         units, tiles = register_units(problem)
+        groups = unit_groups(units)
     else:
         units, tiles = problem.spatial, None
+        groups = _groups.of(id(units), lambda: unit_groups(units), units)
     run = search_levels if (COMPILED if compiled is None else compiled) else search_levels_numpy
     start = np.array(best.keys if best else (np.inf, np.inf))
     sizes, lengths = problem.level_tiles, problem.level_lengths
     score = np.full(2, np.inf)
     at = run(
-        cs, code, table, start, holds, orders, problem.flows, units, tiles, unit_groups(units),
-        problem.dims, sizes, lengths, tile_grid(tuple(int(n) for n in lengths)), problem.align,
+        cs, code, table, start, holds, orders, problem.flows, units, tiles, groups,
+        problem.dims, sizes, lengths, tile_grid(tuple(lengths.tolist())), problem.align,
         problem.nest, *HOLD_TABLES, score,
     )  # fmt: skip
     if at[0] < 0:
@@ -163,6 +163,9 @@ def more_levels(
 def _outer_size(most: int, tile: int, size: int) -> int:
     """The L2 tile: as many whole buffer tiles as fit in the candidate."""
     return size if most >= size else max(tile, most // tile * tile)
+
+
+_groups = Remembered(4096)
 
 
 def unit_groups(units: Any) -> Any:

@@ -105,8 +105,9 @@ class Traffic:
         totals = [0.0] * (len(LINKS) + 1)
         for column, amount in zip(_columns(homes), (w, i, o, side), strict=True):
             totals[column] += float(amount)
+        totals.pop()
         cores = self.problem.cores
-        return tuple([cores * amount for amount in totals[:-1]])
+        return tuple(totals) if cores == 1 else tuple([cores * amount for amount in totals])
 
 
 def register_counts(problem: Problem, placed: Placement, found: Evaluation) -> Counts:
