@@ -57,9 +57,10 @@ def find_file(
         return direct
     top, _, rest = folder.partition("/")
     known = shipped_folder(top) / rest
+    named = known / f"{path_or_name}{suffix}"
+    if len(direct.parts) == 1 and named.is_file():
+        return named
     shipped = {p.name.removesuffix(suffix): p for p in sorted(known.glob(f"*{suffix}"))}
-    if path_or_name in shipped:
-        return shipped[path_or_name]
     if direct.suffix in (".onnx", ".yaml", ".yml") or len(direct.parts) > 1:
         raise InputError("there is no such file", file=path_or_name, mend="check the path")
     raise InputError(

@@ -9,19 +9,23 @@ from dse.mapping.schedule import BOTTLENECKS, ENGINES, Program, link_rates
 
 def resource_use(program: Program, chip: Chip) -> dict[str, float]:
     """Share of one inference's time in which each engine and link is busy, alone on the chip."""
-    rates = link_rates(chip)
-    total = program.invoke_s
-    busy = dict.fromkeys((*ENGINES, *LINKS, "launch"), 0.0)
+    rates, f_hz = link_rates(chip), chip.f_hz
+    total, launch = program.invoke_s, 0.0
+    engines, links = [0.0] * len(ENGINES), [0.0] * len(LINKS)
     for segment in program.segments:
-        total += segment.count * segment.step_s(chip.f_hz, rates)
+        count, cycles, moved = segment.count, segment.cycles, segment.link_bytes
+        total += count * segment.step_s(f_hz, rates)
         if segment.stage == "launch":
-            busy["launch"] += segment.count * max(segment.cycles) / chip.f_hz
+            launch += count * max(cycles) / f_hz
             continue
-        for name, cycles in zip(ENGINES, segment.cycles, strict=True):
-            busy[name] += segment.count * cycles / chip.f_hz
-        for name, amount, rate in zip(LINKS, segment.link_bytes, rates, strict=True):
-            if amount > 0.0 and rate > 0.0:
-                busy[name] += segment.count * amount / rate
+        for n, amount in enumerate(cycles):
+            if amount:
+                engines[n] += count * amount / f_hz
+        for n, amount in enumerate(moved):
+            if amount > 0.0 and rates[n] > 0.0:
+                links[n] += count * amount / rates[n]
+    names = (*ENGINES, *LINKS, "launch")
+    busy = dict(zip(names, (*engines, *links, launch), strict=True))
     return {
         BOTTLENECKS.get(name, name): seconds / total
         for name, seconds in busy.items()

@@ -155,8 +155,8 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
     for room in rooms:  # (the pass after a layer is cut by its room)
         c = problem.c.copy()
         c[k.C_ROOM] = room
-        whole = problem.altered(
-            c=c, room=room, tiles=sizes, lengths=one, level_tiles=sizes, level_lengths=one
+        whole = Problem.of(
+            problem, c=c, room=room, tiles=sizes, lengths=one, level_tiles=sizes, level_lengths=one
         )
         found = best_mapping(whole, objective, uneven=False)
         if found is None:
@@ -171,4 +171,4 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
 
 
 def _scheduled(problem: Problem, placed: Placement, room: float) -> LayerSchedule:
-    return schedule(problem.altered(room=room), placed)
+    return schedule(Problem.of(problem, room=room), placed)

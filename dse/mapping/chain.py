@@ -94,11 +94,11 @@ def layer_item(found: Draft | LayerSchedule, chip: Chip) -> Item:
         bare = times[-1] - slowest_s(0.0, made.fill_other, rates)
     last, last_s, busy = None, 0.0, []
     for phase in made.phases:
-        array, vector, _, _, host = cycles = phase.cycles
-        busy.append(phase.count * max(array, vector, host))
-        if phase.count > 0:
+        count, cycles = phase.count, phase.cycles
+        busy.append(count * max(cycles[0], cycles[1], cycles[4]))
+        if count > 0:
             last, last_s = phase, slowest_s(max(cycles) / f_hz, phase.link_bytes, rates)
-            times.append(phase.count * last_s)
+            times.append(count * last_s)
     if any(made.drain):
         times.append(slowest_s(0.0, made.drain, rates))
     prices = chip.prices

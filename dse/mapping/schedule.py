@@ -183,7 +183,8 @@ class Program:
 
 def link_rates(chip: Chip) -> tuple[float, ...]:
     """Effective bandwidths of the chip's links in the order of :data:`LINKS`, bytes/s."""
-    return tuple(chip.links[name].bytes_per_s if name in chip.links else 0.0 for name in LINKS)
+    links = chip.links
+    return tuple([links[name].bytes_per_s if name in links else 0.0 for name in LINKS])
 
 
 def slowest_s(seconds: float, link_bytes: Bytes, link_bytes_per_s: Sequence[float]) -> float:
@@ -197,7 +198,7 @@ def slowest_s(seconds: float, link_bytes: Bytes, link_bytes_per_s: Sequence[floa
 
 
 def add_bytes(left: Bytes, right: Bytes) -> Bytes:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+    return tuple([a + b for a, b in zip(left, right, strict=True)])
 
 
 def hidden_share(spare_bytes: float | None, fill_weight: Bytes, cores: int) -> float:
@@ -211,7 +212,7 @@ def hidden_share(spare_bytes: float | None, fill_weight: Bytes, cores: int) -> f
 
 
 def _scaled(amounts: Bytes, share: float) -> Bytes:
-    return amounts if share == 1.0 else tuple(amount * share for amount in amounts)
+    return amounts if share == 1.0 else tuple([amount * share for amount in amounts])
 
 
 def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segment, ...]:

@@ -136,11 +136,13 @@ def chunks(
         port = max(cycles, (read + outward) / rate_r, (out + inward) / rate_w) / chip.f_hz
     else:
         port = max(outward / rate_r, inward / rate_w) / chip.f_hz
+    most = chip.overheads.max_descriptor_bytes
+    sent = [amount for home, amount in (*reads, write) if home != "buffer" and amount]
     job_s = chip.overheads.descriptor_cycles / chip.overheads.dma_channels / chip.f_hz
     job_j = chip.prices["descriptor"]
     best, least = fewest, (math.inf, math.inf)
     for pieces in (fewest, *(n for n in CHUNKS if n > fewest)):
-        jobs = sum(descriptors(chip, home, amount, pieces) for home, amount in (*reads, write))
+        jobs = sum([max(1.0, math.ceil(amount / pieces / most)) for amount in sent])
         step = max(port / pieces, link / pieces, jobs * job_s)
         last = alone / pieces if double else alone
         seconds = ends / pieces + (pieces - 1) * step + last

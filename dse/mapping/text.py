@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from dse.hardware.chip import LINKS, Chip
@@ -90,10 +91,16 @@ def _energy(schedule: LayerSchedule, chip: Chip) -> str:
     return f"energy {total * 1e6:.4g} uJ (dynamic): {shares}"
 
 
+@functools.cache
+def component_of(action: str) -> str:
+    """The part of an action's name before the dot."""
+    return action.partition(".")[0]
+
+
 def component_j(counts: Mapping[str, float], chip: Chip) -> dict[str, float]:
     """Dynamic energy by component (the part of an action's name before the dot), J."""
     out: dict[str, float] = {}
     for action, joules in price(counts, chip).items():
-        component = action.partition(".")[0]
+        component = component_of(action)
         out[component] = out.get(component, 0.0) + joules
     return out
