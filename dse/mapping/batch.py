@@ -40,10 +40,10 @@ from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import Layer, Workload
 
 #: Searches that make the table of a layer: chips far apart, each at several capacities.
-PROBES = 24
+PROBES = 16
 DIRECTIONS = 4
 #: Chips on which the table is improved by steps, and most steps.
-SAMPLE = 160
+SAMPLE = 100
 STEPS = 6
 #: Tables remembered; a later batch of the same shape starts from them.
 TABLES = 4096
@@ -292,17 +292,19 @@ class _Table:
                 break
             tried.update(dict.fromkeys(new))
             both = winners + new
-            values = np.concatenate([values, self._keys(new, c)])
+            values = np.concatenate([values, self._keys(new, c, values.min(axis=0))])
             best = np.unique(values.argmin(axis=0))
             winners = [both[n] for n in best]
             values = values[best]
         self._rows.clear()
         self._rows.update(dict.fromkeys(winners))
 
-    def _keys(self, rows: list[tuple[int, ...]], c: FloatArray) -> FloatArray:
-        """The objective of rows on chips; infinite where a row does not fit."""
+    def _keys(
+        self, rows: list[tuple[int, ...]], c: FloatArray, known: FloatArray | None = None
+    ) -> FloatArray:
+        """The objective of rows on chips; infinite where :func:`costs_of` leaves them out."""
         assert self.base is not None
-        seconds, joules = costs_of(self.base, rows, c)
+        seconds, joules = costs_of(self.base, rows, c, self.number, known)
         fits = np.isfinite(seconds)
         first = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)[0]
         return np.asarray(np.where(fits, first, np.inf), np.float64)
@@ -332,7 +334,7 @@ class _Table:
             return
         row = tuple(int(v) for v in found)
         self._rows[row] = None
-        costs = costs_of(self.base, [row], self.c[number : number + 1])
+        costs = costs_of(self.base, [row], self.c[number : number + 1], self.number)
         self.latency_s[number], self.energy_j[number] = costs[0][0, 0], costs[1][0, 0]
 
     def _pass(self) -> None:
@@ -341,7 +343,7 @@ class _Table:
         if not self._rows or not len(rest):
             return
         assert self.base is not None
-        seconds, joules = costs_of(self.base, list(self._rows), self.c[rest])
+        seconds, joules = costs_of(self.base, list(self._rows), self.c[rest], self.number)
         fits = np.isfinite(seconds)
         key1, key2 = k.keys(np.where(fits, seconds, 1.0), np.where(fits, joules, 1.0), self.number)
         key1 = np.where(fits, key1, np.inf)

@@ -228,11 +228,7 @@ def _visit(
                                 vol = (s_w, again, s_o, kept)
                                 a = a_rest * rows[5, jx, R_N]
                                 n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
-                                ways = prune.transfers_by_order(c, n, vol)
-                                links = (
-                                    min(ways[0][0], ways[1][0], ways[2][0]),
-                                    min(ways[0][1], ways[1][1], ways[2][1]),
-                                )
+                                links = prune.least_transfers(c, n, vol)
                                 x = rows[5, jx]
                                 tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                                 tends = prune.ends_s(c, tile)
@@ -261,7 +257,8 @@ def _visit(
                                     for order in range(3):
                                         if not (n[3 + order] > 1.0 or alone):
                                             continue
-                                        low = prune.bound(c, arr, s[S_O], tends, ways[order])
+                                        links0 = prune.transfers_of(c, order, n, vol)
+                                        low = prune.bound(c, arr, s[S_O], tends, links0)
                                         key = keys(low[0], low[1], objective)[0]
                                         if key > best1 * margin:
                                             continue

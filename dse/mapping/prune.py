@@ -192,8 +192,30 @@ def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, f
 
 
 @shared
-def transfers_by_order(c: Any, n: Any, vol: Any) -> Any:
-    """Least time, s, and energy, J, of all transfers of a tiling: of each of the order classes."""
+def transfers_of(c: Any, order: int, n: Any, vol: Any) -> tuple[float, float]:
+    """Least time, s, and energy, J, of all transfers of a tiling in an order class."""
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
+    ob, side = c[C_OB] * c[C_SO] * vol[2] * c[C_HOME_O], c[C_SIDE] * vol[2] * c[C_HOME_S]
+    hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
+    store, again = c[C_P_O_STORE] + c[C_P_READ], 0.0
+    if order == 0:
+        ib = ib * n[4]
+    elif order == 1:
+        wb = wb * n[3]
+    else:
+        wb, ib = wb * n[3], ib * n[4] * (vol[1] / vol[3])
+    if order < 2:
+        again = c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0) * c[C_HOME_O]
+    seconds = link_s(c, wb - hidden, ib, ob + 2.0 * again, side)
+    joules = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
+    joules = joules + wb * (c[C_P_W] + c[C_P_WRITE]) + ib * (c[C_P_I] + c[C_P_WRITE])
+    joules = joules + again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
+    return seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+
+
+@shared
+def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
+    """The least of :func:`transfers_of` over the three order classes, each apart."""
     wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
     ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
     side = c[C_SIDE] * vol[2] * c[C_HOME_S]
@@ -209,19 +231,8 @@ def transfers_by_order(c: Any, n: Any, vol: Any) -> Any:
     fixed = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
     spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
     e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + apart * pi
-    less = 1.0 - 1e-9
-    return (
-        (t0 * less, (fixed + e0) * less),
-        (t1 * less, (fixed + e1) * less),
-        (t2 * less, (fixed + e2) * less),
-    )
-
-
-@shared
-def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
-    """Least time, s, and energy, J, of all transfers of a tiling over the three order classes."""
-    first, second, third = transfers_by_order(c, n, vol)
-    return min(first[0], second[0], third[0]), min(first[1], second[1], third[1])
+    least_s, least_j = min(t0, t1, t2), fixed + min(e0, e1, e2)
+    return least_s * (1.0 - 1e-9), least_j * (1.0 - 1e-9)
 
 
 @shared
