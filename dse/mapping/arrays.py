@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.compiling import pick, shared, some
+from dse.mapping.compiling import larger, pick, shared, smaller, some
 from dse.mapping.costs import (
     C_AB,
     C_ACC_BYTES,
@@ -59,20 +59,20 @@ def stream_sum(rate: Any, pre: Any, x: Any, y: Any, z: Any) -> Any:
     n10, k10 = y[R_RAG] * z[R_FULL], y[R_NRAG] * z[R_NFULL]
     n11, k11 = y[R_RAG] * z[R_RAG], y[R_NRAG] * z[R_NRAG]
     # Sums of nothing are left out where that is known: most tiles leave no rest.
-    full = k00 * np.maximum(x[R_FULL] * n00 / rate, pre)
+    full = k00 * larger(x[R_FULL] * n00 / rate, pre)
     if some(z[R_NRAG] > 0.0):
-        full = full + k01 * np.maximum(x[R_FULL] * n01 / rate, pre)
+        full = full + k01 * larger(x[R_FULL] * n01 / rate, pre)
     if some(y[R_NRAG] > 0.0):
-        full = full + k10 * np.maximum(x[R_FULL] * n10 / rate, pre)
+        full = full + k10 * larger(x[R_FULL] * n10 / rate, pre)
         if some(z[R_NRAG] > 0.0):
-            full = full + k11 * np.maximum(x[R_FULL] * n11 / rate, pre)
+            full = full + k11 * larger(x[R_FULL] * n11 / rate, pre)
     full = x[R_NFULL] * full
     if some(x[R_NRAG] > 0.0):
         ragged = (
-            k00 * np.maximum(x[R_RAG] * n00 / rate, pre)
-            + k01 * np.maximum(x[R_RAG] * n01 / rate, pre)
-            + k10 * np.maximum(x[R_RAG] * n10 / rate, pre)
-            + k11 * np.maximum(x[R_RAG] * n11 / rate, pre)
+            k00 * larger(x[R_RAG] * n00 / rate, pre)
+            + k01 * larger(x[R_RAG] * n01 / rate, pre)
+            + k10 * larger(x[R_RAG] * n10 / rate, pre)
+            + k11 * larger(x[R_RAG] * n11 / rate, pre)
         )
         full = full + x[R_NRAG] * ragged
     return full
@@ -111,7 +111,7 @@ def array_side(
         streamed = b[R_T] * y[R_T] * x[R_T]
         tiles = b[R_N] * y[R_N] * x[R_N]
         w_reads, i_reads = wv * tiles, i_steps
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[2], k[R_T])
+        live = smaller(s[0], g[R_T]) * smaller(s[2], k[R_T])
     elif flow == 1:
         passes = outs
         streamed = r[R_T]
@@ -124,14 +124,14 @@ def array_side(
         streamed = k[R_T]
         tiles = k[R_N]
         w_reads, i_reads = w_steps, iv * tiles
-        live = np.minimum(s[0], g[R_T]) * np.minimum(s[1], b[R_T])
-        live = live * np.minimum(s[4], y[R_T]) * np.minimum(s[5], x[R_T])
+        live = smaller(s[0], g[R_T]) * smaller(s[1], b[R_T])
+        live = live * smaller(s[4], y[R_T]) * smaller(s[5], x[R_T])
     if flow == 0 or flow == 2:
         # The accumulators hold a block of the streamed outputs; a tile's stream is cut into equal
         # blocks, and the stationary operand comes in again for each.
         places = np.floor(c[C_ACC_BYTES] / (live * c[C_AB]))
         usable = (places >= 1.0) | (r[R_FULL] * s[S_TAP_STEPS] <= 1.0)
-        blocks = pick(inside, np.ceil(streamed / np.maximum(places, 1.0)), 1.0)
+        blocks = pick(inside, np.ceil(streamed / larger(places, 1.0)), 1.0)
         updates = pick(inside, z * reduction, 0.0)
         kept = pick(inside, sums, reduction)
     elif flow == 1:
@@ -190,7 +190,7 @@ def register_uses(
     reduction = r[R_PASSES] * q[0]
     # Input lines that the passes of one K touch: seen by the array, and held by its PEs.
     by_x, by_y = y[R_SEEN] * x[R_SEEN_SLIDE], y[R_SEEN_SLIDE] * x[R_SEEN]
-    seen = np.minimum(by_x, by_y)
+    seen = smaller(by_x, by_y)
     held = pick(by_x <= by_y, y[R_HELD] * x[R_HELD_SLIDE], y[R_HELD_SLIDE] * x[R_HELD])
     w_times, w_copies = a_passes, a_shares
     i_times, i_copies = k[R_PASSES], k[R_SHARES]
@@ -214,7 +214,7 @@ def register_uses(
     w_rate, i_rate, o_rate = c[C_P_RW_READ], c[C_P_RI_READ], c[C_P_RO_READ] + c[C_P_RO_WRITE]
     w_spared, i_spared = macs - wv * a_shares, macs - iv * k[R_SHARES]
     o_spared = macs - z * r[R_SHARES] * q[1]
-    most = np.maximum(np.maximum(w_spared * w_rate, i_spared * i_rate), o_spared * o_rate)
+    most = larger(larger(w_spared * w_rate, i_spared * i_rate), o_spared * o_rate)
     w_latched = (w_spared * w_rate >= most) & (c[C_LATCH] > 0.0)
     i_latched = (i_spared * i_rate >= most) & (c[C_LATCH] > 0.0) & (w_spared * w_rate < most)
     o_latched = (w_spared * w_rate < most) & (i_spared * i_rate < most) & (c[C_LATCH] > 0.0)

@@ -27,6 +27,21 @@ def pick(condition: Any, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two numbers, or of each pair; of numbers faster than NumPy, which has an eye
+    for NaN."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.maximum(one, other)
+    return one if one > other else other
+
+
+def smaller(one: Any, other: Any) -> Any:
+    """The smaller of two numbers, or of each pair."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.minimum(one, other)
+    return one if one < other else other
+
+
 def some(condition: Any) -> Any:
     """Whether the condition holds: at all, of an array."""
     return condition.any() if isinstance(condition, np.ndarray) else condition
@@ -46,6 +61,20 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
     def pick_number(condition, yes, no):  # type: ignore[no-untyped-def]
         def choose(condition, yes, no):  # type: ignore[no-untyped-def]
             return yes if condition else no
+
+        return choose
+
+    @overload(larger)
+    def larger_number(one, other):  # type: ignore[no-untyped-def]
+        def choose(one, other):  # type: ignore[no-untyped-def]
+            return one if one > other else other
+
+        return choose
+
+    @overload(smaller)
+    def smaller_number(one, other):  # type: ignore[no-untyped-def]
+        def choose(one, other):  # type: ignore[no-untyped-def]
+            return one if one < other else other
 
         return choose
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.compiling import pick, shared
+from dse.mapping.compiling import larger, pick, shared
 
 # Dataflows and order classes (named after the operand that stays), as kernel codes.
 #: Two codes each for ws and is: partial sums of a tile in accumulators beside the array, or in the
@@ -147,9 +147,9 @@ def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any)
     o_runs = pick(o_part & cols, y[R_T], 1.0)
     o_runs = o_runs * pick(cols | (o_part & rows), b[R_T], 1.0)
     limit = c[C_DESC_MAX]
-    w_desc = np.maximum(1.0, np.ceil(w * c[C_WB] * c[C_SW] / limit))
-    i_desc = np.maximum(i_runs, np.ceil(i * c[C_IB] / limit))
-    o_desc = np.maximum(o_runs, np.ceil(o * c[C_OB] / limit))
+    w_desc = larger(1.0, np.ceil(w * c[C_WB] * c[C_SW] / limit))
+    i_desc = larger(i_runs, np.ceil(i * c[C_IB] / limit))
+    o_desc = larger(o_runs, np.ceil(o * c[C_OB] / limit))
     return w, i, o, wp, ip, op, last, w_desc, i_desc, o_desc
 
 
@@ -162,11 +162,11 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     """
     wt, it, ot = n[0], n[1], n[2]
     twice = c[C_DOUBLE]
-    w = wp * c[C_WB] * np.maximum(1.0, c[C_SW]) * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
+    w = wp * c[C_WB] * larger(1.0, c[C_SW]) * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
     i = ip * c[C_IB] * (1.0 + twice * (it > 1.0)) * c[C_HOME_I]
     copies = 1.0 + twice * (ot > 1.0)
     staged = pick(partial, 1.0, c[C_HOME_O])
-    o = op * pick(partial, np.maximum(c[C_AB], c[C_OB]), c[C_OB]) * copies * staged
+    o = op * pick(partial, larger(c[C_AB], c[C_OB]), c[C_OB]) * copies * staged
     side = op * c[C_SIDE] * copies * c[C_HOME_S]
     return banked(c, w), banked(c, i), o, side
 
@@ -175,7 +175,7 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
 def banked(c: Any, amount: Any) -> Any:
     """Room that ``amount`` bytes take: whole banks where operands may not share one."""
     bank = c[C_BANK]
-    return pick(bank > 0.0, np.ceil(amount / np.maximum(bank, 1e-300)) * bank, amount)
+    return pick(bank > 0.0, np.ceil(amount / larger(bank, 1e-300)) * bank, amount)
 
 
 @shared
@@ -201,7 +201,7 @@ def links_s(
     t0 = w * c[n] + i * c[n + 3] + o * c[n + 6] + s * c[n + 9] + more0
     t1 = w * c[n + 1] + i * c[n + 4] + o * c[n + 7] + s * c[n + 10] + more1
     t2 = w * c[n + 2] + i * c[n + 5] + o * c[n + 8] + s * c[n + 11] + more2
-    return np.maximum(np.maximum(t0, t1), t2)
+    return larger(larger(t0, t1), t2)
 
 
 @shared
@@ -248,8 +248,8 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         real: whether the order is one of its own.
     """
     steps, outer, w_moved, i_moved, z, visits = move[0], move[1], move[2], move[3], move[4], move[5]
-    rest = np.maximum(steps - 1.0, 1.0)
-    often = np.maximum(outer - 1.0, 1.0)
+    rest = larger(steps - 1.0, 1.0)
+    often = larger(outer - 1.0, 1.0)
     # Bytes over the whole layer, of the first load, and of the last store.
     wb, ib = c[C_WB] * c[C_SW], c[C_IB] * c[C_SI]
     spilled = z * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
@@ -301,32 +301,32 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     up_jobs = up[4] / rest
     dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
-    port3 = np.maximum(read_step / c[C_READ], write_step / c[C_WRITE])
+    port3 = larger(read_step / c[C_READ], write_step / c[C_WRITE])
     decode1, decode2 = w1 * c[C_DECODE], w_step * c[C_DECODE]
     if c[C_DOUBLE] > 0.0:
-        port1 = np.maximum((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
-        port2 = np.maximum((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
-        port1, port2 = np.maximum(port1, decode1), np.maximum(port2, decode2)
-        with_vector = np.maximum(array_step, vector_step + vector_often)
-        step1 = np.maximum(np.maximum(with_vector, port1), dma1) / c[C_F]
-        step2 = np.maximum(np.maximum(np.maximum(array_step, vector_step), port2), dma2) / c[C_F]
-        step3 = np.maximum(with_vector, port3) / c[C_F]
-        body = count1 * np.maximum(step1, link1) + count2 * np.maximum(step2, link2) + step3
+        port1 = larger((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
+        port2 = larger((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
+        port1, port2 = larger(port1, decode1), larger(port2, decode2)
+        with_vector = larger(array_step, vector_step + vector_often)
+        step1 = larger(larger(with_vector, port1), dma1) / c[C_F]
+        step2 = larger(larger(larger(array_step, vector_step), port2), dma2) / c[C_F]
+        step3 = larger(with_vector, port3) / c[C_F]
+        body = count1 * larger(step1, link1) + count2 * larger(step2, link2) + step3
     else:
-        port1 = np.maximum(np.maximum(stores1 / c[C_READ], loads1 / c[C_WRITE]), decode1)
-        port2 = np.maximum(np.maximum(stores2 / c[C_READ], loads2 / c[C_WRITE]), decode2)
-        step1 = np.maximum(np.maximum(port1, dma1) / c[C_F], link1)
-        step2 = np.maximum(np.maximum(port2, dma2) / c[C_F], link2)
+        port1 = larger(larger(stores1 / c[C_READ], loads1 / c[C_WRITE]), decode1)
+        port2 = larger(larger(stores2 / c[C_READ], loads2 / c[C_WRITE]), decode2)
+        step1 = larger(larger(port1, dma1) / c[C_F], link1)
+        step2 = larger(larger(port2, dma2) / c[C_F], link2)
         vector_step = vector_step + vector_often * outer / steps
         vector_often = 0.0
-        step3 = np.maximum(np.maximum(array_step, vector_step), port3) / c[C_F]
+        step3 = larger(larger(array_step, vector_step), port3) / c[C_F]
         body = count1 * step1 + count2 * step2 + steps * step3
     fill = links_s(c, C_ENDS, w_first * c[C_EXPOSED], i_first, 0.0, s_first, 0.0, 0.0, 0.0)
     drain = links_s(c, C_ENDS, 0.0, 0.0, o_last, 0.0, 0.0, 0.0, 0.0)
     latency = c[C_LAT0] + fill + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
     o_all = o_last + o_before
-    idle = np.maximum(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    idle = larger(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
     descriptors = outer * d_often + steps * d_step + up[4]
     dynamic = (
         c[C_E0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.mapping import arrays, compiling, costs, prune
 from dse.mapping.arrays import array_side
-from dse.mapping.compiling import Function, compiled, loops, shared
+from dse.mapping.compiling import Function, compiled, loops, shared, smaller
 from dse.mapping.costs import (
     C_EXPOSED,
     C_HOME_W,
@@ -117,7 +117,7 @@ def tile_counts(s: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
 def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
     """Elements of W, of I with the halo fetched again, of O, of I with the halo kept once."""
     deep = sizes[0] * sizes[1] * sizes[3]
-    kept = np.minimum(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
+    kept = smaller(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
     return s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dse.mapping import arrays, costs, kernel, levels_cost, prune, register_rows
 from dse.mapping import units as units_module
-from dse.mapping.compiling import Function, compiled, loops, shared
+from dse.mapping.compiling import Function, compiled, larger, loops, shared, smaller
 from dse.mapping.costs import (
     C_E0,
     C_F,
@@ -109,7 +109,7 @@ def kept_lines(
         y_slide = y[R_SPANS]
     if s[S_FX] < nest[1]:
         x_slide = x[R_SPANS]
-    both = np.minimum(y_slide * x[R_SPANS], y[R_SPANS] * x_slide)
+    both = smaller(y_slide * x[R_SPANS], y[R_SPANS] * x_slide)
     every = whole[4, R_SPAN] * whole[5, R_SPAN]
     return deep * (y[R_SPANS] * x[R_SPANS]), deep * both, deep * every
 
@@ -118,8 +118,8 @@ def kept_lines(
 def bound_key(c: Any, objective: int, side: Any, ends: Any, joules: Any, links: Any) -> Any:
     """Key that no mapping with these parts beats: seconds of array ``side`` and of first and last
     tile, ``joules`` of the array, least seconds and joules of the ``links``."""
-    busy = np.maximum(side, c[C_VECTOR] / c[C_F] * (1.0 - 1e-9))
-    seconds = c[C_LAT0] + np.maximum(busy + ends, links[0])
+    busy = larger(side, c[C_VECTOR] / c[C_F] * (1.0 - 1e-9))
+    seconds = c[C_LAT0] + larger(busy + ends, links[0])
     return keys(seconds, c[C_E0] + joules + links[1] + c[C_STATIC] * seconds, objective)[0]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.compiling import pick, shared
+from dse.mapping.compiling import larger, pick, shared, smaller
 from dse.mapping.costs import (
     C_AB,
     C_DESC,
@@ -182,7 +182,7 @@ def up_side(
         visits, real = rn * 0.0 + 1.0, rn > 1.0
     spans = y[R_SPANS] * x[R_SPANS]
     if order < 2:
-        spans = np.minimum(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
+        spans = smaller(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
     wb, ib = c[C_WB] * c[C_SW] * c[C_IN_W], c[C_IB] * c[C_SI] * c[C_IN_I]
     ob, ab = c[C_OB] * c[C_SO] * c[C_IN_O], c[C_AB] * c[C_SO] * c[C_IN_O]
     w, i = s[S_W] * w_times * wb, deep * spans * i_times * ib
@@ -191,8 +191,8 @@ def up_side(
     energy = w * c[C_UP_W] + i * c[C_UP_I] + spilled * c[C_UP_O_LOAD] + stored * c[C_UP_O_STORE]
     total = (w, i, spilled, stored)
     # Beyond the first and last buffer tile, which pass through both levels at once.
-    w, i = np.maximum(w - tile[0] * wb, 0.0), np.maximum(i - tile[1] * ib, 0.0)
-    o = np.maximum(stored - tile[6] * ob, 0.0) + spilled
+    w, i = larger(w - tile[0] * wb, 0.0), larger(i - tile[1] * ib, 0.0)
+    o = larger(stored - tile[6] * ob, 0.0) + spilled
     n, m = C_ENDS, C_LINK
     t0 = w * (c[n] - c[m]) + i * (c[n + 3] - c[m + 3]) + o * (c[n + 6] - c[m + 6])
     t1 = w * (c[n + 1] - c[m + 1]) + i * (c[n + 4] - c[m + 4]) + o * (c[n + 7] - c[m + 7])
@@ -269,7 +269,7 @@ def fewest_jobs(c: Any, tile: Any, inside: Any) -> Any:
     g, a, k, r = inside[0], inside[1], inside[2], inside[3]
     w_desc, i_desc, o_desc = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I], tile[9] * c[C_HOME_O]
     jobs = g * (k * r * w_desc + a * r * i_desc + a * k * o_desc)
-    shown = np.maximum(jobs - w_desc - i_desc - o_desc, 0.0)
+    shown = larger(jobs - w_desc - i_desc - o_desc, 0.0)
     return shown * c[C_DESC] / c[C_F] * (1.0 - 1e-9), jobs * c[C_P_DESC] * (1.0 - 1e-9)
 
 
@@ -301,4 +301,4 @@ def transfers(c: Any, order: int, move: Any, tile: Any, up: Any) -> Any:
         + (move[1] * often + move[0] * step + up[4]) * c[C_P_DESC]
         + up[3]
     )
-    return np.maximum(seconds, busy) * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+    return larger(seconds, busy) * (1.0 - 1e-9), joules * (1.0 - 1e-9)

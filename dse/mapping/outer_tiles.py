@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dse.mapping import costs
-from dse.mapping.compiling import Function, compiled, loops, pick, shared
+from dse.mapping.compiling import Function, compiled, larger, loops, pick, shared
 from dse.mapping.costs import (
     C_AB,
     C_DOUBLE,
@@ -107,7 +107,7 @@ def outer_moves(
     if mask & 1:
         up = w * w_times
         joules = joules + up * c[C_UP_W]
-        w_more = np.maximum(up - w * (1.0 - c[C_EXPOSED]), 0.0)
+        w_more = larger(up - w * (1.0 - c[C_EXPOSED]), 0.0)
     if mask & 2:
         up = deep * lines[order // 2] * i_times
         joules = joules + up * c[C_UP_I]
@@ -123,7 +123,7 @@ def outer_moves(
         busy = busy + w_more * (c[ends] - c[at])
         busy = busy + i_more * (c[ends + 3] - c[at + 3])
         busy = busy + o_more * (c[ends + 6] - c[at + 6])
-        seconds = np.maximum(seconds, busy)
+        seconds = larger(seconds, busy)
     return real, seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9)
 
 

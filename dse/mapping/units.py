@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dse.mapping.arrays import array_side, register_side
-from dse.mapping.compiling import making, shared
+from dse.mapping.compiling import larger, making, shared
 from dse.mapping.costs import (
     C_AB,
     C_F,
@@ -66,7 +66,7 @@ def of_unit(table: Any, ui: int) -> Any:
 @shared
 def side_cost(c: Any, arr: Any, z: Any) -> Any:
     """Seconds and joules of the array's side alone."""
-    idle = np.maximum(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    idle = larger(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
     reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
     writes = arr[4] * c[C_AB] + z * c[C_OB]
     joules = (
@@ -76,8 +76,8 @@ def side_cost(c: Any, arr: Any, z: Any) -> Any:
         + writes * c[C_P_WRITE]
         + arr[7]
     )
-    port = np.maximum(reads / c[C_READ], writes / c[C_WRITE])
-    return np.maximum(arr[0], port) / c[C_F] * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+    port = larger(reads / c[C_READ], writes / c[C_WRITE])
+    return larger(arr[0], port) / c[C_F] * (1.0 - 1e-9), joules * (1.0 - 1e-9)
 
 
 @shared
