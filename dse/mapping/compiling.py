@@ -85,15 +85,19 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
 
         return hold
 
+    # NumPy's rules for a division by zero: no test before each.
+    plain: Any = {"error_model": "numpy"}
+    bare: Any = {"_nrt": False, **plain}
+
     def compile_cached(function: Function) -> Function:
         try:
-            made = njit(cache=True)(function)
+            made = njit(cache=True, **plain)(function)
         except RuntimeError:  # no folder for the disk cache can be written
-            made = njit(function)
+            made = njit(**plain)(function)
         return _Announced(cast("Function", made))
 
-    bare: Any = {"_nrt": False}
-    return True, register_jitable(**bare), register_jitable, compile_cached, njit(**bare)
+    shares, makes = register_jitable(**bare), register_jitable(**plain)
+    return True, shares, makes, compile_cached, njit(**bare)
 
 
 class _Announced:
