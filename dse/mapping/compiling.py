@@ -96,7 +96,7 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
             made = njit(**plain)(function)
         return _Announced(cast("Function", made))
 
-    shares, makes = register_jitable(**bare), register_jitable(**plain)
+    shares, makes = register_jitable(forceinline=True, **bare), register_jitable(**plain)
     return True, shares, makes, compile_cached, njit(**bare)
 
 
@@ -139,5 +139,6 @@ _said = False
 #: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for
 #: its loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to
 #: arrays: that takes atomic operations, which were half of a search's time. A function so compiled
-#: must not return an array to one that counts.
+#: must not return an array to one that counts. What is ``shared`` is put into its callers: handing
+#: over arrays, seven words each, takes longer than the arithmetic.
 COMPILED, shared, making, compiled, loops = _compilers()
