@@ -114,11 +114,18 @@ class _Announced:
     def __call__(self, *arguments: Any) -> Any:
         if self._ready:
             return self._function(*arguments)
+        return self._first(self._function, *arguments)
+
+    def compile(self, signature: str) -> None:
+        """Compile for arguments of these types, or load what is on disk, before the first call."""
+        self._first(self._function.compile, signature)  # type: ignore[attr-defined]
+
+    def _first(self, work: Function, *arguments: Any) -> Any:
         timer = threading.Timer(PATIENCE_S, _announce)
         timer.daemon = True
         timer.start()
         try:
-            return self._function(*arguments)
+            return work(*arguments)
         finally:
             timer.cancel()
             self._ready = True

@@ -89,6 +89,11 @@ def _function(version: int) -> Function:
     return evaluate_tiles
 
 
+#: Types of the arguments of ``evaluate_tiles``.
+SIGNATURE = (
+    "f8[::1], f8[::1], i8, i8, i8, f8[::1], f8[:, ::1], f8[::1], f8[::1], f8[:, ::1], f8[::1], "
+    "f8[::1]"
+)
 evaluate_tiles = compiled(
     _function(version_of(costs, arrays, kernel, levels, levels_cost, register_rows))
 )

@@ -315,4 +315,8 @@ def _search_function(version: int) -> Function:
     return search
 
 
+#: Types of the arguments of ``search``.
+SIGNATURE = (
+    "f8[::1], i8, i8[::1], f8[:, ::1], f8[::1], f8[:, ::1], i8[::1], f8[::1], f8[::1], f8[::1]"
+)
 search = compiled(_search_function(version_of(costs, arrays, prune)))

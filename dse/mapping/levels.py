@@ -341,6 +341,11 @@ def _search_function(version: int) -> Function:
     return search_levels
 
 
+#: Types of the arguments of ``search_levels``, of an array without registers.
+SIGNATURE = (
+    "f8[:, ::1], i8, f8[:, ::1], f8[::1], i8, i8, i8[::1], f8[:, ::1], none, i8[::1], f8[::1], "
+    "f8[:, ::1], i8[::1], i8[:, ::1], f8[::1], f8[::1], f8[:, :, :, ::1], f8[:, :, ::1], f8[::1]"
+)
 search_levels = compiled(
     _search_function(
         version_of(costs, arrays, kernel, levels_cost, prune, register_rows, units_module)

@@ -14,7 +14,7 @@ from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind
 from dse.mapping import Objective as Objective
 from dse.mapping import costs as k
-from dse.mapping import kernel
+from dse.mapping import evaluated, kernel, levels, outer_tiles, path
 from dse.mapping.build import Draft, schedule_of
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
@@ -324,11 +324,18 @@ def _unfit(problem: Problem) -> UnmappableError:
 
 
 def warm_up() -> None:
-    """Compile the search, or load it from Numba's disk cache (seconds when it is cold).
+    """Compile all that networks need, or load it from Numba's disk cache (seconds when it is cold).
 
-    Call it where a wait can be announced; otherwise the first compute layer pays for it.
+    Call it where a wait can be announced, and before workers that would each compile it; otherwise
+    the first compute layer pays for it. Kernels of arrays with registers are compiled when one is
+    mapped.
     """
     if COMPILED:
-        ones, one = np.ones((1, k.SPATIAL_FIELDS)), np.ones(6, np.int64)
-        shape = (np.ones(6), np.ones((6, 1)), one, np.ones(6), np.ones(6))
-        kernel.search(np.ones(k.CONSTANTS), 0, np.zeros(1, np.int64), ones, *shape, np.ones(2))
+        for run, module in (
+            (kernel.search, kernel),
+            (levels.search_levels, levels),
+            (outer_tiles.find_entries, outer_tiles),
+            (evaluated.evaluate_tiles, evaluated),
+            (path.shortest, path),
+        ):
+            run.compile(f"({module.SIGNATURE})")

@@ -219,4 +219,9 @@ def _function(version: int) -> Function:
     return find_entries
 
 
+#: Types of the arguments of ``find_entries``.
+SIGNATURE = (
+    "f8[:, ::1], i8[:, ::1], f8, f8, f8[::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], "
+    "f8[:, ::1], i8[::1]"
+)
 find_entries = compiled(_function(version_of(costs)))

@@ -51,6 +51,10 @@ def added_s(before: Any, after: Any, rates: Any) -> float:
     return float(added)
 
 
+#: Types of the arguments of ``shortest``.
+SIGNATURE = "i8[::1], i8[::1], f8[:, ::1], f8[::1], i8, b1, b1, f8, i8[::1], f8[::1], f8[::1]"
+
+
 @compiled
 def shortest(
     starts: Any, ends: Any, items: Any, rates: Any, layers: int, prefetch: bool, timed: bool,

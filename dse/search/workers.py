@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dse.errors import RunError
 from dse.evaluation.design import Value
+from dse.mapping import warm_up
 from dse.search.bound import Bound
 from dse.search.candidate import Outcome, bound_of, run_candidate
 from dse.search.effort import Effort
@@ -123,6 +124,7 @@ class Workers:
         if not jobs:
             return
         if self._pool is None:
+            warm_up()  # so that not every worker compiles the mapper
             self._pool = ProcessPoolExecutor(
                 self.count,
                 mp_context=multiprocessing.get_context("spawn"),

@@ -125,7 +125,7 @@ def designs(count: int = 12) -> None:
     ]
     print("designs of MobileNetV2 and ResNet-50, analytic, drawn at random, CPU ms a mapped design")
     for title, more in (
-        ("with fused groups", {}),
+        ("with fused groups", {"chip.buffer.fuses": True}),
         ("layer by layer", {"chip.buffer.fuses": False}),
     ):
         chosen = experiment.model_copy(update={"fixed": {**experiment.fixed, **more}})

@@ -9,10 +9,12 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
+from dse.mapping import evaluated, kernel, levels, outer_tiles, path
 from dse.mapping.batch import forget_tables, map_batch
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import use_disk_cache
-from dse.mapping.mapper import clear_cache, map_layer
+from dse.mapping.mapper import clear_cache, map_layer, warm_up
+from dse.mapping.network import map_network
 from dse.mapping.pareto import pareto_layer
 
 CHIPS = {
@@ -30,6 +32,22 @@ def counted() -> Iterator[None]:
     use_disk_cache(None)
     yield
     runtime.memsys_disable_stats()
+
+
+@pytest.mark.skipif(not COMPILED, reason="needs Numba")
+def test_networks_need_nothing_compiled_after_warming_up() -> None:
+    warm_up()
+    for name in ("edge_vision", "rk3588_npu"):
+        map_network(dse.load_model("resnet50_v1.5").at("w8a8"), load_chip(name))
+    for module, name in (
+        (kernel, "search"),
+        (levels, "search_levels"),
+        (outer_tiles, "find_entries"),
+        (evaluated, "evaluate_tiles"),
+        (path, "shortest"),
+    ):
+        made = getattr(module, name)._function.signatures
+        assert sum("none" in str(types) or name != "search_levels" for types in made) == 1
 
 
 @pytest.mark.skipif(not COMPILED, reason="needs Numba")
