@@ -11,10 +11,9 @@ from dse.mapping.fusion import fusable
 from dse.mapping.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.problem import least_input_elements
 from dse.mapping.schedule import link_rates
-from dse.mapping.shape import layer_number
 from dse.mapping.space import rate_of
 from dse.mapping.streaming import add, merge, vector_counts, vector_cycles
-from dse.mapping.tensors import operands, weight_name
+from dse.mapping.tensors import tensors_of, weight_name
 from dse.mapping.zeros import least_savings
 from dse.workload.layer import Layer, Workload
 from dse.workload.precision import bits_of
@@ -38,12 +37,12 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     weights: dict[str, float] = {}
     inputs: dict[str, float] = {}
     outputs = 0.0
-    for layer in workload.layers:
+    for layer, reads in zip(workload.layers, tensors_of(workload).reads, strict=True):
         if layer.w_elements and not layer.w_is_activation:
             name = weight_name(layer)
             stored = _stored_bytes(layer, chip)
             weights[name] = min(stored, weights.get(name, stored))
-        main, _ = operands(layer, workload)
+        main = reads.main
         if len(main) == 1 and main[0] in workload.inputs and layer.kind == "compute":
             need = _input_bytes(layer)
             inputs[main[0]] = min(need, inputs.get(main[0], need))
@@ -89,7 +88,7 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
 def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
     """The value of each layer, worked out once for those of one shape."""
     known: dict[int, T] = {}
-    numbers = [layer_number(layer) for layer in workload.layers]
+    numbers = tensors_of(workload).shapes
     for number, layer in zip(numbers, workload.layers, strict=True):
         if number not in known:
             known[number] = value(layer)

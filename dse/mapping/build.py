@@ -212,7 +212,8 @@ def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phas
     steps, bytes1, bytes2, rest = (found.result[n] for n in (3, 4, 5, 8))
     array, vector, often, port1, port2, port3, dma1, dma2 = (float(v) for v in steps)
     count1, count2 = round(float(rest[4])), round(float(rest[5]))
-    link1, link2 = traffic.steps(*bytes1), traffic.steps(*bytes2)
+    link1 = traffic.steps(*bytes1)
+    link2 = link1 if bytes2 == bytes1 else traffic.steps(*bytes2)
     if problem.chip.buffer.double_buffered:
         phases = (
             Phase(count1, array, vector + often, port1, dma1, link_bytes=link1),

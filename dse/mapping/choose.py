@@ -31,7 +31,7 @@ from dse.mapping.mapper import draft_layer
 from dse.mapping.memory import MemoryPlan
 from dse.mapping.pinned import NO_PINS, Pin, Pins, map_pinned
 from dse.mapping.schedule import LayerSchedule, link_rates
-from dse.mapping.shape import layer_number
+from dse.mapping.tensors import tensors_of
 from dse.workload.layer import Layer, Workload
 
 #: Share of the network's latency that a layer must be able to gain to be mapped again.
@@ -99,10 +99,13 @@ class Candidates:
     _of_layer: list[_Slot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        parts = zip(self.workload.layers, self.plan.homes, self.plan.room_bytes, strict=True)
-        for layer, homes, room in parts:
+        shapes = tensors_of(self.workload).shapes
+        parts = zip(
+            self.workload.layers, shapes, self.plan.homes, self.plan.room_bytes, strict=True
+        )
+        for layer, shape, homes, room in parts:
             pin = self.pins.of(layer)
-            key = (layer_number(layer) if pin is None else layer.name, homes, room)
+            key = (shape if pin is None else layer.name, homes, room)
             slot = self._slots.get(key)
             if slot is None:
                 slot = self._slots[key] = _Slot(layer, homes, room, pin)

@@ -18,7 +18,7 @@ from dse.mapping import evaluated, kernel, levels, outer_tiles, path
 from dse.mapping.build import Draft, schedule_of
 from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
-from dse.mapping.homes import Homes, byte_price, default_homes, resident_bytes
+from dse.mapping.homes import Homes, default_homes, resident_bytes
 from dse.mapping.legal import check_profile
 from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement, evaluate
@@ -259,7 +259,6 @@ def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Plac
     """The best mapping of a compute layer, in all ways that it may run."""
     assert layer.nest is not None
     homes, room, weights = asked.homes, asked.room, asked.weights
-    byte_price(chip, homes.W, write=False)
     number = objective_code(asked.objective)
     best: tuple[tuple[float, float], Problem, Found] | None = None
     failed: Problem | None = None

@@ -132,14 +132,21 @@ def _homes(
 ) -> Homes:
     """Homes of a layer; ``fresh``: its second operand is an activation."""
     outside: Home = "dram" if spill else store
-
-    def common(names: tuple[str, ...]) -> Home:
-        found = [places.get(name, outside) for name in names]
-        return "dram" if "dram" in found else found[0] if found else outside
-
-    source = weights[reads.tables[0]] if reads.tables else common(reads.main)
+    source, made, side = (
+        _common(names, places, outside) for names in (reads.main, reads.made, reads.side)
+    )
+    if reads.tables:
+        source = weights[reads.tables[0]]
     second = (places if fresh else weights).get(reads.second, outside)
-    return Homes(second, source, common(reads.made), common(reads.side))
+    return Homes(second, source, made, side)
+
+
+def _common(names: Sequence[str], places: Mapping[str, Home], outside: Home) -> Home:
+    """Where several tensors are taken to be: outside the chip if one of them is."""
+    if len(names) == 1:
+        return places.get(names[0], outside)
+    found = [places.get(name, outside) for name in names]
+    return "dram" if "dram" in found else found[0] if found else outside
 
 
 def _check_dram(

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dse.hardware.chip import LINKS, Chip
 
@@ -129,7 +129,9 @@ class LayerSchedule:
         legality = legality or self.legality
         if (layer, op, legality) == (self.layer, self.op, self.legality):
             return self
-        return replace(self, layer=layer, op=op, legality=legality)
+        made = object.__new__(LayerSchedule)  # (what ``replace`` does takes ten times as long)
+        vars(made).update(vars(self), layer=layer, op=op, legality=legality)
+        return made
 
 
 @dataclass(frozen=True, slots=True)

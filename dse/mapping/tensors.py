@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dse.mapping.homes import stored_bytes
 from dse.mapping.remembered import Remembered
+from dse.mapping.shape import layer_number
 from dse.workload.layer import Layer, Workload
 
 #: Roles of tensors that are part of the model, not made by an inference.
@@ -123,12 +124,14 @@ class Tensors:
         inner: activations that may stay on the chip where others leave it, best saving first.
         reads: of every layer.
         stored: weights, the biggest first, then tables likewise.
+        shapes: the number of every layer's shape (``shape.layer_number``).
     """
 
     lives: Mapping[str, Lifetime]
     inner: tuple[Lifetime, ...]
     reads: tuple[Reads, ...]
     stored: tuple[Stored, ...]
+    shapes: tuple[int, ...]
 
 
 _tensors = Remembered(NETWORKS)
@@ -173,4 +176,5 @@ def _make(workload: Workload) -> Tensors:
         for group in (weights, tables)
         for name, (need, layer) in sorted(group.items(), key=lambda one: (-one[1][0], one[0]))
     )
-    return Tensors(lives, tuple(inner), reads, tuple(stored))
+    shapes = tuple(layer_number(layer) for layer in workload.layers)
+    return Tensors(lives, tuple(inner), reads, tuple(stored), shapes)

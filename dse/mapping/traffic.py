@@ -103,8 +103,11 @@ class Traffic:
         if not (w or i or o or side):
             return NO_BYTES
         totals = [0.0] * (len(LINKS) + 1)
-        for column, amount in zip(_columns(homes), (w, i, o, side), strict=True):
-            totals[column] += float(amount)
+        to_w, to_i, to_o, to_side = _columns(homes)
+        totals[to_w] += float(w)
+        totals[to_i] += float(i)
+        totals[to_o] += float(o)
+        totals[to_side] += float(side)
         totals.pop()
         cores = self.problem.cores
         return tuple(totals) if cores == 1 else tuple([cores * amount for amount in totals])
