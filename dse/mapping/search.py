@@ -114,11 +114,11 @@ def more_levels(
     ``holds`` and ``orders`` are masks of what is allowed.
     """
     may = can_tile(problem) if outer_room > 0.0 else 0
+    if not (holds or may):
+        return None
     masks = tuple(mask for mask in range(1, 8) if mask & may == mask)
     registers = problem.registers
     lists = [whole_entry(problem)] if holds else []
-    if not (lists or masks):
-        return None
     cs = constants_by_mask(problem, masks)
     if masks:
         lists.append(entries(problem, cs, masks, outer_room, compiled))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping.chain import best_path, item
-from dse.mapping.mapper import map_layer
+from dse.mapping.build import Amounts, Draft
+from dse.mapping.chain import Item, best_path, item, layer_item
+from dse.mapping.mapper import clear_cache, draft_layer, map_layer
 from dse.mapping.network import map_network, program_energy_j
 from dse.mapping.placed_by_hand import evaluate_mapping
 from dse.mapping.schedule import (
@@ -178,3 +180,34 @@ def test_a_larger_buffer_does_not_make_a_network_slower(
         assert latency <= best * (1.0 + slack)
         assert sum(layer_latencies_s(program, made)) + program.invoke_s == pytest.approx(latency)
         best = min(best, latency)
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_item_of_a_layer_is_that_of_its_schedule(double: bool) -> None:
+    """The short way from a layer's numbers gives the very numbers of the long one."""
+    chip = make_chip(double=double)
+    names = [f.name for f in fields(Item) if f.name != "made"]
+    for seed in range(40):
+        one = random_schedule(random.Random(seed), "x")
+        short, long = layer_item(one, chip), item((one,), chip)
+        assert [getattr(short, n) for n in names] == [getattr(long, n) for n in names]
+        assert short.made() == (one,)
+
+
+@pytest.mark.parametrize("chip", [make_chip(), make_chip(l2=1e9, l2_bytes=1e5)])
+def test_draft_says_what_its_schedule_says(chip: Any) -> None:
+    """Numbers, schedule and item of a draft agree; one in less room is what a new search finds."""
+    layer = make_layer(K=48, C=32, OY=16, OX=16, FY=3, FX=3)
+    names = [n for n in Amounts._fields if n not in ("last_bytes", "found")]
+    for room in (30e3, 24e3, 12e3, 3e3):
+        draft = draft_layer(layer, chip, room_bytes=room, l2_room_bytes=5e4)
+        assert isinstance(draft, Draft)
+        made = draft.schedule
+        assert [getattr(draft.amounts, n) for n in names] == [getattr(made, n) for n in names]
+        assert layer_item(draft, chip).numbers == item((made,), chip).numbers
+        clear_cache()
+        again = draft_layer(layer, chip, room_bytes=room, l2_room_bytes=5e4)
+        assert isinstance(again, Draft)
+        assert again.key == draft.key
+        assert again.schedule == made
+        draft_layer(layer, chip, room_bytes=30e3, l2_room_bytes=5e4)
