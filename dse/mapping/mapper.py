@@ -22,7 +22,7 @@ from dse.mapping.homes import Homes, default_homes, resident_bytes
 from dse.mapping.legal import check_profile
 from dse.mapping.objectives import Weights, objective_code
 from dse.mapping.placement import Placement, evaluate
-from dse.mapping.problem import Problem, pack
+from dse.mapping.problem import Problem, forget_problems, pack
 from dse.mapping.remembered import Remembered
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
@@ -84,9 +84,10 @@ def cache_statistics() -> CacheStatistics:
 
 
 def clear_cache() -> None:
-    """Forget all mappings."""
+    """Forget all mappings, and the problems packed for them."""
     _cache.clear()
     _roomy.clear()
+    forget_problems()
 
 
 def map_layer(

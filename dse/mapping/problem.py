@@ -36,6 +36,12 @@ _sites, _bases = Remembered(SITES), Remembered(PROBLEMS)
 _NO_KEYS = np.full(2, np.inf)
 
 
+def forget_problems() -> None:
+    """Forget what is known of layers on chips."""
+    _sites.clear()
+    _bases.clear()
+
+
 @dataclass(eq=False)
 class Problem(Shape):
     """One core's part of a compute layer, packed: its shape, with all constants in ``c``.
