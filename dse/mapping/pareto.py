@@ -15,7 +15,7 @@ from dse.hardware.chip import Chip
 from dse.mapping import arrays, costs, kernel, levels, levels_cost, register_rows
 from dse.mapping import units as units_module
 from dse.mapping.build import schedule
-from dse.mapping.compiling import COMPILED, Function, compiled, shared
+from dse.mapping.compiling import COMPILED, Function, compiled, loops, shared
 from dse.mapping.costs import (
     C_E0,
     C_LAT0,
@@ -83,6 +83,75 @@ def behind(front: Any, count: int, seconds: Any, joules: Any, room: Any) -> Any:
     return False
 
 
+@loops
+def _collect(
+    c: Any, flows: Any, units: Any, groups: Any, sizes: Any, grid: Any, align: Any, nest: Any,
+    over: Any, held: Any, rows: Any, q: Any, one: Any, rows0: Any, slides: Any, whole: Any,
+    place: Any, front: Any, at: Any,
+) -> int:  # fmt: skip
+    """Fill ``front`` and ``at``, and say how many points there are; ``rows`` to ``slides`` as
+    :func:`prepare` and :func:`outer_rows` made them, ``whole`` and ``place`` to work in."""
+    count, deep, z = 0, sizes[0] * sizes[1] * sizes[3], units[0, S_O]
+    for gi in range(groups.shape[0] - 1):
+        u0, u1 = groups[gi], groups[gi + 1]
+        s, base = units[u0], rows[u0]
+        fill_whole(whole, sizes, align, s, nest)
+        for ti in range(grid.shape[0]):
+            j = grid[ti]
+            g, b, k = base[0, j[0]], base[1, j[1]], base[2, j[2]]
+            r, y, x = base[3, j[3]], base[4, j[4]], base[5, j[5]]
+            tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
+            inside = group_counts(s, g, b, k, r, y, x)
+            f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
+            if not fits(c, f):
+                continue
+            outside = group_counts(
+                units[0], rows0[0, 0, j[0]], rows0[0, 1, j[1]], rows0[0, 2, j[2]],
+                rows0[0, 3, j[3]], rows0[0, 4, j[4]], rows0[0, 5, j[5]],
+            )  # fmt: skip
+            kept = kept_lines(s, nest, deep, y, x, slides[0, 0, j[4]], slides[0, 1, j[5]], whole)
+            vol = (s[S_W], kept[0], z)
+            for ui in range(u0, u1):
+                t = rows[ui]
+                for fi in range(flows.shape[0]):
+                    arr = side_of(
+                        c, flows[fi], units[ui], of_unit(q, ui), one, t[0, j[0]], t[1, j[1]],
+                        t[2, j[2]], t[3, j[3]], t[4, j[4]], t[5, j[5]],
+                    )  # fmt: skip
+                    if not arr[6]:
+                        continue
+                    side = side_cost(c, arr, z)
+                    last = HOLDS if s[S_TAP_TILES] == 1.0 else 1
+                    for order in range(3):
+                        for hold in range(last):
+                            move, real = moves(
+                                order, 0, held[order, hold], inside, outside, kept, vol
+                            )
+                            if not real:
+                                continue
+                            f = room_taken(
+                                c, hold, arr[5], over[order, hold], s, tile, inside,
+                                g, b, k, r, y, x, whole,
+                            )  # fmt: skip
+                            if not fits(c, f):
+                                continue
+                            room = rounded(f[0] + f[1] + f[2] + f[3])
+                            links = transfers(c, order, move, tile, NOTHING)
+                            seconds = c[C_LAT0] + max(side[0], links[0])
+                            joules = c[C_E0] + side[1] + links[1] + c[C_STATIC] * seconds
+                            if behind(front, count, seconds, joules, room):
+                                continue
+                            out = step_side(c, order, arr, tile, move, NOTHING, real)
+                            if not out[2]:
+                                continue
+                            place[0], place[7], place[8], place[9] = ui, fi, order, hold
+                            for d in range(6):
+                                place[1 + d] = j[d]
+                            point = (rounded(out[0]), rounded(out[1]), room)
+                            count = enter(front, at, count, point, place)
+    return count
+
+
 def _front_function(version: int) -> Function:
     def front_of(
         c: Any, entry: Any, flows: Any, units: Any, registers: Any, groups: Any, sizes: Any,
@@ -91,71 +160,15 @@ def _front_function(version: int) -> Function:
         """Points (latency, energy, bytes) of the front and their indices: unit, tile indices of
         six dims, flow, order, hold."""
         front, at = np.zeros((POINTS, 3)), np.zeros((POINTS, 10), np.int64)
-        count, place = 0, np.zeros(10, np.int64)
         if version < 0:  # never: makes the version part of the cached function
-            return front[:count], at[:count]
+            return front[:0], at[:0]
         rows, q, _, one = prepare(c, flows, units, registers, sizes, tiles, lengths, align, nest)
         rows0, slides = outer_rows(entry, tiles, lengths, sizes, align, units[0], nest)
-        deep, z, whole = sizes[0] * sizes[1] * sizes[3], units[0, S_O], np.ones((6, ROW_FIELDS))
-        for gi in range(groups.shape[0] - 1):
-            u0, u1 = groups[gi], groups[gi + 1]
-            s, base = units[u0], rows[u0]
-            fill_whole(whole, sizes, align, s, nest)
-            for ti in range(grid.shape[0]):
-                j = grid[ti]
-                g, b, k = base[0, j[0]], base[1, j[1]], base[2, j[2]]
-                r, y, x = base[3, j[3]], base[4, j[4]], base[5, j[5]]
-                tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
-                inside = group_counts(s, g, b, k, r, y, x)
-                f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
-                if not fits(c, f):
-                    continue
-                outside = group_counts(
-                    units[0], rows0[0, 0, j[0]], rows0[0, 1, j[1]], rows0[0, 2, j[2]],
-                    rows0[0, 3, j[3]], rows0[0, 4, j[4]], rows0[0, 5, j[5]],
-                )  # fmt: skip
-                kept = kept_lines(
-                    s, nest, deep, y, x, slides[0, 0, j[4]], slides[0, 1, j[5]], whole
-                )
-                vol = (s[S_W], kept[0], z)
-                for ui in range(u0, u1):
-                    t = rows[ui]
-                    for fi in range(flows.shape[0]):
-                        arr = side_of(
-                            c, flows[fi], units[ui], of_unit(q, ui), one, t[0, j[0]], t[1, j[1]],
-                            t[2, j[2]], t[3, j[3]], t[4, j[4]], t[5, j[5]],
-                        )  # fmt: skip
-                        if not arr[6]:
-                            continue
-                        side = side_cost(c, arr, z)
-                        last = HOLDS if s[S_TAP_TILES] == 1.0 else 1
-                        for order in range(3):
-                            for hold in range(last):
-                                move, real = moves(
-                                    order, 0, held[order, hold], inside, outside, kept, vol
-                                )
-                                if not real:
-                                    continue
-                                f = room_taken(
-                                    c, hold, arr[5], over[order, hold], s, tile, inside,
-                                    g, b, k, r, y, x, whole,
-                                )  # fmt: skip
-                                if not fits(c, f):
-                                    continue
-                                room = rounded(f[0] + f[1] + f[2] + f[3])
-                                links = transfers(c, order, move, tile, NOTHING)
-                                seconds = c[C_LAT0] + max(side[0], links[0])
-                                joules = c[C_E0] + side[1] + links[1] + c[C_STATIC] * seconds
-                                if behind(front, count, seconds, joules, room):
-                                    continue
-                                out = step_side(c, order, arr, tile, move, NOTHING, real)
-                                if not out[2]:
-                                    continue
-                                place[0], place[7], place[8], place[9] = ui, fi, order, hold
-                                for d in range(6):
-                                    place[1 + d] = j[d]
-                                point = (rounded(out[0]), rounded(out[1]), room)
-                                count = enter(front, at, count, point, place)
+        whole, place = np.ones((6, ROW_FIELDS)), np.zeros(10, np.int64)
+        count = _collect(
+            c, flows, units, groups, sizes, grid, align, nest, over, held, rows, q, one, rows0,
+            slides, whole, place, front, at,
+        )  # fmt: skip
         return front[:count], at[:count]
 
     return front_of
