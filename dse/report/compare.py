@@ -14,7 +14,7 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
-from dse.report.economics import ONE_TIME, parts_at
+from dse.report.economics import ONE_TIME, PARTS, parts_at
 from dse.report.tables import Study, cost_limit, cost_of, read_study, volumes_of
 from dse.search import Outcome
 
@@ -22,12 +22,6 @@ from dse.search import Outcome
 NAMED_SHARE = 0.02
 #: Cost parts named in a comparison, at most.
 NAMED_PARTS = 3
-#: What the parts of a unit cost are called in a sentence.
-PARTS = {
-    "nre_per_unit": "design and masks",
-    "ip_per_unit": "licences",
-    "dram": "DRAM",
-}
 
 
 @dataclass(frozen=True)

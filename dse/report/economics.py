@@ -7,6 +7,12 @@ from typing import Any
 
 #: Parts of the unit cost that are spread over the volume.
 ONE_TIME = ("nre_per_unit", "ip_per_unit")
+#: What the parts of a unit cost are called in a sentence.
+PARTS = {
+    "nre_per_unit": "design and masks",
+    "ip_per_unit": "licences",
+    "dram": "DRAM",
+}
 
 
 def parts_at(record: Mapping[str, Any], volume: float) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from dse.explain import shown
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
 from dse.report.confidence import Confidence, front_confidence
+from dse.report.economics import PARTS
 from dse.report.plots import (
     front_plot,
     label,
@@ -66,18 +68,22 @@ def write_report(
         raise InputError(
             f"the folder cannot be made ({error.strerror})", file=folder, mend="give another --out"
         ) from None
-    write_tables(study, folder)
+    with _writing(folder):
+        write_tables(study, folder)
     chosen = picks(study)
     replies: list[Feedback] = []
     if feedback and chosen:
         replies = advise(study, chosen, workers, _named(on_step, "feedback: step"))
-        write_json(folder / "feedback.json", [vars(reply) for reply in replies])
+        with _writing(folder):
+            write_json(folder / "feedback.json", [vars(reply) for reply in replies])
     sure: list[Confidence] = []
     if draws and chosen:
         sure = front_confidence(study, draws, workers, _named(on_step, "draws: member"))
-        write_json(folder / "confidence.json", [vars(member) for member in sure])
+        with _writing(folder):
+            write_json(folder / "confidence.json", [vars(member) for member in sure])
     html = render(study, chosen, replies, sure)
-    (folder / "report.html").write_text(html, encoding="utf-8")
+    with _writing(folder):
+        (folder / "report.html").write_text(html, encoding="utf-8")
     names = ["report.html", "pareto.csv", "pareto.json", "designs.csv"]
     return {
         "files": [str(folder / name) for name in names],
@@ -85,6 +91,19 @@ def write_report(
         "feasible": len(study.feasible),
         "pareto": len(study.front),
     }
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """What the system refuses to write is said in one line; what was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"the report cannot be written ({error.strerror})",
+            file=error.filename or folder,
+            mend="free the disk, make the folder writable, or give another --out",
+        ) from None
 
 
 def _named(
@@ -112,7 +131,9 @@ def render(
         plots["volume"] = plot_html(volume_plot(study))
     if members:
         plots["energy"] = plot_html(stack_plot(members, "energy_breakdown_j", "module energy (J)"))
-        plots["cost"] = plot_html(stack_plot(members, "cost_breakdown_usd", "unit cost (USD)"))
+        plots["cost"] = plot_html(
+            stack_plot(members, "cost_breakdown_usd", "unit cost (USD)", PARTS)
+        )
     return environment.get_template("report.html.j2").render(
         study=study,
         experiment=study.experiment,
@@ -130,6 +151,7 @@ def render(
         seconds=study.effort.seconds,
         hit_rate=study.effort.hit_rate,
         label=label,
+        parts=PARTS,
     )
 
 

@@ -159,24 +159,46 @@ def progress_plot(rows: Sequence[Mapping[str, float]]) -> Any:
     return figure
 
 
-def stack_plot(members: Sequence[tuple[str, Outcome]], part: str, unit: str) -> Any:
-    """Stacked bars of a breakdown of the record (``energy_breakdown_j`` ...) for some designs."""
+def stack_plot(
+    members: Sequence[tuple[str, Outcome]],
+    part: str,
+    unit: str,
+    names: Mapping[str, str] | None = None,
+) -> Any:
+    """Stacked bars of a breakdown of the record (``energy_breakdown_j`` ...) for some designs.
+
+    The largest parts have a colour of their own; what is left is one bar, ``N smaller parts``.
+    ``names`` says what parts are called in the legend.
+    """
     import plotly.graph_objects as go
 
-    names = list(dict.fromkeys(k for _, o in members for k in (o.evaluation or {})[part]))
-    totals = {
-        name: sum((o.evaluation or {})[part].get(name, 0.0) for _, o in members) for name in names
-    }
+    shares: list[Mapping[str, float]] = [(o.evaluation or {})[part] for _, o in members]
+    totals: dict[str, float] = {}
+    for share in shares:
+        for name, value in share.items():
+            totals[name] = totals.get(name, 0.0) + value
+    ranked = sorted(totals, key=lambda key: -totals[key])
+    kept = ranked if len(ranked) <= len(_COLOURS) else ranked[: len(_COLOURS) - 1]
+    rest = ranked[len(kept) :]
+    titles = [title for title, _ in members]
     figure = go.Figure()
-    for number, name in enumerate(sorted(names, key=lambda key: -totals[key])):
+    for number, name in enumerate(kept):
         figure.add_bar(
-            y=[title for title, _ in members],
-            x=[(o.evaluation or {})[part].get(name, 0.0) for _, o in members],
-            name=name,
+            y=titles,
+            x=[share.get(name, 0.0) for share in shares],
+            name=(names or {}).get(name, name),
             orientation="h",
-            marker_color=_COLOURS[number % len(_COLOURS)],
+            marker_color=_COLOURS[number],
         )
-    figure.update_layout(barmode="stack")
+    if rest:
+        figure.add_bar(
+            y=titles,
+            x=[sum(share.get(name, 0.0) for name in rest) for share in shares],
+            name=f"{len(rest)} smaller parts",
+            orientation="h",
+            marker_color="#dddddd",
+        )
+    figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
     figure.update_yaxes(autorange="reversed")
     return _style(figure, unit, "")
 

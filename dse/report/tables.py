@@ -64,7 +64,7 @@ def read_study(source: str | Path) -> Study:
         experiment, found = read_storage(text)
     else:
         config = folder.config()
-        environment = config["environment"]
+        environment = config.get("environment", {})
         made_by = (str(config.get("technology", "")), str(config.get("version", "")))
         experiment, found = folder.experiment(), list(folder.outcomes())
         progress, effort = folder.progress(), folder.effort()

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
-from dse.schema import digest
+from dse.schema import digest, validate
 from dse.search.candidate import Outcome
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
@@ -58,7 +58,7 @@ class StudyFolder:
         identity = experiment_identity(experiment, technology_digest, start)
         if self.exists:
             config = self.config()
-            if config["identity"] != identity:
+            if config.get("identity") != identity:
                 raise InputError(
                     "the folder holds another experiment, or one of another version of the tool",
                     file=self.path,
@@ -67,6 +67,12 @@ class StudyFolder:
         else:
             if self.path.exists() and not self.path.is_dir():
                 raise InputError("not a folder", file=self.path, mend="give a folder for --out")
+            if _holds_rows(self.path / LOG):
+                raise InputError(
+                    f"the folder holds designs, but no {CONFIG} that says of which experiment",
+                    file=self.path / LOG,
+                    mend=f"restore {CONFIG}, move the log away, or give another --out folder",
+                )
             config = {
                 "schema_version": SCHEMA_VERSION,
                 "identity": identity,
@@ -92,13 +98,20 @@ class StudyFolder:
     def _appendable(self) -> IO[str]:
         """The log opened for appending, a half-written last line cut off first."""
         path = self.path / LOG
-        if path.is_file():
-            data = path.read_bytes()
-            end = data.rfind(b"\n") + 1
-            if end != len(data):
-                with path.open("r+b") as handle:
-                    handle.truncate(end)
-        return path.open("a", encoding="utf-8")
+        try:
+            if path.is_file():
+                data = path.read_bytes()
+                end = data.rfind(b"\n") + 1
+                if end != len(data):
+                    with path.open("r+b") as handle:
+                        handle.truncate(end)
+            return path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"the log cannot be written ({error.strerror})",
+                file=path,
+                mend="make it writable, or give another --out folder",
+            ) from None
 
     def append(self, outcome: Outcome, effort: Effort) -> None:
         """Write one evaluation, with what it took, through to the disk."""
@@ -182,7 +195,15 @@ class StudyFolder:
         return tuple(self.config().get("start", ())) if self.exists else ()
 
     def experiment(self) -> Experiment:
-        return Experiment.model_validate(self.config()["experiment"])
+        found = self.config().get("experiment")
+        if not isinstance(found, dict):
+            raise InputError(
+                "the study does not say of which experiment it is",
+                file=self.path / CONFIG,
+                field="experiment",
+                mend="restore the file",
+            )
+        return validate(Experiment, found, file=self.path / CONFIG)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every evaluation of the log, in the order written; each design once."""
@@ -202,6 +223,14 @@ class StudyFolder:
             if outcome.key not in seen:
                 seen.add(outcome.key)
                 yield outcome
+
+
+def _holds_rows(log: Path) -> bool:
+    """Whether there is a log with anything in it."""
+    try:
+        return log.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _outcome(line: bytes, path: Path, number: int) -> Outcome:

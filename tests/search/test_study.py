@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +15,7 @@ from dse.report import write_report
 from dse.search import Effort, Experiment, StudyFolder, StudyResult, explore, front_of, sweep
 from dse.search.candidate import Outcome
 from dse.search.experiment import Constraint, Range
-from dse.search.folder import LOG
+from dse.search.folder import CONFIG, LOG
 
 SPACE = {
     "chip.node": {"ladder": ["28nm", "16nm", "7nm"]},
@@ -162,3 +164,41 @@ def test_constraints_and_ranges() -> None:
     assert limit.excess(9.0) < 0
     assert limit.excess(None) == float("inf")
     assert Range(low=1, high=8, steps=4, log=True).values == (1.0, 2.0, 4.0, 8.0)
+
+
+def test_a_log_without_its_study_is_not_mixed_with_another(tmp_path: Path) -> None:
+    """Nothing says which experiment the rows belong to: they are neither used nor added to."""
+    explore(experiment(trials=4), tmp_path, workers=1)
+    before = (tmp_path / LOG).read_bytes()
+    (tmp_path / CONFIG).unlink()
+    with pytest.raises(InputError, match=r"evaluations\.jsonl.*no study\.json"):
+        explore(experiment(trials=4), tmp_path, workers=1)
+    assert (tmp_path / LOG).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"schema_version": 1},
+        {"schema_version": 1, "experiment": {"name": "x"}},
+        {"schema_version": 1, "experiment": 3},
+    ],
+)
+def test_a_damaged_study_is_one_error(tmp_path: Path, config: dict[str, object]) -> None:
+    explore(experiment(trials=4), tmp_path, workers=1)
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(InputError):
+        explore(experiment(trials=4), tmp_path, workers=1)
+    with pytest.raises(InputError, match=r"study\.json"):
+        write_report(tmp_path, tmp_path / "page", feedback=False)
+
+
+def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore(experiment(trials=4), tmp_path / "study", workers=1)
+
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match=r"page.*cannot be written \(No space left"):
+        write_report(tmp_path / "study", tmp_path / "page", feedback=False)
