@@ -14,20 +14,50 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from dse.errors import InputError
 from dse.files import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
+
+
+def distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Validator of a list in which nothing may stand twice."""
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is named twice; give each value once")
+    return values
 
 
 class Strict(BaseModel):
-    """Base of all file models: frozen, and unknown fields are refused."""
+    """Base of all file models: frozen, unknown fields are refused, and a truth value is no number.
+
+    Without the last, ``rows: yes`` would silently be one row.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name in _numbers_of(cls):
+            raise ValueError(f"{value!r} is no number; write one".lower())
+        return value
+
+
+@functools.cache
+def _numbers_of(model: type[BaseModel]) -> frozenset[str]:
+    """Fields that are a number (or a word or nothing), and cannot be true or false."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        if kinds & {int, float} and bool not in kinds:
+            found.add(name)
+    return frozenset(found)
 
 
 def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -10,8 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.apps.arrivals import Arrivals
 from dse.apps.limits import Privacy, QualityFloor
-from dse.errors import ImpossibleChipError
+from dse.errors import ImpossibleChipError, InputError
 from dse.schema import Strict
+from dse.workload.precision import parse_precision
 
 #: Stands in a stage's model for the model of its stream: ``"{model}_prefill"``.
 MODEL_SLOT = "{model}"
@@ -114,7 +115,7 @@ class Stream(Strict):
     choices: tuple[str, ...] = ()
     precision: str | None = None
     precisions: tuple[str, ...] = ()
-    resolutions: tuple[int, ...] = ()
+    resolutions: tuple[Annotated[int, Field(ge=1)], ...] = ()
     request: Request | None = None
     description: str = ""
     instances: int = Field(default=1, ge=1, le=64)
@@ -156,6 +157,16 @@ class Stream(Strict):
                     f"stay within {limits[0]:g} to {limits[1]:g}"
                 )
         return self
+
+    @field_validator("precision", "precisions")
+    @classmethod
+    def _known_precisions(cls, value: str | tuple[str, ...] | None) -> object:
+        for word in (value,) if isinstance(value, str) else value or ():
+            try:
+                parse_precision(word)
+            except InputError as error:
+                raise ValueError(f"{error.message}; {error.mend}") from None
+        return value
 
     @field_validator("cores", mode="before")
     @classmethod

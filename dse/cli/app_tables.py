@@ -51,7 +51,7 @@ def app_figures(record: Evaluation) -> dict[str, Any]:
     if record.platform:
         share, parts = record.platform["cloud_chip_share"], record.platform
         out["data centre"] = (
-            f"{share:.2e} of a chip, {si(parts['cloud_energy_j'], 'J')}, "
+            f"{share:.3g} of a chip, {si(parts['cloud_energy_j'], 'J')}, "
             f"network {si(parts['network_energy_j'], 'J')}, radio "
             f"{si(parts['radio_energy_j'], 'J')}; {parts['cloud_cost_usd']:.3g} USD and "
             f"{parts['cloud_carbon_kg']:.3g} kg over the life"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION
+from dse.files import SCHEMA_VERSION, nearest
 
 
 def models(as_json: bool) -> None:
@@ -42,7 +42,9 @@ def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool
     if line is not None:
         if line not in lines:
             raise InputError(
-                f"unknown line {line!r}", field="--line", mend=f"use one of: {', '.join(lines)}"
+                f"unknown line {line!r}",
+                field="--line",
+                mend=f"use one of: {', '.join(lines)}" + nearest(line, list(lines)),
             )
         rows = [row for row in rows if row["node_nm"] in lines[line].nodes]
     if plot is not None:
@@ -50,21 +52,24 @@ def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool
 
         plot_nodes(rows, plot)
     known = [_row(found) for found in lines.values()]
-    costs = _costs(volumes, [row["node_nm"] for row in rows]) if volumes else []
+    asked = volumes is not None
+    costs = _costs(volumes or "", [row["node_nm"] for row in rows]) if asked else []
     if as_json:
-        content = {"nodes": rows, "lines": known, **({"unit_cost": costs} if volumes else {})}
+        content = {"nodes": rows, "lines": known, **({"unit_cost": costs} if asked else {})}
         print_json({"schema_version": SCHEMA_VERSION, **content})
         return
     if costs:
         print("unit cost, USD: 4 TMAC/s of int8 and 4 MiB of SRAM as a small NPU, without DRAM")
         print_table(costs)
-        return
-    print("at nominal voltage, and at an equal clock; int8 MAC alone, SRAM of 128 KiB, 60 C")
-    print_table([_node_line(row) for row in rows])
-    if line is None:
+    else:
+        print("at nominal voltage, and at an equal clock; int8 MAC alone, SRAM of 128 KiB, 60 C")
+        print_table([_node_line(row) for row in rows])
+    if line is None and not costs:
         print("\nlines (a search can be restricted to one: chip.node: {line: NAME})")
         columns = ["name", "nodes", "date", "note"]
         print_table([{key: found[key] for key in columns} for found in known])
+    if plot is not None:
+        print(f"\nwritten: {plot}")
 
 
 def apps(as_json: bool, *, schema: bool = False) -> None:
@@ -115,7 +120,16 @@ def show(
     found = None
     if not has_settings(name) and not sizes:
         found = _app(name) or _platform(name) or _chip(name) or _template(name) or _node(name)
-    content = {"schema_version": SCHEMA_VERSION, **(found or _model(name, sizes, unknown_ops))}
+    try:
+        content = {"schema_version": SCHEMA_VERSION, **(found or _model(name, sizes, unknown_ops))}
+    except InputError as error:
+        near = nearest(name, _names()) if error.message.startswith("unknown model") else ""
+        if not near:
+            raise
+        raise InputError(
+            f"nothing that ships is called {name!r}",
+            mend="see dse models, chips, templates, nodes or apps" + near,
+        ) from None
     if as_json:
         print_json(content)
         return
@@ -128,26 +142,35 @@ def show(
             print_table(rows)
 
 
+def _names() -> list[str]:
+    """The names of everything that ``dse show`` knows."""
+    from dse.apps import list_apps
+    from dse.hardware.library import list_chips, list_templates
+    from dse.hardware.platform import shipped_platforms
+    from dse.workload import list_models
+
+    listed = (*list_models(), *list_chips(), *list_templates(), *list_apps())
+    return [*(str(_row(found)["name"]) for found in listed), *shipped_platforms()]
+
+
 def _app(name: str) -> dict[str, Any] | None:
     from dse.apps import figures, load_app
     from dse.cli.parse import is_app
     from dse.files import shipped_folder
 
     shipped = (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
-    if not shipped and not (is_app(name) and _mentions(name, "streams:")):
+    if not shipped and not (is_app(name) and _has_streams(name)):
         return None
     app = load_app(name)
     facts = [dataclasses.asdict(figure) for figure in figures(app)]
     return {"kind": "app", **app.model_dump(mode="json"), "facts": facts}
 
 
-def _mentions(path: str, text: str) -> bool:
-    from pathlib import Path
+def _has_streams(path: str) -> bool:
+    """Whether a YAML file is an app's: the only kind with ``streams``."""
+    from dse.schema import read_yaml
 
-    try:
-        return text in Path(path).read_text(encoding="utf-8")
-    except OSError:
-        raise InputError("there is no such file", file=path, mend="check the path") from None
+    return "streams" in read_yaml(path)[0]
 
 
 def _platform(name: str) -> dict[str, Any] | None:

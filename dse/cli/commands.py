@@ -49,7 +49,14 @@ Line = Annotated[
 Target = Annotated[
     Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")
 ]
-Volume = Annotated[float, typer.Option("--volume", help="Units over the product's life, for cost.")]
+Volume = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--volume",
+        metavar="UNITS",
+        help="Units over the product's life, for cost (default: 1,000,000; an app has its own).",
+    ),
+]
 Kind = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--kind", help="Kind of core that a model runs on, of a chip with several."),
@@ -166,7 +173,7 @@ def simulate(
     ] = None,
     objective: Target = "edp",
     legal: Legal = False,
-    volume: Volume = 1e6,
+    volume: Volume = None,
     seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
     unknown_ops: UnknownOps = "error",
     uncertainty: Annotated[

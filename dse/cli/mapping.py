@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dse.cli.output import print_json, print_table, si
-from dse.errors import InputError
+from dse.errors import InputError, UnmappableError
 from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dse.evaluation.record import Evaluation, LayerRow
     from dse.hardware.chip import Chip
     from dse.mapping.mapper import Objective
+    from dse.mapping.pinned import Pins
+    from dse.workload import Workload
 
 #: Columns from this width on, characters; below it a layer takes two lines.
 WIDE = 150
@@ -58,9 +60,20 @@ def map_model(
     chip = request.load_chip()
     workload = request.load_model(chip)
     pins = load_pins(pin) if pin is not None else None
-    kind, program = mapped_model(
-        workload, chip, objective, kind=request.kind, fuse=fuse, pins=pins, legal=legal
-    )
+    if pins is not None and not (pins.pins or pins.sized):
+        raise InputError(
+            "no pin in the file", file=pin, field="pins", mend="write one, or no --pin"
+        )
+    try:
+        kind, program = mapped_model(
+            workload, chip, objective, kind=request.kind, fuse=fuse, pins=pins, legal=legal
+        )
+    except UnmappableError as error:
+        if pins is None or not _about_a_pin(error, pins, workload):
+            raise
+        raise InputError(
+            error.message, file=pin, field=error.field, mend=error.mend or "change the pin"
+        ) from None
     if explain is not None:
         names = [schedule.layer for schedule in program.schedules]
         if explain not in names:
@@ -93,6 +106,14 @@ def map_model(
         reasons(record)
     else:
         layer_table(record)
+
+
+def _about_a_pin(error: UnmappableError, pins: Pins, workload: Workload) -> bool:
+    """Whether what cannot be mapped is a pinned layer: then the pin file is what to mend."""
+    return any(
+        f"layer {layer.name}:" in error.message and pins.of(layer) is not None
+        for layer in workload.layers
+    )
 
 
 def _legality(legality: str, chip: Chip) -> str:

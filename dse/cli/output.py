@@ -69,7 +69,13 @@ def print_table(
     table = Table(title=title or None, box=None, pad_edge=False, header_style="bold")
     for name in names:
         numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        # a path that is wider than its column breaks at its dots, not within a word
+        table.add_column(
+            name.replace(".", ".\n") if name.count(".") > 1 else name,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=max(len(word) for word in name.split(".")) if "." in name else None,
+        )
     for row in rows:
         table.add_row(*(text(row.get(name)) for name in names))
     width = None if Console().is_terminal else 200

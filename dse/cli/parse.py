@@ -11,6 +11,9 @@ from dse.errors import InputError
 if TYPE_CHECKING:
     from dse.evaluation.design import Value
 
+#: Each draw evaluates the design again: beyond this the quantiles no longer move.
+MOST_DRAWS = 10_000
+
 
 def settings(pairs: Sequence[str]) -> dict[str, Value]:
     """``["chip.array.rows=32"]`` as a mapping.
@@ -54,7 +57,7 @@ def bindings(pairs: Sequence[str]) -> dict[str, int]:
     for pair in pairs:
         for item in pair.split(","):
             name, equals, text = item.partition("=")
-            if not equals or not text.strip().isdigit() or int(text) < 1:
+            if not equals or not _is_size(text.strip()):
                 raise InputError(
                     f"cannot read {item!r}",
                     field="--bind",
@@ -62,6 +65,25 @@ def bindings(pairs: Sequence[str]) -> dict[str, int]:
                 )
             out[name.strip()] = int(text)
     return out
+
+
+def _is_size(text: str) -> bool:
+    """Whether ``text`` is a whole number from 1, of no more digits than any size has."""
+    return text.isascii() and text.isdigit() and len(text) <= 15 and int(text) >= 1
+
+
+def draws(count: int | None) -> None:
+    """Check a number of draws of the technology facts; None is none.
+
+    Raises:
+        InputError: fewer than two, or more than anybody waits for.
+    """
+    if count is not None and not 2 <= count <= MOST_DRAWS:
+        raise InputError(
+            f"{count:,} draws",
+            field="--uncertainty",
+            mend=f"give 2 to {MOST_DRAWS:,}; 32 is usual",
+        )
 
 
 def has_settings(name: str) -> bool:

@@ -11,6 +11,7 @@ from dse.cli.app_tables import app_figures, print_binding, print_tasks
 from dse.cli.mapping import layer_table
 from dse.cli.output import note_step, print_json, print_table, si
 from dse.cli.parse import bindings, is_app, settings
+from dse.cli.parse import draws as check_draws
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from dse.hardware.chip import Chip
     from dse.mapping.mapper import Objective
     from dse.workload import Workload
+
+
+#: Units over the life of a product: the most that ``--volume`` takes, and a model alone without it.
+MOST_UNITS = 1e12
+USUAL_UNITS = 1e6
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Options:
 
     fidelity: Fidelity
     objective: Objective
-    volume: float
+    volume: float | None
     seed: int
     trace: str | None
     draws: int | None
@@ -90,10 +96,14 @@ class Options:
 
 def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
     """Evaluate a model or an app at one fidelity."""
-    if not 0 < options.volume < float("inf"):
+    if options.volume is not None and not 1 <= options.volume <= MOST_UNITS:
         raise InputError(
-            f"a volume of {options.volume:g}", field="--volume", mend="give units above 0"
+            f"a volume of {options.volume:g}",
+            field="--volume",
+            mend=f"give units from 1 to {MOST_UNITS:.0e}",
         )
+    if options.seed < 0:
+        raise InputError(f"a seed of {options.seed}", field="--seed", mend="give 0 or more")
     if options.trace is not None and options.fidelity != "simulate":
         raise InputError(
             "only a simulation has a trace", field="--trace", mend="use --fidelity simulate"
@@ -104,14 +114,9 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
             field="--power-plot",
             mend="use --fidelity simulate",
         )
-    if options.draws is not None and options.draws < 2:
-        raise InputError(
-            f"{options.draws} draws", field="--uncertainty", mend="give 2 or more; 32 is usual"
-        )
-    if options.legal and is_app(request.subject):
-        raise InputError(
-            "the networks of an app are mapped ideally", field="--legal", mend="simulate a model"
-        )
+    check_draws(options.draws)
+    if is_app(request.subject):
+        _app_options(options)
     run = _simulate_app if is_app(request.subject) else _simulate_model
     record, spread = run(request, options)
     if as_json:
@@ -130,6 +135,20 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
         print_tasks(record)
 
 
+def _app_options(options: Options) -> None:
+    """Refuse what an app's own file says."""
+    if options.legal:
+        raise InputError(
+            "the networks of an app are mapped ideally", field="--legal", mend="simulate a model"
+        )
+    if options.volume is not None:
+        raise InputError(
+            "an app has volumes of its own",
+            field="--volume",
+            mend="write budgets.volume in its file; the record gives the cost at all its volumes",
+        )
+
+
 def _simulate_model(
     request: ModelRequest, options: Options
 ) -> tuple[Evaluation, Uncertainty | None]:
@@ -138,9 +157,12 @@ def _simulate_model(
     chip = request.load_chip()
     workload = request.load_model(chip)
     terms = Terms(
-        volume=options.volume, objective=options.objective, seed=options.seed, kind=request.kind,
+        volume=USUAL_UNITS if options.volume is None else options.volume,
+        objective=options.objective,
+        seed=options.seed,
+        kind=request.kind,
         legal=options.legal,
-    )  # fmt: skip
+    )
     record = evaluate_model(
         workload,
         chip,
@@ -211,6 +233,12 @@ def _no_bindings(request: ModelRequest) -> None:
             "an app pins its streams itself",
             field="--kind",
             mend="write cores in its file, or --set app.<stream>.cores=KIND",
+        )
+    if request.unknown_ops != "error":
+        raise InputError(
+            "the networks of an app must be known in full",
+            field="--unknown-ops",
+            mend="simulate the model alone to run such operators on the host",
         )
     if request.bind:
         raise InputError(

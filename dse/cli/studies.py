@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dse.cli.output import note_step, print_json, print_table
+from dse.cli.parse import draws as check_draws
 from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
 
@@ -38,6 +39,7 @@ def sweep(
     from dse.search import sweep as run
 
     check_numbers(None, workers)
+    _folder(out)
     experiment = _load(file, line=line)
     if experiment.size > LARGEST_SWEEP:
         raise InputError(
@@ -67,6 +69,7 @@ def explore(
     from dse.search import explore as run
 
     check_numbers(trials, workers)
+    _folder(out)
     for option, limit in (("--max-time", max_s), ("--stall", stall)):
         if limit is not None and limit <= 0:
             raise InputError(f"a limit of {limit:g}", field=option, mend="give more than 0")
@@ -85,6 +88,13 @@ def explore(
         on_progress=_note,
     )
     _finish(result, out, as_json)
+
+
+def _folder(out: str) -> str:
+    """The name of a folder for results, which must be one."""
+    if not out.strip():
+        raise InputError("no folder", field="--out", mend="name one; it is made if missing")
+    return out
 
 
 def _note(state: Progress) -> None:
@@ -121,7 +131,7 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
             for outcome in result.front
         ]
         if rows:
-            print_table(sorted(rows, key=lambda row: row[metrics[0]]))
+            _print_front(rows, metrics)
         else:
             from dse.report.page import failure_counts
 
@@ -138,6 +148,22 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
         )
 
 
+def _print_front(rows: list[dict[str, Any]], metrics: list[str]) -> None:
+    """The front: a column for what differs among its members, one line for what does not."""
+    from dse.explain import shown
+
+    paths = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in metrics]
+    text = [{p: shown(p, row[p]) if p in row else "-" for p in paths} for row in rows]
+    same = [p for p in paths if len(rows) > 1 and len({line[p] for line in text}) == 1]
+    lines = [
+        {**{m: row[m] for m in metrics}, **{p: line[p] for p in paths if p not in same}}
+        for row, line in zip(rows, text, strict=True)
+    ]
+    print_table(sorted(lines, key=lambda line: line[metrics[0]]))
+    if same:
+        print("the same in all: " + ", ".join(f"{p} {text[0][p]}" for p in same))
+
+
 def report(
     source: str, out: str, feedback: bool, draws: int | None, workers: int | None, as_json: bool
 ) -> None:
@@ -145,9 +171,8 @@ def report(
     from dse.search import check_numbers
 
     check_numbers(None, workers)
-
-    if draws is not None and draws < 2:
-        raise InputError(f"{draws} draws", field="--uncertainty", mend="give 2 or more")
+    check_draws(draws)
+    _folder(out)
     written = write_report(
         source, out, feedback=feedback, draws=draws, workers=workers, on_step=note_step
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, late, overload, too_hot
+from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import scored
 from dse.evaluation.economics import lifetime_carbon_kg
@@ -111,6 +111,7 @@ def evaluate_app(
         *crowded(loads, chip),
         *overload(usage, loads),
         *late(record, loads, whole),
+        *idle(record, app),
         *too_hot(timeline),
         *product_reasons(app, record),
     ]
@@ -278,8 +279,11 @@ def common(
         duty=budgets.duty,
         grid=budgets.grid,
     )
-    programs = [part.program for load in loads for part in load.parts if part.program]
-    notes = [*record.notes, *(note for program in programs for note in program.notes)]
+    notes = list(record.notes)
+    for load in loads:
+        for part in load.parts:
+            if part.program is not None:
+                notes += [f"{load.stream.id}: {note}" for note in part.program.notes]
     return scored(
         replace(
             record,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -107,7 +109,9 @@ def split_settings(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]
             raise InputError(
                 f"unknown parameter {path!r}",
                 field=path,
-                mend="start it with app., model. or chip." + nearest(group, list(groups)),
+                mend="write "
+                + ", ".join(f"{known}.NAME" for known in groups)
+                + ("" if group in groups else nearest(group, list(groups))),
             )
         groups[group][rest] = value
     return groups
@@ -351,12 +355,33 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     return model.at(default=chip.native_precision)
 
 
-@functools.lru_cache(maxsize=256)
 def load_cached(
     name: str, bindings: tuple[tuple[str, int], ...] = (), unknown_ops: UnknownOps = "error"
 ) -> Model:
-    """A model read once per process."""
+    """A model read once per process, as long as the files that its name speaks of stay."""
+    return _loaded(name, _stamps(name), bindings, unknown_ops)
+
+
+@functools.lru_cache(maxsize=256)
+def _loaded(
+    name: str,
+    stamps: tuple[tuple[int, int], ...],
+    bindings: tuple[tuple[str, int], ...],
+    unknown_ops: UnknownOps,
+) -> Model:
     return load_model(name, unknown_ops=unknown_ops, **dict(bindings))
+
+
+def _stamps(name: str) -> tuple[tuple[int, int], ...]:
+    """Time and size of the user's files in a name: the network, precisions, measured quality."""
+    network, _, settings = name.partition("@")
+    files = [name, network, *(part.partition("=")[2] for part in settings.split(","))]
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            if file and (status := os.stat(file)):
+                found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:

@@ -82,6 +82,12 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
     if node is not None:
         data["node"] = node
     for path, value in values.items():
+        if path == "template":
+            raise InputError(
+                "a template is not a value to change: the file took all of its values from it",
+                field=path,
+                mend=f"write a file with `template: {value}`, or take the template as the chip",
+            )
         set_path(data, path, value)
     made = validate(ChipSpec, data)  # the file itself was valid, so a fault is not its own
     made._origin = spec.origin

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
@@ -17,7 +17,7 @@ from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
-from dse.schema import Strict, read_yaml, validate
+from dse.schema import Strict, distinct, read_yaml, validate
 from dse.technology import load_technology
 
 #: Grids with conditions are counted one by one up to this size.
@@ -37,7 +37,7 @@ class _Parameter(Strict):
 class Choices(_Parameter):
     """A parameter with named alternatives, without order."""
 
-    choices: tuple[Value, ...] = Field(min_length=1)
+    choices: Annotated[tuple[Value, ...], Field(min_length=1), AfterValidator(distinct)]
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -47,7 +47,7 @@ class Choices(_Parameter):
 class Ladder(_Parameter):
     """A parameter with ordered steps, such as powers of two."""
 
-    ladder: tuple[float | int | str, ...] = Field(min_length=1)
+    ladder: Annotated[tuple[float | int | str, ...], Field(min_length=1), AfterValidator(distinct)]
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -166,6 +166,12 @@ class Constraint(Strict):
     def _known(cls, metric: str) -> str:
         return known_metric(metric)
 
+    @model_validator(mode="after")
+    def _limits(self) -> Constraint:
+        if self.max is None and self.min is None:
+            raise ValueError("a constraint without a limit holds nothing back; give max or min")
+        return self
+
     def excess(self, value: float | None) -> float:
         """How far beyond the limit, relative to it; 0 or less if it holds, inf if unknown."""
         if value is None:
@@ -251,6 +257,13 @@ class Experiment(Strict):
         names = [use.app for use in self.apps]
         if len(set(names)) < len(names):
             raise ValueError("an app is named twice under apps; give it once, with a weight")
+        return self
+
+    @model_validator(mode="after")
+    def _not_fixed(self) -> Experiment:
+        both = [path for path in self.fixed if path in self.parameters]
+        if both:
+            raise ValueError(f"{both[0]} is both fixed and a parameter; keep one of the two")
         return self
 
     @model_validator(mode="after")

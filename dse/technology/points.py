@@ -70,7 +70,7 @@ def solve_point(
             )
         if hz > reach * (1.0 + 1e-6):
             raise ImpossibleChipError(
-                f"{hz / 1e6:.0f} MHz is out of reach at {volts:.3f} V on {node} nm",
+                f"{_mhz(hz)} is out of reach at {volts:.3f} V on {node} nm",
                 field="f_hz",
                 mend=f"at most {reach / 1e6:.0f} MHz at this voltage, or raise the voltage",
             )
@@ -170,11 +170,16 @@ def highest_hz(logic: Rail, sram: Rail | None, high: float) -> float:
     return logic.hz(high) if sram is None else min(logic.hz(high), sram.hz(high))
 
 
+def _mhz(hz: float) -> str:
+    """A clock for a message; a slip of the unit does not fill the screen."""
+    return f"{hz / 1e6:.0f} MHz" if hz < 1e13 else f"{hz:g} Hz"
+
+
 def _check_reach(logic: Rail, sram: Rail | None, hz: float, high: float, node: int) -> None:
     reach = highest_hz(logic, sram, high)
     if hz > reach * (1.0 + 1e-9):
         raise ImpossibleChipError(
-            f"{hz / 1e6:.0f} MHz is out of reach on {node} nm",
+            f"{_mhz(hz)} is out of reach on {node} nm",
             field="f_hz",
             mend=f"at most {reach / 1e6:.0f} MHz at the maximum of {high:g} V",
         )

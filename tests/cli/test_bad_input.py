@@ -29,7 +29,8 @@ sources:
 def refused(done: Ran, *words: str) -> None:
     """The command was refused in one line that holds all ``words``."""
     assert done.code == 2, done.err
-    lines = [line for line in done.err.splitlines() if line.strip()]
+    told = [line for line in done.err.splitlines() if line.strip()]
+    lines = [line for line in told if not line.startswith("compiling the mapper")]
     assert len(lines) == 1, done.err
     assert lines[0].startswith("error: ")
     assert "Traceback" not in done.err
@@ -88,10 +89,13 @@ def test_unknown_precision(run: Run, precision: str) -> None:
         ("rows: 16", "rowz: 16", ("rowz",)),
         ("rows: 16", "rows: -16", ("array.rows",)),
         ("rows: 16", "rows: many", ("array.rows",)),
+        ("rows: 16", "rows: yes", ("array.rows", "'yes'")),
+        ("rows: 16", "rows: true", ("array.rows", "no number")),
         ("bytes: 131072", "bytes: 0", ("buffer.bytes",)),
         ("bytes: 131072", "bytes: -5", ("buffer.bytes",)),
         ("node: 16nm", "node: 6.5nm", ("node",)),
         ("f_hz: 600e6", "f_hz: 90e9", ("f_hz",)),
+        ("f_hz: 600e6", "f_hz: 1e300", ("f_hz: 1e+300 Hz is out of reach",)),
         ("template: conv_core", "template: conv_corr", ("conv_core",)),
         ("name: mine", "name: [mine", ()),
     ],
@@ -112,6 +116,7 @@ def test_a_good_chip_file_works(run: Run, tmp_path: Path) -> None:
 def test_binary_chip_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(bytes(range(256)))
     refused(run("simulate", "resnet8", "--chip", "bad.yaml"), "bad.yaml")
+    refused(run("show", "bad.yaml"), "bad.yaml", "UTF-8")
 
 
 @pytest.mark.parametrize(
@@ -124,13 +129,18 @@ def test_binary_chip_file(run: Run, tmp_path: Path) -> None:
         "chip.f_hz=1e12",
         "planet.mass=3",
         "app.sort.rate_hz=3",
+        "chip=3",
+        "chip.array.rows=true",
+        "chip.template=gap9",
     ],
 )
 def test_faults_in_settings(run: Run, setting: str) -> None:
     refused(simulate(run, "resnet8", "--set", setting))
 
 
-@pytest.mark.parametrize("binding", ["batch", "batch=0", "batch=x", "=3"])
+@pytest.mark.parametrize(
+    "binding", ["batch", "batch=0", "batch=x", "=3", "batch=²", "batch=" + "9" * 5000]
+)
 def test_faults_in_bindings(run: Run, binding: str) -> None:
     refused(simulate(run, "resnet8", "--bind", binding))
 
@@ -156,6 +166,10 @@ streams:
         ("rate_hz: 10", "arrivals: {trace: no.csv}", "no.csv"),
         ("rate_hz: 10", "rate_hz: 10, arrivals: {times_s: [0.1]}", "exactly one"),
         ("rate_hz: 10", "rate_hz: -10", "rate_hz"),
+        ("rate_hz: 10", "rate_hz: true", "no number"),
+        ("rate_hz: 10", "rate_hz: 10, precisions: [w8a8, w0]", "precisions: unknown precision"),
+        ("rate_hz: 10", "rate_hz: 10, precision: w9", "precision: unknown precision"),
+        ("rate_hz: 10", "rate_hz: 10, resolutions: [0]", "resolutions.0"),
         ("rate_hz: 10, ", "", "rate_hz"),
         ("id: b", "id: a", "twice"),
         ("deadline_s", "deadlin_s", "deadline_s"),
@@ -174,6 +188,7 @@ def test_faults_in_an_app(run: Run, tmp_path: Path, old: str, new: str, word: st
         ("rate_hz: 10", "rate_hz: 50000", "edge_vision", ("% busy", "late")),
         ("rate_hz: 10", "rate_hz: 900000", "edge_vision", ("% busy", "too many to be played")),
         ("model: resnet8, rate", "model: resnet50, rate", "mcu_mram_npu", ("bytes", "the l2 has")),
+        ("rate_hz: 10", "rate_hz: 10, jitter_s: 90", "edge_vision", ("a: none of its jobs",)),
     ],
 )
 def test_what_cannot_work_is_a_result(
@@ -199,10 +214,44 @@ def test_more_jobs_than_a_play_may_hold(run: Run, tmp_path: Path) -> None:
 
 def test_numbers_that_make_no_sense(run: Run) -> None:
     refused(simulate(run, "resnet8", "--volume", "0"), "--volume")
+    refused(simulate(run, "resnet8", "--volume", "1e300"), "--volume")
+    refused(simulate(run, "resnet8", "--seed", "-1"), "--seed")
+    refused(simulate(run, "resnet8", "--uncertainty", "100000000"), "--uncertainty", "10,000")
+    refused(run("report", "x", "--out", "y", "--uncertainty", "100000000"), "--uncertainty")
+    refused(run("nodes", "--volumes", ""), "--volumes")
+    refused(run("nodes", "--line", "rapidos"), "did you mean rapidus?")
+    for command in (["explore", "factory_module"], ["sweep", "factory_module"], ["report", "x"]):
+        refused(run(*command, "--out", ""), "--out")
     refused(simulate(run, "resnet8", "--trace", "t.json", "--fidelity", "analytic"), "--trace")
     refused(run("explore", "factory_module", "--out", "x", "--workers", "0"), "--workers")
     refused(run("explore", "factory_module", "--out", "x", "--trials", "0"), "--trials")
     refused(run("validate", "--section", "astrology"), "technology")
+
+
+@pytest.mark.parametrize("option", [("--volume", "1e5"), ("--unknown-ops", "host"), ("--legal",)])
+def test_options_that_an_app_has_no_use_for(run: Run, option: tuple[str, ...]) -> None:
+    """Refused, not passed over in silence."""
+    refused(run("simulate", "wearable_kws", "--chip", "gap9", *option), option[0])
+
+
+def test_a_pin_that_cannot_hold_names_its_file(run: Run, tmp_path: Path) -> None:
+    for pin, words in (
+        ("{layer: 'layer1.*', spatial: {K: 0}}", ("spatial.K", "use 1 to 64")),
+        ("{layer: 'layer1.*', tiles: {K: 64, C: 64, OY: 56, OX: 56}}", ("tiles", "too few")),
+        ("{layer: 'layer1.*', dataflow: os}", ("dataflow", "runs ws")),
+        ("", ("no pin",)),
+    ):
+        (tmp_path / "mine.yaml").write_text(f"schema_version: 1\npins: [{pin}]\n")
+        done = run("map", "resnet18", "--chip", "edge_vision", "--pin", "mine.yaml")
+        refused(done, "mine.yaml", *words)
+
+
+def test_a_layer_that_is_not_pinned_is_not_the_pin_files_fault(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("schema_version: 1\npins: [{layer: 'layer4.*'}]\n")
+    chip = ("--chip", "edge_vision", "--set", "chip.buffer.bytes=300")
+    done = run("map", "resnet18", *chip, "--pin", "mine.yaml")
+    assert done.code == 1, done.err
+    assert "mine.yaml" not in done.err
 
 
 def test_folders_that_are_no_studies(run: Run, tmp_path: Path) -> None:
@@ -219,6 +268,28 @@ def test_names_of_another_kind(run: Run) -> None:
     refused(run("map", "wearable_kws", "--chip", "gap9"), "is an app", "dse show wearable_kws")
     refused(run("simulate", "dc_split", "--chip", "counter_clod"), "did you mean counter_cloud?")
     refused(run("simulate", "wearable_kw", "--chip", "gap9"), "did you mean wearable_kws?")
+    for slip in ("edge_visoin", "conv_cor", "counter_clod", "factory_inspecton", "resnet5"):
+        refused(run("show", slip), "did you mean")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[1, 2]", "[1, 1]", ("line 6", "1 is named twice")),
+        ("[1, 2]", "[]", ("line 6",)),
+        ("name: mine", "name: mine\nconstraints: [{metric: area_mm2}]", ("give max or min",)),
+        ("name: mine", "name: mine\nfixed: {chip.cores: 1}", ("both fixed and a parameter",)),
+    ],
+)
+def test_faults_in_an_experiment(
+    run: Run, tmp_path: Path, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    text = (
+        "schema_version: 1\nname: mine\napp: wearable_kws\nchip: gap9\n"
+        "parameters:\n  chip.cores: {ladder: [1, 2]}\nobjectives: [{metric: energy_j}]\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text.replace(old, new, 1))
+    refused(run("explore", "mine.yaml", "--out", "x"), "mine.yaml", *words)
 
 
 @pytest.mark.parametrize(
