@@ -27,7 +27,9 @@ Chip = Annotated[
         "--chip", "--platform", "-c", help="A shipped chip or platform, or a YAML file of one."
     ),
 ]
-Node = Annotated[Optional[str], typer.Option("--node", "-n", help="Process node, such as 7nm.")]  # noqa: UP045
+Node = Annotated[
+    str | None, typer.Option("--node", "-n", metavar="NODE", help="Process node, such as 7nm.")
+]
 Precision = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--precision", "-p", help="int8, w4a8, w8a16, fp16 ..., -qat behind it."),
@@ -40,7 +42,7 @@ Bind = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--bind", metavar="SYM=VALUE", help="Bind dynamic axes, such as batch=1,seq=256."),
 ]
-Out = Annotated[str, typer.Option("--out", "-o", help="Folder for the results.")]
+Out = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
 Line = Annotated[
     Optional[str],  # noqa: UP045
@@ -59,7 +61,9 @@ Volume = Annotated[
 ]
 Kind = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--kind", help="Kind of core that a model runs on, of a chip with several."),
+    typer.Option(
+        "--kind", metavar="KIND", help="Kind of core that a model runs on, of a chip with several."
+    ),
 ]
 Legal = Annotated[
     bool,
@@ -85,8 +89,12 @@ def chips(json: Json = False) -> None:
 
 @app.command("nodes")
 def nodes(
-    line: Annotated[Optional[str], typer.Option(help="Only the nodes of a line: jasm1 ...")] = None,  # noqa: UP045
-    plot: Annotated[Optional[str], typer.Option(help="Write plots to an .html file.")] = None,  # noqa: UP045
+    line: Annotated[
+        str | None, typer.Option(metavar="LINE", help="Only the nodes of a line: jasm1 ...")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write plots to this HTML file.")
+    ] = None,
     volumes: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -134,7 +142,9 @@ def map_(
     node: Node = None,
     precision: Precision = None,
     objective: Target = "edp",
-    explain: Annotated[Optional[str], typer.Option(help="Show one layer's loop nest.")] = None,  # noqa: UP045
+    explain: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="Show one layer's loop nest.")
+    ] = None,
     pin: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="FILE", help="Mappings or constraints that layers must keep to."),
@@ -166,7 +176,12 @@ def simulate(
     ] = "simulate",
     set_: Settings = None,
     bind: Bind = None,
-    trace: Annotated[Optional[str], typer.Option(help="Write a Chrome trace to this file.")] = None,  # noqa: UP045
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a Chrome trace (JSON, for Perfetto) to this file."
+        ),
+    ] = None,
     power_plot: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="FILE", help="Write power over time to this HTML file."),
@@ -270,7 +285,9 @@ def compare(
     sources: Annotated[
         list[str], typer.Argument(metavar="DIR_OR_STORAGE...", help="Two or more studies.")
     ],
-    html: Annotated[Optional[str], typer.Option(help="Write the comparison to this page.")] = None,  # noqa: UP045
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the comparison to this HTML file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Studies side by side: which serves an app best at which volume, and why."""
@@ -295,7 +312,10 @@ def explain(
 @app.command("profile")
 def profile(
     file: Annotated[str, typer.Argument(help="An .onnx file or a shipped model.")],
-    chip: Annotated[str | None, typer.Option("--chip", "-c", help="Chip to compare with.")] = None,
+    chip: Annotated[
+        str | None,
+        typer.Option("--chip", "-c", help="Chip to compare with (default: edge_vision)."),
+    ] = None,
     node: Node = None,
     precision: Precision = None,
     runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
@@ -355,8 +375,12 @@ def quality(
 
 @app.command("validate")
 def validate(
-    section: Annotated[Optional[str], typer.Option(help="One section only.")] = None,  # noqa: UP045
-    html: Annotated[Optional[str], typer.Option(help="Write the tables to this page.")] = None,  # noqa: UP045
+    section: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One section only, such as silicon.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the tables to this HTML file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare with published figures, section by section."""

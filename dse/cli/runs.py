@@ -114,6 +114,10 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
             field="--power-plot",
             mend="use --fidelity simulate",
         )
+    if options.power_plot is not None and not options.power_plot.endswith(".html"):
+        raise InputError(
+            "not an .html file", file=options.power_plot, field="--power-plot", mend="name it so"
+        )
     check_draws(options.draws)
     if is_app(request.subject):
         _app_options(options)

@@ -229,8 +229,8 @@ def comparison_plot(contests: Sequence[Contest], names: Mapping[str, str]) -> An
             )
     _style(figure, "unit cost (USD)", "")
     studies = sorted({one.study for contest in contests for one in contest.standings})
-    height = max(300, 130 + 34 * len(studies))
-    figure.update_layout(barmode="stack", height=height, margin={"t": 40, "l": 140})
+    height = max(330, 160 + 34 * len(studies))
+    figure.update_layout(barmode="stack", height=height, margin={"t": 70, "l": 140})
     figure.update_yaxes(categoryorder="array", categoryarray=studies[::-1])
     return figure
 

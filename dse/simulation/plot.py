@@ -16,6 +16,12 @@ from dse.simulation.usage import window_means
 _POINTS = 2000
 #: Components shown one by one, the largest first; the others together.
 _SHOWN = 12
+#: A colour for each of them, all different, and one for the others.
+_COLOURS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"),
+    *("#dd8452", "#8172b3", "#937860", "#99ddcc", "#f4a6b7", "#5c5c5c"),
+)
+_OTHERS = "#cccccc"
 
 
 def power_figure(timeline: Timeline, window_s: float | None = None) -> Any:
@@ -52,9 +58,9 @@ def power_figure(timeline: Timeline, window_s: float | None = None) -> Any:
             rest = rest + watts
             continue
         label = f"{name} ({timeline.scope_of[name]})"
-        _area(figure, go, middle, watts, label)
+        _area(figure, go, middle, watts, label, _COLOURS[number])
     if rest.any():
-        _area(figure, go, middle, rest, "others")
+        _area(figure, go, middle, rest, "others", _OTHERS)
     module = window_means(edges, np.asarray(timeline.module_w), borders)
     figure.add_trace(
         go.Scatter(
@@ -99,9 +105,12 @@ def write_power_plot(timeline: Timeline, path: str | Path, window_s: float | Non
         ) from None
 
 
-def _area(figure: Any, go: Any, x: Any, watts: Any, name: str) -> None:
+def _area(figure: Any, go: Any, x: Any, watts: Any, name: str, colour: str) -> None:
+    line = {"width": 0.3, "color": colour}
     figure.add_trace(
-        go.Scatter(x=x, y=watts, name=name, stackgroup="power", line={"width": 0.3}), row=1, col=1
+        go.Scatter(x=x, y=watts, name=name, stackgroup="power", line=line, fillcolor=colour),
+        row=1,
+        col=1,
     )
 
 

@@ -218,6 +218,7 @@ def test_numbers_that_make_no_sense(run: Run) -> None:
     refused(simulate(run, "resnet8", "--seed", "-1"), "--seed")
     refused(simulate(run, "resnet8", "--uncertainty", "100000000"), "--uncertainty", "10,000")
     refused(run("report", "x", "--out", "y", "--uncertainty", "100000000"), "--uncertainty")
+    refused(simulate(run, "resnet8", "--power-plot", "p.png"), "p.png", "--power-plot")
     refused(run("nodes", "--volumes", ""), "--volumes")
     refused(run("nodes", "--line", "rapidos"), "did you mean rapidus?")
     for command in (["explore", "factory_module"], ["sweep", "factory_module"], ["report", "x"]):

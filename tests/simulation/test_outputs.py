@@ -198,3 +198,8 @@ def test_faulty_records_are_named(text: str, message: str, tmp_path: Path) -> No
     assert str(path) in str(caught.value.describe())
     with pytest.raises(InputError, match="cannot be read"):
         read_trace(tmp_path / "none.csv")
+
+
+def test_no_two_layers_of_the_power_plot_share_a_colour() -> None:
+    areas = [trace for trace in power_figure(crowded()).data if trace.stackgroup]
+    assert len({trace.fillcolor for trace in areas}) == len(areas)
