@@ -142,8 +142,12 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
         if not result.interrupted:
             print(f"next: dse report {out} --out {out}/report")
     if result.interrupted:
+        from dse.search import StudyFolder
+
+        # Of the last batch some are in the log that the search has not been told of yet.
+        kept = sum(1 for _ in StudyFolder(out).outcomes())
         raise RunError(
-            f"interrupted after {len(result.outcomes)} designs",
+            f"interrupted after {kept} designs",
             mend="run the same command again: it goes on where it stopped",
         )
 
