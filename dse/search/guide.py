@@ -1,26 +1,25 @@
-"""Pareto local search with a model: which untried neighbours of the front to evaluate next.
+"""Pareto local search with a model: which untried designs to evaluate next.
 
-The pool are all designs one step from a member of the front. Those whose bound
-(:mod:`dse.search.bound`) is infeasible or dominated are left out; the rest are ranked by what a
-:class:`dse.search.surrogate.Surrogate` expects of them: the least amount by which a design
-improves on every member of the front in some objective (the additive epsilon indicator of Zitzler
-et al. 2003, in the objectives' turned scales over the range of the front). Chosen designs join the
-front at their expected place before the next one is chosen, so that a batch spreads.
+The pool are all designs one step from a member of the front, crossings of its members, and some
+from anywhere. Those whose bound (:mod:`dse.search.bound`) is infeasible or dominated are left out,
+for good. Of the rest a :class:`dse.search.surrogate.Surrogate` says what they will be, and
+:mod:`dse.search.picks` which of them make the front better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dse.evaluation.design import Value
-from dse.search.bound import Bound, dominated
+from dse.search.bound import Bound
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Experiment
 from dse.search.front import front_of, losses_of
+from dse.search.picks import Expected, Front, cover, picks
 from dse.search.space import Space
 from dse.search.surrogate import Surrogate
 
@@ -29,12 +28,18 @@ SUBSTITUTES = 4
 #: Designs needed before the surrogate ranks; until then the pool is drawn from at random.
 FEWEST = 12
 #: Members of the front that are stepped from in one batch, at most (drawn at random beyond).
-CENTRES = 400
-#: What a probably infeasible design loses of its score.
-PENALTY = 3.0
+CENTRES = 2000
+#: Crossings, and designs from anywhere, for each design wanted.
+WIDE = 4
+#: Candidates of each front that are looked at closely: those with the best expected cover.
+SHORT = 400
+#: Range of the front below which another measure of range is needed.
+FLAT = 1e-9
 
 Floats = NDArray[np.float64]
 Designs = Sequence[dict[str, Value]]
+#: Designs to step from, and the parameter that is held while stepping.
+Pool = tuple[list[Outcome], str | None]
 
 
 class Guide:
@@ -43,9 +48,11 @@ class Guide:
     def __init__(self, experiment: Experiment, space: Space) -> None:
         self.experiment = experiment
         self.space = space
-        self.surrogate = Surrogate(len(experiment.objectives))
+        self.surrogate = Surrogate()
         self.bounds: dict[str, Bound] = {}
         self._near: dict[tuple[str, str | None], list[tuple[str, dict[str, Value]]]] = {}
+        self._codes: dict[str, Floats] = {}
+        self._dead: set[str] = set()
 
     def choose(
         self,
@@ -67,25 +74,25 @@ class Guide:
         outcomes = list(told.values())
         pools = self._pools(outcomes, batch, rng)
         designs: dict[str, dict[str, Value]] = {}
-        owners: list[dict[str, None]] = []
+        owners: list[set[str]] = []
         for centres, held in pools:
-            owned: dict[str, None] = {}
-            for centre in centres:
-                for key, near in self._around(centre, held):
-                    if key not in told:
-                        designs.setdefault(key, near)
-                        owned[key] = None
-            owners.append(owned)
+            nearby = [near for centre in centres for near in self._around(centre, held)]
+            if not owners:
+                nearby += self._wide(centres, WIDE * count, rng)
+            fresh = {key: near for key, near in nearby if key not in told}
+            designs.update(fresh)
+            owners.append(set(fresh))
+        if not self.experiment.prune:
+            return _any(list(designs.values()), count, rng)
         alive = self._promising(designs, bounds_of, front_rows)
+        evaluated = [o for o in outcomes if o.evaluated and o.objectives is not None]
+        if len(evaluated) < FEWEST:
+            return _any([designs[key] for key in alive], count, rng)
         if not alive:
             return []
-        keys = list(alive)
-        evaluated = [o for o in outcomes if o.evaluated and o.objectives is not None]
-        if len(evaluated) < FEWEST or not self.experiment.prune:
-            order = rng.permutation(len(keys))[:count]
-            return [designs[keys[int(i)]] for i in order]
-        picks = self._ranked(keys, designs, evaluated, owners, pools, count, batch, bounds_of)
-        return [designs[key] for key in picks]
+        self._learn(evaluated, bounds_of, batch)
+        chosen = self._ranked(designs, alive, pools, owners, evaluated, count)
+        return [designs[key] for key in chosen]
 
     def _around(self, centre: Outcome, held: str | None) -> list[tuple[str, dict[str, Value]]]:
         """Designs one step away, with keys; kept, as a front changes little between batches."""
@@ -95,11 +102,28 @@ class Guide:
             found = self._near[centre.key, held] = [(values_key(v), v) for v in near]
         return found
 
+    def _wide(
+        self, centres: Sequence[Outcome], count: int, rng: np.random.Generator
+    ) -> list[tuple[str, dict[str, Value]]]:
+        """Crossings of two designs, about one parameter a step off; and as many of any kind."""
+        sizes = np.array([len(self.space.steps[name]) for name in self.space.names])
+        shape = (count, len(sizes))
+        rows = rng.integers(0, sizes, size=shape)
+        if centres:
+            places = [list(self.space.point(centre.values).values()) for centre in centres]
+            parents = np.array(places)[rng.integers(len(places), size=(2, count))]
+            crossed = np.where(rng.random(shape) < 0.5, parents[0], parents[1])
+            steps = rng.choice([-1, 1], size=shape) * (rng.random(shape) < 1.0 / len(sizes))
+            rows = np.vstack([np.clip(crossed + steps, 0, sizes - 1), rows])
+        names = self.space.names
+        found = [self.space.values(dict(zip(names, map(int, r), strict=True))) for r in rows]
+        return [(values_key(values), values) for values in found]
+
     def _pools(
         self, outcomes: Sequence[Outcome], batch: int, rng: np.random.Generator
-    ) -> list[tuple[list[Outcome], str | None]]:
+    ) -> list[Pool]:
         """Designs to step from: the front; and for ``stratify`` the best of one stratum in turn."""
-        pools: list[tuple[list[Outcome], str | None]] = [(self._best(outcomes), None)]
+        pools: list[Pool] = [(self._best(outcomes), None)]
         name = self.experiment.stratify
         if name is not None:
             steps = self.space.steps[name]
@@ -133,83 +157,110 @@ class Guide:
         bounds_of: Callable[[Designs], list[Bound]],
         front_rows: Floats,
     ) -> list[str]:
-        """Keys whose bound neither breaks a requirement nor is dominated."""
-        if not self.experiment.prune:
-            return list(designs)
-        unknown = [key for key in designs if key not in self.bounds]
-        found = bounds_of([designs[key] for key in unknown])
-        self.bounds.update(zip(unknown, found, strict=True))
-        alive = []
-        for key in designs:
-            bound = self.bounds[key]
-            if bound.serves and bound.losses and not dominated(bound.losses, front_rows):
-                alive.append(key)
+        """Keys whose bound neither breaks a requirement nor is dominated.
+
+        A front only gets better: what was left out once is not looked at again.
+        """
+        keys = [key for key in designs if key not in self._dead]
+        self._bound([designs[key] for key in keys], keys, bounds_of)
+        able = [key for key in keys if self.bounds[key].serves and self.bounds[key].losses]
+        rows = np.array([self.bounds[key].losses for key in able])
+        beaten = np.zeros(len(able), dtype=bool)
+        if able:
+            for row in front_rows:
+                beaten |= np.all(row <= rows, axis=1) & np.any(row < rows, axis=1)
+        alive = [key for key, out in zip(able, beaten, strict=True) if not out]
+        self._dead.update(set(keys) - set(alive))
         return alive
+
+    def _bound(
+        self,
+        designs: Designs,
+        keys: Sequence[str],
+        bounds_of: Callable[[Designs], list[Bound]],
+    ) -> None:
+        """Have the bounds of designs."""
+        unknown = {k: v for k, v in zip(keys, designs, strict=True) if k not in self.bounds}
+        found = bounds_of(list(unknown.values()))
+        self.bounds.update(zip(unknown, found, strict=True))
+
+    def _inputs(self, designs: Designs, keys: Sequence[str]) -> tuple[Floats, Floats]:
+        """Coordinates of designs, and the bounds of their objectives."""
+        unknown = {k: v for k, v in zip(keys, designs, strict=True) if k not in self._codes}
+        if unknown:
+            self._codes.update(zip(unknown, self.space.encode(list(unknown.values())), strict=True))
+        m = len(self.experiment.objectives)
+        bounds = [(self.bounds[key].losses or ())[:m] for key in keys]
+        return np.array([self._codes[key] for key in keys]), np.array(bounds)
+
+    def _learn(
+        self,
+        evaluated: Sequence[Outcome],
+        bounds_of: Callable[[Designs], list[Bound]],
+        batch: int,
+    ) -> None:
+        from threadpoolctl import threadpool_limits
+
+        self._bound([o.values for o in evaluated], [o.key for o in evaluated], bounds_of)
+        known = [o for o in evaluated if self.bounds[o.key].losses is not None]
+        x, bounds = self._inputs([o.values for o in known], [o.key for o in known])
+        violation = np.array([o.violation for o in known])
+        losses = losses_of(known, self.experiment)
+        with threadpool_limits(limits=1):  # sums in one order, whatever the machine
+            self.surrogate.learn(x, losses, bounds, violation, batch)
 
     def _ranked(
         self,
-        keys: list[str],
         designs: Mapping[str, dict[str, Value]],
+        keys: Sequence[str],
+        pools: Sequence[Pool],
+        owners: Sequence[set[str]],
         evaluated: Sequence[Outcome],
-        owners: Sequence[Mapping[str, None]],
-        pools: Sequence[tuple[list[Outcome], str | None]],
         count: int,
-        batch: int,
-        bounds_of: Callable[[Designs], list[Bound]],
     ) -> list[str]:
+        """Keys of the designs to evaluate, the most promising first."""
         from threadpoolctl import threadpool_limits
 
-        m = len(self.experiment.objectives)
-        unknown = [o for o in evaluated if o.key not in self.bounds]
-        found = bounds_of([o.values for o in unknown])
-        self.bounds.update((o.key, b) for o, b in zip(unknown, found, strict=True))
-        known = [o for o in evaluated if self.bounds[o.key].losses is not None]
-        bound = np.array([(self.bounds[o.key].losses or ())[:m] for o in known])
-        values = losses_of(known, self.experiment)
-        violation = np.array([o.violation for o in known])
-        x = self.space.encode([o.values for o in known])
-        near = self.space.encode([designs[key] for key in keys])
-        limits = np.array([(self.bounds[key].losses or ())[:m] for key in keys])
-        with threadpool_limits(limits=1):  # sums in one order, whatever the machine
-            self.surrogate.learn(x, values, bound, violation, batch)
-            expected = self.surrogate.predict(near, limits)
-        doubt = PENALTY * np.maximum(0.0, 0.5 - expected.feasible)
-        fronts = [self._turned(self._best_rows(centres)) for centres, _ in pools]
-        span = np.ptp(fronts[0], axis=0)
-        wide = np.ptp(self._turned(values), axis=0)
-        unit = np.where(span > 1e-9, span, np.where(wide > 1e-9, wide, 1.0))
-        places = expected.losses / unit
-        scores = [
-            np.where([key in owned for key in keys], _gain(places, front / unit), -np.inf)
-            for owned, front in zip(owners, fronts, strict=True)
+        with threadpool_limits(limits=1):
+            found = self.surrogate.predict(*self._inputs([designs[key] for key in keys], keys))
+        known = losses_of(evaluated, self.experiment)
+        turned = self.surrogate.turned
+        rows = [
+            losses_of([c for c in centres if c.objectives is not None], self.experiment)
+            for centres, _ in pools
         ]
-        picks: list[str] = []
-        free = np.ones(len(keys), dtype=bool)
-        for turn in range(min(count, len(keys))):
-            score = np.where(free, scores[turn % len(scores)] - doubt, -np.inf)
-            best = int(np.argmax(score))
-            if not np.isfinite(score[best]):
-                score = np.where(free, scores[0] - doubt, -np.inf)
-                best = int(np.argmax(score))
-                if not np.isfinite(score[best]):
-                    break
-            picks.append(keys[best])
-            free[best] = False
-            closer = np.max(places[best][None, :] - places, axis=1)
-            scores = [np.minimum(s, closer) for s in scores]
-        return picks
+        unit = _range(turned(rows[0]), turned(known))
+        places = found.losses / unit
+        fronts = [
+            Front(
+                turned(front) / unit,
+                front,
+                _range(front, known),
+                np.array([key in owned for key in keys]),
+                any(centre.feasible for centre in centres),
+            )
+            for front, owned, (centres, _) in zip(rows, owners, pools, strict=True)
+        ]
+        short: set[int] = set()
+        for front in fronts:
+            gains = np.where(front.owned, cover(places, front.turned), -np.inf)
+            short.update(np.argsort(-gains, kind="stable")[:SHORT].tolist())
+        kept = sorted(short)
+        expected = Expected(
+            places[kept], self.surrogate.plain(found.losses[kept]), found.feasible[kept]
+        )
+        shortened = [replace(front, owned=front.owned[kept]) for front in fronts]
+        return [keys[kept[index]] for index in picks(expected, shortened, count)]
 
-    def _best_rows(self, centres: Sequence[Outcome]) -> Floats:
-        return losses_of([c for c in centres if c.objectives is not None], self.experiment)
 
-    def _turned(self, losses: Floats) -> Floats:
-        turned = [scale.turned(losses[:, k]) for k, scale in enumerate(self.surrogate.scales)]
-        return np.stack(turned, axis=1)
+def _range(front: Floats, known: Floats) -> Floats:
+    """Range of a front in each objective (m); where it is nothing, that of all losses, or 1."""
+    tiny = FLAT * np.abs(known).max(axis=0)
+    span, wide = np.ptp(front, axis=0), np.ptp(known, axis=0)
+    found: Floats = np.where(span > tiny, span, np.where(wide > tiny, wide, 1.0))
+    return found
 
 
-def _gain(places: Floats, front: Floats) -> Floats:
-    """By how much each place is better than every row of ``front`` in some objective."""
-    gains: Any = np.full(len(places), np.inf)
-    for row in front:
-        gains = np.minimum(gains, np.max(row[None, :] - places, axis=1))
-    return np.asarray(gains, dtype=np.float64)
+def _any(designs: Designs, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:
+    """Some of the designs."""
+    return [designs[int(i)] for i in rng.permutation(len(designs))[:count]]

@@ -21,9 +21,11 @@ from dse.evaluation.design import Value
 from dse.search.bound import Bound
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
-from dse.search.guide import Guide
+from dse.search.guide import FEWEST, Guide
 from dse.search.space import Space
 
+#: Designs of the quasi-random start for each parameter, where the guide goes on from them.
+FIRST = 4
 #: What a sampler of Optuna needs beside Optuna, and the extra that brings it.
 NEEDS = {"cmaes": ("cmaes", "samplers"), "gp": ("torch", "samplers")}
 
@@ -48,7 +50,7 @@ class OptunaProposer:
         self.told: dict[str, Outcome] = {}
         self.guide = Guide(experiment, self.space)
         self._waiting = [self.space.point(values) for values in start]
-        self._waiting += self._start(max(0, experiment.population - len(self._waiting)))
+        self._waiting += self._start(max(0, start_of(experiment) - len(self._waiting)))
 
     def ask(
         self,
@@ -66,8 +68,9 @@ class OptunaProposer:
         ahead, self._waiting = self._waiting[:size], self._waiting[size:]
         if not ahead:
             count = round(self.experiment.local_share * size)
-            chosen = self.guide.choose(self.told, count, self.batch, bounds_of, front_rows)
-            ahead = [self.space.point(values) for values in chosen]
+            if count:
+                chosen = self.guide.choose(self.told, count, self.batch, bounds_of, front_rows)
+                ahead = [self.space.point(values) for values in chosen]
         for point in ahead:
             self.study.enqueue_trial(point)
         self.batch += 1
@@ -94,6 +97,13 @@ class OptunaProposer:
             steps = len(self.space.steps[stratum])
             points = [{**point, stratum: turn % steps} for turn, point in enumerate(points)]
         return points
+
+
+def start_of(experiment: Experiment) -> int:
+    """Designs of the quasi-random start: a population, or fewer where a model goes on from them."""
+    if experiment.local_share == 0.0 or not experiment.prune:
+        return experiment.population
+    return min(experiment.population, max(FEWEST, FIRST * len(experiment.parameters)))
 
 
 def sampler_of(experiment: Experiment, batch: int) -> optuna.samplers.BaseSampler:

@@ -1,26 +1,22 @@
-"""A Gaussian-process model of what the mapper will say, given what its bound already says.
+"""A model of what the mapper will say, given what its bound already says.
 
 For each objective it learns the *gap* between the value and the bound of the cheapest level
-(:mod:`dse.search.bound`): log(value / bound) where all are positive, else the difference. The bound
-knows the physics (area, peak rates, compulsory traffic); the gap is small, smooth, and learned from
-few designs. A further process learns how far a design is from meeting its requirements.
-
-Kernel: constant x squared exponential with a length per coordinate + noise (Rasmussen and Williams
-2006, ch. 2, 5); its parameters by marginal likelihood, again each time the data has doubled.
+(:mod:`dse.search.bound`): log(value / bound) where all are positive, else the difference. It learns
+over the parameters and over the bounds themselves: they know the physics (area, peak rates,
+compulsory traffic), so that designs that are alike for the roofline are near each other. A further
+process learns how far a design is from meeting its requirements.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from dse.search.process import Floats, Process
 
-#: Designs that hyperparameters are fitted on, at most.
+#: Designs that the processes' parameters are fitted on, at most.
 FIT_ROWS = 160
 #: Growth of the data after which they are fitted again.
 GROWTH = 2.0
@@ -30,16 +26,28 @@ LARGEST_VIOLATION = 5.0
 DECIMALS = 9
 #: Expected violation (as log1p) at which a design is as likely to serve as not, and how sharply.
 EDGE = 0.01
+#: Losses below this are taken for this where logarithms are taken.
+TINY = 1e-300
+#: Spread below which values count as one.
+FLAT = 1e-9
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How an objective's losses are turned before learning: logarithm if all are positive."""
+    """How an objective's losses are turned before learning: logarithm if all are positive.
+
+    ``bounded``: whether its bound is known for every design.
+    """
 
     logarithmic: bool
+    bounded: bool
 
     def turned(self, losses: Floats) -> Floats:
-        return np.log(losses) if self.logarithmic else losses
+        return np.log(np.maximum(losses, TINY)) if self.logarithmic else losses
+
+    def plain(self, turned: Floats) -> Floats:
+        """The losses again."""
+        return np.exp(turned) if self.logarithmic else turned
 
 
 @dataclass(frozen=True)
@@ -51,80 +59,102 @@ class Prediction:
 
 
 class Surrogate:
-    """Learns from evaluated designs, predicts others. Keeps kernels between fits."""
+    """Learns from evaluated designs, predicts others."""
 
-    def __init__(self, objectives: int) -> None:
-        self._kernels: list[Any] = [None] * (objectives + 1)
-        self._fitted_on = 0
-        self._models: list[Any] = []
+    def __init__(self) -> None:
         self.scales: list[Scale] = []
-        self._bounded: list[bool] = []
+        self._fitted_on = 0
+        self._models: list[Process | float] = []
+        self._low: Floats = np.empty(0)
+        self._span: Floats = np.empty(0)
 
     def learn(
         self, x: Floats, losses: Floats, bounds: Floats, violation: Floats, seed: int
     ) -> None:
-        """Fit to ``losses`` (n x m), their ``bounds`` (-inf where there is none), ``violation``."""
-        fit = self._fitted_on == 0 or len(x) >= GROWTH * self._fitted_on
+        """Learn from ``losses`` (n x m), ``bounds`` (-inf where there is none), ``violation``.
+
+        Rows of earlier calls come first, in the same order.
+        """
+        scales = [_scale(losses[:, k], bounds[:, k]) for k in range(losses.shape[1])]
+        values = [
+            s.turned(losses[:, k]) - (s.turned(bounds[:, k]) if s.bounded else 0.0)
+            for k, s in enumerate(scales)
+        ]
+        values.append(np.log1p(np.minimum(violation, LARGEST_VIOLATION)))
+        flat = [float(np.ptp(y)) < FLAT for y in values]
+        known = [isinstance(model, float) for model in self._models]
+        fit = scales != self.scales or flat != known or len(x) >= GROWTH * self._fitted_on
+        if fit:
+            kept = self._models if scales == self.scales else []
+            self.scales, self._fitted_on = scales, len(x)
+            turned = self._turned(bounds)
+            self._low = turned.min(axis=0, initial=np.inf)
+            self._span = np.maximum(turned.max(axis=0, initial=-np.inf) - self._low, FLAT)
+            earlier = [m if isinstance(m, Process) else Process() for m in kept]
+            earlier += [Process() for _ in values[len(earlier) :]]
         rows = np.arange(len(x))
         if len(x) > FIT_ROWS:
             rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:FIT_ROWS])
-        self.scales, self._bounded, self._models = [], [], []
-        for k in range(losses.shape[1]):
-            bounded = bool(np.all(np.isfinite(bounds[:, k])))
-            positive = losses[:, k].min() > 0 and (not bounded or bounds[:, k].min() > 0)
-            scale = Scale(bool(positive))
-            y = scale.turned(losses[:, k])
-            if bounded:
-                y = y - scale.turned(bounds[:, k])
-            self.scales.append(scale)
-            self._bounded.append(bounded)
-            self._models.append(self._process(k, x, y, rows, fit))
-        y = np.log1p(np.minimum(violation, LARGEST_VIOLATION))
-        self._models.append(self._process(len(self.scales), x, y, rows, fit))
+        inputs = self._inputs(x, bounds)
         if fit:
-            self._fitted_on = len(x)
-
-    def _process(self, k: int, x: Floats, y: Floats, rows: NDArray[np.int_], fit: bool) -> Any:
-        """A fitted process, or a number if there is nothing to learn."""
-        if float(np.ptp(y)) < 1e-9:
-            return float(y[0])
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-
-        if fit or self._kernels[k] is None:
-            kernel = self._kernels[k]
-            if kernel is None:
-                smooth = RBF(np.ones(x.shape[1]), (0.05, 20.0))
-                kernel = ConstantKernel(1.0) * smooth + WhiteKernel(1e-4, (1e-7, 1e-1))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                found = GaussianProcessRegressor(kernel, normalize_y=True).fit(x[rows], y[rows])
-            self._kernels[k] = found.kernel_
-        made = GaussianProcessRegressor(self._kernels[k], optimizer=None, normalize_y=True)
-        return made.fit(x, y)
+            self._models = []
+            for y, one, process in zip(values, flat, earlier, strict=True):
+                if not one:
+                    process.fit(inputs[rows], y[rows])
+                self._models.append(float(y[0]) if one else process)
+        for k, y in enumerate(values):
+            model = self._models[k]
+            if isinstance(model, float):
+                self._models[k] = float(y[0])
+            else:
+                model.learn(inputs, y)
 
     def predict(self, x: Floats, bounds: Floats) -> Prediction:
         """Turned losses and feasibility of designs at ``x``, given their bounds."""
+        inputs = self._inputs(x, bounds)
         columns = []
         for k, scale in enumerate(self.scales):
-            mean = _mean(self._models[k], x)
-            if self._bounded[k]:
+            mean = _mean(self._models[k], inputs)
+            if scale.bounded:
                 # The gap of a bound is never negative.
                 mean = np.maximum(mean, 0.0) + scale.turned(bounds[:, k])
             columns.append(mean)
         model = self._models[-1]
         if isinstance(model, float):
-            chance = np.full(len(x), float(model <= 1e-9))
+            chance = np.full(len(x), float(model <= FLAT))
         else:
-            odds = np.clip((_mean(model, x) - EDGE) / EDGE, -50.0, 50.0)
+            odds = np.clip((_mean(model, inputs) - EDGE) / EDGE, -50.0, 50.0)
             chance = 1.0 / (1.0 + np.exp(odds))
         expected: Floats = np.stack(columns, axis=1).astype(np.float64)
         return Prediction(np.round(expected, DECIMALS), np.round(chance, DECIMALS))
 
+    def turned(self, losses: Floats) -> Floats:
+        """Losses (n x m) in the scales that were learnt in."""
+        return _columns([s.turned(losses[:, k]) for k, s in enumerate(self.scales)], len(losses))
 
-def _mean(model: Any, x: Floats) -> Floats:
-    if isinstance(model, float):
-        return np.full(len(x), model)
-    found: Floats = model.predict(x)
-    return found
+    def plain(self, turned: Floats) -> Floats:
+        """The opposite of :meth:`turned`."""
+        return _columns([s.plain(turned[:, k]) for k, s in enumerate(self.scales)], len(turned))
+
+    def _turned(self, bounds: Floats) -> Floats:
+        """The bounds that are known for all designs."""
+        kept = [s.turned(bounds[:, k]) for k, s in enumerate(self.scales) if s.bounded]
+        return _columns(kept, len(bounds))
+
+    def _inputs(self, x: Floats, bounds: Floats) -> Floats:
+        """Parameters, and bounds on 0..1 as they were when the processes were fitted."""
+        return np.hstack([x, (self._turned(bounds) - self._low) / self._span])
+
+
+def _scale(losses: Floats, bounds: Floats) -> Scale:
+    bounded = bool(np.all(np.isfinite(bounds)))
+    positive = losses.min() > 0 and (not bounded or bounds.min() > 0)
+    return Scale(bool(positive), bounded)
+
+
+def _columns(columns: Sequence[Floats], rows: int) -> Floats:
+    return np.stack(columns, axis=1) if columns else np.empty((rows, 0))
+
+
+def _mean(model: Process | float, x: Floats) -> Floats:
+    return np.full(len(x), model) if isinstance(model, float) else model.mean(x)
