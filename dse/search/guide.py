@@ -9,7 +9,6 @@ for good. Of the rest a :class:`dse.search.surrogate.Surrogate` says what they w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from dse.search.bound import Bound
 from dse.search.candidate import Outcome, values_key
 from dse.search.experiment import Experiment
 from dse.search.front import front_of, losses_of
-from dse.search.picks import Expected, Front, cover, picks
+from dse.search.ranking import Ranking
 from dse.search.space import Space
 from dse.search.surrogate import Surrogate
 
@@ -30,11 +29,9 @@ FEWEST = 12
 #: Members of the front that are stepped from in one batch, at most (drawn at random beyond).
 CENTRES = 2000
 #: Crossings, and designs from anywhere, for each design wanted.
-WIDE = 4
-#: Candidates of each front that are looked at closely: those with the best expected cover.
-SHORT = 400
-#: Range of the front below which another measure of range is needed.
-FLAT = 1e-9
+WIDE = 2
+#: Times that the pool is extended by what is one step from the chosen, before they are chosen anew.
+CLIMBS = 2
 
 Floats = NDArray[np.float64]
 Designs = Sequence[dict[str, Value]]
@@ -70,13 +67,15 @@ class Guide:
             bounds_of: the cheapest level of designs (may run in parallel).
             front_rows: rows of the front to prune against (:func:`dse.search.bound.row`).
         """
+        from threadpoolctl import threadpool_limits
+
         rng = np.random.default_rng((self.experiment.seed, batch, 1))
         outcomes = list(told.values())
         pools = self._pools(outcomes, batch, rng)
         designs: dict[str, dict[str, Value]] = {}
         owners: list[set[str]] = []
         for centres, held in pools:
-            nearby = [near for centre in centres for near in self._around(centre, held)]
+            nearby = [near for c in centres for near in self._around(c.key, c.values, held)]
             if not owners:
                 nearby += self._wide(centres, WIDE * count, rng)
             fresh = {key: near for key, near in nearby if key not in told}
@@ -90,16 +89,48 @@ class Guide:
             return _any([designs[key] for key in alive], count, rng)
         if not alive:
             return []
-        self._learn(evaluated, bounds_of, batch)
-        chosen = self._ranked(designs, alive, pools, owners, evaluated, count)
+        with threadpool_limits(limits=1):  # sums in one order, whatever the machine
+            self._learn(evaluated, bounds_of, batch)
+            ranking = self._ranking(evaluated, pools)
+            self._add(ranking, alive, designs, owners)
+            chosen = ranking.best(count)
+            for _ in range(CLIMBS):
+                further = self._further(chosen, designs, owners, pools, told)
+                alive = self._promising(further, bounds_of, front_rows)
+                if not alive:
+                    break
+                self._add(ranking, alive, designs, owners)
+                chosen = ranking.best(count)
         return [designs[key] for key in chosen]
 
-    def _around(self, centre: Outcome, held: str | None) -> list[tuple[str, dict[str, Value]]]:
+    def _further(
+        self,
+        chosen: Sequence[str],
+        designs: dict[str, dict[str, Value]],
+        owners: Sequence[set[str]],
+        pools: Sequence[Pool],
+        told: Mapping[str, Outcome],
+    ) -> dict[str, dict[str, Value]]:
+        """Designs one step from those chosen, that are not among ``designs`` yet; now they are."""
+        found: dict[str, dict[str, Value]] = {}
+        for owned, (_, held) in zip(owners, pools, strict=True):
+            for key in chosen:
+                if key in owned:
+                    nearby = self._around(key, designs[key], held)
+                    fresh = {k: v for k, v in nearby if k not in told and k not in designs}
+                    owned.update(fresh)
+                    found.update(fresh)
+        designs.update(found)
+        return found
+
+    def _around(
+        self, key: str, values: dict[str, Value], held: str | None
+    ) -> list[tuple[str, dict[str, Value]]]:
         """Designs one step away, with keys; kept, as a front changes little between batches."""
-        found = self._near.get((centre.key, held))
+        found = self._near.get((key, held))
         if found is None:
-            near = self.space.around(centre.values, held)
-            found = self._near[centre.key, held] = [(values_key(v), v) for v in near]
+            near = self.space.around(values, held)
+            found = self._near[key, held] = [(values_key(v), v) for v in near]
         return found
 
     def _wide(
@@ -199,66 +230,31 @@ class Guide:
         bounds_of: Callable[[Designs], list[Bound]],
         batch: int,
     ) -> None:
-        from threadpoolctl import threadpool_limits
-
         self._bound([o.values for o in evaluated], [o.key for o in evaluated], bounds_of)
         known = [o for o in evaluated if self.bounds[o.key].losses is not None]
         x, bounds = self._inputs([o.values for o in known], [o.key for o in known])
         violation = np.array([o.violation for o in known])
         losses = losses_of(known, self.experiment)
-        with threadpool_limits(limits=1):  # sums in one order, whatever the machine
-            self.surrogate.learn(x, losses, bounds, violation, batch)
+        self.surrogate.learn(x, losses, bounds, violation, batch)
 
-    def _ranked(
-        self,
-        designs: Mapping[str, dict[str, Value]],
-        keys: Sequence[str],
-        pools: Sequence[Pool],
-        owners: Sequence[set[str]],
-        evaluated: Sequence[Outcome],
-        count: int,
-    ) -> list[str]:
-        """Keys of the designs to evaluate, the most promising first."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(limits=1):
-            found = self.surrogate.predict(*self._inputs([designs[key] for key in keys], keys))
-        known = losses_of(evaluated, self.experiment)
-        turned = self.surrogate.turned
-        rows = [
-            losses_of([c for c in centres if c.objectives is not None], self.experiment)
-            for centres, _ in pools
-        ]
-        unit = _range(turned(rows[0]), turned(known))
-        places = found.losses / unit
-        fronts = [
-            Front(
-                turned(front) / unit,
-                front,
-                _range(front, known),
-                np.array([key in owned for key in keys]),
-                any(centre.feasible for centre in centres),
-            )
-            for front, owned, (centres, _) in zip(rows, owners, pools, strict=True)
-        ]
-        short: set[int] = set()
-        for front in fronts:
-            gains = np.where(front.owned, cover(places, front.turned), -np.inf)
-            short.update(np.argsort(-gains, kind="stable")[:SHORT].tolist())
-        kept = sorted(short)
-        expected = Expected(
-            places[kept], self.surrogate.plain(found.losses[kept]), found.feasible[kept]
+    def _ranking(self, evaluated: Sequence[Outcome], pools: Sequence[Pool]) -> Ranking:
+        fronts = [[c for c in centres if c.objectives is not None] for centres, _ in pools]
+        return Ranking(
+            self.surrogate,
+            losses_of(evaluated, self.experiment),
+            [losses_of(front, self.experiment) for front in fronts],
+            [any(centre.feasible for centre in front) for front in fronts],
         )
-        shortened = [replace(front, owned=front.owned[kept]) for front in fronts]
-        return [keys[kept[index]] for index in picks(expected, shortened, count)]
 
-
-def _range(front: Floats, known: Floats) -> Floats:
-    """Range of a front in each objective (m); where it is nothing, that of all losses, or 1."""
-    tiny = FLAT * np.abs(known).max(axis=0)
-    span, wide = np.ptp(front, axis=0), np.ptp(known, axis=0)
-    found: Floats = np.where(span > tiny, span, np.where(wide > tiny, wide, 1.0))
-    return found
+    def _add(
+        self,
+        ranking: Ranking,
+        keys: Sequence[str],
+        designs: Mapping[str, dict[str, Value]],
+        owners: Sequence[set[str]],
+    ) -> None:
+        owned = np.array([[key in owned for owned in owners] for key in keys])
+        ranking.add(keys, *self._inputs([designs[key] for key in keys], keys), owned)
 
 
 def _any(designs: Designs, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:

@@ -1,11 +1,11 @@
 """A batch of designs from what is expected of them: picked one by one, for volume and for cover.
 
-Two aims take turns. *Volume*: the hypervolume that a design adds, in the metrics' own units, below
-a reference a tenth of the front's range beyond it; it soon finds what matters, the knees. *Cover*:
-the least amount by which a design improves on every member of the front in some objective (the
-additive epsilon indicator of Zitzler et al. 2003, in turned scales over the range of the front); it
-fills the gaps and goes on at the ends, beyond the reference. Picked designs join the front at their
-expected place before the next one is picked, so that a batch spreads.
+Two aims take turns. *Volume*: the hypervolume that a design adds, in the metrics' own units; it
+soon finds what matters, the knees. *Cover*: the least amount by which a design improves on every
+member of the front in some objective (the additive epsilon indicator of Zitzler et al. 2003, in
+turned scales over the range of the front); it fills the gaps, also where little volume is left.
+Picked designs join the front at their expected place before the next one is picked, so that a batch
+spreads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: The reference lies this share of the front's range beyond its worst values.
-MARGIN = 0.1
 #: Objectives up to which volumes are exact; with more they are counted in points.
 EXACT = 4
 #: Points that volumes are counted in.
@@ -52,14 +50,14 @@ class Front:
 
     Attributes:
         turned, plain: its rows.
-        span: range of the plain rows, more than 0 (m).
+        reference: what volumes are below, in the metrics' own units (m).
         owned: which candidates count (n).
         feasible: whether it is a front, or what comes nearest to meeting the requirements.
     """
 
     turned: Floats
     plain: Floats
-    span: Floats
+    reference: Floats
     owned: NDArray[np.bool_]
     feasible: bool
 
@@ -77,11 +75,11 @@ class Aim(Protocol):
 def picks(expected: Expected, fronts: Sequence[Front], count: int) -> list[int]:
     """Up to ``count`` indices of candidates, the most promising first.
 
-    The fronts take turns, and for each of them volume and cover.
+    The fronts take turns, and for each of them volume, volume and cover.
     """
     volumes = [_Volume(expected, front) for front in fronts]
     covers = [_Cover(expected, front) for front in fronts]
-    turns: list[Aim] = [*volumes, *covers]
+    turns: list[Aim] = [*volumes, *volumes, *covers]
     free = np.ones(len(expected.turned), dtype=bool)
     found: list[int] = []
     while len(found) < count:
@@ -133,7 +131,7 @@ class _Volume:
 
     def __init__(self, expected: Expected, front: Front) -> None:
         self._places, self._chance = expected.plain, expected.feasible
-        self._volume = volume_of(front.plain, expected.plain, front.span)
+        self._volume = volume_of(front.plain, expected.plain, front.reference)
         self._limits: Floats = np.zeros(len(expected.plain))
         if front.feasible:
             for index in np.flatnonzero(front.owned):
@@ -169,9 +167,8 @@ class Volume(Protocol):
         """A place joins the front."""
 
 
-def volume_of(front: Floats, places: Floats, span: Floats) -> Volume:
-    """For a front (k x m), places that may be asked about (n x m), and the front's range (m)."""
-    reference = front.max(axis=0) + MARGIN * span
+def volume_of(front: Floats, places: Floats, reference: Floats) -> Volume:
+    """For a front (k x m), places that may be asked about (n x m), and a reference (m)."""
     if front.shape[1] <= EXACT:
         return _ExactVolume(front, reference)
     return _CountedVolume(front, reference, np.minimum(front.min(axis=0), places.min(axis=0)))

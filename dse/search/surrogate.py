@@ -17,9 +17,9 @@ import numpy as np
 from dse.search.process import Floats, Process
 
 #: Designs that the processes' parameters are fitted on, at most.
-FIT_ROWS = 160
+FIT_ROWS = 300
 #: Growth of the data after which they are fitted again.
-GROWTH = 2.0
+GROWTH = 1.5
 #: Violations above this teach nothing more.
 LARGEST_VIOLATION = 5.0
 #: Predictions are rounded to this many decimals, so that the last bit of a sum decides nothing.
