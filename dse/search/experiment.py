@@ -203,9 +203,10 @@ class Experiment(Strict):
 
     ``parameters`` maps paths (``chip.node``, ``model.sort.precision``, ``app.sort.rate_hz``) to
     what they may be. ``fixed`` are settings all designs share. ``sampler`` is used by ``explore``;
-    a ``sweep`` visits the whole grid. ``population`` designs come from a quasi-random sequence;
-    from then on ``local_share`` of each batch are untried one-step neighbours of the present
-    front, the most promising first (:mod:`dse.search.guide`), the rest come from the sampler.
+    a ``sweep`` visits the whole grid. Up to ``population`` designs come from a quasi-random
+    sequence (:func:`dse.search.proposals.start_of`); from then on ``local_share`` of each batch
+    are what a model expects to better the front most, of the designs near it and some from
+    anywhere (:mod:`dse.search.guide`), the rest come from the sampler.
     ``prune`` leaves out what a cheaper level proves infeasible or dominated
     (:mod:`dse.search.bound`).
     ``apps`` in place of ``app``: one chip for several apps, judged by the ``worst`` of them or by

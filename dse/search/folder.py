@@ -276,7 +276,7 @@ def experiment_identity(
 
 def environment() -> dict[str, str]:
     """Versions that a result was computed with."""
-    packages = ("dse", "numpy", "simpy", "optuna", "scikit-learn", "onnx", "numba")
+    packages = ("dse", "numpy", "simpy", "optuna", "scipy", "onnx", "numba")
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in packages:
         try:
