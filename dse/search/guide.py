@@ -195,11 +195,12 @@ class Guide:
         keys = [key for key in designs if key not in self._dead]
         self._bound([designs[key] for key in keys], keys, bounds_of)
         able = [key for key in keys if self.bounds[key].serves and self.bounds[key].losses]
-        rows = np.array([self.bounds[key].losses for key in able])
+        columns = np.array([self.bounds[key].losses for key in able]).T.copy()
         beaten = np.zeros(len(able), dtype=bool)
         if able:
             for row in front_rows:
-                beaten |= np.all(row <= rows, axis=1) & np.any(row < rows, axis=1)
+                other = row[:, None]
+                beaten |= np.all(other <= columns, axis=0) & np.any(other < columns, axis=0)
         alive = [key for key, out in zip(able, beaten, strict=True) if not out]
         self._dead.update(set(keys) - set(alive))
         return alive

@@ -3,7 +3,8 @@
 Two aims take turns. *Volume*: the hypervolume that a design adds, in the metrics' own units; it
 soon finds what matters, the knees. *Cover*: the least amount by which a design improves on every
 member of the front in some objective (the additive epsilon indicator of Zitzler et al. 2003, in
-turned scales over the range of the front); it fills the gaps, also where little volume is left.
+turned scales over the range of the front), if it turns out a standard deviation better than it is
+expected; it fills the gaps, also where little volume is left, and tries what is least certain.
 Picked designs join the front at their expected place before the next one is picked, so that a batch
 spreads.
 """
@@ -35,11 +36,13 @@ class Expected:
 
     Attributes:
         turned: losses in the scales of the surrogate, over the range of the front (n x m).
+        hoped: the same, if they turn out a deviation better (n x m).
         plain: losses in the metrics' own units (n x m).
         feasible: chance that all requirements hold (n).
     """
 
     turned: Floats
+    hoped: Floats
     plain: Floats
     feasible: Floats
 
@@ -98,18 +101,19 @@ def picks(expected: Expected, fronts: Sequence[Front], count: int) -> list[int]:
 def cover(places: Floats, front: Floats) -> Floats:
     """By how much each place is better than every row of ``front`` in some objective."""
     gains: Floats = np.full(len(places), np.inf)
+    columns = np.ascontiguousarray(places.T)  # much faster than rows of a few objectives
     for row in front:
-        gains = np.minimum(gains, np.max(row[None, :] - places, axis=1))
+        np.minimum(gains, np.max(row[:, None] - columns, axis=0), out=gains)
     return gains
 
 
 class _Cover:
-    """Candidates by :func:`cover`."""
+    """Candidates by :func:`cover`, at the places that may be hoped for."""
 
     def __init__(self, expected: Expected, front: Front) -> None:
-        self._places = expected.turned
+        self._places, self._hoped = expected.turned, expected.hoped
         self._doubt = PENALTY * np.maximum(0.0, 0.5 - expected.feasible)
-        gains = cover(expected.turned, front.turned)
+        gains = cover(expected.hoped, front.turned)
         self._gains: Floats = np.where(front.owned, gains, -np.inf)
 
     def best(self, free: NDArray[np.bool_]) -> int | None:
@@ -118,7 +122,7 @@ class _Cover:
         return index if np.isfinite(scores[index]) else None
 
     def join(self, index: int) -> None:
-        closer = np.max(self._places[index][None, :] - self._places, axis=1)
+        closer = np.max(self._places[index][None, :] - self._hoped, axis=1)
         self._gains = np.minimum(self._gains, closer)
 
 
@@ -134,7 +138,8 @@ class _Volume:
         self._volume = volume_of(front.plain, expected.plain, front.reference)
         self._limits: Floats = np.zeros(len(expected.plain))
         if front.feasible:
-            for index in np.flatnonzero(front.owned):
+            better = cover(expected.turned, front.turned) > 0.0
+            for index in np.flatnonzero(front.owned & better):
                 self._limits[index] = self._gain(int(index))
         self._stale = np.zeros(len(expected.plain), dtype=bool)
 
@@ -180,24 +185,24 @@ class _ExactVolume:
     def __init__(self, front: Floats, reference: Floats) -> None:
         from moocore import Hypervolume
 
-        self._front, self._reference = front, reference
+        self._front, self._reference = np.ascontiguousarray(front.T), reference
         self._covered = Hypervolume(ref=reference) if len(reference) > 1 else None
 
     def gain(self, place: Floats) -> float:
         if np.any(place >= self._reference):
             return 0.0
         box = float(np.prod(self._reference - place))
-        clipped = np.maximum(self._front, place)
-        clipped = clipped[np.all(clipped < self._reference, axis=1)]
-        if not len(clipped):
+        clipped = np.maximum(self._front, place[:, None])
+        clipped = clipped[:, np.all(clipped < self._reference[:, None], axis=0)]
+        if not clipped.size:
             return box
         if self._covered is None:
             return box - float(self._reference[0] - clipped.min())
-        left = box - float(self._covered(clipped))
+        left = box - float(self._covered(clipped.T))
         return left if left > ROUNDING * box else 0.0
 
     def join(self, place: Floats) -> None:
-        self._front = np.vstack([self._front, place])
+        self._front = np.hstack([self._front, place[:, None]])
 
 
 class _CountedVolume:

@@ -86,13 +86,27 @@ class Process:
         found: Floats = self._kernel(x, self._x) @ self._weights * self._scale + self._centre
         return found
 
+    def deviation(self, x: Floats) -> Floats:
+        """Standard deviations of the values at ``x``, without noise."""
+        from scipy.linalg import solve_triangular
+
+        assert self._theta is not None
+        known = solve_triangular(
+            self._factor, self._kernel(self._x, x), lower=True, check_finite=False
+        )
+        left = np.exp(self._theta[0]) - np.sum(known**2, axis=0)
+        found: Floats = np.sqrt(np.maximum(left, 0.0)) * self._scale
+        return found
+
     def _kernel(self, a: Floats, b: Floats) -> Floats:
         assert self._theta is not None
         lengths = np.exp(self._theta[2:])
         a, b = a / lengths, b / lengths
         squares = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1)[None, :] - 2.0 * (a @ b.T)
-        r = np.sqrt(5.0 * np.maximum(squares, 0.0))
-        found: Floats = np.exp(self._theta[0]) * (1.0 + r + r * r / 3.0) * np.exp(-r)
+        r = np.sqrt(5.0 * np.maximum(squares, 0.0, out=squares), out=squares)
+        found: Floats = np.exp(-r)
+        found *= (r * (1.0 / 3.0) + 1.0) * r + 1.0
+        found *= np.exp(self._theta[0])
         return found
 
 

@@ -46,6 +46,9 @@ class Ranking:
         self._known = known
         self._feasible = feasible
         self._places: Floats = np.empty((0, known.shape[1]))
+        self._inputs: Floats = np.empty((0, 0))
+        self._bounds: Floats = np.empty((0, known.shape[1]))
+        self._doubt: Floats = np.empty((0, known.shape[1]))
         self._chance: Floats = np.empty(0)
         self._cover: Floats = np.empty((0, len(fronts)))
 
@@ -58,6 +61,9 @@ class Ranking:
         gains = np.stack([cover(places, front) for front in self._turned], axis=1)
         self.keys.extend(keys)
         self._places = np.vstack([self._places, places])
+        self._inputs = np.vstack([self._inputs.reshape(-1, x.shape[1]), x])
+        self._bounds = np.vstack([self._bounds, bounds])
+        self._doubt = np.vstack([self._doubt, np.full_like(places, np.nan)])
         self._chance = np.concatenate([self._chance, found.feasible])
         self._cover = np.vstack([self._cover, np.where(owned, gains, -np.inf)])
 
@@ -77,8 +83,17 @@ class Ranking:
             )
             for k in range(len(self._fronts))
         ]
-        found = picks(Expected(places, plain, self._chance[short]), fronts, count)
+        hoped = places - self._deviation(short)
+        found = picks(Expected(places, hoped, plain, self._chance[short]), fronts, count)
         return [self.keys[int(short[index])] for index in found]
+
+    def _deviation(self, short: NDArray[np.int_]) -> Floats:
+        """Standard deviations of places, each computed once."""
+        new = short[np.isnan(self._doubt[short, 0])]
+        if len(new):
+            found = self.surrogate.deviation(self._inputs[new], self._bounds[new])
+            self._doubt[new] = found / self._unit
+        return self._doubt[short]
 
     def _reference(self, k: int, hopeful: Floats) -> Floats:
         """A margin beyond a front and those that are expected to join it, such as its next ends."""

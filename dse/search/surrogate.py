@@ -128,6 +128,16 @@ class Surrogate:
         expected: Floats = np.stack(columns, axis=1).astype(np.float64)
         return Prediction(np.round(expected, DECIMALS), np.round(chance, DECIMALS))
 
+    def deviation(self, x: Floats, bounds: Floats) -> Floats:
+        """How far off the expected turned losses may be (n x m), as standard deviations."""
+        inputs = self._inputs(x, bounds)
+        models = self._models[: len(self.scales)]
+        columns = [
+            np.zeros(len(x)) if isinstance(model, float) else model.deviation(inputs)
+            for model in models
+        ]
+        return np.round(_columns(columns, len(x)), DECIMALS)
+
     def turned(self, losses: Floats) -> Floats:
         """Losses (n x m) in the scales that were learnt in."""
         return _columns([s.turned(losses[:, k]) for k, s in enumerate(self.scales)], len(losses))

@@ -102,7 +102,7 @@ def test_picks_are_the_greedy_ones(m: int, seed: int) -> None:
     front = rows[non_dominated(rows)]
     every, reference = np.ones(len(places), dtype=bool), front.max(axis=0) + 0.1
     found = picks(
-        Expected(places, places, np.ones(len(places))),
+        Expected(places, places, places, np.ones(len(places))),
         [Front(front, front, reference, every, feasible=True)],
         6,
     )
@@ -122,7 +122,7 @@ def test_picks_are_the_greedy_ones(m: int, seed: int) -> None:
 def test_an_infeasible_design_is_not_picked_for_its_volume() -> None:
     places = np.array([[0.1, 0.1], [0.4, 0.4]])
     front = np.array([[0.5, 0.5]])
-    expected = Expected(places, places, np.array([0.0, 0.9]))
+    expected = Expected(places, places, places, np.array([0.0, 0.9]))
     every = np.ones(2, dtype=bool)
     assert picks(expected, [Front(front, front, np.ones(2), every, True)], 1) == [1]
 
