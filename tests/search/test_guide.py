@@ -166,29 +166,29 @@ class Made:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def losses(self, values: Mapping[str, Value]) -> tuple[Floats, float]:
+    def losses(self, values: Mapping[str, Value], bound: bool = False) -> tuple[Floats, float]:
+        """Losses and violation; or a ``bound`` of the losses, without what does not fit."""
         p = np.array([float(str(values[f"chip.p{k}"])) for k in range(6)]) / 4.0
         kind = "abc".index(str(values["chip.kind"]))
         speed = (1 + 3 * p[0]) * (1 + 3 * p[1]) ** (0.6 + 0.2 * kind)
-        waste = 1 + (p[2] - 0.4) ** 2 + abs(p[3] - p[4]) + 0.3 * kind * (1 - p[5])
+        waste = 1 + (0.0 if bound else (p[2] - 0.4) ** 2 + abs(p[3] - p[4]))
+        waste += 0.3 * kind * (1 - p[5])
         power = (0.2 + speed**1.3 * 0.1) * waste
-        latency = (1 / speed + 0.05 * (1 - p[5])) * (1 + abs(p[3] - p[0]) * 0.5)
+        latency = 1 / speed
+        if not bound:
+            latency = (latency + 0.05 * (1 - p[5])) * (1 + abs(p[3] - p[0]) * 0.5)
         mixed = [power**k * latency ** (1 - k) for k in np.linspace(0.2, 0.8, self.more)]
         return np.array([power, latency, *mixed]), max(0.0, power / self.limit - 1.0)
 
     def bounds(self, designs: Sequence[Mapping[str, Value]]) -> list[Bound]:
-        out = []
-        for values in designs:
-            losses, _ = self.losses(values)
-            out.append(Bound(tuple(map(float, 0.7 * losses)), True))
-        return out
+        return [Bound(tuple(map(float, self.losses(v, bound=True)[0])), True) for v in designs]
 
     def evaluate(
         self, designs: Sequence[dict[str, Value]], front: Floats | None
     ) -> Iterator[tuple[Outcome, Effort]]:
         for values in designs:
             losses, violation = self.losses(values)
-            bound = 0.7 * losses
+            bound, _ = self.losses(values, bound=True)
             pruned = front is not None and dominated(tuple(bound), front)
             level, row = ("roofline", bound) if pruned else ("analytic", losses)
             good = level == "analytic" and violation == 0.0
