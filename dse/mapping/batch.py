@@ -242,7 +242,8 @@ class _Table:
         self.exact[self.able] = False
         if not self._rows:
             self._probe(probes)
-            self._improve(rng)
+            if self._rows:
+                self._improve(rng)
         self._pass()
         worst = 0.0
         for number in rng.choice(self.able, min(checks, len(self.able)), replace=False):

@@ -144,7 +144,7 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
 
 def schedule(problem: Problem, placed: Placement) -> LayerSchedule:
     """The schedule of a mapping of a problem."""
-    return _schedule(problem, placed, amounts(problem, placed))
+    return Draft(problem, placed).schedule
 
 
 def _schedule(problem: Problem, placed: Placement, made: Amounts) -> LayerSchedule:

@@ -52,9 +52,11 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
     if os.environ.get("DSE_MAPPER", "").lower() == "numpy":
         return False, _plain, _plain, _plain, _plain
     try:
-        from numba import njit
+        from numba import config, njit
         from numba.extending import overload, register_jitable
     except ImportError:
+        return False, _plain, _plain, _plain, _plain
+    if getattr(config, "DISABLE_JIT", False):
         return False, _plain, _plain, _plain, _plain
 
     @overload(pick)

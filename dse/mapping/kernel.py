@@ -1,4 +1,4 @@
-"""The search over the map space: one compiled loop, and the same over arrays without Numba."""
+"""The search over the two-level map space: one compiled loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search with a tiled L2, operand registers and uneven cuts: compiled, and over arrays."""
+"""The search with a tiled L2, operand registers and uneven cuts."""
 
 from __future__ import annotations
 

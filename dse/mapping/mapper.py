@@ -35,6 +35,7 @@ from dse.workload.layer import DIMS, Layer
 #: Dims along which a layer may be split over cores.
 SPLITS = ("K", "OY", "OX", "B", "G")
 CACHE_SIZE = 32768
+ROOMY_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class _Cache(Remembered):
 
 
 _cache = _Cache(CACHE_SIZE)
+#: The last mappings searched, by layer, chip and question without its room.
+_roomy = Remembered(ROOMY_SIZE)
 
 
 def cache_statistics() -> CacheStatistics:
@@ -143,16 +146,16 @@ def map_layer(
 def draft_layer(
     layer: Layer,
     chip: Chip,
-    objective: Weights = "edp",
+    objective: Weights,
     *,
-    homes: Homes | None = None,
-    cores: int = 1,
-    room_bytes: float | None = None,
-    l2_room_bytes: float | None = None,
-    exposed: float = 1.0,
-    time_price_w: float = 0.0,
-    legal: bool = False,
-    uneven: bool = True,
+    homes: Homes | None,
+    cores: int,
+    room_bytes: float | None,
+    l2_room_bytes: float | None,
+    exposed: float,
+    time_price_w: float,
+    legal: bool,
+    uneven: bool,
 ) -> Draft | LayerSchedule:
     """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
     objective_code(objective)
@@ -250,10 +253,6 @@ def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> Draft:
     if not made.problem.tail and (asked.legal or not chip.legality.limits_tiles):
         _roomy.put(key, made)
     return made
-
-
-#: The last mappings found by search.
-_roomy = Remembered(4096)
 
 
 def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Placement]:

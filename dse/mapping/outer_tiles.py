@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import costs
+from dse.mapping import costs, units
 from dse.mapping.compiling import Function, compiled, larger, loops, pick, shared
 from dse.mapping.costs import (
     C_AB,
@@ -224,4 +224,4 @@ SIGNATURE = (
     "f8[:, ::1], i8[:, ::1], f8, f8, f8[::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], "
     "f8[:, ::1], i8[::1]"
 )
-find_entries = compiled(_function(version_of(costs)))
+find_entries = compiled(_function(version_of(costs, units)))

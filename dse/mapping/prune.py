@@ -126,7 +126,8 @@ def least_side(
     g: Any, b: Any, k: Any, r: Any, y: Any, x: Any,
 ) -> Any:  # fmt: skip
     """Least seconds and joules of the array's side for tiles of G, B, K, C, with OY and OX uncut
-    (``y``, ``x``); and joules that each tile of B, OY and OX beyond the first adds at least.
+    (``y``, ``x``); and joules that each tile of OY and OX beyond the first adds at least, over
+    all tiles of B.
 
     As no cut makes the array's side cheaper, this bounds all cuts of OY and OX. Blocks of
     accumulators are left out (codes 3, 4 for 0, 2); so are dataflows not ``worth`` a look.

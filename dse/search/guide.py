@@ -84,7 +84,7 @@ class Guide:
         if not self.experiment.prune:
             return _any(list(designs.values()), count, rng)
         alive = self._promising(designs, bounds_of, front_rows)
-        evaluated = [o for o in outcomes if o.evaluated and o.objectives is not None]
+        evaluated = [outcome for outcome in outcomes if _measured(outcome)]
         if len(evaluated) < FEWEST:
             return _any([designs[key] for key in alive], count, rng)
         if not alive:
@@ -160,7 +160,7 @@ class Guide:
             steps = self.space.steps[name]
             for turn in range(len(steps)):
                 value = steps[(batch + turn) % len(steps)]
-                own = [o for o in outcomes if o.values.get(name) == value and o.evaluated]
+                own = [o for o in outcomes if o.values.get(name) == value and _measured(o)]
                 if own:
                     pools.append((self._best(own), name))
                     break
@@ -180,6 +180,7 @@ class Guide:
         if front:
             return front
         known = [outcome for outcome in outcomes if outcome.objectives]
+        known = [outcome for outcome in known if outcome.evaluated] or known
         return sorted(known, key=lambda o: (o.violation, o.key))[:SUBSTITUTES]
 
     def _promising(
@@ -256,6 +257,11 @@ class Guide:
     ) -> None:
         owned = np.array([[key in owned for owned in owners] for key in keys])
         ranking.add(keys, *self._inputs([designs[key] for key in keys], keys), owned)
+
+
+def _measured(outcome: Outcome) -> bool:
+    """Whether its objectives are more than bounds."""
+    return outcome.evaluated and outcome.objectives is not None
 
 
 def _any(designs: Designs, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:

@@ -8,6 +8,8 @@ and only extended by the rows that were added, which costs O(n^2) each and not O
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ Floats = NDArray[np.float64]
 LENGTHS = (0.05, 20.0)
 SIGNALS = (1e-2, 1e3)
 NOISES = (1e-7, 1e-1)
+#: Values expected in one go: their covariances with all known rows are in memory at once.
+PIECE = 2048
 #: Steps of the likelihood's ascent, at most.
 STEPS = 100
 
@@ -71,7 +75,7 @@ class Process:
                 )
                 whole[old:, :old] = beside.T
                 own -= beside.T @ beside
-            whole[old:, old:] = np.linalg.cholesky(own)
+            whole[old:, old:] = _root(own, float(np.exp(self._theta[0])))
             self._factor, self._x = whole, x
         self._centre, self._scale = float(y.mean()), max(float(y.std()), 1e-12)
         half = solve_triangular(
@@ -83,7 +87,11 @@ class Process:
 
     def mean(self, x: Floats) -> Floats:
         """Expected values at ``x``."""
-        found: Floats = self._kernel(x, self._x) @ self._weights * self._scale + self._centre
+        parts = [
+            self._kernel(x[start : start + PIECE], self._x) @ self._weights
+            for start in range(0, len(x), PIECE)
+        ]
+        found: Floats = np.concatenate(parts or [np.empty(0)]) * self._scale + self._centre
         return found
 
     def deviation(self, x: Floats) -> Floats:
@@ -108,6 +116,19 @@ class Process:
         found *= (r * (1.0 / 3.0) + 1.0) * r + 1.0
         found *= np.exp(self._theta[0])
         return found
+
+
+def _root(matrix: Floats, signal: float) -> Floats:
+    """The Cholesky factor; where rounding leaves none, of the matrix with a little more noise.
+
+    Raises:
+        np.linalg.LinAlgError: if even noise as large as the ``signal`` does not help.
+    """
+    unit = np.eye(len(matrix)) * signal
+    for share in (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2):
+        with contextlib.suppress(np.linalg.LinAlgError):
+            return np.asarray(np.linalg.cholesky(matrix + share * unit), np.float64)
+    return np.asarray(np.linalg.cholesky(matrix + unit), np.float64)
 
 
 def _loss(theta: Floats, squares: Floats, y: Floats) -> tuple[float, Floats]:

@@ -24,6 +24,9 @@ from dse.search.experiment import Experiment
 from dse.search.guide import FEWEST, Guide
 from dse.search.space import Space
 
+#: Samplers that put a trial in a generation when its relative parameters are made, and breed only
+#: from such; where all values are given, Optuna makes them when they are asked for.
+GENETIC = ("nsga2", "nsga3")
 #: Designs of the quasi-random start for each parameter, where the guide goes on from them.
 FIRST = 4
 #: What a sampler of Optuna needs beside Optuna, and the extra that brings it.
@@ -66,15 +69,16 @@ class OptunaProposer:
         size = self.experiment.batch
         self.study.sampler = sampler_of(self.experiment, self.batch)
         ahead, self._waiting = self._waiting[:size], self._waiting[size:]
-        if not ahead:
-            count = round(self.experiment.local_share * size)
-            if count:
-                chosen = self.guide.choose(self.told, count, self.batch, bounds_of, front_rows)
-                ahead = [self.space.point(values) for values in chosen]
+        if not ahead and (count := guided(self.experiment)):
+            chosen = self.guide.choose(self.told, count, self.batch, bounds_of, front_rows)
+            ahead = [self.space.point(values) for values in chosen]
         for point in ahead:
             self.study.enqueue_trial(point)
         self.batch += 1
         trials = [self.study.ask(self.space.distributions()) for _ in range(size)]
+        if self.experiment.sampler in GENETIC:
+            for trial in trials:
+                _ = trial.relative_params  # see GENETIC
         return [(trial, self.space.values(trial.params)) for trial in trials]
 
     def tell(self, trial: Any, outcome: Outcome) -> None:
@@ -101,9 +105,14 @@ class OptunaProposer:
 
 def start_of(experiment: Experiment) -> int:
     """Designs of the quasi-random start: a population, or fewer where a model goes on from them."""
-    if experiment.local_share == 0.0 or not experiment.prune:
+    if not (guided(experiment) and experiment.prune):
         return experiment.population
     return min(experiment.population, max(FEWEST, FIRST * len(experiment.parameters)))
+
+
+def guided(experiment: Experiment) -> int:
+    """Designs of each batch that the guide chooses."""
+    return round(experiment.local_share * experiment.batch)
 
 
 def sampler_of(experiment: Experiment, batch: int) -> optuna.samplers.BaseSampler:

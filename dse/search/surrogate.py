@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dse.search.process import Floats, Process
 
 #: Designs that the processes' parameters are fitted on, at most.
 FIT_ROWS = 300
+#: Designs that the processes know, at most: their memory grows with the square of it. Beyond, they
+#: begin again with half as many, drawn from all.
+MOST_ROWS = 3000
 #: Growth of the data after which they are fitted again.
 GROWTH = 1.5
 #: Violations above this teach nothing more.
@@ -65,6 +69,8 @@ class Surrogate:
         self.scales: list[Scale] = []
         self._fitted_on = 0
         self._models: list[Process | float] = []
+        self._rows: NDArray[np.int_] = np.empty(0, np.int_)
+        self._seen = 0
         self._low: Floats = np.empty(0)
         self._span: Floats = np.empty(0)
 
@@ -83,7 +89,9 @@ class Surrogate:
         values.append(np.log1p(np.minimum(violation, LARGEST_VIOLATION)))
         flat = [float(np.ptp(y)) < FLAT for y in values]
         known = [isinstance(model, float) for model in self._models]
+        rows = np.concatenate([self._rows, np.arange(self._seen, len(x))])
         fit = scales != self.scales or flat != known or len(x) >= GROWTH * self._fitted_on
+        fit = fit or len(rows) > MOST_ROWS
         if fit:
             kept = self._models if scales == self.scales else []
             self.scales, self._fitted_on = scales, len(x)
@@ -92,22 +100,22 @@ class Surrogate:
             self._span = np.maximum(turned.max(axis=0, initial=-np.inf) - self._low, FLAT)
             earlier = [m if isinstance(m, Process) else Process() for m in kept]
             earlier += [Process() for _ in values[len(earlier) :]]
-        rows = np.arange(len(x))
-        if len(x) > FIT_ROWS:
-            rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:FIT_ROWS])
+            rows = _some(len(x), len(x) if len(x) <= MOST_ROWS else MOST_ROWS // 2, seed)
+        self._rows, self._seen = rows, len(x)
         inputs = self._inputs(x, bounds)
         if fit:
+            few = _some(len(x), FIT_ROWS, seed)
             self._models = []
             for y, one, process in zip(values, flat, earlier, strict=True):
                 if not one:
-                    process.fit(inputs[rows], y[rows])
+                    process.fit(inputs[few], y[few])
                 self._models.append(float(y[0]) if one else process)
         for k, y in enumerate(values):
             model = self._models[k]
             if isinstance(model, float):
                 self._models[k] = float(y[0])
             else:
-                model.learn(inputs, y)
+                model.learn(inputs[rows], y[rows])
 
     def predict(self, x: Floats, bounds: Floats) -> Prediction:
         """Turned losses and feasibility of designs at ``x``, given their bounds."""
@@ -160,6 +168,13 @@ def _scale(losses: Floats, bounds: Floats) -> Scale:
     bounded = bool(np.all(np.isfinite(bounds)))
     positive = losses.min() > 0 and (not bounded or bounds.min() > 0)
     return Scale(bool(positive), bounded)
+
+
+def _some(of: int, count: int, seed: int) -> NDArray[np.int_]:
+    """``count`` of the numbers below ``of`` in ascending order, drawn at random; all if fewer."""
+    if of <= count:
+        return np.arange(of)
+    return np.sort(np.random.default_rng(seed).permutation(of)[:count])
 
 
 def _columns(columns: Sequence[Floats], rows: int) -> Floats:

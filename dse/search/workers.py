@@ -68,7 +68,6 @@ class Workers:
         self.experiment = experiment
         self.count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
-        self._usually = gc.get_threshold()
 
     def __enter__(self) -> Workers:
         self._usually = gc.get_threshold()

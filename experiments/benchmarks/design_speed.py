@@ -1,4 +1,4 @@
-"""Designs a second: distinct designs of the reference space at the analytic level, on all cores.
+"""Designs a second: distinct designs of the reference space at the analytic level, on some cores.
 
 Run ``python experiments/benchmarks/design_speed.py [--designs 1000] [--workers 2] [--fused]``.
 Every design is a chip for an app of MobileNetV2 and ResNet-50, drawn at random and evaluated as
@@ -9,6 +9,7 @@ starting the workers is printed apart.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--fused", action="store_true", help="let layers run fused")
     chosen = parser.parse_args()
     use_disk_cache(None)
+    os.environ.pop("DSE_MAPPING_CACHE", None)  # the workers' too
     experiment = load_experiment(STUDY)
     fixed = {**experiment.fixed, "chip.buffer.fuses": chosen.fused}
     experiment = experiment.model_copy(update={"fixed": fixed})

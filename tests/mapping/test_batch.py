@@ -119,3 +119,12 @@ def test_what_does_not_fit_is_infinite() -> None:
         map_batch(LAYERS, [])
     with pytest.raises(InputError, match="unknown objective"):
         map_batch(LAYERS, chips, "speed")  # type: ignore[arg-type]
+
+
+def test_no_chip_of_a_table_has_room() -> None:
+    chips = [
+        replace(chip, buffer=replace(chip.buffer, capacity_bytes=1))
+        for chip in variants(TABLE_FROM + 6)
+    ]
+    found = map_batch(LAYERS[:1], chips)
+    assert np.all(np.isinf(found.latency_s))

@@ -11,6 +11,7 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
+from dse.mapping import mapper
 from dse.mapping.build import Amounts, Draft
 from dse.mapping.chain import Item, best_path, item, layer_item
 from dse.mapping.mapper import clear_cache, draft_layer, map_layer
@@ -195,19 +196,38 @@ def test_item_of_a_layer_is_that_of_its_schedule(double: bool) -> None:
 
 
 @pytest.mark.parametrize("chip", [make_chip(), make_chip(l2=1e9, l2_bytes=1e5)])
-def test_draft_says_what_its_schedule_says(chip: Any) -> None:
+def test_draft_says_what_its_schedule_says(chip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers, schedule and item of a draft agree; one in less room is what a new search finds."""
     layer = make_layer(K=48, C=32, OY=16, OX=16, FY=3, FX=3)
     names = [n for n in Amounts._fields if n not in ("last_bytes", "found")]
-    for room in (30e3, 24e3, 12e3, 3e3):
-        draft = draft_layer(layer, chip, room_bytes=room, l2_room_bytes=5e4)
-        assert isinstance(draft, Draft)
+    searched: list[float] = []
+    search = mapper._map_compute
+
+    def counted(layer: Any, chip: Any, asked: Any) -> Any:
+        searched.append(asked.room)
+        return search(layer, chip, asked)
+
+    def drafted(room: float) -> Draft:
+        found = draft_layer(
+            layer, chip, "edp", homes=None, cores=1, room_bytes=room, l2_room_bytes=5e4,
+            exposed=1.0, time_price_w=0.0, legal=False, uneven=True,
+        )  # fmt: skip
+        assert isinstance(found, Draft)
+        return found
+
+    monkeypatch.setattr(mapper, "_map_compute", counted)
+    clear_cache()
+    first = drafted(30e3)
+    for room in (30e3, 0.5 * (30e3 + first.footprint_bytes), first.footprint_bytes, 3e3):
+        clear_cache()
+        drafted(30e3)
+        searched.clear()
+        draft = drafted(room)
+        assert searched == ([] if room >= first.footprint_bytes else [room])
         made = draft.schedule
         assert [getattr(draft.amounts, n) for n in names] == [getattr(made, n) for n in names]
         assert layer_item(draft, chip).numbers == item((made,), chip).numbers
         clear_cache()
-        again = draft_layer(layer, chip, room_bytes=room, l2_room_bytes=5e4)
-        assert isinstance(again, Draft)
+        again = drafted(room)
         assert again.key == draft.key
         assert again.schedule == made
-        draft_layer(layer, chip, room_bytes=30e3, l2_room_bytes=5e4)

@@ -18,7 +18,7 @@ from dse.mapping.network import map_network
 from dse.mapping.pareto import pareto_layer
 
 CHIPS = {
-    "two levels": {},
+    "two levels": {"l2.bytes": 0},
     "tiles of L2": {"l2.bytes": 1 << 20},
     "registers": {"array.registers.shared": 64},
 }
