@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The reference space, on which searches and designs a second are measured.
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "reference_space" / "space.yaml"
+#: Fields of a layer on which its mapping does not depend.
+CALLED = {"name", "op", "nodes", "inputs", "outputs", "w_tensor", "note", "rectified"}
 
 T = TypeVar("T")
 
@@ -61,8 +63,15 @@ def peak_mb() -> float:
 
 
 def distinct_layers(workload: Workload) -> list[Layer]:
-    """Compute layers of a network, the last of each nest."""
-    found = {layer.nest: layer for layer in workload.layers if layer.kind == "compute"}
+    """Compute layers of a network that differ in more than what they are called, the first of each.
+
+    By the fields of a layer, as far as a commit has them, so that it runs on every commit.
+    """
+    found: dict[tuple[Any, ...], Layer] = {}
+    for layer in workload.layers:
+        if layer.kind == "compute":
+            names = [field.name for field in fields(layer) if field.name not in CALLED]
+            found.setdefault(tuple(getattr(layer, name) for name in names), layer)
     return list(found.values())
 
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import time
-from pathlib import Path
+
+from common import STUDY, drawn_designs
 
 from dse.mapping.disk import use_disk_cache
-from dse.search.candidate import values_key
 from dse.search.experiment import load_experiment
 from dse.search.workers import Workers
-
-STUDY = Path(__file__).resolve().parents[1] / "studies" / "reference_space" / "space.yaml"
 
 
 def main() -> None:
@@ -33,12 +30,7 @@ def main() -> None:
     experiment = load_experiment(STUDY)
     fixed = {**experiment.fixed, "chip.buffer.fuses": chosen.fused}
     experiment = experiment.model_copy(update={"fixed": fixed})
-    rng = random.Random(0)
-    drawn: dict[object, dict[str, object]] = {}
-    while len(drawn) < chosen.designs + chosen.workers:
-        values = {path: rng.choice(part.values) for path, part in experiment.parameters.items()}
-        drawn.setdefault(values_key(values), values)
-    designs = list(drawn.values())
+    designs = drawn_designs(experiment, chosen.designs + chosen.workers)
     with Workers(experiment, chosen.workers) as workers:
         started = time.perf_counter()
         for _ in workers.evaluate(designs[chosen.designs :]):

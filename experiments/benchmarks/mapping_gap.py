@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from common import distinct_layers
 
 import dse
 from dse.hardware.chip import Chip
@@ -52,11 +53,8 @@ def every_integer(problem: Problem) -> Problem:
 
 def layers(model: str, most: float) -> Iterator[Layer]:
     """Distinct compute layers of a model with at most ``most`` tilings."""
-    seen: set[object] = set()
-    for layer in dse.load_model(model).at("w8a8").layers:
-        if layer.nest is None or layer.shape_key in seen:
-            continue
-        seen.add(layer.shape_key)
+    for layer in distinct_layers(dse.load_model(model).at("w8a8")):
+        assert layer.nest is not None
         if 1 < math.prod(layer.nest.sizes[:6]) <= most:
             yield layer
 

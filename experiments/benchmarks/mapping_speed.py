@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import STUDY, distinct_layers, drawn_designs, spent
 
 import dse
 from dse.hardware.chip import Chip
@@ -34,12 +33,11 @@ from dse.mapping.problem import pack
 from dse.mapping.search import best_mapping
 from dse.search.candidate import evaluate_candidate
 from dse.search.experiment import load_experiment
-from dse.workload.layer import Layer, Workload
+from dse.workload.layer import Layer
 
 NETWORKS = ("resnet50_v1.5", "mobilenetv2", "deit_tiny", "segformer_b0")
 RUNS = 3
 BATCH = 1000
-STUDY = Path(__file__).resolve().parents[1] / "studies" / "reference_space" / "space.yaml"
 
 
 def cpu_ms(work: Callable[[], object]) -> float:
@@ -48,9 +46,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
     times = []
     for _ in range(RUNS):
         clear_cache()
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
+        times.append(spent(work).cpu_s)
     return statistics.median(times) * 1e3
 
 
@@ -69,12 +65,6 @@ def networks(chip: Chip) -> None:
         )
 
 
-def layers_of(workload: Workload) -> list[Layer]:
-    """Distinct compute layers."""
-    found = {layer.shape_key: layer for layer in workload.layers if layer.kind == "compute"}
-    return list(found.values())
-
-
 def layer_times(title: str, layers: list[Layer], chip: Chip, **options: Any) -> None:
     times = sorted(
         cpu_ms(lambda one=layer: map_layer(one, chip, **options))  # type: ignore[misc]
@@ -89,21 +79,21 @@ def weight_registers(name: str) -> None:
     """ResNet-50 on an array that holds weights, beside one on-chip memory: no tiles of L2."""
     chip = load_chip(name, overrides={"l2.bytes": 0})
     workload = dse.load_model("resnet50_v1.5").at("w8a8")
-    several = layers_of(workload)
+    several = distinct_layers(workload)
     print(f"weight-register array, network: ResNet-50 on {name} without L2, CPU ms")
     for title, uneven in (("even cuts", False), ("operands held as well", True)):
-        spent = cpu_ms(lambda: [map_layer(x, chip, uneven=uneven) for x in several])  # noqa: B023
+        took = cpu_ms(lambda: [map_layer(x, chip, uneven=uneven) for x in several])  # noqa: B023
         print(
             f"  {len(several)} distinct layers, each alone, {title:<24}"
-            f"{spent:6.1f} ({spent / len(several):.2f} a layer)"
+            f"{took:6.1f} ({took / len(several):.2f} a layer)"
         )
-    spent = cpu_ms(lambda: map_network(workload, chip, fuse=False))
-    print(f"  the network layer by layer: 4 memory plans, candidates, path {spent:6.1f}")
+    took = cpu_ms(lambda: map_network(workload, chip, fuse=False))
+    print(f"  the network layer by layer: 4 memory plans, candidates, path {took:6.1f}")
 
 
 def same_without_numba(chip: Chip) -> None:
     """The searches over arrays, which need no compiler, on the same layers."""
-    several = layers_of(dse.load_model("mobilenetv2").at("w8a8"))[::6]
+    several = distinct_layers(dse.load_model("mobilenetv2").at("w8a8"))[::6]
     different = 0
     for layer in several:
         assert layer.nest is not None
@@ -118,11 +108,7 @@ def same_without_numba(chip: Chip) -> None:
 def designs(count: int = 12) -> None:
     """Designs of the reference space as ``dse explore`` evaluates them, all different."""
     experiment = load_experiment(STUDY)
-    rng = random.Random(0)
-    drawn = [
-        {path: rng.choice(part.values) for path, part in experiment.parameters.items()}
-        for _ in range(count)
-    ]
+    drawn = drawn_designs(experiment, count)
     print("designs of MobileNetV2 and ResNet-50, analytic, drawn at random, CPU ms a mapped design")
     for title, more in (
         ("with fused groups", {"chip.buffer.fuses": True}),
@@ -131,16 +117,15 @@ def designs(count: int = 12) -> None:
         chosen = experiment.model_copy(update={"fixed": {**experiment.fixed, **more}})
         evaluate_candidate(chosen, drawn[0])
         clear_cache()
-        started = time.process_time()
-        mapped = sum(evaluate_candidate(chosen, values).evaluated for values in drawn)
-        spent = (time.process_time() - started) / max(1, mapped) * 1e3
-        print(f"  {title:<20}{spent:6.0f} ({mapped} of {count} mapped, the rest ruled out before)")
+        done = spent(lambda: sum(evaluate_candidate(chosen, values).evaluated for values in drawn))  # noqa: B023
+        mapped, each = done.result, done.cpu_s / max(1, done.result) * 1e3
+        print(f"  {title:<20}{each:6.0f} ({mapped} of {count} mapped, the rest ruled out before)")
 
 
 def layers(chip: Chip) -> None:
     """One layer on arrays and memories of several kinds."""
     print(f"a layer of ResNet-50 on {chip.name} and its relatives, CPU ms from an empty cache")
-    several = layers_of(dse.load_model("resnet50_v1.5").at("w8a8"))[::3]
+    several = distinct_layers(dse.load_model("resnet50_v1.5").at("w8a8"))[::3]
     layer_times("weights in the array, even cuts", several, chip, l2_room_bytes=0.0, uneven=False)
     layer_times("and operands held beyond their tile", several, chip, l2_room_bytes=0.0)
     if chip.links.get("l2") and chip.links["l2"].bytes_per_s > 0.0:
@@ -180,19 +165,16 @@ def batches(chip: Chip) -> None:
     print(f"batches of {BATCH} chips like {chip.name}, EDP, CPU us a (layer, chip) pair")
     chips, more = chips_like(chip, BATCH), chips_like(chip, BATCH, 1)
     for name in NETWORKS[:2]:
-        several = layers_of(dse.load_model(name).at("w8a8"))
+        several = distinct_layers(dse.load_model(name).at("w8a8"))
         map_batch(several[:1], chips[:80])
         forget_tables()
-        started = time.process_time()
-        map_batch(several, chips)
-        first = (time.process_time() - started) / len(several) / BATCH * 1e6
-        started = time.process_time()
-        found = map_batch(several, more)
-        again = (time.process_time() - started) / len(several) / BATCH * 1e6
-        sample = list(range(0, BATCH, 20))
-        started = time.process_time()
-        truth = map_batch(several, [more[n] for n in sample], exact=True)
-        exact = (time.process_time() - started) / len(several) / len(sample) * 1e6
+        pairs, sample = len(several) * BATCH, list(range(0, BATCH, 20))
+        first = spent(lambda: map_batch(several, chips)).cpu_s / pairs * 1e6  # noqa: B023
+        done = spent(lambda: map_batch(several, more))  # noqa: B023
+        found, again = done.result, done.cpu_s / pairs * 1e6
+        some = [more[n] for n in sample]
+        one_by_one = spent(lambda: map_batch(several, some, exact=True))  # noqa: B023
+        truth, exact = one_by_one.result, one_by_one.cpu_s / len(several) / len(sample) * 1e6
         ours = found.latency_s[:, sample] * found.energy_j[:, sample]
         excess = ours / (truth.latency_s * truth.energy_j) - 1.0
         print(
@@ -200,15 +182,13 @@ def batches(chip: Chip) -> None:
             f"{exact:6.0f} searched one by one; the optimum on {(excess < 1e-9).mean():.1%}, "
             f"mean excess {excess.mean():.2%}, 99 % within {np.quantile(excess, 0.99):.1%}"
         )
-    several = layers_of(dse.load_model("mobilenetv2").at("w8a8"))
+    several = distinct_layers(dse.load_model("mobilenetv2").at("w8a8"))
     mixed = [
         load_chip(chip.name, overrides={"array.rows": rows, "array.cols": cols})
         for rows in (8, 16, 24, 32, 48)
         for cols in (8, 16, 32, 64)
     ]
-    started = time.process_time()
-    map_batch(several, mixed)
-    each = (time.process_time() - started) / len(several) / len(mixed) * 1e6
+    each = spent(lambda: map_batch(several, mixed)).cpu_s / len(several) / len(mixed) * 1e6
     print(f"  mixed shapes, {len(mixed)} chips, mobilenetv2: {each:.0f} us a pair")
 
 
@@ -217,9 +197,7 @@ def main() -> None:
     parser.add_argument("chip", nargs="?", default="edge_vision")
     chip = load_chip(parser.parse_args().chip)
     use_disk_cache(None)
-    started = time.process_time()
-    warm_up()
-    print(f"kernels loaded or compiled in {time.process_time() - started:.1f} s CPU")
+    print(f"kernels loaded or compiled in {spent(warm_up).cpu_s:.1f} s CPU")
     same_without_numba(chip)
     networks(chip)
     weight_registers(chip.name)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from collections.abc import Callable
 from typing import Any
+
+from common import spent
 
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
@@ -42,12 +43,11 @@ def chip(cores: int, **overrides: object) -> Chip:
 
 def best_cpu_s(run: Callable[[], Timeline], repeat: int) -> tuple[float, Timeline]:
     """The least CPU time of several runs, and the result (the same every time)."""
-    spent, result = math.inf, run()
+    least, result = math.inf, run()
     for _ in range(repeat):
-        start = time.process_time()
-        result = run()
-        spent = min(spent, time.process_time() - start)
-    return spent, result
+        done = spent(run)
+        least, result = min(least, done.cpu_s), done.result
+    return least, result
 
 
 def cases() -> list[tuple[str, str, Callable[[], Timeline]]]:
