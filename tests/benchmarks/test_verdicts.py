@@ -33,7 +33,7 @@ def test_from_six_pairs_on_the_interval_is_that_of_the_sign_test(count: int, ran
     """The narrowest pair of ranks that holds the median of coin tosses in 95 % of all cases."""
 
     def held(low: int) -> float:
-        return sum(math.comb(count, k) for k in range(low + 1, count - low)) / 2**count
+        return float(sum(math.comb(count, k) for k in range(low + 1, count - low)) / 2**count)
 
     assert held(rank) >= 0.95
     assert rank + 1 > (count - 1) // 2 or held(rank + 1) < 0.95
