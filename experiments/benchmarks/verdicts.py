@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 #: The interval of the ratio holds the true one with at least this probability.
-CONFIDENCE = 0.95
+CONFIDENCE = 0.98
 #: Fewest pairs of which a sign test can be that sure; of fewer the logarithms are taken as normal.
-SIGN_PAIRS = 6
+SIGN_PAIRS = 7
 #: Ratios of pairs further apart than this, (largest - smallest) / median: a noisy machine.
 NOISY = 0.10
 
@@ -91,12 +91,12 @@ def ratios(a: Sequence[Run], b: Sequence[Run]) -> list[float]:
 
 
 def interval(found: Sequence[float]) -> tuple[float, float]:
-    """Where the true ratio lies with a probability of at least 95 %.
+    """Where the true ratio lies with a probability of at least 98 %.
 
-    From 6 pairs on between two of the ratios themselves, as the sign test has it: each pair falls
+    From 7 pairs on between two of the ratios themselves, as the sign test has it: each pair falls
     on either side of the true median with equal chance, whatever the noise is like (7 pairs: from
-    the smallest to the largest, 98 %). Fewer cannot be that sure, so they are taken as log-normal
-    (Student). One pair bounds nothing.
+    the smallest to the largest). Fewer cannot be that sure, so they are taken as log-normal
+    (Student). One pair bounds nothing. The level is high as a table has some 14 of them.
     """
     from scipy import stats
 
