@@ -122,11 +122,11 @@ def verdict(low: float, high: float) -> str:
 
 
 def _span(less: float, more: float) -> str:
-    return f"{less:.1%} to {more:.1%}".replace("%", " %")
+    return f"{round(100 * less, 1):.3g} % to {round(100 * more, 1):.3g} %"
 
 
 def _percent(part: float) -> str:
-    return "any" if math.isinf(part) else f"{part:+.1%}".replace("%", " %")
+    return "any" if math.isinf(part) else f"{round(100 * part, 1):+.3g} %"
 
 
 def difference(one: Any, other: Any, path: str = "") -> str:
@@ -231,7 +231,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
     noisy = [row.name for row in rows if row.pairs and row.noisy]
     if noisy:
         out.append(
-            f"noisy: the ratios of the pairs are more than {NOISY:.0%} apart in "
+            f"noisy: the ratios of the pairs are more than {100 * NOISY:.0f} % apart in "
             f"{', '.join(noisy)}; more pairs or a quieter machine tell more"
         )
     return out

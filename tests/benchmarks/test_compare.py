@@ -205,7 +205,7 @@ def test_the_exit_code_says_whether_b_kept_to_the_limit() -> None:
     assert text.startswith("A = old, B = new; user CPU, medians of 7 pairs\n")
     text, code = report([slower], labels, 1.05)
     assert code == 1
-    assert text.endswith("over the limit of 1.05: slow, B slower by 20.0 % to 20.0 %")
+    assert text.endswith("over the limit of 1.05: slow, B slower by 20 % to 20 %")
     assert report([slower], labels, 1.25)[1] == 0
     text, code = report([lost], labels, None)
     assert code == 1
