@@ -187,7 +187,7 @@ def lacking(error: Exception) -> str:
         return str(error)
     if isinstance(error, AttributeError) and error.obj is dse:
         return f"no dse.{error.name}"
-    return error.describe() if isinstance(error, dse.InputError) else ""
+    return error.describe().partition(";")[0] if isinstance(error, dse.InputError) else ""
 
 
 def main() -> None:
