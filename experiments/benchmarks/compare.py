@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from checkouts import CannotLayOut, Checkout, laid_out
-from verdicts import Row, Run, judged, order, over, table
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+from checkouts import CannotLayOut, Checkout, laid_out  # noqa: E402
+from verdicts import Row, Run, judged, order, over, table  # noqa: E402
+
 BODIES = HERE / "bodies.py"
 PAIRS, QUICK = 7, 3
 #: After so long a process is given up, s; compiling all kernels on a busy machine takes 100.
@@ -156,7 +158,7 @@ def main() -> int:
 
     try:
         names = chosen(asked.only, listed())
-        with stoppable(), laid_out(asked.a, asked.b, ROOT, asked.cache) as sides:
+        with stoppable(), laid_out((asked.a, asked.b), ROOT, asked.cache) as sides:
             rows = [measure(sides, name, pairs, play, say) for name in names]
     except (CannotLayOut, ValueError) as error:
         say(f"error: {error}")

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from checkouts import CannotLayOut, commit_of, laid_out  # noqa: E402
 from corpus import SECTIONS  # noqa: E402
 from differences import causes, compare  # noqa: E402
-from revisions import Revision, RevisionError, laid_out, revision  # noqa: E402
 from telling import changelog, report  # noqa: E402
 
 KEPT = ROOT / "out" / "golden"
@@ -35,49 +36,44 @@ KEPT = ROOT / "out" / "golden"
 DECISIVE = ("corpus.py", "corpus.yaml", "files/pins.yaml", "files/tiny.yaml", "../app_matrix.yaml")
 
 
-def corpus_of(given: str, sections: Sequence[str], workers: int) -> Path:
+def corpus_of(side: str, sections: Sequence[str], workers: int) -> Path:
     """The folder with the corpus of a commit, a checkout or a folder; made if it is not there.
 
     Raises:
-        RevisionError: there is no such side, or its corpus could not be made.
+        CannotLayOut: there is no such side, or its corpus could not be made.
     """
-    ready = Path(given)
-    if (ready / "about.json").is_file():
-        return ready
-    found = revision(given)
+    if (Path(side) / "about.json").is_file():
+        return Path(side)
+    commit = commit_of(side, ROOT)
     listed = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in DECISIVE))
-    folder = KEPT / f"{found.label}-{listed.hexdigest()[:8]}"
-    if found.sha is None:
-        _remove(folder)
+    name = commit[:12] if commit else f"checkout-{Path(side).resolve().name}"
+    folder = KEPT / f"{name}-{listed.hexdigest()[:8]}"
+    if commit is None:
+        shutil.rmtree(folder, ignore_errors=True)
     missing = [name for name in sections if not (folder / f"{name}.jsonl").is_file()]
     if missing:
-        _make(found, folder, missing, workers)
+        _make(side, folder, missing, workers)
     return folder
 
 
-def _remove(folder: Path) -> None:
-    for file in folder.glob("*.json*"):
-        file.unlink()
-
-
-def _make(found: Revision, folder: Path, sections: Sequence[str], workers: int) -> None:
-    print(f"corpus of {found.given}: {', '.join(sections)}", file=sys.stderr)
-    with laid_out(found) as checkout:
-        environment = {**os.environ, "PYTHONPATH": str(checkout)}
+def _make(side: str, folder: Path, sections: Sequence[str], workers: int) -> None:
+    print(f"corpus of {side}: {', '.join(sections)}", file=sys.stderr)
+    with laid_out((side,), ROOT) as (checkout,):
         script = [sys.executable, str(HERE / "write.py"), str(folder.resolve())]
         options = ["--only", ",".join(sections), "--workers", str(workers)]
+        environment = checkout.environment(os.environ)
         done = subprocess.run(
-            [*script, *options], cwd=checkout, env=environment, stdout=subprocess.DEVNULL
+            [*script, *options], cwd=checkout.folder, env=environment, stdout=subprocess.DEVNULL
         )
     if done.returncode:
-        raise RevisionError(f"{found.given}: its corpus could not be made (see above)")
+        raise CannotLayOut(f"the corpus of {side} could not be made (see above)")
 
 
 def read(folder: Path, sections: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The records of a corpus by id.
 
     Raises:
-        RevisionError: a section is missing or damaged.
+        CannotLayOut: a section is missing or damaged.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in sections:
@@ -85,7 +81,7 @@ def read(folder: Path, sections: Sequence[str]) -> dict[str, dict[str, Any]]:
             lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
             found.update((row["id"], row) for row in map(json.loads, lines))
         except (OSError, ValueError, KeyError, TypeError):
-            raise RevisionError(
+            raise CannotLayOut(
                 f"{folder / name}.jsonl: missing or damaged; write the corpus again"
             ) from None
     return found
@@ -108,7 +104,7 @@ def main() -> None:
             corpus_of(side, sections, chosen.workers) for side in (chosen.before, chosen.after)
         ]
         before, after = (read(side, sections) for side in sides)
-    except RevisionError as error:
+    except CannotLayOut as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     found = compare(before, after)

@@ -47,7 +47,7 @@ def word(checkout: Checkout) -> str:
 
 
 def test_revisions_and_folders_are_laid_out_and_removed(repository: Path) -> None:
-    with laid_out("one", str(repository), repository, None) as (a, b):
+    with laid_out(("one", str(repository)), repository) as (a, b):
         assert (word(a), word(b)) == ("one", "three")
         assert a.label.startswith("one (")
         assert b.label.endswith("and 3 changed files)")
@@ -60,7 +60,7 @@ def test_revisions_and_folders_are_laid_out_and_removed(repository: Path) -> Non
 
 
 def test_a_commit_and_itself_have_a_folder_each(repository: Path) -> None:
-    with laid_out("two", "two", repository, None) as (a, b):
+    with laid_out(("two", "two"), repository) as (a, b):
         assert a.folder != b.folder
         assert word(a) == word(b) == "two"
 
@@ -69,7 +69,7 @@ def test_nothing_stays_after_an_interrupt(repository: Path) -> None:
     seen: list[Path] = []
 
     def interrupted() -> None:
-        with laid_out("one", "two", repository, None) as (a, _):
+        with laid_out(("one", "two"), repository) as (a, _):
             seen.append(a.folder)
             raise KeyboardInterrupt
 
@@ -82,7 +82,7 @@ def test_a_folder_without_git_is_copied(tmp_path: Path) -> None:
     (tmp_path / "plain" / "dse" / "__pycache__").mkdir(parents=True)
     (tmp_path / "plain" / "dse" / "__init__.py").write_text("WORD = 'plain'\n")
     plain = str(tmp_path / "plain")
-    with laid_out(plain, plain, tmp_path, None) as (a, b):
+    with laid_out((plain, plain), tmp_path) as (a, b):
         assert word(a) == word(b) == "plain"
         assert not (a.folder / "dse" / "__pycache__").exists()
         assert a.label == f"{plain} (a folder)"
@@ -90,9 +90,9 @@ def test_a_folder_without_git_is_copied(tmp_path: Path) -> None:
 
 def test_a_cache_keeps_revisions_and_their_kernels(repository: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    with laid_out("one", "two", repository, cache) as (a, _):
+    with laid_out(("one", "two"), repository, cache) as (a, _):
         a.kernels.mkdir()
-    with laid_out("one", str(repository), repository, cache) as (again, b):
+    with laid_out(("one", str(repository)), repository, cache) as (again, b):
         assert again == a
         assert again.kernels.is_dir()
         assert cache not in b.folder.parents
@@ -103,7 +103,7 @@ def test_a_cache_keeps_revisions_and_their_kernels(repository: Path, tmp_path: P
 def test_what_is_no_commit_is_named(repository: Path, what: str) -> None:
     with (
         pytest.raises(CannotLayOut, match=f"'{what}' is neither"),
-        laid_out("one", what, repository, None),
+        laid_out(("one", what), repository),
     ):
         pass
 
@@ -113,7 +113,7 @@ def test_a_commit_without_the_package_is_named(repository: Path) -> None:
     git(repository, "commit", "-qm", "bare")
     with (
         pytest.raises(CannotLayOut, match="holds no package dse"),
-        laid_out("HEAD", "one", repository, None),
+        laid_out(("HEAD", "one"), repository),
     ):
         pass
 
@@ -143,7 +143,7 @@ def body(tmp_path: Path, repository: Path) -> Callable[[str, str], Run]:
     def run(lines: str, name: str) -> Run:
         script = tmp_path / "body.py"
         script.write_text(f"import json, sys, dse\n{lines}\n")
-        with laid_out("one", "two", repository, None) as (a, _):
+        with laid_out(("one", "two"), repository) as (a, _):
             return play(a, name, script)
 
     return run

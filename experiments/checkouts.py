@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,14 +48,13 @@ class Checkout:
 
 @contextlib.contextmanager
 def laid_out(
-    a: str, b: str, repository: Path, cache: Path | None
+    sides: Sequence[str], repository: Path, cache: Path | None = None
 ) -> Iterator[tuple[Checkout, ...]]:
-    """Both commits as folders, removed in the end, however it ends.
+    """Commits as folders, removed in the end, however it ends.
 
     Args:
-        a: git revision of ``repository``, or the folder of a checkout, of which the files are taken
-            as they are now, committed or not.
-        b: the other.
+        sides: git revisions of ``repository``, or folders of checkouts, of which the files are
+            taken as they are now, committed or not.
         repository: the top folder of the clone in which revisions are looked up.
         cache: folder in which revisions and their kernels stay for the next time; None: nothing
             stays.
@@ -64,22 +63,35 @@ def laid_out(
         CannotLayOut: no such revision or folder.
     """
     with tempfile.TemporaryDirectory(prefix="dse-compare-", ignore_cleanup_errors=True) as made:
-        sides = (("a", a), ("b", b))
-        yield tuple(_lay_out(what, repository, Path(made) / side, cache) for side, what in sides)
+        homes = (Path(made) / str(number) for number in range(len(sides)))
+        yield tuple(
+            _lay_out(what, repository, home, cache) for what, home in zip(sides, homes, strict=True)
+        )
 
 
-def _lay_out(what: str, repository: Path, home: Path, cache: Path | None) -> Checkout:
-    home.mkdir()
+def commit_of(what: str, repository: Path) -> str | None:
+    """The whole name of the commit that a revision means; None for a folder of a checkout.
+
+    Raises:
+        CannotLayOut: it is neither.
+    """
     if (Path(what) / "dse" / "__init__.py").is_file():
-        source = Path(what).resolve()
-        _copy(source, home / "tree")
-        return Checkout(f"{what} ({_state(source)})", home / "tree", home / "kernels")
+        return None
     commit = _git(
         repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{what}^{{commit}}"
     )
     if commit is None:
         raise CannotLayOut(f"{what!r} is neither a git revision here nor the folder of a checkout")
-    name = commit.decode().strip()
+    return commit.decode().strip()
+
+
+def _lay_out(what: str, repository: Path, home: Path, cache: Path | None) -> Checkout:
+    home.mkdir()
+    name = commit_of(what, repository)
+    if name is None:
+        source = Path(what).resolve()
+        _copy(source, home / "tree")
+        return Checkout(f"{what} ({_state(source)})", home / "tree", home / "kernels")
     place = home if cache is None else cache.resolve() / name
     if not (place / "tree").is_dir():
         _extract(name, repository, home / "tree")
