@@ -126,10 +126,7 @@ def migrate_path(
             out = None
         else:
             out = _goal(source, out)
-            written = {
-                one: (goal, None)
-                for one, goal in _copied(source, out, every, changed)
-            }  # fmt: skip
+            written = {one: (goal, None) for one, goal in _copied(source, out, every, changed)}
     except OSError as error:
         raise InputError(
             f"cannot be written ({error.strerror or error})",
@@ -155,8 +152,10 @@ def _told(plan: _Plan, written: tuple[Path, Path | None] | None) -> FileMigratio
 
 def _plan(path: Path, *, strict: bool) -> _Plan | None:
     """What is to do for a file; None (or an error, if ``strict``) if it is of no known kind."""
+    if not strict and path.suffix not in _SUFFIXES:
+        return None
     try:
-        text, content = _content(path)
+        text, content, lines = _content(path)
     except InputError:
         if strict:
             raise
@@ -170,18 +169,20 @@ def _plan(path: Path, *, strict: bool) -> _Plan | None:
         raise InputError(why, file=path, mend=f"give a file of one of these kinds: {named}")
     if path.suffix == ".jsonl":
         return _log_plan(path, text, kind, content)
-    found = migrated(kind, content[0], file=path)
+    found = migrated(kind, content[0], file=path, lines=lines)
     return _Plan(path, kind, found.was, found.why, _text(path, text, found) if found.why else None)
 
 
-def _content(path: Path) -> tuple[str, list[dict[str, Any]]]:
-    """Text of a file and its mapping; of a log (``.jsonl``) those of all whole lines.
+def _content(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, int]]:
+    """Text of a file, its mapping and (of YAML) the lines of its fields; of a log (``.jsonl``) the
+    mappings of all whole lines.
 
     Raises:
         InputError: it cannot be read, or holds something else.
     """
     if path.suffix in _YAML or path.suffix not in _SUFFIXES:
-        return _read(path), [read_yaml(path)[0]]
+        data, lines = read_yaml(path)
+        return _read(path), [data], lines
     text = _read(path)
     parts = text.split("\n")[:-1] if path.suffix == ".jsonl" else [text]
     rows: list[dict[str, Any]] = []
@@ -194,7 +195,7 @@ def _content(path: Path) -> tuple[str, list[dict[str, Any]]]:
             line = f"line {number}" if path.suffix == ".jsonl" else None
             raise InputError("no JSON object", file=path, field=line, mend="restore the file")
         rows.append(row)
-    return text, rows
+    return text, rows, {}
 
 
 def _read(path: Path) -> str:

@@ -18,6 +18,8 @@ OPEN_FIELDS = ("trials", "title", "description", "stall", "max_s")
 _MAPPINGS = ("parameters", "fixed")
 #: Differing fields of an experiment that are named, at most.
 _NAMED = 4
+#: Digits of a digest that are shown.
+_DIGITS = 24
 #: Longer values than this are not shown.
 _SHORT = 60
 
@@ -76,7 +78,7 @@ def differences(
         experiment=_experiments(config.get("experiment"), experiment),
         start="" if same_start else "it began with other designs (--warm-start)",
         model=_versions(config.get("version"), model_version()),
-        technology=_data(config.get("technology"), technology),
+        technology=_data(config, technology),
     )
     return None if found == Differences() else found
 
@@ -84,13 +86,16 @@ def differences(
 def _versions(there: object, here: str) -> str:
     if there == here:
         return ""
-    return f"by model version {there or '(it does not say which)'}, this is {here}"
+    maker = f"model version {there}" if there else "a model version that it does not name"
+    return f"by {maker}, this is {here}"
 
 
-def _data(there: object, here: str) -> str:
-    if there == here:
+def _data(config: Mapping[str, Any], here: str) -> str:
+    there = config.get("technology")
+    if there == here or not (there or config.get("version")):  # names neither: said once
         return ""
-    return f"with technology data {str(there or '(it does not say which)')[:24]}, these are {here}"
+    data = f"technology data {str(there)[:_DIGITS]}" if there else "data that it does not name"
+    return f"with {data}, these are {here[:_DIGITS]}"
 
 
 def _experiments(there: object, here: Experiment) -> str:

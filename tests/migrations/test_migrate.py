@@ -208,3 +208,10 @@ def test_every_shipped_file_says_its_version_and_its_kind() -> None:
             top_level = dict(re.findall(r"^(\w+):(.*)$", file.read_text(), re.MULTILINE))
             assert top_level["schema_version"].strip() == str(current(kind)), file
             assert kind_of(top_level) == kind, file
+
+
+def test_the_docs_name_every_kind_with_its_version() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "files.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|[^|]*\| (\d+) \|$", page, re.MULTILINE)
+    told = {name: int(version) for names, version in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told == {name: kind.current for name, kind in KINDS.items()}
