@@ -127,6 +127,7 @@ def test_the_numbers_are_reported_unchanged_and_nothing_is_simulated(
 
     monkeypatch.setattr("dse.search.workers.run_candidate", never)
     monkeypatch.setattr("dse.report.confidence.resolve_design", never)
+    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")  # megabytes, not read
     done = write_report("study", "page", draws=4, workers=1)
     assert not done["of_this_model"]
     assert done["left_out"] == ["feedback", "uncertainty"]
@@ -142,7 +143,10 @@ def test_the_numbers_are_reported_unchanged_and_nothing_is_simulated(
     assert "What to change next" not in page
 
 
-def test_a_storage_that_names_no_model_says_so(landed: Path) -> None:
+def test_a_storage_that_names_no_model_says_so(
+    landed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")
     done = write_report("storage.journal", "page", workers=1)
     stored = read_storage("storage.journal")
     if stored.made_by == ("", ""):
@@ -166,7 +170,7 @@ def test_going_on_is_refused_with_what_differs_and_the_ways_on(landed: Path) -> 
     before = Path("study/evaluations.jsonl").read_bytes(), Path("study/study.json").read_bytes()
     data, version = expected()["study"]["made_by"]
     with pytest.raises(InputError) as refused:
-        explore(load_experiment(STUDY), "study", workers=1)
+        StudyFolder("study").open(load_experiment(STUDY), load_technology().digest)
     text = refused.value.describe()
     assert text.count("\n") == 0
     assert f"holds this experiment, made by model version {version}, this is {model_version()}" in (
@@ -184,7 +188,7 @@ def test_a_new_study_begins_with_the_designs_of_the_old_one(landed: Path) -> Non
     experiment = load_experiment(STUDY)
     start = starting_designs(experiment, "study")
     assert start == [outcome.values for outcome in read_study("study").front]
-    found = explore(experiment, "new", trials=4, workers=1, start=start)
+    found = explore(experiment, "new", trials=2, workers=1, start=start)
     assert [outcome.values for outcome in found.outcomes[: len(start)]] == start
     fresh = read_study("new")
     assert fresh.of_this_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,9 +11,10 @@ from typing import Any, Literal
 import pytest
 
 import dse
+from dse.apps import App
 from dse.errors import InputError, OlderFileWarning
 from dse.files import shipped_folder
-from dse.hardware.library import load_spec
+from dse.hardware.library import _load, load_spec
 from dse.hardware.spec import ChipSpec
 from dse.migrations import KINDS, Kind, Step, migrate_path, read_versioned
 from dse.migrations.rewrite import rewritten
@@ -175,19 +177,21 @@ class NewChip(ChipSpec):
 
 
 @pytest.fixture
-def older_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def older_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A chip file from before a (made-up) change in the form of chips."""
+    _load.cache_clear()
     kind = replace(KINDS["chip"], steps=(Step(renamed, {"clock_hz": "f_hz"}),))
     monkeypatch.setitem(KINDS, "chip", kind)
     monkeypatch.setattr("dse.hardware.library.ChipSpec", NewChip)
     path = tmp_path / "old.yaml"
     path.write_text("name: old\ntemplate: mcu_npu\nnode: 22nm\nclock_hz: 1e8  # slow\n")
-    return path
+    yield path
+    _load.cache_clear()  # or later tests would get chips of the later release
 
 
+@pytest.mark.filterwarnings("ignore::dse.errors.OlderFileWarning")
 def test_an_older_chip_on_a_template_is_read_and_written(run: Run, older_chip: Path) -> None:  # noqa: F811
-    with pytest.warns(OlderFileWarning, match="clock_hz"):
-        assert load_spec(older_chip).f_hz == 1e8
+    assert load_spec(older_chip).f_hz == 1e8
     done = run("migrate", "old.yaml")
     assert done.code == 0
     assert "old.yaml: chip, version 1 to 2" in done.out
@@ -198,6 +202,35 @@ def test_an_older_chip_on_a_template_is_read_and_written(run: Run, older_chip: P
     again = run("migrate", "old.migrated.yaml")
     assert again.code == 0
     assert "nothing to do: the file is in the form of this release" in again.out
+
+
+def in_seconds(data: dict[str, Any]) -> dict[str, Any]:
+    """`horizon_ms` is `horizon_s`: units are SI."""
+    return {**{k: v for k, v in data.items() if k != "horizon_ms"}, "horizon_s": 2.0}
+
+
+class NewApp(App):
+    """Apps of a later release."""
+
+    schema_version: Literal[2] = 2  # type: ignore[assignment]
+
+
+def test_the_remark_is_a_line_on_stderr(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step = Step(in_seconds, {"horizon_ms": "horizon_s"})
+    monkeypatch.setitem(KINDS, "app", replace(KINDS["app"], steps=(step,)))
+    monkeypatch.setattr("dse.apps.scenario.App", NewApp)
+    shipped = (shipped_folder("experiments") / "apps" / "wearable_kws.yaml").read_text()
+    (tmp_path / "old.yaml").write_text(shipped.replace("horizon_s: 2.0", "horizon_ms: 2000"))
+    shown = run("show", "old.yaml", "--json")
+    assert shown.code == 0
+    assert shown.json["horizon_s"] == 2.0
+    assert "note: old.yaml: read in an older form and migrated (app 2: `horizon_ms` " in shown.err
+    assert "Warning" not in shown.err
+    assert ".py" not in shown.err
 
 
 def test_a_fault_in_an_older_chip_is_shown_in_its_own_line(older_chip: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_new_field_of_experiments_does_not_end_old_studies(study: Path) -> Non
 def test_the_page_names_the_model_and_leaves_out_what_it_did_not_compute(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")  # megabytes, not read
     own = write_report(study, tmp_path / "own", feedback=False, workers=1)
     assert own["of_this_model"]
     assert own["left_out"] == []
