@@ -49,7 +49,8 @@ def migrate(kind: str, data: dict[str, Any], *, file: File = None) -> dict[str, 
     """``data`` in the form of today; if it was of an older one, the user gets a remark.
 
     Raises:
-        InputError: a version that this release does not know, or that is none.
+        InputError: a version that this release does not know, or that is none; content that a
+            step can make nothing of.
     """
     return remarked(migrated(kind, data, file=file), file).data
 
@@ -77,7 +78,16 @@ def migrated(
     taken: list[Taken] = []
     for number in range(version, known.current):
         step, before = known.steps[number - 1], data
-        made = step.change(copy.deepcopy(before))
+        try:
+            made = step.change(copy.deepcopy(before))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{known.what} of version {number} that cannot be read as one; the change since: "
+                f"{step.why}",
+                file=file,
+                field=prefix.rstrip(".: ") or None,
+                mend="correct these fields as that version had them",
+            ) from None
         data = _labelled(made, number + 1)
         where = _followed(where, before, step)
         taken.append(Taken(step, before, data))

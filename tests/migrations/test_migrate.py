@@ -69,6 +69,15 @@ def test_what_is_of_today_is_not_touched(gadget: Kind) -> None:
     assert plain("gadget", plain("gadget", OLD)) == NEW
 
 
+@pytest.mark.parametrize("parts", [3, ["x"], [{"mhz": "fast"}], None])
+def test_content_that_a_step_can_make_nothing_of_is_one_error(gadget: Kind, parts: object) -> None:
+    with pytest.raises(InputError) as refused:
+        migrate("gadget", {"gadget": "x", "parts": parts}, file="x.yaml")
+    text = refused.value.describe()
+    assert text.startswith("x.yaml: a gadget of version 2 that cannot be read as one")
+    assert "units are SI" in text
+
+
 def test_a_remark_says_what_changed(gadget: Kind) -> None:
     with pytest.warns(OlderFileWarning) as said:
         migrate("gadget", OLD, file="x.yaml")
