@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         load_model,
         load_platform,
         map_layer,
+        migrate,
         simulate,
     )
 
@@ -41,6 +42,7 @@ __all__ = [
     "load_model",
     "load_platform",
     "map_layer",
+    "migrate",
     "simulate",
 ]
 

@@ -27,6 +27,7 @@ from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import kind_named
 from dse.mapping.mapped import MappedLayer, mapped_layer
 from dse.mapping.mapper import Objective
+from dse.migrations import MigrationReport, migrate_path
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload
 
@@ -37,6 +38,7 @@ __all__ = [
     "load_model",
     "load_platform",
     "map_layer",
+    "migrate",
     "simulate",
 ]
 
@@ -180,6 +182,7 @@ def explore(
     out: str | Path | None = None,
     workers: int | None = 1,
     seed: int | None = None,
+    warm_start: str | Path | None = None,
 ) -> StudyResult:
     """Search an experiment's space with Optuna.
 
@@ -191,12 +194,34 @@ def explore(
         workers: processes; the result does not depend on it. A script that asks for several must
             guard its entry with ``if __name__ == "__main__"``.
         seed: in place of the experiment's.
+        warm_start: folder of an earlier study, also one of another model version, whose best
+            designs this search begins with; they are evaluated anew.
     """
     from dse.search import explore as run
+    from dse.search import starting_designs
 
     name = "experiment" if isinstance(experiment, Experiment) else str(experiment)
     found = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     if seed is not None:
         found = found.model_copy(update={"seed": seed})
     check_experiment(found, name)
-    return run(found, out, trials=trials, workers=workers, storage=storage)
+    start = () if warm_start is None else starting_designs(found, warm_start)
+    return run(found, out, trials=trials, workers=workers, storage=storage, start=start)
+
+
+def migrate(
+    path: str | Path, out: str | Path | None = None, *, in_place: bool = False
+) -> MigrationReport:
+    """Write a file or folder of an older release in the form of today; see ``docs/files.md``.
+
+    Args:
+        path: a chip, app, platform, experiment, pin file, ``pareto.json`` or quality report; a
+            study's folder; or a folder of such files.
+        out: the new file or folder; by default beside the old one.
+        in_place: write over the files, and keep each old one as ``NAME.bak``.
+
+    Raises:
+        InputError: nothing that carries a version, one that this release does not know, or a
+            place that is taken.
+    """
+    return migrate_path(path, out, in_place=in_place)

@@ -55,6 +55,10 @@ class InputError(DseError):
     exit_code = 2
 
 
+class OlderFileWarning(UserWarning):
+    """A remark, no fault: a file was written by an older release and is read in its new form."""
+
+
 class ImpossibleChipError(InputError):
     """A chip that cannot be built: a clock its node does not reach, a die over the reticle.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dse.errors import InputError
 
-#: Version written into every file and JSON of this release.
+#: Version of what commands print with ``--json`` and of what is written for others to read. Files
+#: that the tool reads back count their own versions by kind (:mod:`dse.migrations`).
 SCHEMA_VERSION = 1
 #: The top-level folders that travel inside the wheel.
 SHIPPED_FOLDERS = ("models", "hwconfigs", "experiments")
@@ -76,3 +79,20 @@ def nearest(word: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step: complete or not at all."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def json_text(content: Any) -> str:
+    """JSON as files of this package have it."""
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step: complete or not at all."""
+    write_text(path, json_text(content))

@@ -102,7 +102,8 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
             f"not valid YAML ({problem})", file=path, field=where, mend="mend that line"
         ) from None
     except YAMLError as error:
-        raise InputError(f"not valid YAML ({str(error).splitlines()[0]})", file=path) from None
+        why = f"not valid YAML ({str(error).splitlines()[0]})"
+        raise InputError(why, file=path, mend="save it as plain text") from None
     if not isinstance(loaded, Mapping):
         raise InputError(
             "the file does not hold a YAML mapping", file=path, mend="write `key: value` lines"

@@ -16,7 +16,8 @@ from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
 from dse.apps.stream import Id, Stream
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder
-from dse.schema import Strict, read_yaml, validate
+from dse.migrations import read_versioned
+from dse.schema import Strict, validate
 
 #: Folder of the shipped apps, below the shipped root.
 APP_FOLDER = "experiments/apps"
@@ -170,7 +171,7 @@ def load_app(path_or_name: str | Path) -> App:
             names.
     """
     path = find_file(str(path_or_name), APP_FOLDER, ".yaml", "app")
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("app", path)
     app = validate(App, data, file=path, lines=lines)
     return with_traces(app, path) if any(stream.arrivals for stream in app.streams) else app
 

@@ -167,10 +167,11 @@ def _app(name: str) -> dict[str, Any] | None:
 
 
 def _has_streams(path: str) -> bool:
-    """Whether a YAML file is an app's: the only kind with ``streams``."""
+    """Whether a YAML file is an app's."""
+    from dse.migrations import kind_of
     from dse.schema import read_yaml
 
-    return "streams" in read_yaml(path)[0]
+    return kind_of(read_yaml(path)[0]) == "app"
 
 
 def _platform(name: str) -> dict[str, Any] | None:

@@ -385,3 +385,23 @@ def validate(
 ) -> None:
     """Compare with published figures, section by section."""
     studies.validate(section, html, json)
+
+
+@app.command("migrate")
+def migrate(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, or a folder of files.")],
+    out: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="The new file or folder (default: beside it)."
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write over the files; the old ones stay as .bak.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write files of an older release in the form of this one."""
+    from dse.cli.migrating import migrate as run_migrate
+
+    run_migrate(path, out, in_place, json)

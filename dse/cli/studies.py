@@ -9,6 +9,7 @@ from dse.cli.output import note_step, print_json, print_table
 from dse.cli.parse import draws as check_draws
 from dse.errors import InputError, RunError
 from dse.files import SCHEMA_VERSION
+from dse.version import model_version
 
 if TYPE_CHECKING:
     from dse.search import Experiment, Progress, StudyResult
@@ -183,6 +184,16 @@ def report(
     if as_json:
         print_json({"schema_version": SCHEMA_VERSION, **written})
         return
+    if not written["of_this_model"]:
+        made = written["made_by"]["version"] or "(the study does not say which)"
+        print(
+            f"note: the figures are those of model version {made}, as stored; this is "
+            f"{model_version()}"
+        )
+        if written["left_out"]:
+            print(
+                f"  left out, as another model would be mixed in: {', '.join(written['left_out'])}"
+            )
     print(f"{written['designs']} designs, {written['pareto']} on the front; written:")
     for name in written["files"]:
         print(f"  {name}")
@@ -206,6 +217,8 @@ def compare(sources: list[str], html: str | None, as_json: bool) -> None:
             ]
             print_table(rows, title=f"{app}, {contest.volume:,.0f} units")
             print(f"  {contest.verdict}\n")
+    for line in dict.fromkeys(c.maker for c in contests if c.maker and not c.of_this_model):
+        print(f"note: figures by {line}, as stored; this is model version {model_version()}")
     if html is not None:
         print(f"written: {html}")
 

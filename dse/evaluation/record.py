@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dse.files import SCHEMA_VERSION
+from dse.migrations import current
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping with ``schema_version``; ``layers`` for models, ``tasks`` for apps."""
-        out: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        out: dict[str, Any] = {"schema_version": current("evaluation"), **asdict(self)}
         for name in APP_ONLY if self.kind == "model" else ("layers",):
             out.pop(name)
         return out

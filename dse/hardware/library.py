@@ -12,7 +12,8 @@ from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder, shipped_names
 from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
-from dse.schema import read_yaml, validate
+from dse.migrations import read_versioned
+from dse.schema import validate
 
 _FOLDER = "hwconfigs"
 _TEMPLATES = "hwconfigs/templates"
@@ -51,7 +52,7 @@ def find_chip_file(path_or_name: str | Path) -> Path:
 
 def template_file_of(path: Path) -> Path | None:
     """The file of the template that a chip file is based on; None if on none (or on itself)."""
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("chip", path)
     name = data.get("template", CUSTOM)
     if name == CUSTOM:
         return None
@@ -113,11 +114,11 @@ def _template_of(path: Path, stamp: tuple[int, int]) -> Path | None:
 
 @functools.lru_cache(maxsize=256)
 def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -> ChipSpec:
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("chip", path)
     base = template_file_of(Path(path))
     whole: Mapping[str, Any] = data
     if base is not None:
-        below, _ = read_yaml(base)
+        below, _ = read_versioned("chip", base)
         whole = combine({k: v for k, v in below.items() if k != "ranges"}, data)
         whole = {**whole, "ranges": {**below.get("ranges", {}), **data.get("ranges", {})}}
         if "name" not in data:

@@ -19,6 +19,7 @@ from dse.hardware.chip import Chip, Platform
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Count, NotNegative, Positive, Source
+from dse.migrations import kind_of, read_versioned
 from dse.schema import Strict, read_yaml, validate
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -97,7 +98,7 @@ def _holds_device(path: Path) -> bool:
         data, _ = read_yaml(path)
     except InputError:
         return False  # whoever reads it as a chip says what is wrong with it
-    return "device" in data
+    return kind_of(data) == "platform"
 
 
 def load_platform(
@@ -161,7 +162,7 @@ def load_platform_spec(path: Path) -> PlatformSpec:
 
 @functools.lru_cache(maxsize=64)
 def _spec(path: Path, stamp: tuple[int, int]) -> PlatformSpec:
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("platform", path)
     return validate(PlatformSpec, data, file=path, lines=lines)
 
 

@@ -42,7 +42,8 @@ from dse.mapping.problem import Problem, pack
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import Found, best_mapping
 from dse.mapping.space import TILED, Factors
-from dse.schema import Strict, read_yaml, validate
+from dse.migrations import read_versioned
+from dse.schema import Strict, validate
 from dse.workload.layer import DIMS, Layer
 
 #: The operand that stays while a loop runs innermost outside the buffer.
@@ -136,7 +137,7 @@ def load_pins(path: str | Path) -> Pins:
     foreign = read_foreign(path)
     if foreign is not None:
         return foreign
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("pins", path)
     found = validate(PinFile, data, file=path, lines=lines)
     return Pins(found.pins, str(path))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION
+from dse.migrations import migrate
 from dse.quality.metrics import METRICS
 from dse.quality.published import Quality
 from dse.schema import validate
@@ -75,7 +76,7 @@ class QualityReport(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     model: str
     model_sha256: str
     inputs: str
@@ -124,7 +125,7 @@ def read_report(path: str | Path) -> QualityReport:
             field="quality",
             mend="make it with `dse quality FILE.onnx --inputs DATA.npz --out FILE`",
         )
-    return validate(QualityReport, data, file=path)
+    return validate(QualityReport, migrate("quality", data, file=path), file=path)
 
 
 def read_quality(path: str | Path, precision: Precision) -> Quality | None:

@@ -57,12 +57,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Contest:
-    """One app at one volume: the standing of every study, the best first, and the verdict."""
+    """One app at one volume: the standing of every study, the best first, and the verdict.
+
+    ``maker`` says which model made the figures, ``of_this_model`` whether that is this one.
+    """
 
     app: str
     volume: float
     standings: tuple[Standing, ...]
     verdict: str
+    maker: str = ""
+    of_this_model: bool = True
 
     @property
     def winner(self) -> str | None:
@@ -85,6 +90,8 @@ def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
     for app in dict.fromkeys(study.experiment.subject for _, study in studies):
         own = [(name, study) for name, study in studies if study.experiment.subject == app]
         _check_versions([study for _, study in own])
+        makers = " and ".join(dict.fromkeys(study.maker for _, study in own))
+        here = all(study.of_this_model for _, study in own)
         recorded = [some for _, study in own if (some := set(volumes_of(study.outcomes)))]
         if not recorded:
             raise InputError(
@@ -100,7 +107,7 @@ def compare_studies(sources: Sequence[str | Path]) -> list[Contest]:
             )
         for volume in sorted(shared, key=float):
             found = sorted((standing(name, study, volume) for name, study in own), key=_order)
-            contests.append(Contest(app, float(volume), tuple(found), verdict(found)))
+            contests.append(Contest(app, float(volume), tuple(found), verdict(found), makers, here))
     return contests
 
 
@@ -110,7 +117,8 @@ def _check_versions(studies: Sequence[Study]) -> None:
     for study in known[1:]:
         if study.made_by != known[0].made_by:
             raise InputError(
-                f"made by another version of the tool or of its data than {known[0].source}",
+                f"made by another version of the tool or of its data than {known[0].source} "
+                f"({study.maker}; that one by {known[0].maker})",
                 file=study.source,
                 mend="search again with one version, into another --out folder",
             )
@@ -257,6 +265,8 @@ def to_json(contests: Sequence[Contest]) -> dict[str, Any]:
                 "volume": contest.volume,
                 "winner": contest.winner,
                 "verdict": contest.verdict,
+                "maker": contest.maker,
+                "of_this_model": contest.of_this_model,
                 "standings": [vars(one) for one in contest.standings],
             }
             for contest in contests

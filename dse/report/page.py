@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
 from dse.explain import shown
+from dse.files import write_json
 from dse.report.advice import Feedback, advise
 from dse.report.choice import Pick, picks
 from dse.report.confidence import Confidence, front_confidence
@@ -31,7 +32,7 @@ from dse.report.tables import (
 )
 from dse.search import Experiment, Outcome
 from dse.search.explore import by_level
-from dse.search.folder import write_json
+from dse.version import model_version
 
 if TYPE_CHECKING:
     import jinja2
@@ -58,9 +59,15 @@ def write_report(
         on_step: called with (what, done, all) on the way.
 
     Returns:
-        What was written: file paths, number of designs and of front members.
+        What was written: file paths, number of designs and of front members; who made the figures,
+        and ``left_out``: what was asked for and would have mixed them with those of this model,
+        as the study is of another one.
     """
     study = read_study(source)
+    left_out: list[str] = []
+    if not study.of_this_model:
+        left_out = [n for n, asked in (("feedback", feedback), ("uncertainty", draws)) if asked]
+        feedback, draws = False, None
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +97,9 @@ def write_report(
         "designs": len(study.outcomes),
         "feasible": len(study.feasible),
         "pareto": len(study.front),
+        "made_by": dict(zip(("technology", "version"), study.made_by, strict=True)),
+        "of_this_model": study.of_this_model,
+        "left_out": left_out,
     }
 
 
@@ -136,6 +146,7 @@ def render(
         )
     return environment.get_template("report.html.j2").render(
         study=study,
+        here=model_version(),
         experiment=study.experiment,
         picks=chosen,
         replies=replies,

@@ -9,9 +9,11 @@ from typing import Any
 
 from dse.apps import load_app
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION
+from dse.files import write_json
+from dse.migrations import current
 from dse.search import Effort, Experiment, Outcome, StudyFolder, design_row, front_of
-from dse.search.folder import write_json
+from dse.technology import load_technology
+from dse.version import model_version
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,22 @@ class Study:
     effort: Effort = field(default_factory=Effort)
     #: Digests of the technology data and the code that made it; empty if the study does not say.
     made_by: tuple[str, str] = ("", "")
+
+    @property
+    def maker(self) -> str:
+        """Which model made the figures, for a reader."""
+        data, version = self.made_by
+        if not version:
+            return "a model version that the study does not name"
+        return f"model version {version} with technology data {data[:12]}"
+
+    @property
+    def of_this_model(self) -> bool:
+        """Whether this code with this data is what made the figures.
+
+        Where it is not, nothing may be simulated beside them: it would differ by the model, too.
+        """
+        return self.made_by == (load_technology().digest, model_version())
 
     @property
     def front(self) -> list[Outcome]:
@@ -61,7 +79,8 @@ def read_study(source: str | Path) -> Study:
     if "://" in text or Path(text).is_file():
         from dse.search.mirror import read_storage
 
-        experiment, found = read_storage(text)
+        stored = read_storage(text)
+        experiment, found, made_by = stored.experiment, stored.outcomes, stored.made_by
     else:
         config = folder.config()
         environment = config.get("environment", {})
@@ -95,7 +114,8 @@ def pareto_json(study: Study) -> dict[str, Any]:
     """The front with its objectives, parameters and full records."""
     objectives = study.experiment.objectives
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": current("pareto"),
+        "made_by": dict(zip(("technology", "version"), study.made_by, strict=True)),
         "experiment": study.experiment.name,
         "app": study.experiment.subject,
         "chip": study.experiment.chip,

@@ -21,6 +21,7 @@ from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
 from dse.mapping.mapper import cache_statistics
+from dse.migrations import FIELD
 from dse.schema import canonical_json, digest
 from dse.search.bound import Bound, bounds_of, dominated
 from dse.search.effort import Effort
@@ -75,6 +76,26 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Outcome:
+        """What :meth:`to_dict` wrote, perhaps with a version.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        data = {key: value for key, value in row.items() if key != FIELD}
+        objectives, reasons = data.pop("objectives"), data.pop("reasons")
+        out = cls(
+            **data,
+            objectives=None if objectives is None else tuple(float(v) for v in objectives),
+            reasons=tuple(reasons),
+        )
+        if not isinstance(out.values, dict):
+            raise TypeError("values")
+        if not isinstance(out.evaluation, (dict, type(None))):
+            raise TypeError("evaluation")
+        return out
 
 
 def values_key(values: Mapping[str, Value]) -> str:

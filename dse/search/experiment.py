@@ -17,7 +17,8 @@ from dse.evaluation.record import METRICS
 from dse.files import find_file, nearest
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
-from dse.schema import Strict, distinct, read_yaml, validate
+from dse.migrations import read_versioned
+from dse.schema import Strict, distinct, validate
 from dse.technology import load_technology
 
 #: Grids with conditions are counted one by one up to this size.
@@ -387,7 +388,7 @@ def load_experiment(path_or_name: str | Path) -> Experiment:
     Relative ``app`` and ``chip`` file paths are taken from the experiment's own folder.
     """
     path = find_file(str(path_or_name), "experiments", ".yaml", "experiment")
-    data, lines = read_yaml(path)
+    data, lines = read_versioned("experiment", path)
     experiment = validate(Experiment, data, file=path, lines=lines)
     update: dict[str, Any] = {
         key: _beside(path, name) for key in ("app", "chip") if (name := getattr(experiment, key))

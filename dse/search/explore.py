@@ -223,12 +223,13 @@ def _run(
     from dse.technology import load_technology
 
     started = time.perf_counter()
+    technology = load_technology().digest
     folder = StudyFolder(out) if out is not None else None
     known: dict[str, Outcome] = {}
     if folder is not None:
         known = {outcome.key: outcome for outcome in folder.outcomes()} if folder.exists else {}
-        folder.open(experiment, load_technology().digest, start)
-    mirror = Mirror(storage, experiment) if storage is not None else None
+        folder.open(experiment, technology, start)
+    mirror = Mirror(storage, experiment, technology) if storage is not None else None
     state, size = SearchState(experiment), experiment.size
     effort = Effort()
     interrupted, exhausted, stopped = False, True, ""

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from dse.errors import InputError, RunError
-from dse.files import SCHEMA_VERSION
+from dse.files import write_json
+from dse.migrations import FIELD, Migrated, current, migrated, read_json, remarked
 from dse.schema import digest, validate
 from dse.search.candidate import Outcome
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
+from dse.search.origin import OPEN_FIELDS, differences
 from dse.version import model_version
 
 LOG = "evaluations.jsonl"
 #: State of the search after each batch; made anew by each run.
 PROGRESS = "progress.jsonl"
 CONFIG = "study.json"
-#: Experiment fields that may change between a run and its continuation.
-OPEN_FIELDS = ("trials", "title", "description", "stall", "max_s")
 
 
 class StudyFolder:
@@ -53,17 +53,13 @@ class StudyFolder:
         ``start`` are the designs that the search begins with; they are part of what it is.
 
         Raises:
-            InputError: the folder holds another experiment or was made with other technology data.
+            InputError: the folder holds another experiment, or was made by another version of the
+                model or with other technology data; says what differs, and the ways on.
         """
-        identity = experiment_identity(experiment, technology_digest, start)
         if self.exists:
-            config = self.config()
-            if config.get("identity") != identity:
-                raise InputError(
-                    "the folder holds another experiment, or one of another version of the tool",
-                    file=self.path,
-                    mend="give another --out folder, or remove this one",
-                )
+            found = differences(self.config(), experiment, technology_digest, start)
+            if found is not None:
+                raise InputError(found.why, file=self.path, mend=found.ways_on(self.path))
         else:
             if self.path.exists() and not self.path.is_dir():
                 raise InputError("not a folder", file=self.path, mend="give a folder for --out")
@@ -74,8 +70,8 @@ class StudyFolder:
                     mend=f"restore {CONFIG}, move the log away, or give another --out folder",
                 )
             config = {
-                "schema_version": SCHEMA_VERSION,
-                "identity": identity,
+                "schema_version": current("study"),
+                "identity": experiment_identity(experiment, technology_digest, start),
                 "technology": technology_digest,
                 "version": model_version(),
                 "experiment": experiment.model_dump(mode="json"),
@@ -117,7 +113,7 @@ class StudyFolder:
         """Write one evaluation, with what it took, through to the disk."""
         if self._log is None:
             raise RunError("the study folder is not open", file=self.path)
-        row = {"schema_version": SCHEMA_VERSION, **outcome.to_dict(), **effort.to_dict()}
+        row = {"schema_version": current("outcome"), **outcome.to_dict(), **effort.to_dict()}
         try:
             self._log.write(json.dumps(row, allow_nan=False) + "\n")
             self._log.flush()
@@ -134,14 +130,16 @@ class StudyFolder:
             contextlib.suppress(OSError),
             (self.path / PROGRESS).open("a", encoding="utf-8") as log,
         ):
-            log.write(json.dumps(row, allow_nan=False) + "\n")
+            whole = {"schema_version": current("progress"), **row}
+            log.write(json.dumps(whole, allow_nan=False) + "\n")
 
     def progress(self) -> tuple[dict[str, float], ...]:
         """The lines of :meth:`note` of the last run, which replays the batches before it."""
         try:
             lines = (self.path / PROGRESS).read_text(encoding="utf-8").splitlines()
-            return tuple(json.loads(line) for line in lines)
-        except (OSError, ValueError):
+            rows = [migrated("progress", json.loads(line)).data for line in lines]
+            return tuple({k: v for k, v in row.items() if k != FIELD} for row in rows)
+        except (OSError, ValueError, TypeError, AttributeError, InputError):
             return ()
 
     def effort(self) -> Effort:
@@ -152,8 +150,8 @@ class StudyFolder:
         except OSError:
             return out
         for line in lines:
-            with contextlib.suppress(ValueError, AttributeError):
-                out += Effort.from_dict(json.loads(line))
+            with contextlib.suppress(ValueError, AttributeError, TypeError, InputError):
+                out += Effort.from_dict(migrated("outcome", json.loads(line)).data)
         return out
 
     def close(self) -> None:
@@ -168,27 +166,13 @@ class StudyFolder:
         Raises:
             InputError: the folder is not a study, or its configuration is damaged.
         """
-        path = self.path / CONFIG
-        try:
-            loaded = json.loads(path.read_text(encoding="utf-8"))
-        except OSError:
+        if not self.exists:
             raise InputError(
                 "no study in this folder",
                 file=self.path,
                 mend="run `dse explore` or `dse sweep` with this --out first",
-            ) from None
-        except ValueError:
-            raise InputError(
-                "the file is damaged", file=path, mend="restore or remove it"
-            ) from None
-        if not isinstance(loaded, dict) or loaded.get("schema_version") != SCHEMA_VERSION:
-            raise InputError(
-                f"not schema version {SCHEMA_VERSION}",
-                file=path,
-                field="schema_version",
-                mend="use the release that wrote it",
             )
-        return loaded
+        return read_json("study", self.path / CONFIG, mend="restore or remove it")
 
     def start(self) -> tuple[dict[str, Any], ...]:
         """The designs that the study began with; none if there is no study yet."""
@@ -217,9 +201,13 @@ class StudyFolder:
             raise InputError(
                 f"the log cannot be read ({error.strerror})", file=path, mend="restore the file"
             ) from None
+        told = False
         # What stands behind the last line end was cut short by a kill; it is evaluated again.
         for number, line in enumerate(lines[:-1], 1):
-            outcome = _outcome(line, path, number)
+            found = _row(line, path, number)
+            if found.why and not told:
+                told = bool(remarked(found, path))
+            outcome = _outcome(found.data, path, number)
             if outcome.key not in seen:
                 seen.add(outcome.key)
                 yield outcome
@@ -233,36 +221,43 @@ def _holds_rows(log: Path) -> bool:
         return False
 
 
-def _outcome(line: bytes, path: Path, number: int) -> Outcome:
-    """One line of the log.
+def _row(line: bytes, path: Path, number: int) -> Migrated:
+    """One line of the log in the form of today.
 
     Raises:
-        InputError: the line is not one that this release wrote.
+        InputError: the line is no JSON object, or of a version that is not known.
     """
     try:
         row = json.loads(line)
-        if row.pop("schema_version") != SCHEMA_VERSION:
-            raise ValueError("another schema version")
-        for name in ("seconds", "mappings", "remembered"):
-            row.pop(name)
-        objectives, reasons = row.pop("objectives"), row.pop("reasons")
-        outcome = Outcome(
-            **row,
-            objectives=None if objectives is None else tuple(float(v) for v in objectives),
-            reasons=tuple(reasons),
-        )
-        if not isinstance(outcome.values, dict):
-            raise TypeError("values")
-        if not isinstance(outcome.evaluation, (dict, type(None))):
-            raise TypeError("evaluation")
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise _damaged(path, number)
+    return migrated("outcome", row, file=path, prefix=f"line {number}: ")
+
+
+def _outcome(row: dict[str, Any], path: Path, number: int) -> Outcome:
+    """The outcome in a line of the log.
+
+    Raises:
+        InputError: the line lacks something, or has something that no outcome has.
+    """
+    try:
+        effort = ("seconds", "mappings", "remembered")
+        for name in effort:
+            row[name]
+        return Outcome.from_dict({key: value for key, value in row.items() if key not in effort})
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(
-            "the line is damaged",
-            file=path,
-            field=f"line {number}",
-            mend="remove the line: its design will be evaluated again",
-        ) from None
-    return outcome
+        raise _damaged(path, number) from None
+
+
+def _damaged(path: Path, number: int) -> InputError:
+    return InputError(
+        "the line is damaged",
+        file=path,
+        field=f"line {number}",
+        mend="remove the line: its design will be evaluated again",
+    )
 
 
 def experiment_identity(
@@ -284,10 +279,3 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file in one step: complete or not at all."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from dse.errors import InputError, RunError
+from dse.migrations import FIELD, current, migrate
+from dse.schema import validate
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
+from dse.search.origin import differences
+from dse.version import model_version
 
 _ATTRIBUTE = "dse"
 
@@ -48,9 +53,14 @@ def _first_line(error: Exception) -> str:
 
 
 class Mirror:
-    """Adds each new outcome of a study to the storage, none twice."""
+    """Adds each new outcome of a study to the storage, none twice.
 
-    def __init__(self, url: str, experiment: Experiment) -> None:
+    Raises:
+        InputError: the storage cannot be used, or holds designs of another study of this name, or
+            of another model: one front of both would be of neither.
+    """
+
+    def __init__(self, url: str, experiment: Experiment, technology: str) -> None:
         self.url = url
         self.experiment = experiment
         storage = open_storage(url)
@@ -61,15 +71,39 @@ class Mirror:
                 directions=[objective.sense for objective in experiment.objectives],
                 load_if_exists=True,
             )
-            self.study.set_metric_names([o.metric for o in experiment.objectives])
-            self.study.set_user_attr("experiment", experiment.model_dump(mode="json"))
             self.present = {trial.user_attrs.get("design") for trial in self.study.get_trials()}
+            held = dict(self.study.user_attrs)
         except Exception as error:
             raise InputError(
                 f"the storage cannot be used ({_first_line(error)})",
                 file=url,
                 field="--storage",
                 mend="check that it is reachable and holds no other study of this name",
+            ) from None
+        if self.present:
+            found = differences(migrate("storage", held, file=url), experiment, technology)
+            if found is not None:
+                raise InputError(
+                    found.why.replace("the folder", "the storage"),
+                    file=url,
+                    field="--storage",
+                    mend="give another storage, or another name to the experiment",
+                )
+        try:
+            self.study.set_metric_names([o.metric for o in experiment.objectives])
+            for name, value in (
+                (FIELD, current("storage")),
+                ("experiment", experiment.model_dump(mode="json")),
+                ("technology", technology),
+                ("version", model_version()),
+            ):
+                self.study.set_user_attr(name, value)
+        except Exception as error:
+            raise InputError(
+                f"the storage cannot be written ({_first_line(error)})",
+                file=url,
+                field="--storage",
+                mend="make it writable, or give another",
             ) from None
 
     def add(self, outcome: Outcome) -> None:
@@ -89,7 +123,10 @@ class Mirror:
             params=dict(outcome.values),
             distributions=distributions,
             constraints={"requirements": outcome.violation},
-            user_attrs={"design": outcome.key, _ATTRIBUTE: json.dumps(outcome.to_dict())},
+            user_attrs={
+                "design": outcome.key,
+                _ATTRIBUTE: json.dumps({FIELD: current("outcome"), **outcome.to_dict()}),
+            },
         )
         try:
             self.study.add_trial(trial)
@@ -101,8 +138,18 @@ class Mirror:
             ) from None
 
 
-def read_storage(url: str) -> tuple[Experiment, list[Outcome]]:
-    """Experiment and outcomes of a mirrored study (the first one of the storage).
+@dataclass(frozen=True)
+class Stored:
+    """A mirrored study: its experiment, its designs, and the digests of the technology data and
+    the model that made it (empty if the storage, of an early release, does not say)."""
+
+    experiment: Experiment
+    outcomes: list[Outcome]
+    made_by: tuple[str, str]
+
+
+def read_storage(url: str) -> Stored:
+    """The mirrored study (the first one) of a storage.
 
     Raises:
         InputError: no storage, or none that this package wrote.
@@ -124,11 +171,26 @@ def read_storage(url: str) -> tuple[Experiment, list[Outcome]]:
             file=url,
             mend="run `dse explore --storage` first",
         )
-    experiment = Experiment.model_validate(study.user_attrs["experiment"])
-    outcomes = []
-    for trial in study.get_trials():
-        row = json.loads(trial.user_attrs[_ATTRIBUTE])
-        values = row.pop("objectives")
-        row["reasons"] = tuple(row["reasons"])
-        outcomes.append(Outcome(**row, objectives=None if values is None else tuple(values)))
-    return experiment, outcomes
+    held = migrate("storage", dict(study.user_attrs), file=url)
+    experiment = validate(Experiment, held["experiment"], file=url)
+    made_by = (str(held.get("technology", "")), str(held.get("version", "")))
+    outcomes = [_outcome(trial, url) for trial in study.get_trials()]
+    return Stored(experiment, outcomes, made_by)
+
+
+def _outcome(trial: Any, url: str) -> Outcome:
+    """The outcome that a trial mirrors; the first release gave them no version.
+
+    Raises:
+        InputError: it mirrors none.
+    """
+    try:
+        row = {FIELD: 1, **json.loads(trial.user_attrs[_ATTRIBUTE])}
+        return Outcome.from_dict(migrate("outcome", row, file=url))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            "a trial that this tool did not write",
+            file=url,
+            field=f"trial {trial.number}",
+            mend="remove it, or mirror the study into another storage",
+        ) from None

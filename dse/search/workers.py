@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import RunError
+from dse.errors import OlderFileWarning, RunError
 from dse.evaluation.design import Value
 from dse.mapping import warm_up
 from dse.search.bound import Bound
@@ -143,7 +144,8 @@ class Workers:
 
 def _start_worker(parent: int) -> None:
     """Ctrl-C goes to the parent alone, which keeps what is finished; no worker outlives it; its
-    garbage is collected rarely."""
+    garbage is collected rarely. What there is to remark on a file, the parent has."""
+    warnings.simplefilter("ignore", OlderFileWarning)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(*RARELY)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dse.errors import InputError
 from dse.files import nearest
+from dse.migrations import migrate
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import Layer, Tensor
@@ -135,11 +136,11 @@ def _measured(file: str | None, data: bytes, model: Path) -> str:
     mend = f"make it with `dse quality {model.name} --inputs DATA.npz --out FILE`"
     try:
         text = Path(file).read_bytes()
-        measured = json.loads(text).get("model_sha256", "")
+        measured = migrate("quality", json.loads(text), file=file).get("model_sha256", "")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
         raise InputError(why, file=file, field="quality", mend=mend) from None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         why = "the file is no report of `dse quality`"
         raise InputError(why, file=file, field="quality", mend=mend) from None
     if measured != hashlib.sha256(data).hexdigest():

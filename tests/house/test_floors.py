@@ -16,6 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
     ("files",),
     ("schema",),
+    ("migrations",),
     ("technology", "workload"),
     ("quality",),
     ("hardware",),

@@ -183,7 +183,7 @@ def test_transfer_begins_with_the_earlier_front(tmp_path: Path) -> None:
 def test_a_conditional_study_in_a_storage(tmp_path: Path) -> None:
     file = str(tmp_path / "journal.log")
     result = explore(conditional(), workers=1, trials=12, storage=file)
-    _, found = read_storage(file)
+    found = read_storage(file).outcomes
     assert {outcome.key for outcome in found} == set(keys(result))
 
 
