@@ -65,20 +65,31 @@ def built() -> Iterator[Built]:
         shutil.rmtree(folder)
 
 
-def interpreters() -> list[Path]:
-    """Every Python on the path that has a version this package takes and runs, oldest first."""
-    found: dict[tuple[int, ...], Path] = {}
+def candidates() -> Iterator[Path]:
+    """Every Python on the path whose name is that of a version this package takes."""
     for minor in range(11, 30):
         for folder in os.get_exec_path():
             path = Path(folder) / f"python3.{minor}"
-            with contextlib.suppress(OSError, ValueError):
-                said = subprocess.run(
-                    [path, "-c", "import sys, venv, ensurepip; print(*sys.version_info[:2])"],
-                    capture_output=True, text=True,
-                )  # fmt: skip
-                if said.returncode == 0:
-                    found.setdefault(tuple(map(int, said.stdout.split())), path)
-    return [found[version] for version in sorted(found)]
+            if path.is_file():
+                yield path
+
+
+def runs(path: Path, **settings: Any) -> bool:
+    """Whether a Python runs and can make environments."""
+    try:
+        command = [str(path), "-c", "import venv, ensurepip"]
+        return subprocess.run(command, capture_output=True, cwd="/", **settings).returncode == 0
+    except OSError:
+        return False
+
+
+def interpreters() -> list[Path]:
+    """The first Python on the path of each version that is there, oldest first."""
+    found: dict[str, Path] = {}
+    for path in candidates():
+        if path.name not in found and runs(path):
+            found[path.name] = path
+    return list(found.values())
 
 
 def stranger() -> dict[str, Any]:
@@ -90,13 +101,9 @@ def stranger() -> dict[str, Any]:
 
 def for_strangers() -> Path:
     """A Python that an ordinary user may run (one below another's home may not)."""
-    for path in [Path(sys.executable), *interpreters()]:
-        with contextlib.suppress(OSError):
-            done = subprocess.run(
-                [path, "-c", "import venv, ensurepip"], capture_output=True, cwd="/", **stranger()
-            )
-            if done.returncode == 0:
-                return path
+    for path in (Path(sys.executable), *candidates()):
+        if runs(path, **stranger()):
+            return path
     raise AssertionError("no Python here can be run by an ordinary user")
 
 

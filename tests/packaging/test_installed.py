@@ -153,7 +153,10 @@ def test_typed_for_those_who_import_it(place: Place, tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(PROGRAM + "name: str = dse.__version__ + 1\n")
     command = (sys.executable, "-m", "mypy", "--python-executable", place.python)
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    settings = {"cwd": tmp_path, "env": {**env, "MYPY_CACHE_DIR": str(tmp_path / "cache")}}
+    settings: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": {**env, "MYPY_CACHE_DIR": str(tmp_path / "cache")},
+    }
     said = call(*command, "program.py", **settings).stdout
     assert 'Revealed type is "str"' in said.replace("builtins.", "")
     wrong = subprocess.run(
