@@ -9,7 +9,6 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("models", "hwconfigs", "experiments")
-SUFFIXES = (".onnx", ".yaml", ".json", ".csv", ".py")
 
 
 class BuildWithData(build_py):
@@ -24,10 +23,15 @@ class BuildWithData(build_py):
         shutil.rmtree(target, ignore_errors=True)
         for folder in FOLDERS:
             for path in sorted((root / folder).rglob("*")):
-                if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts:
+                if path.is_file() and not _left_behind(path.relative_to(root)):
                     goal = target / path.relative_to(root)
                     goal.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, goal)
+
+
+def _left_behind(path: Path) -> bool:
+    """Whether a file is what running scripts or an editor leaves: the rest travels, of any kind."""
+    return "__pycache__" in path.parts or path.name.startswith(".") or path.name.endswith("~")
 
 
 setup(cmdclass={"build_py": BuildWithData})

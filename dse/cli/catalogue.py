@@ -1,14 +1,34 @@
-"""``dse models|chips|nodes|apps|templates|show``."""
+"""``dse --version`` and ``dse models|chips|nodes|apps|templates|show``."""
 
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION, nearest
+
+
+def versions(as_json: bool) -> None:
+    """The package's version, and the digests that results, studies and mappings are kept under."""
+    from dse.version import __version__, mapper_version, model_version, search_version
+
+    if not as_json:
+        print(f"dse {__version__} (model {model_version().partition('+')[2]})")
+        return
+    print_json(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            "model": model_version(),
+            "search": search_version(),
+            "mapper": mapper_version(),
+            "python": platform.python_version(),
+        }
+    )
 
 
 def models(as_json: bool) -> None:

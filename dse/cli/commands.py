@@ -75,6 +75,26 @@ UnknownOps = Annotated[
 ]
 
 
+@app.callback(invoke_without_command=True)
+def versions(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and the model's digest.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="With --version: all digests, as one JSON object.")
+    ] = False,
+) -> None:
+    """What stands before a command; its text is the program's own."""
+    if version:
+        catalogue.versions(json)
+        raise typer.Exit
+    if json:
+        raise typer.BadParameter("belongs behind a command, or to --version", param_hint="--json")
+    if context.invoked_subcommand is None:
+        raise typer.BadParameter("name one; dse --help lists them", param_hint="COMMAND")
+
+
 @app.command("models")
 def models(json: Json = False) -> None:
     """List the shipped models."""

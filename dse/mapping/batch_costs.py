@@ -10,8 +10,9 @@ import numpy as np
 from dse.mapping import arrays, kernel, prune
 from dse.mapping import costs as k
 from dse.mapping.candidates import FloatArray
-from dse.mapping.compiling import Function, compiled, loops
+from dse.mapping.compiling import Function, loops
 from dse.mapping.problem import Problem
+from dse.mapping.stamp import stamped
 
 
 def costs_of(
@@ -78,7 +79,7 @@ def _all(  # type: ignore[no-untyped-def]
 
 
 def _evaluation(version: int) -> Function:
-    """The evaluation, bound to the cost functions of ``version`` (see ``kernel.py``)."""
+    """The evaluation, bound to the cost functions of ``version`` (see :mod:`dse.mapping.stamp`)."""
 
     def evaluate(  # type: ignore[no-untyped-def]
         c, objective, spatial, tiles, codes, sizes, align, nest, best, seconds, joules
@@ -95,4 +96,4 @@ def _evaluation(version: int) -> Function:
     return evaluate
 
 
-_evaluate = compiled(_evaluation(kernel.version_of(k, arrays, kernel, prune)))
+_evaluate = stamped(_evaluation)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -92,42 +93,54 @@ def _compilers() -> tuple[bool, Function, Function, Function, Function]:
     bare: Any = {"_nrt": False, **plain}
 
     def compile_cached(function: Function) -> Function:
+        global _kept
+        # (Without a home Numba would make a folder called ~ where it stands.)
+        named = getattr(config, "CACHE_DIR", "") or os.environ.get("XDG_CACHE_HOME")
+        kept = bool(named) or os.path.expanduser("~") != "~"
         try:
-            made = njit(cache=True, **plain)(function)
+            made = njit(cache=kept, **plain)(function)
         except RuntimeError:  # no folder for the disk cache can be written
-            made = njit(**plain)(function)
-        return _Announced(cast("Function", made))
+            kept, made = False, njit(**plain)(function)
+        _kept = _kept and kept
+        return Announced(function, made, lambda: njit(**plain)(function))
 
     shares, makes = register_jitable(forceinline=True, **bare), register_jitable(**plain)
     return True, shares, makes, compile_cached, njit(**bare)
 
 
-class _Announced:
+class Announced:
     """A compiled function whose first call, if it takes long, says on stderr why.
 
     Compiling takes seconds, loading from Numba's disk cache tenths of one; which of them the first
-    call will do is not known beforehand.
+    call will do is not known beforehand. What cannot be loaded, a file cut short say, is compiled.
+
+    Attributes:
+        plain: the Python function.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, plain: Function, function: Any, again: Callable[[], Any]) -> None:
+        self.plain = plain
         self._function = function
+        self._again = again
         self._ready = False
 
     def __call__(self, *arguments: Any) -> Any:
-        if self._ready:
-            return self._function(*arguments)
-        return self._first(self._function, *arguments)
+        if not self._ready:
+            self.compile(tuple(self._function.typeof_pyval(value) for value in arguments))
+        return self._function(*arguments)
 
-    def compile(self, signature: str) -> None:
+    def compile(self, signature: Any) -> None:
         """Compile for arguments of these types, or load what is on disk, before the first call."""
-        self._first(self._function.compile, signature)  # type: ignore[attr-defined]
-
-    def _first(self, work: Function, *arguments: Any) -> Any:
         timer = threading.Timer(PATIENCE_S, _announce)
         timer.daemon = True
         timer.start()
         try:
-            return work(*arguments)
+            self._function.compile(signature)
+        except Exception:  # of any kind, from a damaged file; one of our own comes again below
+            with contextlib.suppress(Exception):
+                self._function._cache.flush()  # so that the next process finds none
+            self._function = self._again()
+            self._function.compile(signature)
         finally:
             timer.cancel()
             self._ready = True
@@ -136,11 +149,14 @@ class _Announced:
 def _announce() -> None:
     global _said
     if not _said and multiprocessing.parent_process() is None:
-        print("compiling the mapper for this machine: once, some 15 seconds", file=sys.stderr)
+        how = "once" if _kept else "in each process (NUMBA_CACHE_DIR names no folder to keep it)"
+        print(f"compiling the mapper for this machine: {how}, some 15 seconds", file=sys.stderr)
     _said = True
 
 
 _said = False
+#: Whether what is compiled is kept on disk.
+_kept = True
 
 
 #: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment. The

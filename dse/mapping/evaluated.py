@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, costs, kernel, levels, levels_cost, register_rows
 from dse.mapping.arrays import array_side
-from dse.mapping.compiling import Function, compiled
+from dse.mapping.compiling import Function
 from dse.mapping.costs import (
     C_DOUBLE,
     NOTHING,
@@ -26,9 +25,10 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import fill_rows, fill_whole, version_of
+from dse.mapping.kernel import fill_rows, fill_whole
 from dse.mapping.levels import kept_lines, room_taken
 from dse.mapping.levels_cost import group_counts, moves
+from dse.mapping.stamp import stamped
 
 #: Where the parts lie in what the function fills: array side, tile, tiles by group, room, room of
 #: one copy, moves; then latency, energy, whether the order is real, and the parts of a step.
@@ -38,7 +38,7 @@ FIELDS = ENDS[-1]
 
 
 def _function(version: int) -> Function:
-    """The evaluation, bound to the cost functions of ``version`` (see ``kernel``)."""
+    """The evaluation, bound to the cost functions of ``version`` (see :mod:`dse.mapping.stamp`)."""
 
     def evaluate_tiles(
         c: Any, s: Any, flow: int, order: int, hold: int, sizes: Any, tiles: Any, align: Any,
@@ -94,6 +94,4 @@ SIGNATURE = (
     "f8[::1], f8[::1], i8, i8, i8, f8[::1], f8[:, ::1], f8[::1], f8[::1], f8[:, ::1], f8[::1], "
     "f8[::1]"
 )
-evaluate_tiles = compiled(
-    _function(version_of(costs, arrays, kernel, levels, levels_cost, register_rows))
-)
+evaluate_tiles = stamped(_function)

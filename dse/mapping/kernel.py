@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, compiling, costs, prune
+from dse.mapping import prune
 from dse.mapping.arrays import array_side
-from dse.mapping.compiling import Function, compiled, loops, shared, smaller
+from dse.mapping.compiling import Function, loops, shared, smaller
 from dse.mapping.costs import (
     C_EXPOSED,
     C_HOME_W,
@@ -43,6 +41,7 @@ from dse.mapping.costs import (
     link_s,
     tile_side,
 )
+from dse.mapping.stamp import stamped
 
 
 @shared
@@ -119,12 +118,6 @@ def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
     deep = sizes[0] * sizes[1] * sizes[3]
     kept = smaller(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
     return s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept
-
-
-def version_of(*modules: Any) -> int:
-    """Checksum of the files that hold the cost functions, and of how they are compiled."""
-    files = (Path(module.__file__) for module in (compiling, *modules))
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
 @loops
@@ -279,11 +272,7 @@ def _visit(
 
 
 def _search_function(version: int) -> Function:
-    """The search, bound to the cost functions of ``version``.
-
-    Numba's disk cache watches only the file of the function it caches and the values in its
-    closure; the version, a checksum of the cost functions' file, makes it see that one too.
-    """
+    """The search, bound to the cost functions of ``version`` (see :mod:`dse.mapping.stamp`)."""
 
     def search(
         c: Any,
@@ -319,4 +308,4 @@ def _search_function(version: int) -> Function:
 SIGNATURE = (
     "f8[::1], i8, i8[::1], f8[:, ::1], f8[::1], f8[:, ::1], i8[::1], f8[::1], f8[::1], f8[::1]"
 )
-search = compiled(_search_function(version_of(costs, arrays, prune)))
+search = stamped(_search_function)

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import arrays, costs, kernel, levels_cost, prune, register_rows
-from dse.mapping import units as units_module
-from dse.mapping.compiling import Function, compiled, larger, loops, shared, smaller
+from dse.mapping.compiling import Function, larger, loops, shared, smaller
 from dse.mapping.costs import (
     C_E0,
     C_F,
@@ -42,7 +40,7 @@ from dse.mapping.costs import (
     step_side,
     tile_side,
 )
-from dse.mapping.kernel import fill_whole, version_of
+from dse.mapping.kernel import fill_whole
 from dse.mapping.levels_cost import (
     HOLDS,
     fewest_jobs,
@@ -54,6 +52,7 @@ from dse.mapping.levels_cost import (
     up_side,
 )
 from dse.mapping.prune import ends_s
+from dse.mapping.stamp import stamped
 from dse.mapping.units import (
     E_JOULES,
     E_MASK,
@@ -303,7 +302,7 @@ def _visit(
 
 
 def _search_function(version: int) -> Function:
-    """The search, bound to the cost functions of ``version`` (see ``kernel``)."""
+    """The search, bound to the cost functions of ``version`` (see :mod:`dse.mapping.stamp`)."""
 
     def search_levels(
         cs: Any, objective: int, entries: Any, start: Any, hold_mask: int, order_mask: int,
@@ -346,8 +345,4 @@ SIGNATURE = (
     "f8[:, ::1], i8, f8[:, ::1], f8[::1], i8, i8, i8[::1], f8[:, ::1], none, i8[::1], f8[::1], "
     "f8[:, ::1], i8[::1], i8[:, ::1], f8[::1], f8[::1], f8[:, :, :, ::1], f8[:, :, ::1], f8[::1]"
 )
-search_levels = compiled(
-    _search_function(
-        version_of(costs, arrays, kernel, levels_cost, prune, register_rows, units_module)
-    )
-)
+search_levels = stamped(_search_function)

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping import costs, units
-from dse.mapping.compiling import Function, compiled, larger, loops, pick, shared
+from dse.mapping.compiling import Function, larger, loops, pick, shared
 from dse.mapping.costs import (
     C_AB,
     C_DOUBLE,
@@ -40,7 +39,7 @@ from dse.mapping.costs import (
     C_UP_W,
     C_WB,
 )
-from dse.mapping.kernel import version_of
+from dse.mapping.stamp import stamped
 from dse.mapping.units import E_JOULES, E_MASK, E_ORDER, E_SECONDS, E_TILES, E_WIDE, ENTRY_FIELDS
 
 
@@ -224,4 +223,4 @@ SIGNATURE = (
     "f8[:, ::1], i8[:, ::1], f8, f8, f8[::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], "
     "f8[:, ::1], i8[::1]"
 )
-find_entries = compiled(_function(version_of(costs, units)))
+find_entries = stamped(_function)

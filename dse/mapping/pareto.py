@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from dse.hardware.chip import Chip
-from dse.mapping import arrays, costs, kernel, levels, levels_cost, register_rows
-from dse.mapping import units as units_module
 from dse.mapping.build import schedule
-from dse.mapping.compiling import COMPILED, Function, compiled, loops, shared
+from dse.mapping.compiling import COMPILED, Function, loops, shared
 from dse.mapping.costs import (
     C_E0,
     C_LAT0,
@@ -33,7 +31,7 @@ from dse.mapping.costs import (
 )
 from dse.mapping.hierarchy import whole_entry
 from dse.mapping.homes import Homes, byte_price, default_homes
-from dse.mapping.kernel import fill_whole, version_of
+from dse.mapping.kernel import fill_whole
 from dse.mapping.legal import check_profile
 from dse.mapping.levels import HOLD_TABLES, kept_lines, room_taken
 from dse.mapping.levels_cost import HOLDS, group_counts, moves, transfers
@@ -43,6 +41,7 @@ from dse.mapping.problem import Problem, pack
 from dse.mapping.registers import register_units
 from dse.mapping.schedule import LayerSchedule
 from dse.mapping.search import best_mapping, tile_grid, unit_groups
+from dse.mapping.stamp import stamped
 from dse.mapping.units import of_unit, outer_rows, prepare, side_cost, side_of
 from dse.mapping.zeros import winograd_fits
 from dse.workload.layer import Layer
@@ -174,11 +173,7 @@ def _front_function(version: int) -> Function:
     return front_of
 
 
-front_of = compiled(
-    _front_function(
-        version_of(costs, arrays, kernel, levels, levels_cost, register_rows, units_module)
-    )
-)
+front_of = stamped(_front_function)
 
 
 def front_numpy(

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.compiling import compiled, shared
+from dse.mapping.compiling import Function, shared
+from dse.mapping.stamp import stamped
 
 # Fields of an item: time of its own, time of its fill if nothing hides it, energy, buffer left
 # beside the last step, cores, time of the last step, whether it has steps; bytes on three links of
@@ -51,66 +52,73 @@ def added_s(before: Any, after: Any, rates: Any) -> float:
     return float(added)
 
 
+def _function(version: int) -> Function:
+    """The search, bound to the functions of ``version`` (see :mod:`dse.mapping.stamp`)."""
+
+    def shortest(
+        starts: Any, ends: Any, items: Any, rates: Any, layers: int, prefetch: bool, timed: bool,
+        watts: float, before: Any, seconds: Any, joules: Any,
+    ) -> int:  # fmt: skip
+        """The last item of the best path from layer 0 to ``layers``, or -1.
+
+        The least energy plus ``watts`` times time, ties to less time; if ``timed`` the least time,
+        ties to less energy; then the first of ``items``.
+
+        Args:
+            starts, ends: first layer of each item and the one after its last, in ascending order of
+                starts; items: their numbers.
+            before: receives the item before each on its best path, -1 for none.
+            seconds, joules: receive what the best path up to each item takes.
+        """
+        if version < 0:  # never: makes the version part of the cached function
+            return -1
+        reached = np.zeros(len(starts), np.bool_)
+        linked = np.full(len(starts), -1, np.int64)  # the next item that ends at the same layer
+        first = np.full(layers + 1, -1, np.int64)
+        last = np.full(layers + 1, -1, np.int64)
+        best_of_all = -1
+        whole1 = whole2 = np.inf
+        for n in range(len(starts)):
+            row = items[n]
+            best1 = best2 = np.inf
+            state = first[starts[n]]
+            if starts[n] == 0:
+                state = -1
+            while True:
+                if state < 0 and starts[n] > 0:
+                    break
+                time, energy, more = 0.0, 0.0, row[N_FIRST]
+                if state >= 0:
+                    time, energy = seconds[state], joules[state]
+                    if prefetch:
+                        more = added_s(items[state], row, rates)
+                time = time + row[N_OWN] + more
+                energy = energy + row[N_ENERGY]
+                score, tie = energy + watts * time, time
+                if timed:
+                    score, tie = time, energy
+                if not reached[n] or score < best1 or (score == best1 and tie < best2):
+                    best1, best2, reached[n] = score, tie, True
+                    before[n], seconds[n], joules[n] = state, time, energy
+                if state < 0:
+                    break
+                state = linked[state]
+            if not reached[n]:
+                continue
+            end = ends[n]
+            if first[end] < 0:
+                first[end] = n
+            else:
+                linked[last[end]] = n
+            last[end] = n
+            better = best1 < whole1 or (best1 == whole1 and best2 < whole2)
+            if end == layers and (best_of_all < 0 or better):
+                best_of_all, whole1, whole2 = n, best1, best2
+        return best_of_all
+
+    return shortest
+
+
 #: Types of the arguments of ``shortest``.
 SIGNATURE = "i8[::1], i8[::1], f8[:, ::1], f8[::1], i8, b1, b1, f8, i8[::1], f8[::1], f8[::1]"
-
-
-@compiled
-def shortest(
-    starts: Any, ends: Any, items: Any, rates: Any, layers: int, prefetch: bool, timed: bool,
-    watts: float, before: Any, seconds: Any, joules: Any,
-) -> int:  # fmt: skip
-    """The last item of the best path from layer 0 to ``layers``, or -1.
-
-    The least energy plus ``watts`` times time, ties to less time; if ``timed`` the least time, ties
-    to less energy; then the first of ``items``.
-
-    Args:
-        starts, ends: first layer of each item and the one after its last, in ascending order of
-            starts; items: their numbers.
-        before: receives the item before each on its best path, -1 for none.
-        seconds, joules: receive what the best path up to each item takes.
-    """
-    reached = np.zeros(len(starts), np.bool_)
-    linked = np.full(len(starts), -1, np.int64)  # the next item that ends at the same layer
-    first = np.full(layers + 1, -1, np.int64)
-    last = np.full(layers + 1, -1, np.int64)
-    best_of_all = -1
-    whole1 = whole2 = np.inf
-    for n in range(len(starts)):
-        row = items[n]
-        best1 = best2 = np.inf
-        state = first[starts[n]]
-        if starts[n] == 0:
-            state = -1
-        while True:
-            if state < 0 and starts[n] > 0:
-                break
-            time, energy, more = 0.0, 0.0, row[N_FIRST]
-            if state >= 0:
-                time, energy = seconds[state], joules[state]
-                if prefetch:
-                    more = added_s(items[state], row, rates)
-            time = time + row[N_OWN] + more
-            energy = energy + row[N_ENERGY]
-            score, tie = energy + watts * time, time
-            if timed:
-                score, tie = time, energy
-            if not reached[n] or score < best1 or (score == best1 and tie < best2):
-                best1, best2, reached[n] = score, tie, True
-                before[n], seconds[n], joules[n] = state, time, energy
-            if state < 0:
-                break
-            state = linked[state]
-        if not reached[n]:
-            continue
-        end = ends[n]
-        if first[end] < 0:
-            first[end] = n
-        else:
-            linked[last[end]] = n
-        last[end] = n
-        better = best1 < whole1 or (best1 == whole1 and best2 < whole2)
-        if end == layers and (best_of_all < 0 or better):
-            best_of_all, whole1, whole2 = n, best1, best2
-    return best_of_all
+shortest = stamped(_function)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import dse
 from dse.cli.parse import settings
+from dse.version import mapper_version, model_version, search_version
 from tests.cli.conftest import Run
+from tests.house.test_floors import HEAVY
 
 METRICS = [
     "latency_s",
@@ -46,6 +51,36 @@ TASK = [
     "latency_max_s",
     "missed_fraction",
 ]
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    digest = model_version().removeprefix(f"{dse.__version__}+")
+    assert (done.code, done.out) == (0, f"dse {dse.__version__} (model {digest})\n")
+    found = run("--version", "--json").json
+    assert found["version"] == dse.__version__
+    assert (found["model"], found["search"]) == (model_version(), search_version())
+    assert found["mapper"] == mapper_version()
+    for wrong in (("--json",), ("--json", "models")):
+        done = run(*wrong)
+        assert (done.code, done.out) == (2, "")
+        assert "--json" in done.err
+
+
+def test_version_is_light_and_a_module_is_the_command() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['dse', '--version', '--json']\n"
+        "try: runpy.run_module('dse', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        # (Newer releases of Typer load pydantic themselves.)
+        f"print(*(m for m in {set(HEAVY) - {'pydantic'}} if m in sys.modules), file=sys.stderr)"
+    )
+    root = Path(dse.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert json.loads(done.stdout)["model"] == model_version()
+    assert done.stderr.split() == []
 
 
 @pytest.mark.parametrize("kind", ["models", "chips", "nodes", "apps", "templates"])

@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -78,18 +78,46 @@ def test_a_mapping_remembered_from_more_room_is_the_one_searched() -> None:
             assert map_layer(layer, chip, room_bytes=less) == made
 
 
+class _Compiled:
+    """Stands for what Numba makes: compiling waits until ``done``, or fails."""
+
+    def __init__(self, done: Callable[[], bool] = lambda: True, fails: bool = False) -> None:
+        self.done, self.fails = done, fails
+
+    def typeof_pyval(self, value: object) -> str:
+        return type(value).__name__
+
+    def compile(self, signature: object) -> None:
+        if self.fails:
+            raise EOFError("Ran out of input")
+        while not self.done():
+            time.sleep(0.001)
+
+    def __call__(self, value: float) -> float:
+        return value
+
+
+@pytest.mark.parametrize("kept", [True, False])
 def test_a_long_first_call_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compiling, "PATIENCE_S", 0.01)
     monkeypatch.setattr(compiling, "_said", False)
+    monkeypatch.setattr(compiling, "_kept", kept)
     for _ in range(2):
-        slow = compiling._Announced(lambda seconds: time.sleep(seconds))
-        slow(0.1)
-        slow(0.1)
-    quick = compiling._Announced(lambda seconds: seconds)
-    assert quick(3.0) == 3.0
-    assert capsys.readouterr().err.count("compiling the mapper") == 1
+        slow = compiling.Announced(abs, _Compiled(lambda: compiling._said), _Compiled)
+        assert slow(0.1) == slow(0.1) == 0.1
+    said = capsys.readouterr().err
+    assert said.count("compiling the mapper") == 1
+    assert ("once" in said, "NUMBA_CACHE_DIR" in said) == (kept, not kept)
+
+
+def test_what_cannot_be_loaded_is_compiled() -> None:
+    made = compiling.Announced(abs, _Compiled(fails=True), _Compiled)
+    assert made(3.0) == 3.0
+    never = compiling.Announced(abs, _Compiled(fails=True), lambda: _Compiled(fails=True))
+    with pytest.raises(EOFError):
+        never(3.0)
 
 
 PROGRAM = """
