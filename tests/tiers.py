@@ -10,11 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 #: What a check may do that draws big cases and throws many away.
-ROUGH = [
-    *settings().suppress_health_check,
-    HealthCheck.filter_too_much,
-    HealthCheck.data_too_large,
-]
+ROUGH = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
 def numbers_of_cases(first: int, long: int) -> pytest.MarkDecorator:
