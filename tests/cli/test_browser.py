@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.cli.conftest import Run
 from tests.tools import program
@@ -37,6 +38,7 @@ population: 4
 batch: 4
 trials: 8
 """
+THERE = "return document.readyState === 'complete' && location.href === arguments[0]"
 #: All plots of the page, once they are drawn: the marks of each, and whether it has axes.
 PLOTS = """
 const done = arguments[0];
@@ -85,8 +87,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     home = tmp_path_factory.mktemp("home")
     service = Service(driver, env={**os.environ, "HOME": str(home)})
     with webdriver.Chrome(options=options, service=service) as found:
-        found.set_page_load_timeout(300)
-        found.set_script_timeout(300)
+        found.set_page_load_timeout(600)
+        found.set_script_timeout(600)
         yield found
 
 
@@ -96,6 +98,8 @@ def see(browser: webdriver.Chrome, page: Path) -> Seen:
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what came before
     browser.get(page.as_uri())
+    # Being there is not what ``get`` waits for where the machine is slow.
+    WebDriverWait(browser, 600).until(lambda it: it.execute_script(THERE, page.as_uri()))
     plots = browser.execute_async_script(PLOTS)
     tables = browser.execute_script(TABLES)
     told = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
