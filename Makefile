@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/factory_module
 
-.PHONY: demo test lint setup clean
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: demo test test-full test-long lint setup clean
 
 setup: $(VENV)/.ready
 
@@ -24,8 +26,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Three tiers; docs/testing.md says what belongs where.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+test-full: setup
+	$(PYTEST) -m "full and not long"
+
+test-long: setup
+	$(PYTEST) -m long
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info

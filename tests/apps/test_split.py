@@ -21,7 +21,7 @@ def by_hand(workload: Workload, count: int) -> set[str]:
     return before & after
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(NETS), st.floats(0.01, 0.99))
 def test_head_and_tail_make_the_whole(name: str, share: float) -> None:
     whole = LOADED[name]

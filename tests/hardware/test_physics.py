@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +9,9 @@ from hypothesis import strategies as st
 from dse.hardware import Chip, carbon, lifetime_energy_j, load_chip, load_spec, unit_cost
 from dse.hardware.resolve import resolve
 from dse.hardware.table import static_by_scope
+from tests.work import calls_of
 
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=25)
 
 
 def blocks(chip: Chip) -> dict[str, float]:
@@ -184,13 +183,12 @@ def test_carbon_adds_making_and_use() -> None:
     assert used.operation_kg == pytest.approx(seconds / 3.6e6 * 0.481, rel=1e-3)
 
 
-def test_resolving_is_fast() -> None:
+def test_resolving_is_little_work() -> None:
     spec = load_spec("edge_vision")
     resolve(spec)
-    start = time.process_time()
-    for step in range(40):
-        resolve(spec.with_values({"buffer.bytes": 65536 + 1024 * step, "f_hz": 300e6 + 1e6 * step}))
-    assert (time.process_time() - start) / 40 < 6e-3
+    for step in range(3):
+        other = {"buffer.bytes": 65536 + 1024 * step, "f_hz": 300e6 + 1e6 * step}
+        assert calls_of(lambda other=other: resolve(spec.with_values(other))) < 6000  # type: ignore[misc]
 
 
 def test_block_facts_say_where_they_come_from() -> None:

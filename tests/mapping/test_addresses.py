@@ -29,7 +29,7 @@ def intervals(parts: list[tuple[int, int, int]]) -> list[Interval]:
     return [Interval(f"t{n}", size, at, at + life) for n, (size, at, life) in enumerate(parts)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=TENSORS, slack=st.floats(0.3, 2.0))
 def test_nothing_overlaps(parts: list[tuple[int, int, int]], slack: float) -> None:
     tensors = intervals(parts)
@@ -53,7 +53,7 @@ def test_nothing_overlaps(parts: list[tuple[int, int, int]], slack: float) -> No
     assert 0.0 <= found.fragmentation < 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=TENSORS)
 def test_enough_room_is_enough(parts: list[tuple[int, int, int]]) -> None:
     tensors = intervals(parts)

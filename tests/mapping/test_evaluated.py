@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -79,10 +79,10 @@ def test_a_mapping_remembered_from_more_room_is_the_one_searched() -> None:
 
 
 class _Compiled:
-    """Stands for what Numba makes: compiling waits until ``done``, or fails."""
+    """Stands for what Numba makes: compiling ends when ``wait`` returns, or fails."""
 
-    def __init__(self, done: Callable[[], bool] = lambda: True, fails: bool = False) -> None:
-        self.done, self.fails = done, fails
+    def __init__(self, wait: Callable[[], object] = lambda: None, fails: bool = False) -> None:
+        self.wait, self.fails = wait, fails
 
     def typeof_pyval(self, value: object) -> str:
         return type(value).__name__
@@ -90,8 +90,7 @@ class _Compiled:
     def compile(self, signature: object) -> None:
         if self.fails:
             raise EOFError("Ran out of input")
-        while not self.done():
-            time.sleep(0.001)
+        self.wait()
 
     def __call__(self, value: float) -> float:
         return value
@@ -101,11 +100,24 @@ class _Compiled:
 def test_a_long_first_call_says_so_once(
     kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compiling, "PATIENCE_S", 0.01)
+    """A first call that outlasts the patience, here of no length: it ends when that is over."""
+    over, announce = threading.Event(), compiling._announce
+
+    def heard() -> None:
+        announce()
+        over.set()
+
     monkeypatch.setattr(compiling, "_said", False)
     monkeypatch.setattr(compiling, "_kept", kept)
+    monkeypatch.setattr(compiling, "_announce", heard)
+    monkeypatch.setattr(compiling, "PATIENCE_S", threading.TIMEOUT_MAX)
+    quick = compiling.Announced(abs, _Compiled(), _Compiled)
+    assert [quick(3.0), quick(4.0)] == [3.0, 4.0]
+    assert not over.is_set()
+    monkeypatch.setattr(compiling, "PATIENCE_S", 0.0)
     for _ in range(2):
-        slow = compiling.Announced(abs, _Compiled(lambda: compiling._said), _Compiled)
+        over.clear()
+        slow = compiling.Announced(abs, _Compiled(over.wait), _Compiled)
         assert slow(0.1) == slow(0.1) == 0.1
     said = capsys.readouterr().err
     assert said.count("compiling the mapper") == 1
@@ -140,7 +152,7 @@ def test_networks_are_the_same_without_numba() -> None:
         environment = {**os.environ, "DSE_MAPPER": mapper, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM],
-            env=environment, capture_output=True, text=True, check=True, timeout=300,
+            env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         said.append(done.stdout)
     assert said[0] == said[1]

@@ -154,7 +154,7 @@ def test_attention_waits_for_the_slower_unit() -> None:
     assert all(row["utilization"] <= 1.0 for row in layer_rows(program, chip))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(
         st.tuples(
@@ -187,7 +187,7 @@ def test_fused_networks_add_up(
     check_program(net, chip, objective)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     heads=st.integers(1, 4),
     rows=st.integers(3, 40),
@@ -235,7 +235,7 @@ def check_program(net: Workload, chip: Chip, objective: Any) -> None:
         assert (made.fused in explain(made)) or not made.fused
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.lists(
         st.tuples(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 1, 2])),

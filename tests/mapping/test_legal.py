@@ -71,7 +71,7 @@ def test_sizes_that_can_be_expressed() -> None:
     assert rule(profile, "G", conv) == (1, 1, None)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     profile=PROFILES,
     layer=st.sampled_from(
@@ -112,7 +112,7 @@ def test_a_legal_layer_is_never_better(
     assert values[0] <= values[1] * (1 + 1e-12)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     profile=PROFILES,
     sizes=st.lists(

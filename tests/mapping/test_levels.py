@@ -7,14 +7,12 @@ of all candidates that these costs know, without bounds.
 from __future__ import annotations
 
 import math
-import os
-import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import Legality, Registers
@@ -28,18 +26,16 @@ from dse.mapping.placement import Placement, evaluate, held_over
 from dse.mapping.problem import Problem, pack
 from dse.mapping.search import best_mapping
 from dse.workload.layer import DIMS
+from tests.tiers import ROUGH, check_cases, numbers_of_cases
 
 from .conftest import make_chip, make_layer
 from .oracle_levels import Counted, nest_loops, walk, walk_registers
 
-CASES = 2000 if os.environ.get("DSE_LONG_TESTS") else 60
-WALKS = 1000 if os.environ.get("DSE_LONG_TESTS") else 80
 REGISTER_PRICES = {
     f"register.{name}.{side}_bit": joules
     for name, joules in (("w", 0.004e-12), ("i", 0.005e-12), ("o", 0.009e-12))
     for side in ("read", "write")
 }
-SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
 @st.composite
@@ -115,9 +111,12 @@ def best_of(walks: list[Counted], name: str) -> int:
     return min(int(getattr(found, name)) for found in walks)
 
 
-@settings(max_examples=WALKS, deadline=None, derandomize=True, suppress_health_check=SLOW)
-@given(layer=layers(), chip=chips(), data=st.data())
-def test_any_mapping_moves_what_its_loops_move(layer: Any, chip: Any, data: st.DataObject) -> None:
+@numbers_of_cases(80, 1000)
+def test_any_mapping_moves_what_its_loops_move(cases: int) -> None:
+    check_cases(check_moves, cases, layer=layers(), chip=chips(), data=st.data())
+
+
+def check_moves(layer: Any, chip: Any, data: st.DataObject) -> None:
     problem = pack(layer, chip, Homes(), 1e9, layer.nest.sizes, 1)
     sizes = dict(zip(DIMS, layer.nest.sizes, strict=True))
     row = data.draw(st.sampled_from(range(len(problem.choices))))
@@ -224,12 +223,6 @@ def check_registers(problem: Any, placed: Any, found: Any, inner: Any, layer: An
     assert math.isfinite(float(fills))
 
 
-BUDGET_S = float(os.environ.get("DSE_ORACLE_SECONDS", "6"))
-_started: list[float] = []
-_kinds: set[tuple[bool, ...]] = set()
-_compared = [0]
-
-
 def few_outer(sizes: tuple[int, ...], best: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Two sizes of L2 tile of K, C and OY, so that all of them can be tried."""
     cut = (False, False, True, True, True, False)
@@ -239,26 +232,15 @@ def few_outer(sizes: tuple[int, ...], best: tuple[int, ...]) -> tuple[tuple[int,
     )
 
 
-@settings(max_examples=CASES, deadline=None, derandomize=True, suppress_health_check=SLOW)
-@given(
-    layer=layers(4),
-    chip=chips(),
-    room=st.sampled_from([30.0, 80.0, 250.0]),
-    l2=st.sampled_from([0.0, 120.0, 600.0]),
-    objective=st.sampled_from(["edp", "latency", "energy", "energy*latency^2"]),
-)
 def compare_with_all_candidates(
     layer: Any, chip: Any, room: float, l2: float, objective: Any
-) -> None:
-    if not _started:
-        _started.append(time.process_time())
-    if time.process_time() - _started[0] > BUDGET_S and not os.environ.get("DSE_LONG_TESTS"):
-        return
+) -> tuple[bool, ...] | None:
+    """Which levels the best mapping uses, None if nothing fits; it is the best of all."""
     problem = pack(layer, chip, Homes(), room, layer.nest.sizes, 1)
     found = check_search(problem, l2, objective)
-    if found is not None:
-        _compared[0] += 1
-        _kinds.add((found.registers is not None, found.outer is not None, found.hold > 0))
+    if found is None:
+        return None
+    return found.registers is not None, found.outer is not None, found.hold > 0
 
 
 def check_search(problem: Problem, l2: float, objective: Any) -> Placement | None:
@@ -295,7 +277,7 @@ def check_search(problem: Problem, l2: float, objective: Any) -> Placement | Non
     return placed
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
+@settings(max_examples=20, suppress_health_check=ROUGH)
 @given(layer=layers(4), chip=chips(), room=st.sampled_from([40.0, 120.0]), most=st.integers(2, 3))
 def test_search_equals_all_candidates_where_no_tile_is_the_whole_dim(
     layer: Any, chip: Any, room: float, most: int
@@ -305,14 +287,21 @@ def test_search_equals_all_candidates_where_no_tile_is_the_whole_dim(
     check_search(pack(layer, chip, Homes(), room, layer.nest.sizes, 1, legal=True), 0.0, "edp")
 
 
-def test_search_equals_all_candidates() -> None:
-    layer = make_layer(K=2, C=2, OX=2)
-    assert layer.nest is not None
-    for held in (Registers(), Registers(shared=16)):  # compile outside the time budget
-        chip = make_chip(2, 2, prices=REGISTER_PRICES)
-        chip = replace(chip, array=replace(chip.array, registers=held))
-        best_mapping(pack(layer, chip, Homes(), 1e6, layer.nest.sizes, 1), "edp")
-    compare_with_all_candidates()
-    assert _compared[0] >= 8
+@numbers_of_cases(25, 1000)
+def test_search_equals_all_candidates(cases: int) -> None:
+    """So many cases without L2, and so many with it."""
+    used: list[tuple[bool, ...]] = []
+    for rooms in ([0.0], [120.0, 600.0]):
+        said = check_cases(
+            compare_with_all_candidates,
+            cases,
+            layer=layers(4),
+            chip=chips(),
+            room=st.sampled_from([30.0, 80.0, 250.0]),
+            l2=st.sampled_from(rooms),
+            objective=st.sampled_from(["edp", "latency", "energy", "energy*latency^2"]),
+        )
+        used += [levels for levels in said if levels is not None]
+    assert len(used) >= cases
     for part in range(3):
-        assert any(kind[part] for kind in _kinds), "a kind of mapping never won"
+        assert any(levels[part] for levels in used), "a kind of mapping never won"

@@ -124,7 +124,7 @@ def test_bytes_and_cycles_are_conserved(layer: Layer, objective: Any, double: bo
     assert layer.name in explain(made)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     layer=st.sampled_from([*LAYERS, RESIDUAL]),
     objective=st.sampled_from(["edp", "latency", "energy"]),

@@ -249,7 +249,7 @@ LEVELS = make_chip(
 PES = with_array(LEVELS, registers=Registers(W=24, I=12, O=32), dataflows=("rs",))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(
     layer=st.sampled_from([LAYER, make_layer("gemm", K=40, C=24, OX=30)]),
     chip=st.sampled_from([LEVELS, PES, replace(LEVELS, legality=Legality())]),
@@ -359,7 +359,7 @@ CAPACITIES = {
 }
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(
     layer=st.sampled_from([LAYER, make_layer("gemm", K=40, C=24, OX=30)]),
     chip=st.sampled_from([LEVELS, PES]),
@@ -376,7 +376,7 @@ def test_more_room_or_bandwidth_is_never_worse(
     assert more_value <= less_value * (1 + 1e-9)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(
     layer=st.sampled_from([LAYER, make_layer("gemm", K=40, C=24, OX=30)]),
     objective=st.sampled_from(["edp", "latency", "energy"]),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
@@ -27,13 +25,11 @@ from dse.mapping.schedule import Program, program_latency_s, unroll
 from dse.mapping.search import search, two_level
 from dse.mapping.space import rate_of
 from dse.workload.precision import bits_of
+from tests.tiers import check_cases, numbers_of_cases
 
 from .conftest import make_chip, make_layer
 from .oracle import CLASS_LOOPS, Case, choices, swapped, walk_array, walk_tiles
 from .oracle_cost import cost
-
-#: Random cases of the brute force; DSE_LONG_TESTS=1 runs ten times as many.
-CASES = 2000 if os.environ.get("DSE_LONG_TESTS") else 200
 
 HOMES = st.builds(
     Homes,
@@ -150,37 +146,16 @@ def _before(new: tuple[float, float], old: tuple[float, float]) -> bool:
     return new[0] < old[0]
 
 
-BUDGET_S = float(os.environ.get("DSE_ORACLE_SECONDS", "25"))
-_started: list[float] = []
-_compared = [0]
-
-
-@settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-@given(
-    layer=layers(),
-    chip=chips(),
-    homes=HOMES,
-    room=st.sampled_from([40.0, 100.0, 400.0, 3000.0]),
-    objective=st.sampled_from(["edp", "latency", "energy"]),
-)
 def compare_with_brute_force(
     layer: Any, chip: Any, homes: Homes, room: float, objective: Any
-) -> None:
-    if not _started:
-        _started.append(time.monotonic())
-    if time.monotonic() - _started[0] > BUDGET_S and not os.environ.get("DSE_LONG_TESTS"):
-        return
+) -> bool:
+    """Whether anything fits; if so, the mapper's choice is the best of all."""
     case = Case(layer, chip, homes, room)
     best = brute_force(case, objective)
     if best is None:
         with pytest.raises(UnmappableError, match="bytes of the buffer"):
             map_layer(layer, chip, objective, homes=homes, room_bytes=room)
-        return
+        return False
     problem = pack(layer, chip, homes, room, layer.nest.sizes, 1)
     at = search(problem, objective)
     assert (at == search(problem, objective, compiled=False)).all(), "NumPy and Numba differ"
@@ -196,7 +171,22 @@ def compare_with_brute_force(
     program = Program("one", (made,), unroll((made,), prefetch=True), 1, 0.0)
     assert program_latency_s(program, chip) == pytest.approx(found.latency_s, rel=1e-9, abs=0.0)
     assert program_energy_j(program, chip) == pytest.approx(found.energy_j, rel=1e-9, abs=0.0)
-    _compared[0] += 1
+    return True
+
+
+@numbers_of_cases(60, 2000)
+def test_mapper_equals_brute_force(cases: int) -> None:
+    mapped = check_cases(
+        compare_with_brute_force,
+        cases,
+        layer=layers(),
+        chip=chips(),
+        homes=HOMES,
+        room=st.sampled_from([40.0, 100.0, 400.0, 3000.0]),
+        objective=st.sampled_from(["edp", "latency", "energy"]),
+    )
+    assert len(mapped) >= cases
+    assert sum(mapped) >= 0.5 * cases
 
 
 def test_blocks_of_accumulators_do_not_mislead_the_bound() -> None:
@@ -251,13 +241,7 @@ def test_the_largest_tile_of_a_compiler_does_not_mislead_the_bound(objective: An
         assert (fast == search(problem, objective, compiled=False)).all()
 
 
-def test_mapper_equals_brute_force() -> None:
-    """Random cases within the time budget, which must not have emptied the comparison."""
-    compare_with_brute_force()
-    assert _compared[0] >= min(CASES, 60) * 0.5
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(layer=layers(), chip=chips(), data=st.data())
 def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject) -> None:
     """Ragged tiles of any size, not only candidates: formulas equal the literal count."""
@@ -291,7 +275,7 @@ def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject)
         assert side == pytest.approx(sum(walk.loads["side"]), rel=1e-12, abs=0.0)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(layer=layers(), data=st.data())
 def test_three_order_classes_are_all_orders(layer: Any, data: st.DataObject) -> None:
     """At any prices, no permutation of the tile loops moves less than the best class."""

@@ -61,7 +61,7 @@ def test_groups_along_the_diagonal_can_be_pinned() -> None:
     assert scores(again, chip) == pytest.approx(scores(best, chip), rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     ky=st.integers(1, 24), cy=st.integers(1, 20), oy=st.integers(1, 14), ox=st.integers(1, 14),
     order=st.sampled_from(["W", "I", "O", None]), k=st.integers(1, 8), c=st.integers(1, 8),
@@ -125,7 +125,7 @@ def test_a_hold_is_tried_in_the_orders_that_allow_it() -> None:
         pinned(LAYER, chip, held={"W": ("OX",)})
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     dim=st.sampled_from(["K", "C", "OY", "OX"]), size=st.integers(1, 14),
     objective=st.sampled_from(["edp", "latency", "energy"]), kib=st.sampled_from([2, 4, 8]),

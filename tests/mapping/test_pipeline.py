@@ -32,7 +32,7 @@ def partitions(layers: int, cores: int) -> Iterator[list[tuple[int, int, int]]]:
                     yield [(a, b - 1, n) for (a, b), n in pairs]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     cores=st.integers(1, 6),
     kib=st.sampled_from([2, 4, 8, 64]),

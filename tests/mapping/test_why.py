@@ -37,7 +37,7 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         assert why(row) == row["why"]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -28,7 +28,6 @@ def test_non_dominated_is_the_definition(losses: np.ndarray) -> None:
         assert kept[i] == (not any(dominates(other, row) for other in losses))
 
 
-@settings(deadline=None)
 @given(GRID)
 def test_hypervolume_counts_cells(losses: np.ndarray) -> None:
     """On an integer grid the volume is the number of unit cells that some row dominates."""

@@ -100,7 +100,7 @@ def test_a_process_learns_the_same_design_twice() -> None:
     assert process.mean(x) == pytest.approx(y, abs=1e-2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 10_000))
 def test_a_gain_is_the_hypervolume_that_a_place_adds(m: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -121,7 +121,7 @@ def test_a_gain_is_the_hypervolume_that_a_place_adds(m: int, size: int, seed: in
         assert volume.gain(place) == 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 3), st.integers(0, 10_000))
 def test_picks_are_the_greedy_ones(m: int, seed: int) -> None:
     """Looked at again only when they may be first, candidates come as if all were looked at."""

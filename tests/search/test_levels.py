@@ -95,7 +95,7 @@ def test_a_value_that_does_not_count_is_left_out() -> None:
         assert ("chip.l2.bytes_per_cycle" in values) == (values["chip.l2.bytes"] != 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_neighbours_are_mutual_and_one_step_away(data: st.DataObject) -> None:
     space = Space(conditional())

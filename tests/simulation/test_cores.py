@@ -175,7 +175,7 @@ def test_bytes_from_the_first_die_wait_for_the_die_link_also_beside_private_memo
 # Networks dealt out over cores
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(times=st.lists(st.floats(0.0, 9.0), min_size=1, max_size=8), data=st.data())
 def test_cuts_are_as_even_as_they_can_be(times: list[float], data: st.DataObject) -> None:
     parts = data.draw(st.integers(1, len(times)))

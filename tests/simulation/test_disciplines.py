@@ -162,7 +162,7 @@ def test_large_requests_crowd_out_small_ones_only_first_come_first_served() -> N
 USES = st.lists(st.tuples(*[st.floats(0.0, 1.0)] * 4), min_size=1, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(uses=USES, data=st.data())
 def test_no_discipline_overfills_a_link(uses: list[tuple[float, ...]], data: st.DataObject) -> None:
     dominants = [max(use) for use in uses]
@@ -189,7 +189,7 @@ def test_a_share_that_is_rounding_stops_nobody() -> None:
         assert_fits(got, uses)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(demands=st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6))
 def test_on_one_link_round_robin_is_processor_sharing(demands: list[float]) -> None:
     uses = [(demand, 0.0, 0.0, 0.0) for demand in demands]

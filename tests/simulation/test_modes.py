@@ -263,7 +263,7 @@ def test_waking_costs_its_energy_also_on_the_way_to_sleep() -> None:
     assert timeline.energy_j["static.core"] == pytest.approx(expected, rel=1e-9)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     states=st.lists(
         st.tuples(*(st.floats(0.0, top) for top in (9e-3, 3e-3, 1e-5, 1e-3, 1e-5))), max_size=4

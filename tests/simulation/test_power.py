@@ -112,7 +112,7 @@ def test_wake_energy_without_wake_time_is_not_lost() -> None:
     assert result.energy_j["static.array"] == pytest.approx(1e-6 + 1e-6 + 5e-6, rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     widths=st.lists(st.floats(1e-3, 2.0), min_size=1, max_size=12),
     watts=st.lists(st.floats(0.0, 10.0), min_size=12, max_size=12),

@@ -68,7 +68,7 @@ def naive_ends_s(programs: list[Program], chip: Chip, tick_s: float) -> list[flo
     return ends
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(uses=st.lists(st.tuples(*[st.floats(0.0, 1.0)] * 4), min_size=1, max_size=6))
 def test_speeds_fit_the_links_and_waste_nothing(uses: list[tuple[float, ...]]) -> None:
     dominants = [max(use) for use in uses]
@@ -81,7 +81,7 @@ def test_speeds_fit_the_links_and_waste_nothing(uses: list[tuple[float, ...]]) -
             assert any(use[k] > 0.0 and sums[k] > 1.0 - 1e-9 for k in range(4))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(demands=st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6))
 def test_one_link_is_shared_max_min_fair(demands: list[float]) -> None:
     got = speeds([(demand, 0.0, 0.0, 0.0) for demand in demands], demands)
@@ -173,7 +173,7 @@ def test_unrelated_task_on_another_core_changes_nothing() -> None:
     assert alone.energy_j["dram"] == pytest.approx(beside.energy_j["dram"], rel=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     preemption=st.sampled_from(["none", "layer"]),

@@ -35,7 +35,7 @@ def small_program(name: str, size: int, *, cores: int = 1, prefetch: bool = True
     return make_program(name, layers, cores=cores, invoke_s=1e-6 * (size % 2), prefetch=prefetch)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cores=st.integers(1, 3),
     sizes=st.lists(st.integers(0, 9), min_size=2, max_size=5),

@@ -35,7 +35,7 @@ def prices(tech: Technology, node: int, volts: float, fmt: str, function: str) -
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.8, 0.95), formats, functions, draws)
 def test_equal_voltage_never_costs_more_on_a_finer_node(
     volts: float, fmt: str, function: str, draw: int
@@ -47,7 +47,7 @@ def test_equal_voltage_never_costs_more_on_a_finer_node(
         assert all(b <= a * SLACK for a, b in zip(old, new, strict=True)), (coarse, fine)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(2e7, 7e8), formats, st.sampled_from(["shared", "split"]), draws)
 def test_equal_frequency_never_costs_more_on_a_finer_node(
     hz: float, fmt: str, rail: str, draw: int
@@ -69,7 +69,7 @@ def test_equal_frequency_never_costs_more_on_a_finer_node(
         last = now
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(2e7, 7e8), st.floats(0.02, 1.0), st.floats(40, 110))
 def test_leakage_does_not_undo_a_finer_node_at_equal_frequency(
     hz: float, utilisation: float, junction: float
@@ -109,7 +109,7 @@ def test_logic_shrinks_and_sram_stalls_where_it_did() -> None:
     assert sram < logic
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from(ALL_NODES),
     st.floats(64, 2**26),
@@ -126,7 +126,7 @@ def test_a_larger_sram_costs_more_per_bit(
     assert TECH.sram_area_mm2(node, size * times) > TECH.sram_area_mm2(node, size)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(ALL_NODES), st.floats(0.0, 1.0), st.floats(0.0, 1.0), formats)
 def test_energy_follows_v_squared_and_frequency_rises(
     node: int, a: float, b: float, fmt: str
@@ -142,7 +142,7 @@ def test_energy_follows_v_squared_and_frequency_rises(
         assert TECH.logic_leakage_w_per_mm2(two) > TECH.logic_leakage_w_per_mm2(one)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.sampled_from(ALL_NODES),
     st.floats(1e6, 7e8),
@@ -228,7 +228,7 @@ def test_arrays_agree_with_scalars(rail: str) -> None:
     assert TECH.sram_area_mm2(7, sizes, 256, 4) == pytest.approx(area)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(formats, formats, st.integers(8, 48), st.sampled_from(ALL_NODES))
 def test_wider_arithmetic_costs_more(w: str, a: str, acc: int, node: int) -> None:
     base = TECH.datapath.mac_c(node, w, a, acc)

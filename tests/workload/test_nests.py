@@ -18,8 +18,8 @@ from dse.workload.load import lower_bytes
 from . import interpreter
 from .graphs import graph, weight
 
-CASES = settings(max_examples=60, deadline=None)
-FEW = settings(max_examples=25, deadline=None)
+CASES = settings(max_examples=60)
+FEW = settings(max_examples=25)
 
 
 def lowered(model: onnx.ModelProto) -> Model:

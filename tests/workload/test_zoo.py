@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnx
 import pytest
 
 from dse.workload import FUNCTIONS, ModelInfo, list_models, load_model, serving
+from tests.work import calls_of
 
 NAMES = [info.name for info in list_models()]
 FATES = {"compute", "vector", "movement", "host", "folded", "view"}
@@ -81,16 +81,11 @@ def test_weights_are_followed_through_layout_operators() -> None:
     assert not any(layer.kind == "movement" for layer in model.layers), "concats are in place"
 
 
-def test_mobilenetv2_is_read_in_150_ms() -> None:
+def test_reading_mobilenetv2_is_little_work() -> None:
     load_model("resnet18")  # imports
-    best = min(_seconds(batch) for batch in (2, 3, 5))
-    assert best < 0.150
-
-
-def _seconds(batch: int) -> float:
-    start = time.perf_counter()
-    load_model(f"mobilenetv2@batch={batch}")
-    return time.perf_counter() - start
+    nodes = len(load_model("mobilenetv2").fates)
+    assert nodes > 50
+    assert calls_of(lambda: load_model("mobilenetv2@batch=7")) < 1000 * nodes
 
 
 def test_batch_multiplies_all_but_weights() -> None:
