@@ -19,7 +19,7 @@ from dse.search.candidate import Outcome
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
 from dse.search.origin import OPEN_FIELDS, differences
-from dse.version import model_version
+from dse.version import model_version, search_version
 
 LOG = "evaluations.jsonl"
 #: State of the search after each batch; made anew by each run.
@@ -74,6 +74,7 @@ class StudyFolder:
                 "identity": experiment_identity(experiment, technology_digest, start),
                 "technology": technology_digest,
                 "version": model_version(),
+                "search": search_version(),
                 "experiment": experiment.model_dump(mode="json"),
                 "start": [dict(values) for values in start],
                 "environment": environment(),
@@ -266,7 +267,7 @@ def experiment_identity(
     """Identity of a study: its experiment (how far it runs aside), start, data, code version."""
     content = experiment.model_dump(mode="json", exclude=set(OPEN_FIELDS))
     begun = [dict(values) for values in start]
-    return digest([content, technology_digest, model_version(), begun])
+    return digest([content, technology_digest, search_version(), begun])
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from dse.errors import InputError
 from dse.schema import canonical_json, validate
 from dse.search.experiment import Experiment
-from dse.version import model_version
+from dse.version import model_version, search_version
 
 #: Experiment fields that may change between a run and its continuation.
 OPEN_FIELDS = ("trials", "title", "description", "stall", "max_s")
@@ -28,19 +28,21 @@ _SHORT = 60
 class Differences:
     """In what a study differs from what was asked for; each a text, empty where nothing does.
 
-    ``model`` and ``technology``: then its figures are those of another model. ``experiment`` and
-    ``start``: then it is another study.
+    ``model`` and ``technology``: then its figures are those of another model. ``search``: then
+    other designs would be proposed from here on, though the figures are today's. ``experiment``
+    and ``start``: then it is another study.
     """
 
     experiment: str = ""
     start: str = ""
     model: str = ""
     technology: str = ""
+    search: str = ""
 
     @property
     def why(self) -> str:
         """What differs, in a sentence."""
-        parts = [part for part in (self.model, self.technology) if part]
+        parts = [part for part in (self.model, self.technology, self.search) if part]
         made = f"made {' and '.join(parts)}" if parts else ""
         other = [part for part in (self.experiment, self.start) if part]
         if other:
@@ -74,19 +76,25 @@ def differences(
     """
     begun = [dict(values) for values in start or ()]
     same_start = start is None or canonical_json(config.get("start", [])) == canonical_json(begun)
+    model = _versions("model", config.get("version"), model_version())
+    # A study of an early release does not name its search, and is of another model anyway; of one
+    # of another model it need not be told, as the search's version counts the model's code, too.
+    here = search_version()
+    search = "" if model else _versions("search", config.get("search", here), here)
     found = Differences(
         experiment=_experiments(config.get("experiment"), experiment),
         start="" if same_start else "it began with other designs (--warm-start)",
-        model=_versions(config.get("version"), model_version()),
+        model=model,
         technology=_data(config, technology),
+        search=search,
     )
     return None if found == Differences() else found
 
 
-def _versions(there: object, here: str) -> str:
+def _versions(what: str, there: object, here: str) -> str:
     if there == here:
         return ""
-    maker = f"model version {there}" if there else "a model version that it does not name"
+    maker = f"{what} version {there}" if there else f"a {what} version that it does not name"
     return f"by {maker}, this is {here}"
 
 

@@ -15,7 +15,7 @@ from dse.migrations import KINDS, Step, migrate_path
 from dse.report import read_study, write_report
 from dse.search import StudyFolder, explore
 from dse.search.folder import CONFIG, LOG, PROGRESS
-from dse.version import model_version
+from dse.version import model_version, search_version
 from tests.search.test_study import SPACE, experiment
 
 
@@ -70,6 +70,17 @@ def test_another_model_is_named_with_the_ways_on(study: Path) -> None:
     assert f"--warm-start {study}" in text
     assert "remove" not in text
     assert "technology" not in text
+
+
+def test_another_search_is_named_and_keeps_the_figures(study: Path) -> None:
+    """It would propose other designs from here on; those that are there are of this model."""
+    config = json.loads((study / CONFIG).read_text())
+    (study / CONFIG).write_text(json.dumps({**config, "search": "0.0.9+abc"}))
+    text = refusal(study)
+    assert f"made by search version 0.0.9+abc, this is {search_version()}" in text
+    assert "model version" not in text
+    assert f"--warm-start {study}" in text
+    assert read_study(study).of_this_model
 
 
 def test_other_technology_data_are_named(study: Path) -> None:
