@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,10 @@ def test_says_the_same_as_the_checkout(place: Place, tmp_path: Path) -> None:
         ("map", "dscnn_kws", "--chip", "edge_vision"),
     ):
         own, theirs = json.dumps(place.json(*command)), json.dumps(here(*command, cwd=tmp_path))
-        # (Models say where their files are.)
-        assert own.replace(str(place.site / "dse" / "shipped"), str(ROOT)) == theirs, command
         assert str(ROOT) not in own
+        # Models say where their files are: some ship with this package, some with onnx.
+        own = own.replace(str(place.site / "dse" / "shipped"), str(ROOT))
+        assert own.replace(str(place.site), sysconfig.get_path("purelib")) == theirs, command
     shutil.copyfile(place.home / "small.yaml", tmp_path / "small.yaml")
     explore = ("explore", "small.yaml", "--out", "study", "--workers", "1")
     place.json(*explore)
