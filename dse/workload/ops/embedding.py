@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dse.workload.dialects import integer_format
 from dse.workload.graph import Node
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule, vector
@@ -38,6 +39,7 @@ def block_gather(node: Node, ctx: Context) -> Outcome:
     draft.i_elements += n
     width = graph.shape(node.outputs[0], node)[-1]
     draft.shapes[table] = (*graph.shape(table, node)[:-1], width)
+    draft.stored_formats[table] = integer_format(bits)
     draft.note = f"rows of a table of {bits}-bit numbers"
     return [draft]
 
