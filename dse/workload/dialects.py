@@ -11,6 +11,7 @@ grid and hands on real numbers:
   ``RequantShift`` is ``(x * mul + add) >> log2(div)``, its levels an attribute.
 - ``FakeQuantize`` of OpenVINO (docs.openvino.ai, operation FakeQuantize-1), levels as an attribute.
 - Brevitas' QCDQ: Clip to fewer bits between QuantizeLinear and DequantizeLinear.
+- A Cast to a narrow float and back.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ _NARROW = {
     **dict.fromkeys(("FLOAT6E2M3", "FLOAT6E3M2"), "fp6"),
 }
 NARROW: dict[int, str] = {
-    int(_TYPE.DataType.Value(name)): form
-    for name, form in _NARROW.items()
-    if name in _TYPE.DataType.keys()
+    int(number): _NARROW[name] for name, number in _TYPE.DataType.items() if name in _NARROW
 }
 #: Number format of the real element types.
 REAL: dict[int, str] = {
@@ -162,6 +161,9 @@ def quantized_format(node: Node, graph: Graph) -> str | None:
         return _linear(node, graph)
     if node.op == "Clip" and not node.domain:
         return _clipped(node, graph)
+    if node.op == "Cast" and not node.domain:
+        form = NARROW.get(graph.types.get(node.outputs[0], 0), "")
+        return form if form.startswith("fp") else None
     if node.domain != DIALECT:
         return None
     try:
@@ -244,10 +246,13 @@ def is_formatting(node: Node, graph: Graph) -> bool:
     """Whether ``node`` only tells a format, so that addresses and numbers stay where they are."""
     if node.op in FORMATTING:
         return node.domain in (DIALECT, "", "com.microsoft")
+    if node.op == "Cast" and not node.domain:
+        kinds = (graph.types.get(name, 0) for name in (node.inputs[0], node.outputs[0]))
+        return any(NARROW.get(kind, "").startswith("fp") for kind in kinds)
     return node.op == "Clip" and not node.domain and _clipped(node, graph) is not None
 
 
-def annotations(model: onnx.ModelProto) -> dict[str, str]:
+def notes_of(model: onnx.ModelProto) -> dict[str, str]:
     """Formats by tensor that FINN notes in the graph (``finn_datatype``)."""
     found: dict[str, str] = {}
     for note in model.graph.quantization_annotation:

@@ -21,6 +21,7 @@ from dse.workload.precision import (
 )
 from dse.workload.sparsity import DENSE, Sparsity, pruned_layers, rectified_layers
 
+
 @dataclass(frozen=True)
 class Model:
     """A network whose layers are known; only number formats are open.
@@ -258,13 +259,16 @@ class Model:
 
 
 def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -> Layer:
-    """``layer`` with its formats, and the scaling to integers of its results counted."""
+    """``layer`` with its formats, and the scaling to integers of its results counted.
+
+    Whole sums (``int32``) are written as they are.
+    """
     moving = [n for n in layer.inputs if n != layer.w_tensor] or list(layer.inputs)
     i_format = formats[moving[0]] if moving else precision.activations
     w_format = formats[layer.w_tensor] if layer.w_tensor else precision.weights
     o_format = formats[layer.outputs[0]] if layer.outputs else precision.activations
     work = dict(layer.vector_ops)
-    if layer.kind == "compute" and o_format.startswith("int"):
+    if layer.kind == "compute" and o_format.startswith("int") and o_format != "int32":
         work["mul"] = work.get("mul", 0) + layer.o_elements
     bits = precision.accumulator_bits
     if layer.kind == "compute" and precision.acc is None:

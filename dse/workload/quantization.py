@@ -13,11 +13,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from onnx import TensorProto
+
 from dse.workload.dialects import (
     INTEGER_OPS,
     NARROW,
     PLAIN,
     REAL,
+    integer_format,
     is_formatting,
     quantized_format,
 )
@@ -52,17 +55,22 @@ def file_precision(graph: Graph, lowered: Lowered) -> Stored:
     Raises:
         InputError: a quantizer whose bits cannot be told.
     """
-    formats = _quantized(graph, lowered)
+    formats, touched = _quantized(graph, lowered)
     for name, tensor in lowered.tensors.items():
-        if tensor.role in ("weight", "bias", "table"):
+        if tensor.role in ("weight", "table"):
             form = lowered.stored_formats.get(name) or stored_format(name, graph)
             if form is not None:
                 formats[name] = form
+            if (node := graph.producers.get(name)) and quantized_format(node, graph):
+                touched.add(name)
     products = [layer for layer in lowered.layers if layer.kind == "compute"]
-    if not _is_quantized(graph, lowered, products, formats):
+    for layer in products:
+        if layer.name in lowered.prescribed and layer.w_tensor is not None:
+            formats[layer.w_tensor] = lowered.prescribed[layer.name]
+    if not _is_quantized(graph, lowered, products, formats, touched):
         return Stored({}, None)
     _keep(graph, lowered, formats)
-    integer = any(n.domain == DIALECT and n.op in INTEGER_OPS for n in graph.nodes)
+    integer = _is_integer(graph)
     real = _real_type(graph)
     untouched: list[str] = []
     if not integer:
@@ -85,9 +93,10 @@ def file_precision(graph: Graph, lowered: Lowered) -> Stored:
 _MOVES = ("input", "activation", "output", "kv")
 
 
-def _quantized(graph: Graph, lowered: Lowered) -> dict[str, str]:
-    """Formats of activations: by type, by note, and by the quantizers that write or read them."""
+def _quantized(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], set[str]]:
+    """Formats of activations: by type, by note, and by quantizers; which ones those touch."""
     formats: dict[str, str] = {}
+    touched: set[str] = set()
     products = {x.name for x in lowered.layers if x.kind == "compute"}
     read = {n for x in lowered.layers if x.name in products for n in x.inputs}
     for name in lowered.tensors:
@@ -109,7 +118,8 @@ def _quantized(graph: Graph, lowered: Lowered) -> dict[str, str]:
         for root in lowered.aliases.get(name, (name,)):
             if root in lowered.tensors and not graph.is_const(root):
                 formats[root] = form
-    return formats
+                touched.add(root)
+    return formats, touched
 
 
 def stored_format(name: str, graph: Graph) -> str | None:
@@ -127,7 +137,8 @@ def stored_format(name: str, graph: Graph) -> str | None:
         node = graph.producers.get(name)
         if node is None or not any(node.inputs):
             break
-        if (form := quantized_format(node, graph)) is not None:
+        form = quantized_format(node, graph) or _unpacked(node, graph)
+        if form is not None:
             return form
         if is_formatting(node, graph):
             name = node.inputs[0]
@@ -137,6 +148,19 @@ def stored_format(name: str, graph: Graph) -> str | None:
     return REAL.get(graph.types.get(name, 0))
 
 
+def _unpacked(node: Node, graph: Graph) -> str | None:
+    """The format of numbers that lie several in a byte, cut out by a mask or a shift."""
+    own = NARROW.get(graph.types.get(node.inputs[0], 0), "")
+    operand = graph.scalar(node.input(1))
+    if not own.startswith("int") or operand is None or node.domain:
+        return None
+    if node.op == "BitwiseAnd" and operand > 0 and math.log2(operand + 1).is_integer():
+        return integer_format(math.log2(operand + 1))
+    if node.op == "BitShift" and 0 < operand < bits_of(own):
+        return integer_format(bits_of(own) - operand)
+    return None
+
+
 def _narrows_more(name: str, graph: Graph) -> bool:
     """Whether a tensor of a narrow type is written by what leaves fewer bits (a Clip)."""
     node = graph.producers[name]
@@ -144,12 +168,16 @@ def _narrows_more(name: str, graph: Graph) -> bool:
 
 
 def _is_quantized(
-    graph: Graph, lowered: Lowered, products: list[Layer], formats: Mapping[str, str]
+    graph: Graph,
+    lowered: Lowered,
+    products: list[Layer],
+    formats: Mapping[str, str],
+    touched: set[str],
 ) -> bool:
-    if lowered.prescribed or lowered.stored_formats:
+    if lowered.prescribed or lowered.stored_formats or _is_integer(graph):
         return True
     operands = (n for x in products for n in (x.w_tensor, _moving(x)) if n)
-    if any(formats.get(n, "fp32") not in PLAIN for n in operands):
+    if any(n in touched or formats.get(n, "fp32") not in PLAIN for n in operands):
         return True
     return any(
         tensor.role == "table"
@@ -157,6 +185,11 @@ def _is_quantized(
         and graph.types.get(name) in REAL
         for name, tensor in lowered.tensors.items()
     )
+
+
+def _is_integer(graph: Graph) -> bool:
+    """Whether it is a network of integers that the file types as real numbers."""
+    return any(n.domain == DIALECT and n.op in INTEGER_OPS for n in graph.nodes)
 
 
 def _moving(layer: Layer) -> str | None:
@@ -184,6 +217,8 @@ def _keep(graph: Graph, lowered: Lowered, formats: dict[str, str]) -> None:
 
 
 def _silent(node: Node, graph: Graph) -> bool:
+    if node.op in ("Resize", "Upsample"):
+        return str(node.attrs.get("mode", "nearest")) == "nearest"
     return is_formatting(node, graph) or node.op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
@@ -202,11 +237,14 @@ def _fill(graph: Graph, lowered: Lowered, formats: dict[str, str], real: str) ->
     Tensors between the layers of one operator follow what they are computed from.
     """
     untouched: list[str] = []
+    sums = {n for x in lowered.layers if x.kind == "compute" for n in x.outputs}
     for name, tensor in lowered.tensors.items():
         kind = graph.types.get(name, 0)
         if name in formats or tensor.role not in (*_MOVES, "table"):
             continue
-        if kind in REAL or (kind == 0 and name in graph.shapes):
+        if kind == TensorProto.INT32 and tensor.role in _MOVES and name in sums:
+            formats[name] = "int32"
+        elif kind in REAL or (kind == 0 and name in graph.shapes):
             formats[name] = REAL.get(kind, real)
             if tensor.role in _MOVES:
                 untouched.append(name)
@@ -258,12 +296,12 @@ def _remarks(
         )
     elif moving:
         remarks.append(
-            f"{len(moving)} operands of products stay real as in the file, such as {moving[0]!r}; "
-            "--precision quantizes all"
+            f"real as in the file stay {len(moving)} of the operands that products read, such as "
+            f"{moving[0]!r}; --precision quantizes all"
         )
     if bare:
         remarks.append(
-            f"{len(bare)} weights are real in the file but meet quantized activations, such as "
-            f"{bare[0]!r}: taken at {native.weights}"
+            f"taken at {native.weights} are {len(bare)} weights, such as {bare[0]!r}, that the file "
+            "leaves real though they meet quantized activations"
         )
     return tuple(remarks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from onnx import shape_inference
 from dse.errors import InputError
 from dse.workload.binding import bind_inputs, check_positive
 from dse.workload.control import TRIPS, Bodies, body_fault
-from dse.workload.dialects import annotations, domain_of
+from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
 from dse.workload.shapes import fill_shapes
@@ -223,7 +222,7 @@ def _assembled(
     opset = max((versions[d] for d in STANDARD if d in versions), default=0)
     names = tuple(v.name for v in proto.input if v.name not in stored)
     outputs = tuple(v.name for v in proto.output)
-    noted = annotations(model)
+    noted = notes_of(model)
     return Graph(nodes, shapes, types, stored, names, outputs, opset, file, noted)
 
 

@@ -222,6 +222,8 @@ def is_nan(node: Node, ctx: Context) -> Outcome:
 
 def cast(node: Node, ctx: Context) -> Outcome:
     """Cast, CastLike: free between real formats (the precision decides them), else a copy."""
+    if is_formatting(node, ctx.graph):
+        return View((node.inputs[0],), folded=True)
     before, after = (ctx.graph.types.get(n) for n in (node.inputs[0], node.outputs[0]))
     if before == after or (before in _REAL and after in _REAL):
         return View((node.inputs[0],))

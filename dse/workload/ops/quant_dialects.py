@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dse.workload.dialects import QUANTIZERS, is_formatting, quantized_format
+from onnx import TensorProto
+
+from dse.workload.dialects import QUANTIZERS, REAL, is_formatting, quantized_format
 from dse.workload.graph import DIALECT, Graph, Node
 from dse.workload.ops import elementwise, matmul, normalization, pooling
 from dse.workload.ops.convolution import convolution
@@ -25,7 +27,7 @@ def quantize(node: Node, ctx: Context) -> Outcome:
     A second quantizer of a tensor that others read in another format is work: it reads the tensor
     and writes it again.
     """
-    if node.op in QUANTIZERS and _again(node, ctx.graph):
+    if quantized_format(node, ctx.graph) and _again(node, ctx.graph):
         return [vector(node, ctx, {"mul": ctx.graph.size(node.outputs[0], node)}, weights=[])]
     return View((node.inputs[0],), folded=True)
 
@@ -56,7 +58,7 @@ def absorbed(draft: Draft, node: Node, ctx: Context) -> bool | None:
     case. The factors and offsets of RequantShift and the thresholds of MultiThreshold are stored
     with the layer.
     """
-    if is_formatting(node, ctx.graph):
+    if is_formatting(node, ctx.graph) or _realized(draft, node, ctx.graph):
         return True
     if node.domain != DIALECT or node.op not in ("RequantShift", "MultiThreshold"):
         return None
@@ -74,6 +76,14 @@ def absorbed(draft: Draft, node: Node, ctx: Context) -> bool | None:
         draft.work(["mul", "add"], draft.o_elements)
     draft.linear = draft.rectified = False
     return True
+
+
+def _realized(draft: Draft, node: Node, graph: Graph) -> bool:
+    """Whether ``node`` makes real numbers of the whole-number sums of a product."""
+    if node.op != "Cast" or node.domain or draft.kind != "compute":
+        return False
+    before, after = (graph.types.get(name, 0) for name in (node.inputs[0], node.outputs[0]))
+    return before == TensorProto.INT32 and after in REAL
 
 
 def _steps(node: Node, ctx: Context) -> int:
