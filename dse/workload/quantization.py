@@ -301,7 +301,7 @@ def _remarks(
         )
     if bare:
         remarks.append(
-            f"taken at {native.weights} are {len(bare)} weights, such as {bare[0]!r}, that the file "
-            "leaves real though they meet quantized activations"
+            f"taken at {native.weights}: {len(bare)} weights that the file leaves real though they "
+            f"meet quantized activations, such as {bare[0]!r}"
         )
     return tuple(remarks)

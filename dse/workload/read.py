@@ -86,6 +86,7 @@ def _read(
 ) -> tuple[Graph, int, tuple[str, ...]]:
     check_text(model.graph, file)
     _keep_quantizers(model)
+    _import_dialects(model)
     if model.functions:
         from onnx import inliner
 
@@ -110,6 +111,15 @@ def _keep_quantizers(model: onnx.ModelProto) -> None:
         copies = [onnx.FunctionProto.FromString(f.SerializeToString()) for f in kept]
         del model.functions[:]
         model.functions.extend(copies)
+
+
+def _import_dialects(model: onnx.ModelProto) -> None:
+    """Imports the domains of dialects that a file forgot: onnx would infer no shape at all."""
+    imported = {entry.domain for entry in model.opset_import}
+    for node in model.graph.node:
+        if node.domain not in imported and domain_of(node.domain, node.op_type) == DIALECT:
+            imported.add(node.domain)
+            model.opset_import.append(onnx.helper.make_opsetid(node.domain, 1))
 
 
 def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:

@@ -31,6 +31,7 @@ TYPES: dict[str, int] = {
     "DequantizeLinear": int(onnx.TensorProto.FLOAT),
     "RelativePositionBias": int(onnx.TensorProto.FLOAT),
     "NonZero": int(onnx.TensorProto.INT64),
+    **dict.fromkeys(("Shape", "Size"), int(onnx.TensorProto.INT64)),
     "NonMaxSuppression": int(onnx.TensorProto.INT64),
 }
 #: Operators whose result has the type of a scale, and that operand.

@@ -27,7 +27,7 @@ def scalar(value: float) -> np.ndarray:
 def quant(
     x: str, y: str, bits: str, op: str = "Quant", domain: str = QONNX, **attrs: Any
 ) -> onnx.NodeProto:
-    attrs = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"} | attrs
+    attrs = dict[str, Any](signed=1, narrow=0, rounding_mode="ROUND") | attrs
     return helper.make_node(op, [x, "scale", "zero", bits], [y], domain=domain, **attrs)
 
 
@@ -410,3 +410,23 @@ def test_casts_to_a_narrow_float_and_back(tmp_path: Path) -> None:
     found = load(model, tmp_path)
     assert formats(only(found))[:2] == ("fp8", "fp8")
     assert [x.kind for x in found.layers] == ["compute"]
+
+
+def test_a_file_that_forgets_to_import_the_domain(tmp_path: Path) -> None:
+    """Shapes behind the quantizer follow from the shapes before it, as QONNX' model zoo has it."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "at"], ["n"], axis=0),
+        helper.make_node("Unsqueeze", ["n", "first"], ["u"]),
+        helper.make_node("Concat", ["u", "rest"], ["t"], axis=0),
+        helper.make_node("Reshape", ["x", "t"], ["f"]),
+        quant("f", "q", "b"),
+        quant("v", "vq", "b"),
+        helper.make_node("MatMul", ["q", "vq"], ["y"]),
+    ]
+    stored: dict[str, np.ndarray] = {"at": np.array(0), "first": np.array([0])}
+    stored |= {"rest": np.array([-1]), "b": scalar(2), "v": weight(16, 3), **STORED}
+    model = graph(nodes, {"x": (2, 4, 4)}, ["y"], stored, opset=13)
+    del model.opset_import[1:]
+    found = load(model, tmp_path)
+    assert (found.macs, formats(only(found))[:2]) == (96, ("int2", "int2"))
