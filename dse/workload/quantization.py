@@ -41,7 +41,7 @@ _REACH = 64
 
 
 @dataclass(frozen=True)
-class Stored:
+class FilePrecision:
     """What a quantized file says: formats by tensor, the precision they amount to, remarks."""
 
     formats: Mapping[str, str]
@@ -49,12 +49,14 @@ class Stored:
     remarks: tuple[str, ...] = ()
 
 
-def file_precision(graph: Graph, lowered: Lowered) -> Stored:
+def file_precision(graph: Graph, lowered: Lowered) -> FilePrecision:
     """The precision of a file; none if it is not quantized.
 
     Raises:
         InputError: a quantizer whose bits cannot be told.
     """
+    if not _may_be_quantized(graph, lowered):
+        return FilePrecision({}, None)
     formats, touched = _quantized(graph, lowered)
     for name, tensor in lowered.tensors.items():
         if tensor.role in ("weight", "table"):
@@ -68,7 +70,7 @@ def file_precision(graph: Graph, lowered: Lowered) -> Stored:
         if layer.name in lowered.prescribed and layer.w_tensor is not None:
             formats[layer.w_tensor] = lowered.prescribed[layer.name]
     if not _is_quantized(graph, lowered, products, formats, touched):
-        return Stored({}, None)
+        return FilePrecision({}, None)
     _keep(graph, lowered, formats)
     integer = _is_integer(graph)
     real = _real_type(graph)
@@ -87,10 +89,21 @@ def file_precision(graph: Graph, lowered: Lowered) -> Stored:
     )
     if not native.weights.startswith("int"):
         native = replace(native, method="float")
-    return Stored(formats, native, _remarks(products, native, untouched, bare))
+    return FilePrecision(formats, native, _remarks(products, native, untouched, bare))
 
 
 _MOVES = ("input", "activation", "output", "kv")
+
+
+def _may_be_quantized(graph: Graph, lowered: Lowered) -> bool:
+    """Whether anything at all hints at quantization: most files have nothing of the kind."""
+    return bool(
+        lowered.prescribed
+        or lowered.stored_formats
+        or graph.noted
+        or not NARROW.keys().isdisjoint(graph.types.values())
+        or any(node.domain == DIALECT or node.op == "QuantizeLinear" for node in graph.nodes)
+    )
 
 
 def _quantized(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], set[str]]:
