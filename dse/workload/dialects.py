@@ -206,6 +206,8 @@ def _dialect(node: Node, graph: Graph) -> str | None:
     for name in ("levels", "n_levels_out", "n_levels"):
         if (levels := number(attrs.get(name))) is not None:
             return levels_format(levels)
+    if op == "FakeQuantize":
+        raise ValueError("it has no levels")
     return None
 
 

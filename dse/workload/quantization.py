@@ -309,12 +309,12 @@ def _remarks(
         )
     elif moving:
         remarks.append(
-            f"real as in the file stay {len(moving)} of the operands that products read, such as "
-            f"{moving[0]!r}; --precision quantizes all"
+            "operands of products that no quantizer touches stay real as in the file "
+            f"({len(moving)}, such as {moving[0]!r}); --precision quantizes all"
         )
     if bare:
         remarks.append(
-            f"taken at {native.weights}: {len(bare)} weights that the file leaves real though they "
-            f"meet quantized activations, such as {bare[0]!r}"
+            "real weights that meet quantized activations are taken at "
+            f"{native.weights} ({len(bare)}, such as {bare[0]!r})"
         )
     return tuple(remarks)

@@ -86,7 +86,7 @@ def _read(
 ) -> tuple[Graph, int, tuple[str, ...]]:
     check_text(model.graph, file)
     _keep_quantizers(model)
-    _import_dialects(model)
+    _import_domains(model)
     if model.functions:
         from onnx import inliner
 
@@ -113,11 +113,11 @@ def _keep_quantizers(model: onnx.ModelProto) -> None:
         model.functions.extend(copies)
 
 
-def _import_dialects(model: onnx.ModelProto) -> None:
-    """Imports the domains of dialects that a file forgot: onnx would infer no shape at all."""
-    imported = {entry.domain for entry in model.opset_import}
+def _import_domains(model: onnx.ModelProto) -> None:
+    """Imports the domains that a file forgot to import: onnx would infer no shape at all."""
+    imported = {*STANDARD, *(entry.domain for entry in model.opset_import)}
     for node in model.graph.node:
-        if node.domain not in imported and domain_of(node.domain, node.op_type) == DIALECT:
+        if node.domain not in imported:
             imported.add(node.domain)
             model.opset_import.append(onnx.helper.make_opsetid(node.domain, 1))
 

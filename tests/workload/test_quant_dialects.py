@@ -338,7 +338,7 @@ def test_requantization_of_pulp(domain: str, count: int, form: str, tmp_path: Pa
     assert second.i_format == form
     assert first.b_elements == 8
     assert dict(first.vector_ops) == {"mul": 256}
-    assert any("taken at int8" in remark for remark in model.remarks)
+    assert any("are taken at int8" in remark for remark in model.remarks)
 
 
 def test_integer_kin_of_pulp(tmp_path: Path) -> None:
@@ -430,3 +430,28 @@ def test_a_file_that_forgets_to_import_the_domain(tmp_path: Path) -> None:
     del model.opset_import[1:]
     found = load(model, tmp_path)
     assert (found.macs, formats(only(found))[:2]) == (96, ("int2", "int2"))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("Quant", ["x", "scale"], ["y"], name="n", domain=QONNX),
+        helper.make_node("Quant", [], ["y"], name="n", domain=QONNX),
+        helper.make_node("FloatQuant", ["x", "scale", "zero"], ["y"], name="n", domain=QONNX),
+        helper.make_node("Trunc", ["x", "scale", "zero"], ["y"], name="n", domain=QONNX),
+        helper.make_node("MultiThreshold", ["x"], ["y"], name="n", domain=FINN),
+        helper.make_node("MultiThreshold", ["x", "scale"], ["y"], name="n", domain=FINN),
+        helper.make_node("Im2Col", ["x"], ["y"], name="n", domain=QONNX),
+        helper.make_node("QuantAvgPool2d", ["x"], ["y"], name="n", domain=QONNX, stride=0),
+        helper.make_node("RequantShift", ["x", "scale", "zero"], ["y"], name="n", n_levels=0),
+        helper.make_node("FakeQuantize", ["x"] + ["scale"] * 4, ["y"], name="n"),
+        helper.make_node("Conv", ["x"], ["y"], name="n", domain="qonnx.custom_op.channels_last"),
+    ],
+    ids=lambda node: node.op_type,
+)
+def test_malformed_nodes_are_one_clear_error(node: onnx.NodeProto, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load(graph([node], {"x": (1, 4, 8, 8)}, ["y"], STORED), tmp_path)
+    assert "node 'n'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.mend

@@ -34,6 +34,8 @@ def block_gather(node: Node, ctx: Context) -> Outcome:
     draft = vector(node, ctx, {"mul": n}, weights=[])
     table = node.inputs[0]
     bits = int(node.attrs.get("bits", 4))
+    if bits not in (2, 4, 8):
+        raise graph.fault(node, f"numbers of {bits} bits in bytes", "write 2, 4 or 8 bits")
     draft.tables += [name for name in (table, node.input(2), node.input(3)) if name]
     draft.inputs += draft.tables
     draft.i_elements += n
