@@ -191,7 +191,7 @@ def rate_of(rates: Mapping[str, float], w_format: str, a_format: str) -> tuple[s
     if not fitting:
         raise UnmappableError(
             f"no MAC unit runs {w_format} weights with {a_format} activations",
-            mend=f"the array has {', '.join(rates)}: change precision or formats",
+            mend=f"the array has {', '.join(rates)}: change precision (--precision) or formats",
         )
     _, negative, pair = min(fitting)
     return pair, -negative

@@ -15,12 +15,10 @@ from __future__ import annotations
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Draft
 from dse.workload.ops.elementwise import UNARY, binary_functions, rectifies
+from dse.workload.ops.quant_dialects import absorbed
 
 #: Views through which folding goes on.
-_THROUGH = frozenset(
-    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
-    | {"QuantizeLinear", "DequantizeLinear"}
-)
+_THROUGH = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 _PAIRS = frozenset({"Add", "Sub", "Sum", "Mul", "Div"})
 
 
@@ -40,7 +38,7 @@ def absorb(draft: Draft, ctx: Context, fates: dict[str, str]) -> None:
             break
         fates.update(dict.fromkeys(node.absorbed, "folded"))
         is_view = node.op in _THROUGH
-        fates[node.name] = "view" if is_view and not node.op.endswith("Linear") else "folded"
+        fates[node.name] = "view" if is_view else "folded"
         draft.nodes.append(node.name)
         draft.nodes.extend(node.absorbed)
         passed.append(tensor)
@@ -52,10 +50,14 @@ def absorb(draft: Draft, ctx: Context, fates: dict[str, str]) -> None:
 
 def _folded(draft: Draft, node: Node, tensor: str, ctx: Context) -> bool:
     graph = ctx.graph
-    if node.domain or not node.outputs:
+    if not node.outputs:
         return False
     shape = graph.shapes.get(node.outputs[0])
     if shape is None or graph.size(node.outputs[0]) != graph.size(tensor):
+        return False
+    if (taken := absorbed(draft, node, ctx)) is not None:
+        return taken and node.inputs[0] == tensor
+    if node.domain:
         return False
     if node.op in _THROUGH:
         if graph.shapes.get(tensor) != shape:

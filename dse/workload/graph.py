@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from dse.workload.values import evaluate, sizes_of
 VALUE_ELEMENTS = 4096
 #: Domain of the operators that stand for what a loop does around its body (see ``control``).
 LOOP_DOMAIN = "dse.loop"
+#: Domain of the quantization dialects, whatever their tools call it (see ``dialects``).
+DIALECT = "dse.dialect"
 #: Operators with bodies, which read more than their inputs.
 CONTROL = frozenset({"If", "Loop", "Scan"})
 #: Operators whose result differs from run to run, so that constants do not fold through them.
@@ -69,6 +72,7 @@ class Graph:
         inputs, outputs: names; inputs leave out stored tensors.
         opset: version of the standard operators.
         file: for errors.
+        noted: number formats that the file notes beside its tensors.
     """
 
     nodes: tuple[Node, ...]
@@ -79,6 +83,7 @@ class Graph:
     outputs: tuple[str, ...]
     opset: int
     file: str
+    noted: Mapping[str, str] = field(default_factory=dict)
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     @functools.cached_property

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import Layer, Tensor
 from dse.workload.lower import Lowered, UnknownOps, lower
-from dse.workload.model import FORMATS, Model
+from dse.workload.model import Model
 from dse.workload.precision import KEYS as PRECISION_KEYS
 from dse.workload.precision import REFINING, Precision, parse_precision, refined, written
+from dse.workload.quantization import file_precision
 from dse.workload.read import parse_proto, read_graph
 from dse.workload.sparsity import KEYS as SPARSITY_KEYS
 from dse.workload.sparsity import parse_sparsity
@@ -219,7 +219,7 @@ def lower_bytes(
     lowered = lower(graph, unknown_ops)
     if factor > 1:
         lowered = _batched(lowered, factor)
-    formats, native = _quantization(graph, lowered)
+    stored_as = file_precision(graph, lowered)
     stored = ("weight", "bias", "table")
     identity = {
         "file": hashlib.sha256(data).hexdigest(),
@@ -239,10 +239,10 @@ def lower_bytes(
         trainable=_trainable(graph, lowered),
         fates=dict(lowered.fates),
         digest=digest(identity),
-        native=native,
-        formats=formats,
+        native=stored_as.native,
+        formats=stored_as.formats,
         prescribed=lowered.prescribed,
-        remarks=remarks,
+        remarks=(*remarks, *stored_as.remarks),
     )
 
 
@@ -290,38 +290,3 @@ def _batched(lowered: Lowered, factor: int) -> Lowered:
         layers=tuple(grown(layer) for layer in lowered.layers),
         tensors={n: larger(t) for n, t in lowered.tensors.items()},
     )
-
-
-def _quantization(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], Precision | None]:
-    """Formats by tensor of a quantized graph, and the precision they amount to."""
-    formats: dict[str, str] = {}
-    for name in lowered.tensors:
-        if (own := FORMATS.get(graph.types.get(name, 0))) and graph.producers.get(name, None):
-            formats[name] = own
-    for name in [n for n, t in lowered.tensors.items() if t.role in ("weight", "bias", "table")]:
-        node = graph.producers.get(name)
-        while node is not None and node.op != "DequantizeLinear" and node.inputs:
-            node = graph.producers.get(node.inputs[0])
-        source = node.inputs[0] if node is not None and node.inputs else name
-        if (own := FORMATS.get(graph.types.get(source, 0))) is not None:
-            formats[name] = own
-    for node in graph.nodes:
-        if node.op != "QuantizeLinear" or node.inputs[0] not in lowered.tensors:
-            continue
-        if (own := FORMATS.get(graph.types.get(node.outputs[0], 0))) is not None:
-            formats[node.inputs[0]] = own
-    if not formats:
-        return {}, None
-    weights = [f for n, f in formats.items() if lowered.tensors[n].role == "weight"]
-    others = [f for n, f in formats.items() if lowered.tensors[n].role not in ("weight", "bias")]
-    base = Precision()
-    native = replace(
-        base,
-        weights=_usual(weights, base.weights),
-        activations=_usual(others, base.activations),
-    )
-    return formats, native
-
-
-def _usual(formats: list[str], default: str) -> str:
-    return Counter(formats).most_common(1)[0][0] if formats else default

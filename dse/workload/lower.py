@@ -31,6 +31,8 @@ class Lowered:
         inputs, outputs: names of tensors.
         fates: of every node in the file.
         prescribed: layers whose operator fixes the format of its weights.
+        stored_formats: formats that operators fix for other stored tensors, by tensor.
+        aliases: for activations that lie in other tensors, those.
     """
 
     layers: tuple[Layer, ...]
@@ -39,6 +41,8 @@ class Lowered:
     outputs: tuple[str, ...]
     fates: Mapping[str, str]
     prescribed: Mapping[str, str] = field(default_factory=dict)
+    stored_formats: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
@@ -174,7 +178,8 @@ def _finished(drafts: list[Draft], ctx: Context, fates: dict[str, str]) -> Lower
     layers = tuple(_layer(draft) for draft in drafts)
     prescribed = {d.name: d.w_format for d in drafts if d.w_format is not None}
     kept = tuple(name for name in outputs if name in tensors)
-    return Lowered(layers, tensors, inputs, kept, fates, prescribed)
+    stored = {name: form for draft in drafts for name, form in draft.stored_formats.items()}
+    return Lowered(layers, tensors, inputs, kept, fates, prescribed, stored, ctx.sources)
 
 
 def _inner_shape(name: str, draft: Draft) -> tuple[int, ...]:

@@ -6,15 +6,12 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import onnx
-
 from dse.errors import InputError
 from dse.files import nearest
 from dse.schema import digest
 from dse.workload.ends import ends_of
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import (
-    FORMAT_BITS,
     KEYS,
     Precision,
     accumulator_bits,
@@ -23,18 +20,6 @@ from dse.workload.precision import (
     refined,
 )
 from dse.workload.sparsity import DENSE, Sparsity, pruned_layers, rectified_layers
-
-#: Number format of each ONNX element type that quantized graphs use.
-FORMATS: dict[int, str] = {
-    onnx.TensorProto.INT8: "int8",
-    onnx.TensorProto.UINT8: "int8",
-    onnx.TensorProto.INT16: "int16",
-    onnx.TensorProto.UINT16: "int16",
-    onnx.TensorProto.INT4: "int4",
-    onnx.TensorProto.UINT4: "int4",
-    onnx.TensorProto.FLOAT8E4M3FN: "fp8",
-    onnx.TensorProto.FLOAT8E5M2: "fp8",
-}
 
 
 @dataclass(frozen=True)
@@ -274,13 +259,16 @@ class Model:
 
 
 def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -> Layer:
-    """``layer`` with its formats, and the scaling to integers of its results counted."""
+    """``layer`` with its formats, and the scaling to integers of its results counted.
+
+    Whole sums (``int32``) are written as they are.
+    """
     moving = [n for n in layer.inputs if n != layer.w_tensor] or list(layer.inputs)
     i_format = formats[moving[0]] if moving else precision.activations
     w_format = formats[layer.w_tensor] if layer.w_tensor else precision.weights
     o_format = formats[layer.outputs[0]] if layer.outputs else precision.activations
     work = dict(layer.vector_ops)
-    if layer.kind == "compute" and o_format.startswith("int"):
+    if layer.kind == "compute" and o_format.startswith("int") and o_format != "int32":
         work["mul"] = work.get("mul", 0) + layer.o_elements
     bits = precision.accumulator_bits
     if layer.kind == "compute" and precision.acc is None:
@@ -306,17 +294,20 @@ def _parsed(precision: Precision | str | None) -> Precision | None:
 
 def _with_precision(name: str, precision: Precision, shown: str) -> str:
     stem, _, tail = name.partition("@")
-    short = {f: f.removeprefix("int") for f in FORMAT_BITS}
     parts = [p for p in tail.split(",") if p and p.split("=")[0] not in KEYS]
-    parts += [f"w={short[precision.weights]}", f"a={short[precision.activations]}"]
+    parts += [f"w={_short(precision.weights)}", f"a={_short(precision.activations)}"]
     if precision.kv is not None:
-        parts.append(f"kv={short[precision.kv]}")
+        parts.append(f"kv={_short(precision.kv)}")
     if precision.acc is not None:
         parts.append(f"acc={precision.acc}")
     if precision.ends is not None:
-        parts.append(f"first_last={short[precision.ends]}")
+        parts.append(f"first_last={_short(precision.ends)}")
     if precision.method == "qat":
         parts.append("method=qat")
     if "[" in shown and not any(p.startswith("per_layer=") for p in parts):
         parts.append(f"layers={shown.partition('[')[2].rstrip(']')}")
     return f"{stem}@{','.join(parts)}"
+
+
+def _short(number_format: str) -> str:
+    return number_format.removeprefix("int")

@@ -15,14 +15,21 @@ from typing import Literal
 from dse.errors import InputError
 from dse.files import nearest
 
-#: Bits of every number format the package knows.
+#: Bits of every number format that can be asked for.
 FORMAT_BITS = {
     **{f"int{bits}": bits for bits in range(2, 17)},
     "int32": 32,
+    "fp4": 4,
     "fp8": 8,
     "fp16": 16,
     "bf16": 16,
     "fp32": 32,
+}
+#: Bits of those and of the ones that only a file brings: one bit (a sign), floats of odd widths.
+STORED_BITS = {
+    "int1": 1,
+    **{f"fp{bits}": bits for bits in range(2, 16)},
+    **FORMAT_BITS,
 }
 #: Settings that make up a precision: whole, by tensor class, of the ends of a network, and how.
 KEYS = ("precision", "w", "a", "kv", "acc", "first_last", "method")
@@ -32,18 +39,18 @@ REFINING = ("kv", "acc", "first_last")
 ACCUMULATORS = (8, 64)
 
 Method = Literal["ptq", "qat", "float"]
-_WORD = "int8, w4a8, w8a16, w4afp16, int4, int16, fp16, bf16, fp8 or fp32"
+_WORD = "int8, w4a8, w8a16, w4afp16, int4, int16, fp16, bf16, fp8, fp4 or fp32"
 
 
 def bits_of(number_format: str) -> int:
     """Bits of one value of ``number_format``; InputError if it is unknown."""
     try:
-        return FORMAT_BITS[number_format]
+        return STORED_BITS[number_format]
     except KeyError:
         raise InputError(
             f"unknown number format {number_format!r}",
             field="precision",
-            mend="use int2 to int16, int32, fp8, fp16, bf16 or fp32",
+            mend="use int2 to int16, int32, fp4, fp8, fp16, bf16 or fp32",
         ) from None
 
 
@@ -79,7 +86,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """Canonical name, read back by :func:`parse_precision`."""
+        """Canonical name, read back by :func:`parse_precision` (but for formats of files alone)."""
         parts = [base_name(self.weights, self.activations)]
         parts += [f"kv{_short(self.kv)}"] if self.kv else []
         parts += [f"acc{self.acc}"] if self.acc else []
@@ -105,7 +112,7 @@ def _short(number_format: str) -> str:
     return number_format.removeprefix("int")
 
 
-_PAIR = re.compile(r"w(?P<w>\d+|fp8|fp16|bf16|fp32)a(?P<a>\d+|fp8|fp16|bf16|fp32)")
+_PAIR = re.compile(r"w(?P<w>\d+|fp4|fp8|fp16|bf16|fp32)a(?P<a>\d+|fp4|fp8|fp16|bf16|fp32)")
 _OPTION = re.compile(r"(?P<key>kv|acc|ends)(?P<value>\w+)")
 
 
@@ -235,6 +242,6 @@ def _format(text: str, key: str) -> str:
         raise InputError(
             f"{key}={text} is no number format",
             field=key,
-            mend="use bits from 2 to 16 for integers, or fp8, fp16, bf16, fp32",
+            mend="use bits from 2 to 16 for integers, or fp4, fp8, fp16, bf16, fp32",
         )
     return name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from onnx import shape_inference
 from dse.errors import InputError
 from dse.workload.binding import bind_inputs, check_positive
 from dse.workload.control import TRIPS, Bodies, body_fault
-from dse.workload.graph import CONTROL, Graph, Node, attributes
+from dse.workload.dialects import domain_of, notes_of
+from dse.workload.element_types import typed
+from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
 from dse.workload.shapes import fill_shapes
 from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
 from dse.workload.wire import without_weights
@@ -84,6 +85,8 @@ def _read(
     model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
 ) -> tuple[Graph, int, tuple[str, ...]]:
     check_text(model.graph, file)
+    _keep_quantizers(model)
+    _import_domains(model)
     if model.functions:
         from onnx import inliner
 
@@ -97,8 +100,26 @@ def _read(
     forget_data(model.graph, KEPT_ELEMENTS)
     stored = _stored(model)
     _drop_weights(model)
-    graph = _inferred(model, file, stored, trips)
-    return graph, factor, remarks
+    graph, forbidden = _inferred(model, file, stored, trips)
+    return graph, factor, (*remarks, *forbidden)
+
+
+def _keep_quantizers(model: onnx.ModelProto) -> None:
+    """Takes out the bodies of functions that are quantizers: Brevitas writes them as ``y = x``."""
+    kept = [f for f in model.functions if domain_of(f.domain, f.name) != DIALECT]
+    if len(kept) < len(model.functions):
+        copies = [onnx.FunctionProto.FromString(f.SerializeToString()) for f in kept]
+        del model.functions[:]
+        model.functions.extend(copies)
+
+
+def _import_domains(model: onnx.ModelProto) -> None:
+    """Imports the domains that a file forgot to import: onnx would infer no shape at all."""
+    imported = {*STANDARD, *(entry.domain for entry in model.opset_import)}
+    for node in model.graph.node:
+        if node.domain not in imported:
+            imported.add(node.domain)
+            model.opset_import.append(onnx.helper.make_opsetid(node.domain, 1))
 
 
 def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:
@@ -138,19 +159,23 @@ def _inferred(
     file: str,
     stored: dict[str, onnx.TensorProto | None],
     trips: Mapping[str, int | tuple[int, int]],
-) -> Graph:
-    """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way."""
+) -> tuple[Graph, tuple[str, ...]]:
+    """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way.
+
+    Also gives a remark if operands have types that their operators do not take.
+    """
     loops = Bodies(file, trips)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
     values = _largest_vector(model, stored) <= VALUED_VECTOR
+    forbidden: tuple[str, ...] = ()
     for _ in range(ROUNDS):
         reason = ""
         try:
-            model = shape_inference.infer_shapes(model, check_type=True, data_prop=values)
+            model, told = typed(model, nodes, file, values=values, check=not forbidden)
+            forbidden = forbidden or told
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            _check_types(reason, nodes, file)
         except MemoryError:
             raise InputError(
                 "its sizes are beyond the memory of any machine",
@@ -169,7 +194,7 @@ def _inferred(
     unknown = _first_unknown(graph)
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
-    return graph
+    return graph, forbidden
 
 
 def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
@@ -180,22 +205,6 @@ def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
         if len(dims) == 1 or value.name not in stored:
             largest = max(largest, math.prod(dims))
     return largest
-
-
-#: What onnx says of an operand whose element type its operator does not take.
-_WRONG_TYPE = re.compile(
-    r"node name: (?P<node>.*?)\): (?P<what>.*(?:inconsistent|unsupported) type.*)"
-)
-
-
-def _check_types(reason: str, nodes: tuple[Node, ...], file: str) -> None:
-    """Refuses a graph in which onnx found an operand of the wrong type."""
-    found = _WRONG_TYPE.search(reason)
-    if found is None:
-        return
-    node = next((n for n in nodes if n.name == found["node"]), None)
-    if node is not None:
-        raise _invalid(node, f"an operand is of the wrong type ({found['what']})", file)
 
 
 def _assembled(
@@ -223,7 +232,8 @@ def _assembled(
     opset = max((versions[d] for d in STANDARD if d in versions), default=0)
     names = tuple(v.name for v in proto.input if v.name not in stored)
     outputs = tuple(v.name for v in proto.output)
-    return Graph(nodes, shapes, types, stored, names, outputs, opset, file)
+    noted = notes_of(model)
+    return Graph(nodes, shapes, types, stored, names, outputs, opset, file, noted)
 
 
 def _tell(model: onnx.ModelProto, graph: Graph) -> None:
@@ -254,7 +264,7 @@ def _nodes(model: onnx.ModelProto, repeats: Mapping[str, int]) -> list[Node]:
             name = f"{stem}#{count}"
         used.add(name)
         proto.name = name
-        domain = "" if proto.domain in STANDARD else proto.domain
+        domain = domain_of("" if proto.domain in STANDARD else proto.domain, proto.op_type)
         inputs, outputs = tuple(proto.input), tuple(proto.output)
         nodes.append(
             Node(

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
-from dse.workload.shapes_fused import FUSED_RULES, SAME, TYPES, broadcast
+from dse.workload.shapes_dialects import ELSEWHERE_SHAPES
+from dse.workload.shapes_fused import FUSED_RULES, SAME, SCALED, TYPES, broadcast
 
 #: What the inference of onnx raises for a node that is not valid.
 _REFUSALS = (
@@ -54,6 +55,9 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
 
 def _type_of(node: Node, graph: Graph) -> int:
     fixed = int(onnx.TensorProto.INT64) if node.op == "Step" else TYPES.get(node.op)
+    scale = node.input(SCALED[node.op]) if node.op in SCALED else None
+    if scale in graph.types:
+        return graph.types[scale]
     if fixed is not None:
         return fixed
     for name in node.inputs[1 if node.op == "Where" else 0 :]:
@@ -110,7 +114,8 @@ def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
     if node.op in SAME and first in graph.shapes:
         assert first is not None
         return {node.outputs[0]: graph.shapes[first]}
-    rule = (FUSED_RULES.get(node.op) if node.domain else None) or _RULES.get(node.op)
+    rule = ELSEWHERE_SHAPES.get((node.domain, node.op))
+    rule = rule or (FUSED_RULES.get(node.op) if node.domain else None) or _RULES.get(node.op)
     if rule is None:
         return {}
     try:

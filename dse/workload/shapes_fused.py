@@ -31,8 +31,11 @@ TYPES: dict[str, int] = {
     "DequantizeLinear": int(onnx.TensorProto.FLOAT),
     "RelativePositionBias": int(onnx.TensorProto.FLOAT),
     "NonZero": int(onnx.TensorProto.INT64),
+    **dict.fromkeys(("Shape", "Size"), int(onnx.TensorProto.INT64)),
     "NonMaxSuppression": int(onnx.TensorProto.INT64),
 }
+#: Operators whose result has the type of a scale, and that operand.
+SCALED = {"DequantizeLinear": 1, "GatherBlockQuantized": 2, "MatMulIntegerToFloat": 2}
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -175,12 +178,12 @@ def _halved(node: Node, graph: Graph) -> Found:
 
 
 def _block_gather(node: Node, graph: Graph) -> Found:
-    """Rows of a table of 4 or 8 bits; packed bytes hold two numbers of 4 bits."""
+    """Rows of a table of 2, 4 or 8 bits; a packed byte holds several numbers."""
     table, index = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
     axis = int(node.attrs.get("gather_axis", 0)) % len(table)
     packed = graph.types.get(node.inputs[0]) == onnx.TensorProto.UINT8
-    if packed and int(node.attrs.get("bits", 4)) == 4:
-        table = (*table[:-1], 2 * table[-1])
+    if packed:
+        table = (*table[:-1], 8 // int(node.attrs.get("bits", 4)) * table[-1])
     return {node.outputs[0]: (*table[:axis], *index, *table[axis + 1 :])}
 
 

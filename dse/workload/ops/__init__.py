@@ -18,6 +18,7 @@ from dse.workload.ops import (
     matmul,
     normalization,
     pooling,
+    quant_dialects,
     quantized,
     recurrent,
     signal,
@@ -37,6 +38,7 @@ FAMILIES: dict[str, dict[str, Rule]] = {
     "layout": layout.RULES,
     "embedding": embedding.RULES,
     "quantized": quantized.RULES,
+    "quantization dialects": quant_dialects.RULES,
     "signal": signal.RULES,
     "host": host.RULES,
 }
@@ -48,6 +50,7 @@ ELSEWHERE: dict[tuple[str, str], Rule] = {
     ("com.microsoft", "Attention"): attention_fused.packed,
     ("com.microsoft", "GatherND"): layout.move,
     ("ai.onnx.preview", "FlexAttention"): attention.flexible,
+    **quant_dialects.ELSEWHERE,
 }
 
 

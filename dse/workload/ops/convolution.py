@@ -12,17 +12,25 @@ from dse.workload.ops.elementwise import activated
 
 
 def convolution(
-    node: Node, ctx: Context, x: str, w: str, bias: str | None, *, last: bool = False
+    node: Node,
+    ctx: Context,
+    x: str,
+    w: str,
+    bias: str | None,
+    *,
+    last: bool = False,
+    kernel: Shape | None = None,
 ) -> Draft:
     """One convolution over ``x`` (N, C, ...) with kernel ``w`` (M, C/groups, ...).
 
-    With ``last`` the channels of ``x`` and of the result are the last axis.
+    With ``last`` the channels of ``x`` and of the result are the last axis. ``kernel`` is the
+    shape of ``w`` in the order above if it is stored in another.
 
     A third spatial axis is folded: output slices into ``B``, taps into ``C`` (same MACs, without
     the reuse between slices). More than three axes are refused.
     """
     graph = ctx.graph
-    xs, ws = graph.shape(x, node), graph.shape(w, node)
+    xs, ws = graph.shape(x, node), kernel or graph.shape(w, node)
     ys = graph.shape(node.outputs[0], node)
     if last:
         xs, ys = (xs[0], xs[-1], *xs[1:-1]), (ys[0], ys[-1], *ys[1:-1])

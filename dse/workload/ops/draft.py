@@ -20,6 +20,7 @@ class Draft:
         linear: nothing nonlinear has been applied on the way out yet.
         rectified: a ReLU was, so that negative results are exactly zero.
         w_format: number format that the operator itself prescribes for its weights.
+        stored_formats: the same for other stored tensors.
         biases, tables: names of stored tensors that are no weights of the nest.
         shapes: shapes of tensors that differ from what the graph says, such as packed weights.
         repeat: runs per inference (inside a loop's body).
@@ -44,6 +45,7 @@ class Draft:
     linear: bool = False
     rectified: bool = False
     w_format: str | None = None
+    stored_formats: dict[str, str] = field(default_factory=dict)
     biases: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from dse.workload.dialects import is_formatting
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule, View, vector
 from dse.workload.ops.layout import only_products
@@ -96,6 +97,8 @@ _REAL = frozenset(
 
 
 def unary(node: Node, ctx: Context) -> Outcome:
+    if is_formatting(node, ctx.graph):
+        return View((node.inputs[0],), folded=True)
     n = ctx.graph.size(node.outputs[0], node)
     work: dict[str, int] = {}
     for function in UNARY[node.op]:
@@ -219,6 +222,8 @@ def is_nan(node: Node, ctx: Context) -> Outcome:
 
 def cast(node: Node, ctx: Context) -> Outcome:
     """Cast, CastLike: free between real formats (the precision decides them), else a copy."""
+    if is_formatting(node, ctx.graph):
+        return View((node.inputs[0],), folded=True)
     before, after = (ctx.graph.types.get(n) for n in (node.inputs[0], node.outputs[0]))
     if before == after or (before in _REAL and after in _REAL):
         return View((node.inputs[0],))
@@ -227,11 +232,6 @@ def cast(node: Node, ctx: Context) -> Outcome:
 
 def identity(node: Node, ctx: Context) -> Outcome:
     return View((node.inputs[0],))
-
-
-def quantize(node: Node, ctx: Context) -> Outcome:
-    """QuantizeLinear, DequantizeLinear: formats; scaling belongs to each layer's write-back."""
-    return View((node.inputs[0],), folded=True)
 
 
 def dynamic_quantize(node: Node, ctx: Context) -> Outcome:
@@ -289,8 +289,6 @@ RULES: dict[str, Rule] = {
     "CastLike": cast,
     "Identity": identity,
     "Dropout": identity,
-    "QuantizeLinear": quantize,
-    "DequantizeLinear": quantize,
     "DynamicQuantizeLinear": dynamic_quantize,
     "BiasGelu": bias_gelu,
     "BiasAdd": biased,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dse.workload.dialects import integer_format
 from dse.workload.graph import Node
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule, vector
@@ -33,11 +34,14 @@ def block_gather(node: Node, ctx: Context) -> Outcome:
     draft = vector(node, ctx, {"mul": n}, weights=[])
     table = node.inputs[0]
     bits = int(node.attrs.get("bits", 4))
+    if bits not in (2, 4, 8):
+        raise graph.fault(node, f"numbers of {bits} bits in bytes", "write 2, 4 or 8 bits")
     draft.tables += [name for name in (table, node.input(2), node.input(3)) if name]
     draft.inputs += draft.tables
     draft.i_elements += n
     width = graph.shape(node.outputs[0], node)[-1]
     draft.shapes[table] = (*graph.shape(table, node)[:-1], width)
+    draft.stored_formats[table] = integer_format(bits)
     draft.note = f"rows of a table of {bits}-bit numbers"
     return [draft]
 

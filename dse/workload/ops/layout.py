@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from dse.workload.dialects import FORMATTING
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Outcome, Rule, View, activations, live_outputs, vector
 
@@ -11,12 +12,13 @@ from dse.workload.ops.draft import Context, Outcome, Rule, View, activations, li
 PRODUCTS = frozenset(
     {"MatMul", "Gemm", "Einsum", "FusedMatMul", "FusedGemm", "MatMulInteger", "QLinearMatMul"}
     | {"QGemm", "MatMulNBits", "FusedMatMulActivation", "DynamicQuantizeMatMul"}
-    | {"MatMulIntegerToFloat"}
+    | {"MatMulIntegerToFloat", "XnorPopcountMatMul"}
 )
 #: Operators that pass a strided order on to their readers.
 TRANSPARENT = frozenset(
     {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Cast", "Dropout"}
-    | {"Slice", "Split", "Gather", "Expand", "QuantizeLinear", "DequantizeLinear"}
+    | {"Slice", "Split", "Gather", "Expand"}
+    | FORMATTING
 )
 #: Operators that read their input with padding by themselves.
 PADDED = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger", "MaxPool", "AveragePool"})

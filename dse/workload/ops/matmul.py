@@ -6,6 +6,7 @@ import math
 
 import onnx
 
+from dse.workload.dialects import integer_format
 from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
@@ -185,7 +186,8 @@ def packed(node: Node, ctx: Context) -> Outcome:
     draft.w_elements = width * depth
     draft.shapes[node.inputs[1]] = (width, depth)
     bits = int(node.attrs.get("bits", 4))
-    draft.w_format = f"int{bits}" if bits in (2, 4, 8) else "int8"
+    fp4 = node.op == "MatMulBnb4" and not node.attrs.get("quant_type", 0)
+    draft.w_format = "fp4" if fp4 else integer_format(bits)
     if node.op == "MatMulNBits":
         beside = [name for name in (node.input(2), node.input(3)) if name]
     else:
