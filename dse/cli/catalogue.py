@@ -279,7 +279,7 @@ def _node_line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(
-    name: str, sizes: Mapping[str, int], unknown_ops: Literal["error", "host"]
+    name: str, sizes: Mapping[str, Binding], unknown_ops: Literal["error", "host"]
 ) -> dict[str, Any]:
     from dse.quality import quality
     from dse.workload import layer_table, list_models, load_model

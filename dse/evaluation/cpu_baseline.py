@@ -17,6 +17,7 @@ import numpy as np
 
 from dse.errors import InputError, RunError
 from dse.workload import Model, load_model
+from dse.workload.layer import Binding
 from dse.workload.zoo import resolve
 
 #: Float weights up to this size are run without ``force``, bytes.
@@ -69,7 +70,7 @@ class CpuProfile:
 
 
 def profile_cpu(
-    name: str, runs: int, bindings: Mapping[str, int], *, force: bool = False
+    name: str, runs: int, bindings: Mapping[str, Binding], *, force: bool = False
 ) -> CpuProfile:
     """Run the model ``runs`` times after one warm-up, on zeros-free random inputs.
 
@@ -96,7 +97,7 @@ def profile_cpu(
         return _profiled(source, request.file, runs, bindings, Path(folder))
 
 
-def _bound(file: Path, model: Model, bindings: Mapping[str, int]) -> str | bytes:
+def _bound(file: Path, model: Model, bindings: Mapping[str, Binding]) -> str | bytes:
     """The file, or its bytes with ``res`` and ``batch`` of the name made fixed sizes."""
     sizes: dict[str, int | tuple[int, int]] = {}
     for key in ("res", "batch"):
@@ -123,7 +124,7 @@ def _bound(file: Path, model: Model, bindings: Mapping[str, int]) -> str | bytes
 
 
 def _profiled(
-    source: str | bytes, file: Path, runs: int, bindings: Mapping[str, int], folder: Path
+    source: str | bytes, file: Path, runs: int, bindings: Mapping[str, Binding], folder: Path
 ) -> CpuProfile:
     import onnxruntime as ort
 
@@ -177,7 +178,7 @@ _TYPES = {
 }
 
 
-def _sample(item: Any, bindings: Mapping[str, int]) -> Any:
+def _sample(item: Any, bindings: Mapping[str, Binding]) -> Any:
     """A seeded random input; symbolic axes as bound, else 1."""
     if item.type not in _TYPES:
         raise InputError(

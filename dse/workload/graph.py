@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,6 +70,10 @@ class Graph:
         inputs, outputs: names; inputs leave out stored tensors.
         opset: version of the standard operators.
         file: for errors.
+        given: values, by the user's leave, of tensors that are computed when the network runs. They
+            decide sizes and branches, but nothing is computed beforehand from them.
+        lengths: sizes given for tensors whose length depends on the data, by axis.
+        defaults: names of dynamic axes that took their default, and the inputs they are sizes of.
     """
 
     nodes: tuple[Node, ...]
@@ -79,6 +84,9 @@ class Graph:
     outputs: tuple[str, ...]
     opset: int
     file: str
+    given: dict[str, np.ndarray] = field(default_factory=dict)
+    lengths: dict[str, dict[int, int]] = field(default_factory=dict)
+    defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     @functools.cached_property
@@ -108,7 +116,15 @@ class Graph:
     @functools.cached_property
     def constants(self) -> frozenset[str]:
         """Tensors known before the network runs: stored, computed from such, or mere shapes."""
-        known = set(self.initializers)
+        return self._following(set(self.initializers))
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """Tensors whose value may be looked at: constants, and what follows from :attr:`given`."""
+        return self._following({*self.constants, *self.given}) if self.given else self.constants
+
+    def _following(self, known: set[str]) -> frozenset[str]:
+        """``known`` and what is computed from it alone, or from shapes."""
         for node in self.nodes:
             if node.op in RANDOM or (not node.inputs and node.op != "Constant"):
                 continue
@@ -149,8 +165,8 @@ class Graph:
         return math.prod(self.shape(name, node))
 
     def value(self, name: str | None) -> np.ndarray | None:
-        """The value of a small constant; None if it is large, absent or not a constant."""
-        if name is None or name not in self.constants:
+        """The value of a small constant, or of one :attr:`given`; None if large or unknown."""
+        if name is None or name not in self.known:
             return None
         if name not in self._values:
             self._values[name] = self._computed(name)
@@ -162,6 +178,8 @@ class Graph:
         return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
     def _computed(self, name: str) -> np.ndarray | None:
+        if name in self.given:
+            return self.given[name]
         if name in self.initializers:
             return stored_value(self.initializers[name])
         node = self.producers.get(name)
