@@ -79,12 +79,13 @@ def bind_inputs(model: onnx.ModelProto, file: str, bindings: Mapping[str, Bindin
             inner.update(dict.fromkeys(places, number))
         else:
             raise _unknown(name, axes, given, stored, file)
-    moved = bool(names)
+    moved = any(not axis.zero for axis in axes)
     if RESOLUTION in bindings and RESOLUTION not in names:
         moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
     batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
     kept = [axis for axis in axes if axis.input not in values]
     remarks, defaults = _settle(model, kept, file, chosen)
+    moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
     for name, number in values.items():
         _store(model, given[name], number, file)
     factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
@@ -251,7 +252,10 @@ def _batch_axes(model: onnx.ModelProto, inputs: list[onnx.ValueInfoProto]) -> di
 def _settle(
     model: onnx.ModelProto, axes: list[Axis], file: str, chosen: Mapping[str, int]
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """Sets every dynamic axis; remarks and names of the defaults that were taken."""
+    """Sets every dynamic axis; remarks and names of the defaults that were taken.
+
+    A size written as 0 is a dynamic batch where it leads, else that of an empty tensor.
+    """
     taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
     for axis in axes:
@@ -260,7 +264,7 @@ def _settle(
         if missing and _spatial(model, axis):
             unbound.update(dict.fromkeys(missing, axis.input))
             continue
-        default = 0 if axis.zero and axis.index else 1
+        default = 0 if axis.zero and (axis.index or axis.rank < 2) else 1
         sizes = dict.fromkeys(names, default) | chosen
         size = sizes.get(axis.symbol)
         if size is None:
@@ -285,14 +289,14 @@ def _settle(
 def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
     """Whether an axis is one of an image's, whose size no default can stand for.
 
-    A size written as 0 is an empty tensor's, unless the input is an image.
+    A size written as 0 is an empty tensor's, unless all of an image's are.
     """
     if axis.index < 2 or axis.rank not in (4, 5):
         return False
     if not axis.zero:
         return True
-    value = next(v for v in model.graph.input if v.name == axis.input)
-    return axis.rank == 4 and _dims(value)[1].dim_value in (1, 3)
+    dims = _dims(next(v for v in model.graph.input if v.name == axis.input))
+    return dims[1].dim_value in (1, 3) and all(not dim.dim_value for dim in dims[2:])
 
 
 def _remark(name: str, places: list[tuple[Axis, int]]) -> str:

@@ -252,7 +252,7 @@ def lower_bytes(
     proto = parse_proto(data, file)
     graph, factor, remarks = read_graph(proto, file, dict(sizes))
     lowered = lower(graph, unknown_ops)
-    _check_work(lowered, dict(sizes), remarks, file)
+    _check_work(lowered, dict(sizes), file)
     if factor > 1:
         lowered = _batched(lowered, factor)
     formats, native = _quantization(graph, lowered)
@@ -282,24 +282,16 @@ def lower_bytes(
     )
 
 
-def _check_work(
-    lowered: Lowered, sizes: Mapping[str, Binding], remarks: tuple[str, ...], file: str
-) -> None:
+def _check_work(lowered: Lowered, sizes: Mapping[str, Binding], file: str) -> None:
     """Refuses sizes of 0 that leave nothing to compute."""
     zeros = [name for name, value in sizes.items() if value == 0]
-    empty = [remark for remark in remarks if "=0 by default" in remark]
-    if lowered.layers or not (zeros or empty):
-        return
-    if zeros:
+    if zeros and not lowered.layers:
         raise InputError(
             f"{zeros[0]}=0 is below 1 and leaves nothing to compute",
             file=file,
             field=zeros[0],
             mend="use 1 or more",
         )
-    raise InputError(
-        "its inputs are empty, so that nothing is left to compute", file=file, mend=empty[0]
-    )
 
 
 def _trainable(graph: Graph, lowered: Lowered) -> int:

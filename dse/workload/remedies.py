@@ -94,6 +94,8 @@ def remedy(node: Node, graph: Graph) -> str:
 
 def _ways(node: Node, graph: Graph) -> Iterator[str]:
     name = undecided(node, graph)
+    if name is not None and graph.shapes.get(name) and not graph.size(name):
+        name = None  # there is nothing to bind
     if name is not None and node.op == "Range":
         inputs = sources(name, graph)
         options = [f"--bind {node.outputs[0]}.0=N for its length"]

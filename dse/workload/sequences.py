@@ -265,8 +265,8 @@ def sequence_fault(node: Node, graph: Graph) -> InputError:
     return graph.fault(
         node,
         "which tensors its sequence holds is not known before the network runs",
-        (f"bind what decides it ({to_bind(name, graph)}), " if name is not None else "")
-        + "or export it with plain tensors",
+        (f"bind what decides it ({to_bind(name, graph)}), or " if name is not None else "")
+        + "export it with plain tensors",
     )
 
 
