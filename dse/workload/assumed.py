@@ -17,9 +17,10 @@ import onnx
 from dse.errors import InputError
 from dse.workload.graph import Graph
 from dse.workload.layer import Binding
+from dse.workload.shapes import BOUNDED
 
 #: Rank of results whose length depends on the data, where onnx does not tell it.
-_RANKS = {"Range": 1, "NonMaxSuppression": 2}
+_RANKS = {"Range": 1}
 
 
 @dataclass
@@ -51,7 +52,9 @@ class Assumed:
             elif stem in graph.producers and axis.isdigit():
                 self.used.add(name)
                 graph.lengths.setdefault(stem, {})[int(axis)] = self._length(name, value)
-        return sum(_learnt(name, sizes, graph, open_shapes) for name, sizes in graph.lengths.items())
+        return sum(
+            _learnt(name, sizes, graph, open_shapes) for name, sizes in graph.lengths.items()
+        )
 
     def check(self, graph: Graph) -> None:
         """Refuses bindings that no tensor took, and sizes that contradict the others.
@@ -68,9 +71,10 @@ class Assumed:
                     mend="see the error or the notes without this binding for the names",
                 )
             stem, _, axis = name.rpartition(".")
-            shape = graph.shapes.get(stem)
-            if stem not in graph.lengths or shape is None:
+            if stem not in graph.lengths or stem not in graph.shapes:
                 continue
+            held = graph.value(stem)
+            shape = graph.shapes[stem] if held is None else held.shape
             if int(axis) >= len(shape) or shape[int(axis)] != value:
                 sizes = "x".join(map(str, shape)) or "no axes"
                 raise InputError(
@@ -120,9 +124,9 @@ def _learnt(
     open_shapes: Mapping[str, list[int | None]],
 ) -> bool:
     """Whether the shape of a tensor became known by the sizes given for it."""
-    if name in graph.shapes:
-        return False
     node = graph.producers[name]
+    if name in graph.shapes or node.op in BOUNDED:  # these have a most, see ``shapes``
+        return False
     axes: list[int | None] | None = open_shapes.get(name)
     if axes is None and node.op in _RANKS:
         axes = [None] * _RANKS[node.op]
@@ -133,6 +137,8 @@ def _learnt(
     full = [sizes.get(axis, size) for axis, size in enumerate(axes)]
     if any(size is None for size in full):
         return False
-    kind = graph.types.get(name) or next((graph.types[i] for i in node.inputs if i in graph.types), 0)
+    kind = graph.types.get(name) or next(
+        (graph.types[i] for i in node.inputs if i in graph.types), 0
+    )
     graph.learn(name, kind, tuple(size for size in full if size is not None))
     return True

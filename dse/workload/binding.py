@@ -139,7 +139,9 @@ def _unknown(
     name: str, axes: list[Axis], given: Iterable[str], stored: set[str], file: str
 ) -> InputError:
     symbols = dict.fromkeys(axis.symbol for axis in axes)
-    known = list(dict.fromkeys([BATCH, RESOLUTION, *symbols, *(n for n in given if n not in stored)]))
+    known = list(
+        dict.fromkeys([BATCH, RESOLUTION, *symbols, *(n for n in given if n not in stored)])
+    )
     shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
     if name in stored:
         return InputError(
@@ -313,7 +315,9 @@ def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, f
     """Makes an input a stored tensor of the values given."""
     numbers = given if isinstance(given, tuple) else (given,)
     kind = value.type.tensor_type.elem_type
-    dims = [d.dim_value if d.dim_value > 0 else None for d in _dims(value)] if _shaped(value) else [1]
+    dims = (
+        [d.dim_value if d.dim_value > 0 else None for d in _dims(value)] if _shaped(value) else [1]
+    )
     known = math.prod(n for n in dims if n is not None)
     if dims.count(None) == 1 and len(numbers) % known == 0:
         dims = [len(numbers) // known if n is None else n for n in dims]

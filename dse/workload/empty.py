@@ -7,10 +7,11 @@ an empty tensor along with others (Concat) goes on by its own rule.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
+from dse.errors import InputError
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node
+from dse.workload.remedies import symbols
 
 #: Sums of products: zeros, apart from a bias, where an operand is empty.
 _PRODUCTS = frozenset(
@@ -37,7 +38,7 @@ def without_empty(graph: Graph) -> Graph:
     Raises:
         InputError: a window larger than what it reads.
     """
-    if not any(0 in shape for shape in graph.shapes.values()):
+    if not any(min(shape, default=1) < 1 for shape in graph.shapes.values()):
         return graph
     empty = {name for name, shape in graph.shapes.items() if 0 in shape}
     zeros: set[str] = set()
@@ -50,7 +51,7 @@ def without_empty(graph: Graph) -> Graph:
         written = [name for name in node.outputs if name]
         read = [name for name in node.inputs if name]
         hollow = [name for name in written if name in empty]
-        if hollow and node.op in _WINDOWS and read[0] not in empty:
+        if _overshoots(node, read, written, empty, graph):
             raise _too_small(node, graph)
         stored.update(dict.fromkeys(hollow))
         if len(hollow) == len(written):
@@ -74,14 +75,22 @@ def without_empty(graph: Graph) -> Graph:
     )
 
 
-def _too_small(node: Node, graph: Graph) -> Exception:
-    from dse.workload.remedies import symbols
+def _overshoots(
+    node: Node, read: list[str], written: list[str], empty: set[str], graph: Graph
+) -> bool:
+    """Whether a size of the result is below 0, or a window fits nowhere in what is read."""
+    shapes = [graph.shapes[name] for name in written if name in graph.shapes]
+    if any(min(shape, default=1) < 0 for shape in shapes):
+        return True
+    return node.op in _WINDOWS and read[0] not in empty and any(0 in shape[2:] for shape in shapes)
 
-    shape = "x".join(map(str, graph.shapes[node.inputs[0]]))
+
+def _too_small(node: Node, graph: Graph) -> InputError:
+    shape = "x".join(map(str, graph.shapes.get(node.inputs[0], ())))
     ways = symbols(node, graph)
     return graph.fault(
         node,
-        f"its window is larger than what it reads ({shape})",
+        f"it reads more than there is ({shape}): its result would have no size",
         f"bind larger sizes: {ways}" if ways else "bind larger sizes, or export it with such",
     )
 

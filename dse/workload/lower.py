@@ -114,7 +114,7 @@ def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | V
     if node.op in CONTROL and not node.domain:
         raise body_fault(node, ctx.graph)
     if node.op in SEQUENCES and not node.domain and unknown_ops != "host":
-        raise sequence_fault(node, ctx.graph)
+        raise sequence_fault(ctx.graph)
     if unknown_ops == "host":
         return unknown(node, ctx)
     operator = f"{node.domain}.{node.op}" if node.domain else node.op

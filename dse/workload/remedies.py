@@ -30,9 +30,7 @@ _DECIDING: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(
         ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"), (1,)
     ),
-    **dict.fromkeys(
-        ("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), (1,)
-    ),
+    **dict.fromkeys(("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), (1,)),
 }
 #: Inputs of at most so many elements are bound by their value.
 SMALL = 16
@@ -88,7 +86,9 @@ def remedy(node: Node, graph: Graph) -> str:
     ways = list(_ways(node, graph))
     if not ways:
         first = next((o for o in node.outputs if o and o not in graph.shapes), "")
-        ways.append(f"give its sizes if you know them (--bind {first}.0=N,{first}.1=N for each axis)")
+        ways.append(
+            f"give its sizes if you know them (--bind {first}.0=N,{first}.1=N for each axis)"
+        )
     return " or ".join(ways) + ", or export with static shapes"
 
 

@@ -101,9 +101,7 @@ class Sequences:
             if pieces is not None:
                 made[id(node.proto)], self.lists[out] = pieces
 
-    def _split(
-        self, node: Node, graph: Graph
-    ) -> tuple[list[onnx.NodeProto], list[str]] | None:
+    def _split(self, node: Node, graph: Graph) -> tuple[list[onnx.NodeProto], list[str]] | None:
         """A Split, a Squeeze of each piece where axes are not kept, and the pieces."""
         shape = graph.shapes.get(node.inputs[0])
         sizes = graph.value(node.input(1))
@@ -230,9 +228,7 @@ class Sequences:
         return True
 
 
-def _stacked(
-    node: Node, held: list[str], axis: int, graph: Graph
-) -> list[onnx.NodeProto] | None:
+def _stacked(node: Node, held: list[str], axis: int, graph: Graph) -> list[onnx.NodeProto] | None:
     """What the trips of a loop wrote, put together where it is written."""
     shape = graph.shapes.get(held[0])
     if shape is None:
@@ -259,8 +255,11 @@ def _stacked(
     return [stack, given, joined]
 
 
-def sequence_fault(node: Node, graph: Graph) -> InputError:
-    """Why what a sequence holds is not known."""
+def sequence_fault(graph: Graph) -> InputError:
+    """Why what a sequence holds is not known; names the node that is to blame."""
+    about = [n for n in graph.nodes if n.op in MAKERS | READERS and n.name in graph.live]
+    deciding = (n for n in about if undecided(n, graph) is not None)
+    node = next(deciding, None) or next((n for n in about if n.op in READERS), about[0])
     name = undecided(node, graph)
     return graph.fault(
         node,
