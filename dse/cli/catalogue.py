@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION, nearest
+
+if TYPE_CHECKING:
+    from dse.workload.layer import Binding
 
 
 def models(as_json: bool) -> None:

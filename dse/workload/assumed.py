@@ -78,7 +78,7 @@ class Assumed:
             if int(axis) >= len(shape) or shape[int(axis)] != value:
                 sizes = "x".join(map(str, shape)) or "no axes"
                 raise InputError(
-                    f"{name}={value} does not fit {stem!r}, whose sizes ({sizes}) follow from others",
+                    f"{name}={value} does not fit {stem!r}, whose sizes follow ({sizes})",
                     file=self.file,
                     field=name,
                     mend="leave it out, or bind what they follow from",

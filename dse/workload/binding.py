@@ -267,7 +267,7 @@ def _settle(
             unbound.update(dict.fromkeys(missing, axis.input))
             continue
         default = 0 if axis.zero and (axis.index or axis.rank < 2) else 1
-        sizes = dict.fromkeys(names, default) | chosen
+        sizes = dict.fromkeys(names, default) | dict(chosen)
         size = sizes.get(axis.symbol)
         if size is None:
             size = computed(axis.symbol, sizes)
@@ -315,13 +315,10 @@ def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, f
     """Makes an input a stored tensor of the values given."""
     numbers = given if isinstance(given, tuple) else (given,)
     kind = value.type.tensor_type.elem_type
-    dims = (
-        [d.dim_value if d.dim_value > 0 else None for d in _dims(value)] if _shaped(value) else [1]
-    )
-    known = math.prod(n for n in dims if n is not None)
-    if dims.count(None) == 1 and len(numbers) % known == 0:
-        dims = [len(numbers) // known if n is None else n for n in dims]
-    shape = [1 if n is None else n for n in dims]
+    shape = [max(0, d.dim_value) for d in _dims(value)] if _shaped(value) else [1]
+    known = math.prod(n for n in shape if n)
+    rest = len(numbers) // known if shape.count(0) == 1 and len(numbers) % known == 0 else 1
+    shape = [n or rest for n in shape]  # a dynamic axis is as long as there are values
     if math.prod(shape) != len(numbers) or len(numbers) > MOST_VALUES:
         elements = "x".join(map(str, shape)) or "1"
         many = math.prod(shape) > 16

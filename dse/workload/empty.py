@@ -1,8 +1,8 @@
 """Tensors of no elements (a cache of length 0, a low-rank update of rank 0) are no work.
 
-A node that only writes such tensors vanishes, and what it writes counts as stored. Products and sums
-over an axis of size 0 are zeros: they are known beforehand, and adding them does nothing. What reads
-an empty tensor along with others (Concat) goes on by its own rule.
+A node that only writes such tensors vanishes, and what it writes counts as stored. Products and
+sums over an axis of size 0 are zeros: they are known beforehand, and adding them does nothing. What
+reads an empty tensor along with others (Concat) goes on by its own rule.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def load_model(
             f"unknown_ops={unknown_ops!r}", field="unknown_ops", mend="use error or host"
         )
     request = resolve(path_or_name)
-    sizes = _sizes(request, bindings)
+    sizes = bound_sizes(request, bindings)
     _check_resizable(request, sizes)
     explicit = written(request.settings)
     refining = {k: v for k, v in request.settings.items() if k in REFINING}
@@ -183,7 +183,12 @@ def parse_binding(text: str) -> Binding | None:
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def _sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, Binding]:
+def bound_sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, Binding]:
+    """All bindings of a request: of its name, and those given beside it.
+
+    Raises:
+        InputError: a setting that is no number, and means nothing else.
+    """
     sizes: dict[str, Binding] = {}
     for key, text in request.settings.items():
         if key in _RESERVED:

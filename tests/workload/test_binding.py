@@ -88,7 +88,7 @@ def test_the_batch_of_a_recurrent_network(op: str, state: bool, directions: int)
 def test_the_batch_is_found_by_the_operator_where_no_name_says_it() -> None:
     model = recurrent("GRU", True)
     for value in model.graph.input:
-        for dim, name in zip(value.type.tensor_type.shape.dim, ("T", "N"), strict=False):
+        for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_param = "T" if dim.dim_param == "seq" else "N"
     assert lowered(model, batch=4, T=10).macs == lowered(model, N=4, T=10).macs
@@ -104,7 +104,10 @@ def test_a_symbol_in_the_middle() -> None:
         helper.make_node("Add", ["a", "h"], ["y"]),
     ]
     stored = {"w": weight(8, 16), "first": np.array(0)}
-    inputs = {"x": ("batch_size", 8), "state": (2, "batch_size", 16)}
+    inputs: dict[str, Sequence[int | str]] = {
+        "x": ("batch_size", 8),
+        "state": (2, "batch_size", 16),
+    }
     model = graph(nodes, inputs, ["y"], stored)
     feeds = {"x": np.zeros((3, 8), np.float32), "state": np.zeros((2, 3, 16), np.float32)}
     for name in ("batch", "batch_size", "x.0", "state.1"):
@@ -117,7 +120,7 @@ def image_and_scale(batch: int | str) -> onnx.ModelProto:
         helper.make_node("Conv", ["x", "w"], ["c"]),
         helper.make_node("Mul", ["c", "s"], ["y"]),
     ]
-    inputs = {"x": (batch, 3, 8, 8), "s": (4, 1, 1)}
+    inputs: dict[str, Sequence[int | str]] = {"x": (batch, 3, 8, 8), "s": (4, 1, 1)}
     return graph(nodes, inputs, ["y"], {"w": weight(4, 3, 1, 1)}, opset=17)
 
 
@@ -145,7 +148,7 @@ def decoder() -> onnx.ModelProto:
         helper.make_node("Add", ["scores", "mask"], ["masked"]),
         helper.make_node("Softmax", ["masked"], ["y"], axis=-1),
     ]
-    inputs = {
+    inputs: dict[str, Sequence[int | str]] = {
         "q": ("batch_size", 2, 1, 8),
         "new": ("batch_size", 2, 1, 8),
         "past_key": ("batch_size", 2, "past_sequence_length", 8),
