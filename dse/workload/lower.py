@@ -18,10 +18,9 @@ from dse.workload.ops import rule_of
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
 from dse.workload.ops.layout import is_cache
-from dse.workload.sequences import MAKERS, READERS, sequence_fault
+from dse.workload.sequences import SEQUENCES, sequence_fault
 
 UnknownOps = Literal["error", "host"]
-SEQUENCES = MAKERS | READERS
 
 
 @dataclass(frozen=True)

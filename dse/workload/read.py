@@ -180,7 +180,8 @@ def _inferred(
             ) from None
         graph = _assembled(model, file, nodes, stored)
         graph = replace(graph, defaults=loops.defaults)
-        learnt = loops.assumed.apply(graph, _open_shapes(model))
+        inner = loops.assumed.bindings
+        learnt = loops.assumed.apply(graph, _open_shapes(model)) if inner else 0
         found, reasons = fill_shapes(graph)
         found += learnt
         if loops.take_out(model, graph, stored) or lists.resolve(model, graph):

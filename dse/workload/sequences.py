@@ -25,6 +25,7 @@ READERS = frozenset(
     {"SequenceAt", "SequenceLength", "ConcatFromSequence", "OptionalGetElement"}
     | {"OptionalHasElement"}
 )
+SEQUENCES = MAKERS | READERS
 #: Operators that hand a sequence on as it is.
 _PASSING = frozenset({"Identity", "Optional", "OptionalGetElement", "Carry", "Out"})
 #: Most tensors that one sequence may hold.
@@ -47,7 +48,7 @@ class Sequences:
 
     def resolve(self, model: onnx.ModelProto, graph: Graph) -> bool:
         """Replaces, in place, what reads a sequence that is known; whether there was one."""
-        if not any(_is_about(node, self.lists) for node in graph.nodes):
+        if not self.lists and SEQUENCES.isdisjoint([node.op for node in graph.nodes]):
             return False
         made: dict[int, list[onnx.NodeProto]] = {}
         for node in graph.nodes:
@@ -257,7 +258,7 @@ def _stacked(node: Node, held: list[str], axis: int, graph: Graph) -> list[onnx.
 
 def sequence_fault(graph: Graph) -> InputError:
     """Why what a sequence holds is not known; names the node that is to blame."""
-    about = [n for n in graph.nodes if n.op in MAKERS | READERS and n.name in graph.live]
+    about = [n for n in graph.nodes if n.op in SEQUENCES and n.name in graph.live]
     deciding = (n for n in about if undecided(n, graph) is not None)
     node = next(deciding, None) or next((n for n in about if n.op in READERS), about[0])
     name = undecided(node, graph)
@@ -267,10 +268,6 @@ def sequence_fault(graph: Graph) -> InputError:
         (f"bind what decides it ({to_bind(name, graph)}), or " if name is not None else "")
         + "export it with plain tensors",
     )
-
-
-def _is_about(node: Node, lists: dict[str, list[str]]) -> bool:
-    return node.op in MAKERS or node.op in READERS or (node.input(0) or "") in lists
 
 
 def _is_list(node: Node, graph: Graph) -> bool:
