@@ -30,6 +30,7 @@ from dse.mapping.mapper import Objective
 from dse.migrations import MigrationReport, migrate_path
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload
+from dse.workload.layer import Binding
 
 __all__ = [
     "explore",
@@ -43,12 +44,12 @@ __all__ = [
 ]
 
 
-def load_model(path_or_name: str | Path, **bindings: int) -> Model:
+def load_model(path_or_name: str | Path, **bindings: Binding) -> Model:
     """A shipped model by name (``mobilenetv2@width=0.5,res=192``), or any ``.onnx`` file.
 
     Args:
         path_or_name: name or path.
-        **bindings: sizes of dynamic axes, such as ``batch=1, seq=256``.
+        **bindings: sizes of dynamic axes, such as ``batch=1, seq=256``, and values of small inputs.
 
     Raises:
         InputError: no such model, or a file that cannot be read.

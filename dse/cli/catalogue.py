@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION, nearest
+
+if TYPE_CHECKING:
+    from dse.workload.layer import Binding
 
 
 def versions(as_json: bool) -> None:
@@ -300,7 +303,7 @@ def _node_line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(
-    name: str, sizes: Mapping[str, int], unknown_ops: Literal["error", "host"]
+    name: str, sizes: Mapping[str, Binding], unknown_ops: Literal["error", "host"]
 ) -> dict[str, Any]:
     from dse.quality import quality
     from dse.workload import layer_table, list_models, load_model

@@ -40,7 +40,11 @@ Settings = Annotated[
 ]
 Bind = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--bind", metavar="SYM=VALUE", help="Bind dynamic axes, such as batch=1,seq=256."),
+    typer.Option(
+        "--bind",
+        metavar="NAME=VALUE",
+        help="Bind dynamic axes and small inputs, such as batch=1,seq=256 or sr=16000.",
+    ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]

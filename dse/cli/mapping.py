@@ -86,7 +86,8 @@ def map_model(
             )
         schedule = program.schedules[names.index(explain)]
         if as_json:
-            print_json({"schema_version": SCHEMA_VERSION, "layer": asdict(schedule)})
+            found = {"layer": asdict(schedule), "notes": list(workload.notes)}
+            print_json({"schema_version": SCHEMA_VERSION, **found})
         else:
             if kind.name:
                 print(f"on the {kind.name} cores of {chip.name}")
@@ -94,6 +95,8 @@ def map_model(
             row = layer_rows(program, kind.chip)[names.index(explain)]
             seconds = si(row["latency_s"], "s")
             print(f"in the network: {seconds}, bottleneck {row['bottleneck']}; {row['why']}")
+            for note in workload.notes:
+                print(f"note: {note}")
         return
     terms = Terms(objective=objective, kind=kind.name or None, legal=legal)
     record = evaluate_model(workload, chip, "analytic", terms, program=program)

@@ -10,6 +10,7 @@ from dse.errors import InputError
 
 if TYPE_CHECKING:
     from dse.evaluation.design import Value
+    from dse.workload.layer import Binding
 
 #: Each draw evaluates the design again: beyond this the quantiles no longer move.
 MOST_DRAWS = 10_000
@@ -47,29 +48,47 @@ def value(text: str) -> Value:
         return text
 
 
-def bindings(pairs: Sequence[str]) -> dict[str, int]:
-    """``["batch=1,seq=256"]`` as a mapping of symbols to sizes.
+def bindings(pairs: Sequence[str]) -> dict[str, Binding]:
+    """``["batch=1,seq=256", "shape=1,3,224,224"]`` as a mapping of names to numbers.
+
+    A number without a name belongs to the name in front of it.
 
     Raises:
-        InputError: not ``symbol=positive integer``.
+        InputError: not ``name=number``, or a name twice.
     """
-    out: dict[str, int] = {}
+    if not pairs:
+        return {}
+    from dse.workload.load import parse_binding
+
+    texts: dict[str, str] = {}
     for pair in pairs:
+        name = ""
         for item in pair.split(","):
-            name, equals, text = item.partition("=")
-            if not equals or not _is_size(text.strip()):
+            before, equals, text = item.rpartition("=")
+            if equals:
+                name = before.strip()
+                if name in texts:
+                    raise InputError(f"{name!r} is bound twice", field="--bind", mend="keep one")
+                if name in ("path_or_name", "unknown_ops"):  # they are parameters of load_model
+                    mend = "bind it by its place, such as x.0=4"
+                    raise InputError(f"{name!r} cannot be bound", field="--bind", mend=mend)
+            found = parse_binding(text if equals else item)
+            if found is None or not name:
                 raise InputError(
-                    f"cannot read {item!r}",
+                    f"cannot read {item!r}"[:200],
                     field="--bind",
-                    mend="write symbol=size, such as batch=1",
+                    mend="write name=number, such as batch=1, sr=16000 or shape=1,3,224,224",
                 )
-            out[name.strip()] = int(text)
-    return out
+            texts[name] = text if equals else f"{texts[name]},{item}"
+    return {name: _number(text) for name, text in texts.items()}
 
 
-def _is_size(text: str) -> bool:
-    """Whether ``text`` is a whole number from 1, of no more digits than any size has."""
-    return text.isascii() and text.isdigit() and len(text) <= 15 and int(text) >= 1
+def _number(text: str) -> Binding:
+    from dse.workload.load import parse_binding
+
+    found = parse_binding(text)
+    assert found is not None  # each part of it was read before
+    return found
 
 
 def draws(count: int | None) -> None:

@@ -276,6 +276,8 @@ def explain(request: ModelRequest, as_json: bool) -> None:
     )
     for reason in answer["reasons"]:
         print(f"  - {reason}")
+    for note in answer["notes"]:
+        print(f"  note: {note}")
     print(f"bottleneck: {answer['bottleneck']}")
     print_binding(answer["binds"])
     for sentence in answer["summary"]:

@@ -282,6 +282,7 @@ def common(
     notes = list(record.notes)
     for load in loads:
         for part in load.parts:
+            notes += [f"{load.stream.id}: {note}" for note in part.workload.notes]
             if part.program is not None:
                 notes += [f"{load.stream.id}: {note}" for note in part.program.notes]
     return scored(

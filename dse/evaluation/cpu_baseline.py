@@ -17,6 +17,8 @@ import numpy as np
 
 from dse.errors import InputError, RunError
 from dse.workload import Model, load_model
+from dse.workload.layer import Binding
+from dse.workload.load import bound_sizes
 from dse.workload.zoo import resolve
 
 #: Float weights up to this size are run without ``force``, bytes.
@@ -69,7 +71,7 @@ class CpuProfile:
 
 
 def profile_cpu(
-    name: str, runs: int, bindings: Mapping[str, int], *, force: bool = False
+    name: str, runs: int, bindings: Mapping[str, Binding], *, force: bool = False
 ) -> CpuProfile:
     """Run the model ``runs`` times after one warm-up, on zeros-free random inputs.
 
@@ -91,28 +93,30 @@ def profile_cpu(
             file=request.file,
             mend="add --force to run it all the same, or see `dse simulate`, which needs none",
         )
-    source = _bound(request.file, model, bindings)
+    sizes = bound_sizes(request, bindings)
+    source = _bound(request.file, sizes)
     with tempfile.TemporaryDirectory() as folder:
-        return _profiled(source, request.file, runs, bindings, Path(folder))
+        return _profiled(source, request.file, runs, sizes, Path(folder))
 
 
-def _bound(file: Path, model: Model, bindings: Mapping[str, int]) -> str | bytes:
-    """The file, or its bytes with ``res`` and ``batch`` of the name made fixed sizes."""
-    sizes: dict[str, int | tuple[int, int]] = {}
-    for key in ("res", "batch"):
-        text = dict(model.settings).get(key, "")
-        asked = f"{key}=" in model.name or key in bindings
-        if asked and (match := re.fullmatch(r"(\d+)(?:x(\d+))?", text)):
-            sizes[key] = (int(match[1]), int(match[2])) if match[2] else int(match[1])
-    if not sizes:
-        return str(file)
+def _bound(file: Path, sizes: Mapping[str, Binding]) -> str | bytes:
+    """The file, or its bytes with the sizes and values that the user bound made fixed.
+
+    Where only symbols are bound the file stays as it is: its inputs are then made of that size.
+    """
     import onnx
 
+    from dse.workload.axes import open_axes
     from dse.workload.binding import bind_inputs
+    from dse.workload.control import TRIPS
 
+    bare = onnx.load(str(file), load_external_data=False)
+    symbols = {axis.symbol for axis in open_axes(bare.graph.input) if axis.named}
+    wanted = {name: value for name, value in sizes.items() if not name.endswith(TRIPS)}
+    if symbols >= set(wanted):
+        return str(file)
     proto = onnx.load(str(file))
-    factor, _ = bind_inputs(proto, str(file), {**bindings, **sizes})
-    if factor > 1:
+    if bind_inputs(proto, str(file), wanted).factor > 1:
         raise InputError(
             "the file has a fixed batch of 1, so the CPU cannot run more at once",
             file=file,
@@ -123,7 +127,7 @@ def _bound(file: Path, model: Model, bindings: Mapping[str, int]) -> str | bytes
 
 
 def _profiled(
-    source: str | bytes, file: Path, runs: int, bindings: Mapping[str, int], folder: Path
+    source: str | bytes, file: Path, runs: int, sizes: Mapping[str, Binding], folder: Path
 ) -> CpuProfile:
     import onnxruntime as ort
 
@@ -139,7 +143,7 @@ def _profiled(
             file=file,
             mend="simulate it instead: `dse simulate` needs no kernels",
         ) from None
-    feeds = {item.name: _sample(item, bindings) for item in session.get_inputs()}
+    feeds = {item.name: _sample(item, sizes) for item in session.get_inputs()}
     times = []
     try:
         for _ in range(runs + 1):
@@ -177,13 +181,14 @@ _TYPES = {
 }
 
 
-def _sample(item: Any, bindings: Mapping[str, int]) -> Any:
+def _sample(item: Any, sizes: Mapping[str, Binding]) -> Any:
     """A seeded random input; symbolic axes as bound, else 1."""
     if item.type not in _TYPES:
         raise InputError(
             f"input {item.name!r} is a {item.type}", field=item.name, mend="profile a tensor model"
         )
-    shape = [axis if isinstance(axis, int) else bindings.get(str(axis), 1) for axis in item.shape]
+    bound = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    shape = [axis if isinstance(axis, int) else bound.get(str(axis), 1) for axis in item.shape]
     kind = _TYPES[item.type]
     rng = np.random.default_rng(0)
     if np.issubdtype(kind, np.floating):

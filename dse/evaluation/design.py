@@ -25,6 +25,7 @@ from dse.hardware.resolve import load_chip
 from dse.schema import digest
 from dse.version import model_version
 from dse.workload import Model, Workload, load_model, parse_precision
+from dse.workload.layer import Binding
 from dse.workload.lower import UnknownOps
 
 Value = str | int | float | bool | None
@@ -340,7 +341,7 @@ def model_at(
     precision: str | None,
     chip: Chip,
     *,
-    bindings: Mapping[str, int] | None = None,
+    bindings: Mapping[str, Binding] | None = None,
     unknown_ops: UnknownOps = "error",
 ) -> Workload:
     """A named model on a chip, see :func:`workload_on`."""
@@ -356,7 +357,7 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
 
 
 def load_cached(
-    name: str, bindings: tuple[tuple[str, int], ...] = (), unknown_ops: UnknownOps = "error"
+    name: str, bindings: tuple[tuple[str, Binding], ...] = (), unknown_ops: UnknownOps = "error"
 ) -> Model:
     """A model read once per process, as long as the files that its name speaks of stay."""
     return _loaded(name, _stamps(name), bindings, unknown_ops)
@@ -366,7 +367,7 @@ def load_cached(
 def _loaded(
     name: str,
     stamps: tuple[tuple[int, int], ...],
-    bindings: tuple[tuple[str, int], ...],
+    bindings: tuple[tuple[str, Binding], ...],
     unknown_ops: UnknownOps,
 ) -> Model:
     return load_model(name, unknown_ops=unknown_ops, **dict(bindings))

@@ -89,7 +89,12 @@ def evaluate_model(
         macs=workload.macs,
     )
     found = quality(workload.family, workload.settings, workload.precision)
-    base = replace(base, quality=found.value if found else None, quality_detail=_detail(found))
+    base = replace(
+        base,
+        quality=found.value if found else None,
+        quality_detail=_detail(found),
+        notes=(*base.notes, *workload.notes),
+    )
     try:
         if fidelity == "roofline":
             return _bounded(base, workload, chip, terms)

@@ -151,6 +151,7 @@ def _answer(
         "node": base.node,
         "feasible": base.feasible,
         "reasons": list(base.reasons),
+        "notes": list(base.notes),
         "bottleneck": base.bottleneck,
         "resource_utilization": dict(base.resource_utilization),
         "worst_layers": worst_layers(base),

@@ -1,69 +1,121 @@
-"""Giving every symbolic size of a graph a number, and other sizes to resizable inputs."""
+"""Giving every dynamic axis of a graph a number, and values to the inputs that decide its form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from dse.errors import InputError
 from dse.files import nearest
+from dse.workload.axes import Axis, computed, open_axes, parts
+from dse.workload.layer import Binding
 
 #: Bindings with a meaning of their own.
 BATCH, RESOLUTION = "batch", "res"
+#: Ending of a binding that means the value of an input, where a symbol has the input's name.
+VALUE = ".value"
 #: Operators along whose leading axis steps follow each other, so that it is no batch.
 SEQUENTIAL = frozenset({"LSTM", "GRU", "RNN", "Scan", "Loop"})
+#: Recurrent operators, whose batch is axis 1 of the sequence (0) and of the states (5, 6).
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+#: Most values that can be bound to one input.
+MOST_VALUES = 4096
 
 
-def bind_inputs(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
-) -> tuple[int, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Bound:
+    """What became of the bindings.
+
+    Attributes:
+        factor: by which a fixed batch of 1 is to be multiplied after lowering.
+        remarks: one line for each axis that took its default.
+        defaults: the names that took their default, with the inputs they are sizes of.
+        values: inputs that were given a value, now stored tensors.
+        inner: bindings of tensors inside the graph: ``NAME`` is a value, ``NAME.AXIS`` a size.
+    """
+
+    factor: int = 1
+    remarks: tuple[str, ...] = ()
+    defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: frozenset[str] = frozenset()
+    inner: Mapping[str, Binding] = field(default_factory=dict)
+
+
+def bind_inputs(model: onnx.ModelProto, file: str, bindings: Mapping[str, Binding]) -> Bound:
     """Makes the inputs of ``model`` static, in place.
 
-    ``batch`` sets a symbolic leading axis; a graph with a fixed one is instead multiplied after
-    lowering by the factor that is returned. ``res`` sets height and width of every image input
-    (rank 4, one or three channels); then all inferred shapes in the file are dropped. Any other
-    name binds the symbol of that name. A symbol that is not bound is 1, except in a spatial axis.
-
-    Returns:
-        The batch factor, and one remark for each symbol that took its default.
+    A binding's name is the symbol of an axis (wherever it stands), ``input.axis`` of any dynamic
+    one, or an input of few elements, which then is a constant of that value. ``batch`` sets the
+    batch axes; where they are fixed at 1, layers are multiplied after lowering. ``res`` sets height
+    and width of every image input (rank 4, one or three channels). An axis that is not bound is 1,
+    except a spatial one.
 
     Raises:
-        InputError: unknown binding, unbound spatial symbol, no image input.
+        InputError: unknown binding, unbound spatial symbol, no image input, a value of another
+            form than its input.
     """
     stored = {t.name for t in model.graph.initializer}
     inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
-    symbols = _symbols(inputs)
-    for name in bindings:
-        if name not in symbols and name not in (BATCH, RESOLUTION):
-            raise InputError(
-                f"no symbolic size is called {name!r}",
-                file=file,
-                field=name,
-                mend=f"bind one of: {', '.join(dict.fromkeys([BATCH, RESOLUTION, *symbols]))}"
-                + nearest(name, [BATCH, RESOLUTION, *symbols]),
-            )
-    moved = bool(symbols)
-    if RESOLUTION in bindings:
-        moved |= _resize(inputs, bindings[RESOLUTION], file)
-    remarks = _bind_symbols(model, inputs, file, bindings)
-    factor, fixed = _batch(model, inputs, bindings, symbols, file)
+    given = {value.name: value for value in model.graph.input}
+    axes = open_axes(inputs)
+    names = _names(axes)
+    chosen: dict[str, int] = {}
+    values: dict[str, Binding] = {}
+    inner: dict[str, Binding] = {}
+    for name, number in bindings.items():
+        bare = name.removesuffix(VALUE)
+        if name in names:
+            chosen[names[name]] = _size(name, number, file)
+        elif name in (BATCH, RESOLUTION):
+            continue
+        elif name in given or bare in given:
+            values[name if name in given else bare] = number
+        elif places := _inside(model, name):
+            inner.update(dict.fromkeys(places, number))
+        else:
+            raise _unknown(name, axes, given, stored, file)
+    moved = any(not axis.zero for axis in axes)
+    if RESOLUTION in bindings and RESOLUTION not in names:
+        moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
+    batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
+    kept = [axis for axis in axes if axis.input not in values]
+    remarks, defaults = _settle(model, kept, file, chosen)
+    moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
+    for name, number in values.items():
+        _store(model, given[name], number, file)
+    factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
         _forget_shapes(model)
-    return factor, (*remarks, *fixed)
+    return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner)
 
 
-def check_positive(bindings: Mapping[str, int | tuple[int, int]], file: str) -> None:
-    """Refuses sizes and trips below 1.
+def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
+    """Refuses batch, resolution and trips that are not whole numbers from 1.
 
     Raises:
         InputError: names the binding.
     """
     for name, value in bindings.items():
-        if min(value if isinstance(value, tuple) else (value,)) < 1:
-            raise InputError(
-                f"{name}={value} is below 1", file=file, field=name, mend="use 1 or more"
-            )
+        for item in value if isinstance(value, tuple) else (value,):
+            if item < 1:
+                raise InputError(
+                    f"{name}={item} is below 1", file=file, field=name, mend="use 1 or more"
+                )
+            _size(name, item, file)
+
+
+def _size(name: str, value: Binding, file: str) -> int:
+    if isinstance(value, int) and value >= 0:
+        return value
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    raise InputError(
+        f"{name}={shown} is no size", file=file, field=name, mend="use a whole number from 0"
+    )
 
 
 def _shaped(value: onnx.ValueInfoProto) -> bool:
@@ -75,17 +127,73 @@ def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
     return list(value.type.tensor_type.shape.dim)
 
 
-def _symbols(inputs: list[onnx.ValueInfoProto]) -> list[str]:
-    found: dict[str, None] = {}
-    for value in inputs:
-        for index, dim in enumerate(_dims(value)):
-            if not dim.HasField("dim_value") or dim.dim_value < 0:
-                found[dim.dim_param or f"{value.name}.{index}"] = None
-    return list(found)
+def _names(axes: list[Axis]) -> dict[str, str]:
+    """For every name that a binding of an axis may have, the symbol that it means."""
+    found = {axis.place: axis.symbol for axis in axes}
+    for axis in axes:
+        found.update({part: part for part in parts(axis.symbol) if axis.named})
+    return found | {axis.symbol: axis.symbol for axis in axes}
 
 
-def _resize(inputs: list[onnx.ValueInfoProto], size: int | tuple[int, int], file: str) -> bool:
-    height, width = size if isinstance(size, tuple) else (size, size)
+def _unknown(
+    name: str, axes: list[Axis], given: Iterable[str], stored: set[str], file: str
+) -> InputError:
+    symbols = dict.fromkeys(axis.symbol for axis in axes)
+    known = list(
+        dict.fromkeys([BATCH, RESOLUTION, *symbols, *(n for n in given if n not in stored)])
+    )
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    if name in stored:
+        return InputError(
+            f"{name!r} is stored in the file", file=file, field=name, mend="leave it out"
+        )
+    return InputError(
+        f"no symbolic size, input or tensor is called {name!r}",
+        file=file,
+        field=name,
+        mend=f"bind one of: {shown}" + nearest(name, known),
+    )
+
+
+def _inside(model: onnx.ModelProto, name: str) -> list[str]:
+    """Tensors inside the graph, or axes of them, that ``name`` means: by their own names, or by a
+    symbol of results that no input has."""
+    stem, _, axis = name.rpartition(".")
+    written = set(_written(model.graph))
+    for bare in (name, stem) if axis.isdigit() else (name,):
+        tails = [bare, *(bare[i + 1 :] for i, letter in enumerate(bare) if letter == "/")]
+        if any(tail in written for tail in tails):
+            return [name]
+    return [
+        f"{value.name}.{index}"
+        for value in (*model.graph.output, *model.graph.value_info)
+        for index, dim in enumerate(value.type.tensor_type.shape.dim)
+        if dim.dim_param == name
+    ]
+
+
+def _written(graph: onnx.GraphProto) -> Iterator[str]:
+    """Tensors that the nodes of a graph, and of the bodies in it, write."""
+    for node in graph.node:
+        yield from node.output
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _written(inner)
+
+
+def _resize(
+    inputs: list[onnx.ValueInfoProto],
+    size: Binding,
+    axes: list[Axis],
+    chosen: dict[str, int],
+    file: str,
+) -> bool:
+    pair = size if isinstance(size, tuple) else (size, size)
+    if len(pair) != 2:
+        raise InputError(
+            f"res has {len(pair)} sizes", file=file, field=RESOLUTION, mend="write res=96x160"
+        )
+    height, width = (_size(RESOLUTION, item, file) for item in pair)
     images = [v for v in inputs if len(_dims(v)) == 4 and _dims(v)[1].dim_value in (1, 3)]
     if not images:
         raise InputError(
@@ -95,33 +203,77 @@ def _resize(inputs: list[onnx.ValueInfoProto], size: int | tuple[int, int], file
             mend="leave res out, or bind its symbols by name",
         )
     before = [(_dims(v)[2].dim_value, _dims(v)[3].dim_value) for v in images]
+    sizes = {(v.name, index): n for v in images for index, n in ((2, height), (3, width))}
+    for axis in axes:
+        if (axis.input, axis.index) in sizes:
+            chosen.setdefault(axis.symbol, sizes[axis.input, axis.index])
     for value in images:
         _dims(value)[2].dim_value = height
         _dims(value)[3].dim_value = width
-    return bool(any(b != (height, width) for b in before))
+    axes[:] = [axis for axis in axes if (axis.input, axis.index) not in sizes]
+    return any(b != (height, width) for b in before)
 
 
-def _bind_symbols(
+def _bind_batch(
     model: onnx.ModelProto,
     inputs: list[onnx.ValueInfoProto],
+    axes: list[Axis],
+    bindings: Mapping[str, Binding],
+    chosen: dict[str, int],
     file: str,
-    bindings: Mapping[str, int | tuple[int, int]],
-) -> list[str]:
-    remarks: dict[str, None] = {}
+) -> bool:
+    """Binds the symbols that are the batch; whether there is one.
+
+    They are those with that word in their name, wherever they stand, else those along the batch
+    axes of the inputs.
+    """
+    if BATCH not in bindings:
+        return False
+    batch = _size(BATCH, bindings[BATCH], file)
+    named = [n for axis in axes if axis.named for n in parts(axis.symbol) or (axis.symbol,)]
+    found = [name for name in named if BATCH in name.lower()]
+    if not found:
+        along = _batch_axes(model, inputs)
+        found = [axis.symbol for axis in axes if axis.index == along[axis.input]]
+    for name in found:
+        chosen.setdefault(name, batch)
+    return bool(found)
+
+
+def _batch_axes(model: onnx.ModelProto, inputs: list[onnx.ValueInfoProto]) -> dict[str, int]:
+    """For each input, the axis that is its batch."""
+    along = dict.fromkeys((value.name for value in inputs), 0)
+    for node in model.graph.node:
+        rows = any(a.name == "layout" and a.i for a in node.attribute)
+        if node.op_type in _RECURRENT and not rows:
+            read = [node.input[i] for i in (0, 5, 6) if i < len(node.input)]
+            along.update((name, 1) for name in read if name in along)
+    return along
+
+
+def _settle(
+    model: onnx.ModelProto, axes: list[Axis], file: str, chosen: Mapping[str, int]
+) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Sets every dynamic axis; remarks and names of the defaults that were taken.
+
+    A size written as 0 is a dynamic batch where it leads, else that of an empty tensor.
+    """
+    taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
-    for value in inputs:
-        dims = _dims(value)
-        for index, dim in enumerate(dims):
-            if dim.HasField("dim_value") and dim.dim_value >= 0:
-                continue
-            symbol = dim.dim_param or f"{value.name}.{index}"
-            given = bindings.get(symbol, bindings.get(BATCH) if index == 0 else None)
-            if given is None and index >= 2 and len(dims) in (4, 5):
-                unbound[symbol] = value.name
-                continue
-            if given is None:
-                remarks[f"{symbol}=1 by default"] = None
-            dim.dim_value = given if isinstance(given, int) else 1
+    for axis in axes:
+        names = (parts(axis.symbol) if axis.named else ()) or (axis.symbol,)
+        missing = [] if axis.symbol in chosen else [n for n in names if n not in chosen]
+        if missing and _spatial(model, axis):
+            unbound.update(dict.fromkeys(missing, axis.input))
+            continue
+        default = 0 if axis.zero and (axis.index or axis.rank < 2) else 1
+        sizes = dict.fromkeys(names, default) | dict(chosen)
+        size = sizes.get(axis.symbol)
+        if size is None:
+            size = computed(axis.symbol, sizes)
+        for name in missing:
+            taken.setdefault(name, []).append((axis, default))
+        axis.dim.dim_value = 1 if size is None else size
     if unbound:
         reads = next((n for n in model.graph.node if set(n.input) & set(unbound.values())), None)
         shown = reads and (reads.name or next(iter(reads.output), ""))
@@ -131,24 +283,98 @@ def _bind_symbols(
             field=f"node {shown!r} ({reads.op_type})" if reads else None,
             mend="bind them (--bind name=value, or res=SIZE for images)",
         )
-    return list(remarks)
+    remarks = [_remark(name, places) for name, places in taken.items()]
+    places = {n: tuple(dict.fromkeys(axis.input for axis, _ in at)) for n, at in taken.items()}
+    return remarks, places
+
+
+def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
+    """Whether an axis is one of an image's, whose size no default can stand for.
+
+    A size written as 0 is an empty tensor's, unless all of an image's are.
+    """
+    if axis.index < 2 or axis.rank not in (4, 5):
+        return False
+    if not axis.zero:
+        return True
+    dims = _dims(next(v for v in model.graph.input if v.name == axis.input))
+    return dims[1].dim_value in (1, 3) and all(not dim.dim_value for dim in dims[2:])
+
+
+def _remark(name: str, places: list[tuple[Axis, int]]) -> str:
+    first, default = places[0]
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    written = ", where the file writes 0" if first.zero else ""
+    return (
+        f"{name}={default} by default (axis {first.index} of {first.input}{more}{written}): "
+        f"--bind {name}=VALUE sets it"
+    )
+
+
+def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, file: str) -> None:
+    """Makes an input a stored tensor of the values given."""
+    numbers = given if isinstance(given, tuple) else (given,)
+    kind = value.type.tensor_type.elem_type
+    shape = [max(0, d.dim_value) for d in _dims(value)] if _shaped(value) else [1]
+    known = math.prod(n for n in shape if n)
+    rest = len(numbers) // known if shape.count(0) == 1 and len(numbers) % known == 0 else 1
+    shape = [n or rest for n in shape]  # a dynamic axis is as long as there are values
+    if math.prod(shape) != len(numbers) or len(numbers) > MOST_VALUES:
+        elements = "x".join(map(str, shape)) or "1"
+        many = math.prod(shape) > 16
+        raise InputError(
+            f"input {value.name!r} has {elements} elements, and {len(numbers)} are given",
+            file=file,
+            field=value.name,
+            mend=f"bind its sizes ({value.name}.0=N), only inputs of few elements have values here"
+            if many
+            else f"write --bind {value.name}=" + ",".join(["VALUE"] * math.prod(shape)),
+        )
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+        array = np.array(numbers, dtype).reshape(shape)
+        exact = np.issubdtype(dtype, np.floating) or all(n == int(n) for n in numbers)
+    except (ValueError, TypeError, OverflowError, KeyError):
+        exact = False
+    if not exact:
+        shown = ",".join(map(str, numbers))
+        raise InputError(
+            f"{shown} is no value of input {value.name!r} "
+            f"({onnx.TensorProto.DataType.Name(kind).lower()})",
+            file=file,
+            field=value.name,
+            mend="give a value of that type",
+        )
+    kept = [t for t in model.graph.initializer if t.name != value.name]
+    kept = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
+    if len(kept) < len(model.graph.initializer):
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+    model.graph.initializer.append(numpy_helper.from_array(array, value.name))
+    model.graph.input.remove(value)
 
 
 def _batch(
     model: onnx.ModelProto,
     inputs: list[onnx.ValueInfoProto],
-    bindings: Mapping[str, int | tuple[int, int]],
-    symbols: list[str],
+    bindings: Mapping[str, Binding],
     file: str,
 ) -> tuple[int, list[str]]:
-    batch = bindings.get(BATCH)
-    leading = {_dims(v)[0].dim_value for v in inputs if _dims(v)}
-    if not isinstance(batch, int) or leading == {batch}:
+    """The factor for a graph without a symbolic batch."""
+    if BATCH not in bindings:
         return 1, []
-    ones = leading == {1}
+    batch = _size(BATCH, bindings[BATCH], file)
+    along = _batch_axes(model, inputs)
+    sized = [v for v in inputs if len(_dims(v)) > along[v.name]]
+    rank = max((len(_dims(v)) for v in sized), default=0)
+    leading = {_dims(v)[along[v.name]].dim_value for v in sized}
+    main = {_dims(v)[along[v.name]].dim_value for v in sized if len(_dims(v)) == rank}
+    if main == {batch}:
+        return 1, []
     sequential = any(node.op_type in SEQUENTIAL for node in model.graph.node)
-    if not ones or sequential:
-        why = "has steps along its leading axis" if sequential else f"has leading axes {leading}"
+    if leading != {1} or sequential:
+        sizes = ", ".join(map(str, sorted(leading)))
+        why = "has steps along its leading axis" if sequential else f"has leading axes {sizes}"
         raise InputError(
             f"the batch cannot be {batch}: the graph {why}",
             file=file,

@@ -4,7 +4,8 @@ A body becomes ordinary nodes called ``LOOP/NODE`` that run ``trips`` times:
 
 - Scan: as many trips as its sequences are long; Loop: its trip count if that is known before the
   network runs, else the binding ``LOOP.trips``;
-- If: the branch that runs if the condition is known, else the branch that costs more.
+- If: the branch that runs if the condition is known, else the branch that costs more (see
+  ``branches``).
 
 Shapes inside a loop are those of its first trip. What a loop does around its body costs nothing:
 operators of :data:`~dse.workload.graph.LOOP_DOMAIN` stand for it. ``Step`` is the trip's number,
@@ -15,13 +16,17 @@ parts put together again, ``Out`` a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import onnx
 
 from dse.errors import InputError
+from dse.workload.assumed import Assumed
+from dse.workload.branches import Choice, choose, renamed
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
+from dse.workload.layer import Binding
+from dse.workload.remedies import to_bind, undecided
 
 #: Ending of the binding that sets the trips of a loop.
 TRIPS = ".trips"
@@ -45,13 +50,23 @@ def body_fault(node: Node, graph: Graph) -> InputError:
     if node.op == "Loop":
         count = graph.scalar(node.input(0))
         known = count is not None and count < FOREVER
+        limit = undecided(node, graph)
+        by_input = "" if limit is None else to_bind(limit, graph)
         return graph.fault(
             node,
             f"the loop runs {int(count or 0)} times"
             if known
             else "how often the loop runs is not known before the network runs",
             f"bind it: --bind {node.name}{TRIPS}=N (N from 1), or @{node.name}{TRIPS}=N behind "
-            "the name",
+            "the name" + (f", or {by_input}" if by_input else ""),
+        )
+    if node.op == "If":
+        condition = undecided(node, graph)
+        how = "" if condition is None else f" or say which branch runs: {to_bind(condition, graph)}"
+        return graph.fault(
+            node,
+            "the shapes that its branches read are not known, or they give other results",
+            f"bind its symbolic sizes (--bind name=value){how}",
         )
     return graph.fault(
         node,
@@ -68,12 +83,24 @@ class Bodies:
         file: for errors.
         trips: bindings ``LOOP.trips``.
         repeats: runs per inference of each node that was taken out, by name.
+        used: bindings of trips that a loop took.
+        bound: graph inputs and tensors whose value is bound.
+        branches: the branch chosen for each If, and why; of those in ``taken`` it was taken out.
+        assumed: bindings of tensors inside, which the branches of an If may hold as well.
+        defaults: names of dynamic axes that took their default, for errors.
+        forbidden: remarks on element types that operators do not take.
     """
 
     file: str
-    trips: Mapping[str, int | tuple[int, int]]
+    trips: Mapping[str, Binding]
     repeats: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    bound: frozenset[str] = frozenset()
+    branches: dict[str, Choice] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    assumed: Assumed = field(default_factory=lambda: Assumed(""))
+    defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    forbidden: list[str] = field(default_factory=list)
 
     def take_out(
         self,
@@ -125,6 +152,7 @@ class Bodies:
             branch = self._branch(node, model, graph)
             if branch is None or len(branch.output) != len(node.outputs):
                 return None
+            self.taken.append(node.name)
             results = [_around("Out", node, name) for name in node.outputs]
             return self._inlined(node, branch, {}, results, 1, model, stored)
         trips = self._trips(node, graph)
@@ -160,16 +188,13 @@ class Bodies:
         return shape[axis] if shape and shape[axis] >= 1 else None
 
     def _branch(self, node: Node, model: onnx.ModelProto, graph: Graph) -> onnx.GraphProto | None:
-        branches: list[onnx.GraphProto] = [
-            node.attrs[name] for name in ("then_branch", "else_branch")
-        ]
-        condition = graph.scalar(node.input(0))
-        if condition is not None:
-            return branches[0] if condition else branches[1]
-        costs = [_cost(branch, model, graph, self.file) for branch in branches]
-        if None in costs:
-            return None
-        return branches[0] if max(costs[0] or (), costs[1] or ()) == costs[0] else branches[1]
+        if node.name not in self.branches:
+            choice = choose(node, model, graph, self)
+            if choice is None:
+                return None
+            self.branches[node.name] = choice
+        taken: onnx.GraphProto = node.attrs[self.branches[node.name].attribute]
+        return taken
 
     def _inlined(
         self,
@@ -182,35 +207,23 @@ class Bodies:
         stored: dict[str, onnx.TensorProto | None],
     ) -> list[onnx.NodeProto]:
         """Nodes in front of the body, the body's under names of their own, and those behind it."""
-        prefix = f"{node.name}/"
-        inside = [value.name for value in body.input]
-        inside += [tensor.name for tensor in body.initializer]
-        inside += [name for proto in body.node for name in proto.output]
-        names = {name: prefix + name for name in inside if name}
+        inner, tensors, names = renamed(node.name, body, self.repeats)
         found: list[onnx.NodeProto] = []
         for name, proto in before.items():
             made = onnx.NodeProto.FromString(proto.SerializeToString())
             made.output[0] = names[name]
             found.append(made)
-        for index, proto in enumerate(body.node):
-            made = onnx.NodeProto.FromString(proto.SerializeToString())
-            made.name = prefix + (proto.name or f"{proto.op_type}_{index}")
-            while made.name in self.repeats:
-                made.name += "'"
-            _rename(made, names)
-            self.repeats[made.name] = node.repeat * trips
-            found.append(made)
-        for tensor in body.initializer:
-            name = names[tensor.name]
+        self.repeats.update((made.name, node.repeat * trips) for made in inner)
+        found.extend(inner)
+        for tensor in tensors:
             if math.prod(tensor.dims) > VALUE_ELEMENTS:
-                stored[name] = None
+                stored[tensor.name] = None
                 model.graph.input.append(
-                    onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+                    onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
                 )
                 continue
-            stored[name] = onnx.TensorProto.FromString(tensor.SerializeToString())
-            model.graph.initializer.append(stored[name])
-            model.graph.initializer[-1].name = name
+            stored[tensor.name] = tensor
+            model.graph.initializer.append(tensor)
         for value, proto in zip(body.output, after, strict=True):
             if proto.output[0]:
                 proto.input[0] = names.get(value.name, value.name)
@@ -262,7 +275,7 @@ def _loop_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
         made.append(
             _around("Stack", node, name, trips=trips, axis=0)
             if stacked
-            else _around("Out", node, name)
+            else _around("Out", node, name, trips=trips)
         )
     return made
 
@@ -293,65 +306,3 @@ def _scan_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
         else _around("Stack", node, name, trips=trips, axis=axes[index - states])
         for index, name in enumerate(node.outputs)
     ]
-
-
-def _rename(proto: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    """Gives the tensors of a node, and those that its own bodies capture, other names."""
-    for index, name in enumerate(proto.input):
-        proto.input[index] = names.get(name, name)
-    for index, name in enumerate(proto.output):
-        proto.output[index] = names.get(name, name)
-    for attribute in proto.attribute:
-        for inner in (attribute.g, *attribute.graphs):
-            own = {value.name for value in inner.input} | {t.name for t in inner.initializer}
-            own |= {name for node in inner.node for name in node.output}
-            seen = {old: new for old, new in names.items() if old not in own}
-            for node in inner.node:
-                _rename(node, seen)
-            for value in inner.output:
-                value.name = seen.get(value.name, value.name)
-
-
-def _captured(body: onnx.GraphProto) -> Iterator[str]:
-    """Names that a body reads from around it."""
-    own = {value.name for value in body.input} | {t.name for t in body.initializer}
-    for node in body.node:
-        read = list(node.input)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                read += list(_captured(inner))
-        yield from (name for name in read if name and name not in own)
-        own.update(node.output)
-    yield from (value.name for value in body.output if value.name not in own)
-
-
-def _cost(
-    branch: onnx.GraphProto, model: onnx.ModelProto, graph: Graph, file: str
-) -> tuple[int, int, int] | None:
-    """MACs, vector operations and moved elements of a branch; None if shapes are missing."""
-    from dse.workload.lower import lower
-    from dse.workload.read import read_graph
-
-    alone = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    alone.graph.CopyFrom(branch)
-    for name in dict.fromkeys(_captured(branch)):
-        if name not in graph.shapes:
-            return None
-        kind, shape = graph.types.get(name, onnx.TensorProto.FLOAT), graph.shapes[name]
-        value = graph.value(name)
-        if value is not None:
-            alone.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-        elif graph.is_const(name):
-            alone.graph.initializer.append(
-                onnx.TensorProto(name=name, data_type=kind, dims=list(shape))
-            )
-        else:
-            alone.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
-    if not alone.graph.node:
-        return (0, 0, 0)
-    lowered = lower(read_graph(alone, file, {})[0], "host")
-    return (
-        sum(layer.macs for layer in lowered.layers),
-        sum(count for layer in lowered.layers for _, count in layer.vector_ops),
-        sum(layer.i_elements + layer.o_elements for layer in lowered.layers),
-    )

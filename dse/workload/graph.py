@@ -73,6 +73,10 @@ class Graph:
         opset: version of the standard operators.
         file: for errors.
         noted: number formats that the file notes beside its tensors.
+        given: values, by the user's leave, of tensors that are computed when the network runs. They
+            decide sizes and branches, but nothing is computed beforehand from them.
+        lengths: sizes given for tensors whose length depends on the data, by axis.
+        defaults: names of dynamic axes that took their default, and the inputs they are sizes of.
     """
 
     nodes: tuple[Node, ...]
@@ -84,6 +88,9 @@ class Graph:
     opset: int
     file: str
     noted: Mapping[str, str] = field(default_factory=dict)
+    given: dict[str, np.ndarray] = field(default_factory=dict)
+    lengths: dict[str, dict[int, int]] = field(default_factory=dict)
+    defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     @functools.cached_property
@@ -113,7 +120,15 @@ class Graph:
     @functools.cached_property
     def constants(self) -> frozenset[str]:
         """Tensors known before the network runs: stored, computed from such, or mere shapes."""
-        known = set(self.initializers)
+        return self._following(set(self.initializers))
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """Tensors whose value may be looked at: constants, and what follows from :attr:`given`."""
+        return self._following({*self.constants, *self.given}) if self.given else self.constants
+
+    def _following(self, known: set[str]) -> frozenset[str]:
+        """``known`` and what is computed from it alone, or from shapes."""
         for node in self.nodes:
             if node.op in RANDOM or (not node.inputs and node.op != "Constant"):
                 continue
@@ -154,8 +169,8 @@ class Graph:
         return math.prod(self.shape(name, node))
 
     def value(self, name: str | None) -> np.ndarray | None:
-        """The value of a small constant; None if it is large, absent or not a constant."""
-        if name is None or name not in self.constants:
+        """The value of a small constant, or of one :attr:`given`; None if large or unknown."""
+        if name is None or name not in self.known:
             return None
         if name not in self._values:
             self._values[name] = self._computed(name)
@@ -167,6 +182,8 @@ class Graph:
         return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
     def _computed(self, name: str) -> np.ndarray | None:
+        if name in self.given:
+            return self.given[name]
         if name in self.initializers:
             return stored_value(self.initializers[name])
         node = self.producers.get(name)

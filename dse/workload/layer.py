@@ -16,6 +16,9 @@ from typing import Literal
 from dse.workload.precision import Precision, bits_of
 from dse.workload.sparsity import DENSE, Sparsity
 
+#: What a binding may give: a size or a value, or the values of a small tensor.
+Binding = int | float | tuple[int | float, ...]
+
 #: Loop dims of a compute layer, in canonical order. ``G`` groups (depthwise channels, heads),
 #: ``B`` batch, ``K`` output and ``C`` input channels of a group, ``OY OX`` output rows and columns
 #: (``OX`` holds the rows of a matrix product), ``FY FX`` filter taps.
@@ -208,6 +211,8 @@ class Workload:
         digest: identity of graph, bindings and precision.
         family: key for published quality; ``settings`` are width, resolution and the like.
         sparsity: zeros in weights and activations, as applied to ``layers``.
+        notes: what the user should know of how the network was read: sizes that took a default,
+            branches taken.
     """
 
     name: str
@@ -223,6 +228,7 @@ class Workload:
     family: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     sparsity: Sparsity = DENSE
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def macs(self) -> int:

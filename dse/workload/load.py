@@ -15,7 +15,7 @@ from dse.files import nearest
 from dse.migrations import migrate
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
-from dse.workload.layer import Layer, Tensor
+from dse.workload.layer import Binding, Layer, Tensor
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import Model
 from dse.workload.precision import KEYS as PRECISION_KEYS
@@ -30,11 +30,15 @@ from dse.workload.zoo import Request, resolve
 FILE_KEYS = ("per_layer", "quality")
 #: Files up to this size are lowered once in a process.
 REMEMBERED_BYTES = 16 << 20
-Bindings = tuple[tuple[str, int | tuple[int, int]], ...]
+Bindings = tuple[tuple[str, Binding], ...]
+#: In a name, what stands behind this means an axis or a tensor, whatever it is called.
+BIND = "bind."
+#: Settings of a name that an axis may share its name with.
+_RESERVED = frozenset({*PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS, "width"})
 
 
 def load_model(
-    path_or_name: str | Path, *, unknown_ops: UnknownOps = "error", **bindings: int
+    path_or_name: str | Path, *, unknown_ops: UnknownOps = "error", **bindings: Binding
 ) -> Model:
     """The network called ``path_or_name``, lowered.
 
@@ -46,9 +50,12 @@ def load_model(
             ``precision`` the precision (see :mod:`~dse.workload.precision`); ``sparsity``
             and ``act_density`` the zeros (see :class:`~dse.workload.sparsity.Sparsity`);
             ``per_layer`` a YAML file of precisions by layer (patterns such as ``*/conv1*``: w8a8),
-            ``quality`` a file of measured quality; any other key binds a symbolic size.
+            ``quality`` a file of measured quality; any other key binds a dynamic axis or the value
+            of a small input or tensor (see :func:`~dse.workload.binding.bind_inputs`), and so does
+            ``bind.KEY`` for an axis that is called as one of these (``bind.w=300``).
         unknown_ops: ``error`` refuses an operator without a rule, ``host`` sends it to the host.
-        bindings: sizes by symbol, like the settings (they win).
+        bindings: axes and values by name, like the settings (they win). Here every name means an
+            axis or a tensor.
 
     Raises:
         InputError: anything wrong with the name, the settings or the file, in one line.
@@ -58,7 +65,7 @@ def load_model(
             f"unknown_ops={unknown_ops!r}", field="unknown_ops", mend="use error or host"
         )
     request = resolve(path_or_name)
-    sizes = _sizes(request, bindings)
+    sizes = bound_sizes(request, bindings)
     _check_resizable(request, sizes)
     explicit = written(request.settings)
     refining = {k: v for k, v in request.settings.items() if k in REFINING}
@@ -77,7 +84,8 @@ def load_model(
     apart = (*PRECISION_KEYS, *SPARSITY_KEYS)
     settings = {k: v for k, v in request.settings.items() if k not in apart}
     settings |= sparsity.settings
-    settings |= {k: _shown(v) for k, v in sizes.items()}
+    settings = {k if k in _RESERVED else _key(k): v for k, v in settings.items()}
+    settings |= {_key(k): _shown(v) for k, v in sizes.items()}
     if "kv" in request.settings and not bare.cached:
         raise InputError(
             f"{request.stem!r} has no KV cache", file=request.file, field="kv", mend="leave it out"
@@ -149,19 +157,49 @@ def _measured(file: str | None, data: bytes, model: Path) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _shown(value: int | tuple[int, int]) -> str:
-    return str(value) if isinstance(value, int) else f"{value[0]}x{value[1]}"
+def _key(name: str) -> str:
+    """How the binding of an axis is written in a name, so that no other setting is meant."""
+    bare = name.removeprefix(BIND)
+    return BIND + bare if bare in _RESERVED else bare
 
 
-def _sizes(request: Request, bindings: Mapping[str, int]) -> dict[str, int | tuple[int, int]]:
-    sizes: dict[str, int | tuple[int, int]] = {}
+def _shown(value: Binding) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def parse_binding(text: str) -> Binding | None:
+    """What a binding is bound to: a number (``4``, ``-1``, ``0.5``, ``true``) or several (``1x3``,
+    ``1,3``); None for any other text."""
+    found: list[int | float] = []
+    for part in re.split(r"[x,]", text.strip().lower()):
+        item = part.strip()
+        if item in ("true", "false"):
+            found.append(int(item == "true"))
+        elif re.fullmatch(r"-?\d{1,15}", item, re.ASCII):
+            found.append(int(item))
+        elif re.fullmatch(r"-?\d{1,15}(\.\d{1,20})?(e[-+]?\d{1,2})?", item, re.ASCII):
+            found.append(float(item))
+        else:
+            return None
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def bound_sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, Binding]:
+    """All bindings of a request: of its name, and those given beside it.
+
+    Raises:
+        InputError: a setting that is no number, and means nothing else.
+    """
+    sizes: dict[str, Binding] = {}
     for key, text in request.settings.items():
-        if key in (*PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS, "width"):
+        if key in _RESERVED:
             continue
-        if key == "res" and (pair := re.fullmatch(r"(\d+)x(\d+)", text)):
-            sizes[key] = (int(pair[1]), int(pair[2]))
-        elif re.fullmatch(r"-?\d+", text):
-            sizes[key] = int(text)
+        value = parse_binding(text)
+        name = key.removeprefix(BIND)
+        if value is not None and name:
+            if name != key and name in request.settings and name not in _RESERVED:
+                raise InputError(f"{name!r} is bound twice", field=key, mend="keep one")
+            sizes[name] = value
         else:
             known = ("width", "res", "batch", *PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS)
             raise InputError(
@@ -171,9 +209,12 @@ def _sizes(request: Request, bindings: Mapping[str, int]) -> dict[str, int | tup
                 + nearest(key, list(known)),
             )
     for key, value in bindings.items():
-        if isinstance(value, bool) or not isinstance(value, (int, tuple)):
+        items = value if isinstance(value, tuple) else (value,)
+        if not items or any(isinstance(i, bool) or not isinstance(i, (int, float)) for i in items):
             raise InputError(
-                f"{key}={value!r} is not a whole number", field=key, mend=f"write {key}=224"
+                f"{key}={value!r} is not a number, nor a tuple of numbers",
+                field=key,
+                mend=f"write {key}=224",
             )
         sizes[key] = value
     if request.info is None and "width" in request.settings:
@@ -183,7 +224,7 @@ def _sizes(request: Request, bindings: Mapping[str, int]) -> dict[str, int | tup
     return sizes
 
 
-def _check_resizable(request: Request, sizes: Mapping[str, int | tuple[int, int]]) -> None:
+def _check_resizable(request: Request, sizes: Mapping[str, Binding]) -> None:
     info = request.info
     if info is None or "res" not in sizes or info.resizable:
         return
@@ -217,6 +258,7 @@ def lower_bytes(
     proto = parse_proto(data, file)
     graph, factor, remarks = read_graph(proto, file, dict(sizes))
     lowered = lower(graph, unknown_ops)
+    _check_work(lowered, dict(sizes), file)
     if factor > 1:
         lowered = _batched(lowered, factor)
     stored_as = file_precision(graph, lowered)
@@ -244,6 +286,18 @@ def lower_bytes(
         prescribed=lowered.prescribed,
         remarks=(*remarks, *stored_as.remarks),
     )
+
+
+def _check_work(lowered: Lowered, sizes: Mapping[str, Binding], file: str) -> None:
+    """Refuses sizes of 0 that leave nothing to compute."""
+    zeros = [name for name, value in sizes.items() if value == 0]
+    if zeros and not lowered.layers:
+        raise InputError(
+            f"{zeros[0]}=0 is below 1 and leaves nothing to compute",
+            file=file,
+            field=zeros[0],
+            mend="use 1 or more",
+        )
 
 
 def _trainable(graph: Graph, lowered: Lowered) -> int:

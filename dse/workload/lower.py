@@ -9,6 +9,7 @@ from typing import Literal
 from dse.errors import InputError
 from dse.workload.composites import fuse_composites
 from dse.workload.control import body_fault
+from dse.workload.empty import without_empty
 from dse.workload.fold import absorb
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node
 from dse.workload.layer import Layer, Role, Tensor
@@ -17,6 +18,7 @@ from dse.workload.ops import rule_of
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
 from dse.workload.ops.layout import is_cache
+from dse.workload.sequences import SEQUENCES, sequence_fault
 
 UnknownOps = Literal["error", "host"]
 
@@ -53,6 +55,8 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
             form that its rule does not cover; names node and operator.
     """
     names = [node.name for node in graph.nodes if node.domain != LOOP_DOMAIN]
+    given = graph
+    graph = without_empty(graph)
     graph = fuse_composites(fuse_norms(graph))
     ctx = Context(graph)
     fates: dict[str, str] = {}
@@ -73,11 +77,11 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
             fates[node.name] = "folded" if outcome.folded else "view"
             continue
         if any(draft.nest is not None and draft.nest.macs < 1 for draft in outcome):
-            raise graph.fault(
-                node,
-                "one of its sizes is zero",
-                "bind its symbolic sizes to 1 or more, or export it with other sizes",
-            )
+            outcome = [d for d in outcome if d.nest is None or d.nest.macs > 0]
+            ctx.written.update(filter(None, node.outputs))
+            if not outcome:
+                fates[node.name] = "folded"
+                continue
         kinds = [draft.kind for draft in outcome]
         fates[node.name] = "compute" if "compute" in kinds else kinds[-1]
         for draft in outcome:
@@ -87,6 +91,7 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
             draft.repeated()
             _emit(draft, ctx)
             drafts.append(draft)
+    fates.update((n.name, "folded") for n in given.nodes if n.name not in fates)
     loops = [node.attrs["of"] for node in graph.nodes if node.domain == LOOP_DOMAIN]
     return _finished(
         drafts, ctx, {name: fates[name] for name in names} | dict.fromkeys(loops, "view")
@@ -111,6 +116,8 @@ def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | V
             raise _malformed(node, ctx.graph, error) from error
     if node.op in CONTROL and not node.domain:
         raise body_fault(node, ctx.graph)
+    if node.op in SEQUENCES and not node.domain and unknown_ops != "host":
+        raise sequence_fault(ctx.graph)
     if unknown_ops == "host":
         return unknown(node, ctx)
     operator = f"{node.domain}.{node.op}" if node.domain else node.op

@@ -45,7 +45,7 @@ class Model:
         native: precision of a quantized file, if it is one; ``formats`` are its tensors'.
         sparsity: zeros in weights and activations that :meth:`at` applies.
         measured: digest of the file of measured quality that the name points to, if any.
-        remarks: defaults that were taken, such as a symbol bound to 1.
+        remarks: defaults that were taken, such as a symbol bound to 1, and branches.
     """
 
     name: str
@@ -191,6 +191,7 @@ class Model:
             family=self.family,
             settings=settings,
             sparsity=self.sparsity,
+            notes=self.remarks,
         )
 
     def _pruned(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

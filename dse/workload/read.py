@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from dse.errors import InputError
-from dse.workload.binding import bind_inputs, check_positive
+from dse.workload.assumed import Assumed
+from dse.workload.binding import BATCH, RESOLUTION, bind_inputs, check_positive
+from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
-from dse.workload.shapes import fill_shapes
+from dse.workload.layer import Binding
+from dse.workload.remedies import remedy
+from dse.workload.sequences import Sequences
+from dse.workload.shapes import fill_shapes, most_lengths
 from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
 from dse.workload.wire import without_weights
 
@@ -55,18 +61,19 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
 
 
 def read_graph(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+    model: onnx.ModelProto, file: str, bindings: Mapping[str, Binding]
 ) -> tuple[Graph, int, tuple[str, ...]]:
     """The bound graph of a model.
 
     Args:
         model: changed in place.
         file: for errors.
-        bindings: sizes of symbols; ``batch`` and ``res`` have a meaning of their own.
+        bindings: sizes of symbols, values of small inputs and tensors; ``batch``, ``res`` and
+            ``LOOP.trips`` have a meaning of their own.
 
     Returns:
         The graph; the factor by which its fixed batch has to be multiplied after lowering (1 when
-        the batch is symbolic); remarks such as which symbol took its default.
+        the batch is symbolic); remarks such as which symbol took its default, which branch runs.
 
     Raises:
         InputError: an invalid or cyclic graph, an unbound spatial symbol, an unknown shape.
@@ -82,7 +89,7 @@ def read_graph(
 
 
 def _read(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+    model: onnx.ModelProto, file: str, bindings: Mapping[str, Binding]
 ) -> tuple[Graph, int, tuple[str, ...]]:
     check_text(model.graph, file)
     _keep_quantizers(model)
@@ -93,15 +100,30 @@ def _read(
         model = inliner.inline_local_functions(model)
     check_nodes(model, file)
     check_stored(model, file)
-    check_positive(bindings, file)
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
-    factor, remarks = bind_inputs(model, file, sizes)
+    check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
+    bound = bind_inputs(model, file, sizes)
     forget_data(model.graph, KEPT_ELEMENTS)
+    assumed = Assumed(file, bound.inner)
+    known = bound.values | frozenset(bound.inner)
+    loops = Bodies(file, trips, bound=known, assumed=assumed, defaults=bound.defaults)
+    graph = read_body(model, loops)
+    loops.check_trips()
+    assumed.check(graph)
+    remarks = (*bound.remarks, *branch_remarks(loops), *loops.forbidden, *most_lengths(graph))
+    return graph, bound.factor, remarks
+
+
+def read_body(model: onnx.ModelProto, loops: Bodies) -> Graph:
+    """The graph of a checked model with static inputs, such as a branch by itself.
+
+    Raises:
+        InputError: a cyclic graph, an unknown shape.
+    """
     stored = _stored(model)
     _drop_weights(model)
-    graph, forbidden = _inferred(model, file, stored, trips)
-    return graph, factor, (*remarks, *forbidden)
+    return _inferred(model, stored, loops)
 
 
 def _keep_quantizers(model: onnx.ModelProto) -> None:
@@ -155,25 +177,22 @@ def _drop_weights(model: onnx.ModelProto) -> None:
 
 
 def _inferred(
-    model: onnx.ModelProto,
-    file: str,
-    stored: dict[str, onnx.TensorProto | None],
-    trips: Mapping[str, int | tuple[int, int]],
-) -> tuple[Graph, tuple[str, ...]]:
-    """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way.
+    model: onnx.ModelProto, stored: dict[str, onnx.TensorProto | None], loops: Bodies
+) -> Graph:
+    """Shapes by onnx and by our own rules.
 
-    Also gives a remark if operands have types that their operators do not take.
+    Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way.
     """
-    loops = Bodies(file, trips)
+    file, lists = loops.file, Sequences(loops.file)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
     values = _largest_vector(model, stored) <= VALUED_VECTOR
-    forbidden: tuple[str, ...] = ()
     for _ in range(ROUNDS):
         reason = ""
         try:
-            model, told = typed(model, nodes, file, values=values, check=not forbidden)
-            forbidden = forbidden or told
+            check = not loops.forbidden
+            model, told = typed(model, nodes, file, values=values, check=check)
+            loops.forbidden += told
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
         except MemoryError:
@@ -183,18 +202,33 @@ def _inferred(
                 mend="the graph is invalid: export it again",
             ) from None
         graph = _assembled(model, file, nodes, stored)
+        graph = replace(graph, defaults=loops.defaults)
+        inner = loops.assumed.bindings
+        learnt = loops.assumed.apply(graph, _open_shapes(model)) if inner else 0
         found, reasons = fill_shapes(graph)
-        if loops.take_out(model, graph, stored):
+        found += learnt
+        if loops.take_out(model, graph, stored) or lists.resolve(model, graph):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
             continue
         if not found or _first_unknown(graph) is None:
             break
         _tell(model, graph)
-    loops.check_trips()
     unknown = _first_unknown(graph)
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
-    return graph, forbidden
+    return graph
+
+
+def _open_shapes(model: onnx.ModelProto) -> dict[str, list[int | None]]:
+    """Shapes that are known in part, with None for the axes that are not."""
+    found: dict[str, list[int | None]] = {}
+    for value in (*model.graph.value_info, *model.graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape"):
+            sizes = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+            if None in sizes:
+                found[value.name] = sizes
+    return found
 
 
 def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
@@ -353,5 +387,5 @@ def _refuse(node: Node, graph: Graph, reason: str) -> None:
     raise graph.fault(
         node,
         "the shape of its result cannot be inferred" + (f" ({reason})" if reason else ""),
-        "bind its symbolic sizes (--bind name=value) or export with static shapes",
+        remedy(node, graph),
     )

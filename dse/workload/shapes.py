@@ -13,6 +13,13 @@ from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
 from dse.workload.shapes_dialects import ELSEWHERE_SHAPES
 from dse.workload.shapes_fused import FUSED_RULES, SAME, SCALED, TYPES, broadcast
 
+#: Operators whose result depends on the data, and its axis that does (None: their ``axis``).
+BOUNDED: dict[str, int | None] = {
+    "NonZero": 1,
+    "NonMaxSuppression": 0,
+    "Compress": None,
+    "Unique": None,
+}
 #: What the inference of onnx raises for a node that is not valid.
 _REFUSALS = (
     InferenceError,
@@ -239,6 +246,35 @@ def _padded(node: Node, graph: Graph) -> dict[str, Shape]:
     return {node.outputs[0]: tuple(shape)}
 
 
+def _limited(node: Node, graph: Graph) -> dict[str, Shape]:
+    """Results whose size depends on the data: as given, else at the most they can be."""
+    found = _bounded(node, graph)
+    for name, sizes in graph.lengths.items():
+        if name in found and all(n <= found[name][axis] for axis, n in sizes.items()):
+            found[name] = tuple(sizes.get(axis, n) for axis, n in enumerate(found[name]))
+    return found
+
+
+def most_lengths(graph: Graph) -> list[str]:
+    """A remark for each result that counts at the most it can be, since it depends on the data."""
+    found = []
+    for node in graph.nodes:
+        if node.op not in BOUNDED or node.domain or node.name not in graph.live:
+            continue
+        if graph.is_folded(node) or node.outputs[0] in graph.lengths:
+            continue
+        name, axis = node.outputs[0], BOUNDED[node.op]
+        axis = int(node.attrs.get("axis", 0)) if axis is None else axis
+        shape = graph.shapes.get(name)
+        if shape is not None and -len(shape) <= axis < len(shape):
+            axis %= len(shape)
+            found.append(
+                f"{name}.{axis}={shape[axis]} at most (how many {node.op} finds depends on the "
+                f"data): --bind {name}.{axis}=N sets it"
+            )
+    return found
+
+
 def _bounded(node: Node, graph: Graph) -> dict[str, Shape]:
     """Results whose size depends on the data, at the most they can be."""
     first = graph.shapes[node.inputs[0]]
@@ -275,7 +311,7 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
     "Slice": _slice,
     "Split": _split,
     "Pad": _padded,
-    **dict.fromkeys(("NonZero", "NonMaxSuppression", "Compress", "Unique"), _bounded),
+    **dict.fromkeys(BOUNDED, _limited),
     **dict.fromkeys(
         (
             "ReduceSum",

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from onnx import helper
 
 import dse
-from dse.cli.parse import settings
+from dse.cli.parse import bindings, settings
+from dse.errors import InputError
 from dse.version import mapper_version, model_version, search_version
 from tests.cli.conftest import Run
 from tests.house.test_floors import HEAVY
@@ -321,3 +324,58 @@ def test_depthwise_layers_may_be_given_no_unit_of_their_own(run: Run) -> None:
     assert made.code == 0, made.err
     refused = run(*asked, "chip.array.depthwise=null")
     assert refused.code == 2
+
+
+def _recurrent(folder: Path) -> str:
+    """A network whose length and batch are open."""
+    weights = [
+        helper.make_tensor(name, onnx.TensorProto.FLOAT, (1, 32, 8), [0.0] * 256)
+        for name in ("w", "r")
+    ]
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=8)
+    values = [
+        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["seq", "batch", 8]),
+        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None),
+    ]
+    graph = helper.make_graph([node], "g", values[:1], values[1:], weights)
+    imports = [helper.make_opsetid("", 17)]
+    path = folder / "lstm.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString()
+    )
+    return str(path)
+
+
+def test_a_size_that_took_its_default_is_said(run: Run, tmp_path: Path) -> None:
+    model = _recurrent(tmp_path)
+    note = "seq=1 by default (axis 0 of x): --bind seq=VALUE sets it"
+    for command in ("simulate", "map", "explain"):
+        assert f"note: {note}" in run(command, model, "--chip", "edge_vision").out
+        open_ = run(command, model, "--chip", "edge_vision", "--json").json
+        assert note in open_["notes"]
+        bound = run(command, model, "--chip", "edge_vision", "--bind", "batch=2,seq=5", "--json")
+        assert not [line for line in bound.json["notes"] if "by default" in line]
+    assert run("simulate", model, "--chip", "edge_vision", "--bind", "seq=5,batch=2").code == 0
+    show = run("show", model, "--bind", "seq=5", "--json").json
+    assert show["macs"] == 5 * 2 * 32 * 8
+    (remark,) = show["remarks"]
+    assert remark.startswith("batch=1 by default")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "found"),
+    [
+        (["batch=1,seq=256"], {"batch": 1, "seq": 256}),
+        (["shape=1,3,224,224,sr=8000"], {"shape": (1, 3, 224, 224), "sr": 8000}),
+        (["shape=1x3x8", "past + 1=5"], {"shape": (1, 3, 8), "past + 1": 5}),
+        (["on=true", "t=-0.5", "k=-1"], {"on": 1, "t": -0.5, "k": -1}),
+    ],
+)
+def test_what_bind_takes(pairs: list[str], found: dict[str, object]) -> None:
+    assert bindings(pairs) == found
+
+
+@pytest.mark.parametrize("pair", ["3", "x=", "=3", "a=1,b", "a=1,a=2", "a=1,,2", "a=nan"])
+def test_what_bind_does_not_take(pair: str) -> None:
+    with pytest.raises(InputError, match="--bind"):
+        bindings([pair])

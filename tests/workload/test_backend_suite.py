@@ -18,6 +18,9 @@ DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
 
 FATES = ("compute", "vector", "movement", "host", "folded", "view")
 
+#: Operators that several nodes stand for.
+TAKEN_APART = ("If", "Loop", "Scan", "SplitToSequence", "ConcatFromSequence")
+
 
 def node_cases() -> Iterator[tuple[str, bytes]]:
     with warnings.catch_warnings():
@@ -57,7 +60,7 @@ def _accounted(data: bytes, model: Model) -> bool:
     nodes = onnx.ModelProto.FromString(data).graph.node
     work = {n for n, f in model.fates.items() if f in FATES[:4]}
     heads = {layer.nodes[0] for layer in model.layers}
-    simple = not any(n.op_type in ("If", "Loop", "Scan") for n in nodes)
+    simple = not any(n.op_type in TAKEN_APART for n in nodes)
     return (
         set(model.fates.values()) <= set(FATES)
         and work == heads

@@ -92,7 +92,7 @@ def test_symbols(tmp_path: Path) -> None:
     model = graph([node], {"x": ("batch_size", "seq", 4)}, ["y"], {"w": weight(4, 3)})
     free = load(model, tmp_path)
     assert free.macs == 12
-    assert "seq=1 by default" in free.remarks
+    assert "seq=1 by default (axis 1 of x): --bind seq=VALUE sets it" in free.remarks
     assert load(model, tmp_path, batch=2, seq=5).macs == 2 * 5 * 12
     assert load_model(f"{tmp_path / 'net.onnx'}@seq=7").macs == 7 * 12
     assert "seq" in str(refused(tmp_path / "net.onnx", length=3))

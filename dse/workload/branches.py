@@ -1,0 +1,225 @@
+"""Which branch of an If is counted, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import onnx
+
+from dse.errors import InputError
+from dse.workload.graph import Graph, Node
+from dse.workload.remedies import to_bind
+
+if TYPE_CHECKING:
+    from dse.workload.control import Bodies
+
+#: Attributes of an If that hold its branches, for a condition that is true and for one that is not.
+BRANCHES = ("then_branch", "else_branch")
+#: What a branch costs, in the order in which costs are compared.
+_UNITS = ("MACs", "vector operations", "elements moved")
+#: Ifs that one remark names.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The branch of an If that is counted.
+
+    Attributes:
+        attribute: of :data:`BRANCHES`.
+        why: for the user; empty where the condition follows from what is stored and from shapes.
+    """
+
+    attribute: str
+    why: str = ""
+
+    @property
+    def branch(self) -> str:
+        return self.attribute.removesuffix("_branch")
+
+
+def choose(node: Node, model: onnx.ModelProto, graph: Graph, bodies: Bodies) -> Choice | None:
+    """The branch that runs, else the one that costs more; None as long as shapes are missing.
+
+    Raises:
+        InputError: the condition is not known, and one of the branches cannot be read.
+    """
+    condition = node.inputs[0]
+    value = graph.scalar(condition)
+    if value is not None:
+        bound = [name for name in _stored_behind(condition, graph) if name in bodies.bound]
+        why = f"as {' and '.join(bound)} is bound" if bound else ""
+        return Choice(BRANCHES[0 if value else 1], why)
+    how = to_bind(condition, graph)
+    costs = []
+    for attribute in BRANCHES:
+        try:
+            cost = _cost(node, node.attrs[attribute], model, graph, bodies)
+        except InputError as error:
+            mend = f"{error.mend}; or say which branch of {node.name!r} runs: {how}"
+            raise InputError(error.message, file=error.file, field=error.field, mend=mend) from None
+        if cost is None:
+            return None
+        costs.append(cost)
+    dear = 0 if costs[0] >= costs[1] else 1
+    unit = next((i for i in range(3) if costs[0][i] != costs[1][i]), None)
+    more = (
+        "both branches cost the same"
+        if unit is None
+        else f"it costs more ({_short(costs[dear][unit])} {_UNITS[unit]} against "
+        f"{_short(costs[1 - dear][unit])})"
+    )
+    return Choice(
+        BRANCHES[dear],
+        f"since {more}, and its condition {condition!r} is not known before the network runs: "
+        f"{how} says which runs",
+    )
+
+
+def remarks(bodies: Bodies) -> list[str]:
+    """One line for each If whose branch was chosen or bound, one for all the others."""
+    branches = {name: bodies.branches[name] for name in bodies.taken}
+    found = [
+        f"If {name!r}: the {choice.branch} branch is counted, {choice.why}"
+        for name, choice in branches.items()
+        if choice.why
+    ]
+    plain = [name for name, choice in branches.items() if not choice.why]
+    if plain:
+        names = ", ".join(f"{name!r} ({branches[name].branch})" for name in plain[:_NAMED])
+        more = f" and {len(plain) - _NAMED} more" if len(plain) > _NAMED else ""
+        found.append(f"If {names}{more}: the branch follows from stored values and shapes")
+    return found
+
+
+def _short(count: int) -> str:
+    """At most three digits."""
+    for factor, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= factor:
+            return f"{count / factor:.3g}{letter}"
+    return str(count)
+
+
+def _stored_behind(name: str, graph: Graph) -> list[str]:
+    """Stored tensors, and those given a value, that a known tensor is computed from."""
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor in seen:
+            continue
+        seen.add(tensor)
+        node = graph.producers.get(tensor)
+        if node is None or tensor in graph.given:
+            found[tensor] = None
+        elif node.op not in ("Shape", "Size"):
+            waiting.extend(filter(None, node.inputs))
+    return list(found)
+
+
+def renamed(
+    prefix: str, body: onnx.GraphProto, used: Container[str]
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], dict[str, str]]:
+    """Nodes and stored tensors of a body under names of their own (``PREFIX/NAME``).
+
+    Args:
+        prefix: the node that the body belongs to.
+        body: left as it is.
+        used: names of nodes that are taken.
+
+    Returns:
+        Nodes, stored tensors, and the new name of each tensor of the body.
+    """
+    inside = [value.name for value in body.input]
+    inside += [tensor.name for tensor in body.initializer]
+    inside += [name for proto in body.node for name in proto.output]
+    names = {name: f"{prefix}/{name}" for name in inside if name}
+    nodes: list[onnx.NodeProto] = []
+    own: set[str] = set()
+    for index, proto in enumerate(body.node):
+        made = onnx.NodeProto.FromString(proto.SerializeToString())
+        made.name = f"{prefix}/{proto.name or f'{proto.op_type}_{index}'}"
+        while made.name in used or made.name in own:
+            made.name += "'"
+        own.add(made.name)
+        _rename(made, names)
+        nodes.append(made)
+    tensors = [onnx.TensorProto.FromString(t.SerializeToString()) for t in body.initializer]
+    for tensor in tensors:
+        tensor.name = names[tensor.name]
+    return nodes, tensors, names
+
+
+def _rename(proto: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Gives the tensors of a node, and those that its own bodies capture, other names."""
+    for index, name in enumerate(proto.input):
+        proto.input[index] = names.get(name, name)
+    for index, name in enumerate(proto.output):
+        proto.output[index] = names.get(name, name)
+    for attribute in proto.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            own = {value.name for value in inner.input} | {t.name for t in inner.initializer}
+            own |= {name for node in inner.node for name in node.output}
+            seen = {old: new for old, new in names.items() if old not in own}
+            for node in inner.node:
+                _rename(node, seen)
+            for value in inner.output:
+                value.name = seen.get(value.name, value.name)
+
+
+def _captured(body: onnx.GraphProto) -> Iterator[str]:
+    """Names that a body reads from around it."""
+    own = {value.name for value in body.input} | {t.name for t in body.initializer}
+    for node in body.node:
+        read = list(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                read += list(_captured(inner))
+        yield from (name for name in read if name and name not in own)
+        own.update(node.output)
+    yield from (value.name for value in body.output if value.name not in own)
+
+
+def _cost(
+    node: Node, branch: onnx.GraphProto, model: onnx.ModelProto, graph: Graph, bodies: Bodies
+) -> tuple[int, int, int] | None:
+    """MACs, vector operations and moved elements of a branch; None if shapes are missing.
+
+    The branch is read under the names that it has once taken out, so that what is decided in it
+    (the branch of an inner If) is decided once.
+    """
+    from dse.workload.lower import lower
+    from dse.workload.read import read_body
+
+    alone = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    nodes, tensors, names = renamed(node.name, branch, ())
+    for name in dict.fromkeys(_captured(branch)):
+        if name not in graph.shapes:
+            return None
+        kind, shape = graph.types.get(name, onnx.TensorProto.FLOAT), graph.shapes[name]
+        value = graph.value(name)
+        if value is not None:
+            alone.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        elif graph.is_const(name):
+            alone.graph.initializer.append(
+                onnx.TensorProto(name=name, data_type=kind, dims=list(shape))
+            )
+        else:
+            alone.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    if not nodes:
+        return (0, 0, 0)
+    alone.graph.name = node.name
+    alone.graph.node.extend(nodes)
+    alone.graph.initializer.extend(tensors)
+    for value_info in branch.output:
+        alone.graph.output.add().CopyFrom(value_info)
+        alone.graph.output[-1].name = names.get(value_info.name, value_info.name)
+    lowered = lower(read_body(alone, replace(bodies, repeats={}, taken=[], forbidden=[])), "host")
+    return (
+        sum(layer.macs for layer in lowered.layers),
+        sum(count for layer in lowered.layers for _, count in layer.vector_ops),
+        sum(layer.i_elements + layer.o_elements for layer in lowered.layers),
+    )

@@ -1,0 +1,128 @@
+"""What to bind so that a refused graph can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dse.workload.graph import Graph, Node
+
+#: Inputs that decide the shape of an operator's result by their value.
+_DECIDING: dict[str, tuple[int, ...]] = {
+    "Range": (0, 1, 2),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "Resize": (2, 3),
+    "ConstantOfShape": (0,),
+    "DFT": (1, 2),
+    "STFT": (1, 3),
+    "Col2Im": (1, 2),
+    "MaxUnpool": (2,),
+    "NonMaxSuppression": (2,),
+    "SequenceInsert": (2,),
+    "If": (0,),
+    "Loop": (0,),
+    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), (0,)),
+    **dict.fromkeys(
+        ("Reshape", "Expand", "Tile", "TopK", "Split", "OneHot", "Squeeze", "Unsqueeze"), (1,)
+    ),
+    **dict.fromkeys(("SplitToSequence", "SequenceAt", "SequenceErase", "CenterCropPad"), (1,)),
+    **dict.fromkeys(("AffineGrid", "Upsample"), (1,)),
+    **dict.fromkeys(
+        ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"), (1,)
+    ),
+    **dict.fromkeys(("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), (1,)),
+}
+#: Inputs of at most so many elements are bound by their value.
+SMALL = 16
+#: Suggested values beyond this number are written with dots.
+_WRITTEN = 4
+
+
+def undecided(node: Node, graph: Graph) -> str | None:
+    """The input of ``node`` whose unknown value decides its result's shape; None if none does."""
+    if node.domain:
+        return None
+    for index in _DECIDING.get(node.op, ()):
+        name = node.input(index)
+        if name is not None and graph.value(name) is None and not graph.is_const(name):
+            return name
+    return None
+
+
+def sources(name: str, graph: Graph) -> list[str]:
+    """Graph inputs and loop counters on which the value of tensor ``name`` depends."""
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor in seen:
+            continue
+        seen.add(tensor)
+        node = graph.producers.get(tensor)
+        if node is not None and node.inputs and node.op not in ("Shape", "Size"):
+            waiting.extend(filter(None, node.inputs))
+        elif tensor in graph.inputs or (node is not None and node.op == "Step"):
+            found[tensor] = None
+    return list(found)
+
+
+def to_bind(name: str, graph: Graph) -> str:
+    """The options that give the value of a tensor: by graph inputs if small ones decide it."""
+    inputs = sources(name, graph)
+    sized = {i: graph.size(i) for i in inputs if i in graph.inputs and i in graph.shapes}
+    if inputs and all(0 < sized.get(i, SMALL + 1) <= SMALL for i in inputs):
+        return " ".join(_option(i, sized[i]) for i in inputs)
+    return _option(name, graph.size(name) if name in graph.shapes else 1)
+
+
+def _option(name: str, elements: int) -> str:
+    values = ["VALUE"] * elements if elements <= _WRITTEN else ["VALUE", "...", "VALUE"]
+    return f"--bind {name}={','.join(values)}"
+
+
+def remedy(node: Node, graph: Graph) -> str:
+    """How to make the shape of a node's result known, as an option that can be followed."""
+    ways = list(_ways(node, graph))
+    if not ways:
+        first = next((o for o in node.outputs if o and o not in graph.shapes), "")
+        ways.append(
+            f"give its sizes if you know them (--bind {first}.0=N,{first}.1=N for each axis)"
+        )
+    return " or ".join(ways) + ", or export with static shapes"
+
+
+def _ways(node: Node, graph: Graph) -> Iterator[str]:
+    name = undecided(node, graph)
+    if name is not None and graph.shapes.get(name) and not graph.size(name):
+        name = None  # there is nothing to bind
+    if name is not None and node.op == "Range":
+        inputs = sources(name, graph)
+        options = [f"--bind {node.outputs[0]}.0=N for its length"]
+        if inputs and all(i in graph.inputs and graph.shapes.get(i) in ((), (1,)) for i in inputs):
+            options.insert(0, to_bind(name, graph))
+        yield "bind what depends on the data: " + " or ".join(options)
+    elif name is not None:
+        yield f"bind what depends on the data: {to_bind(name, graph)}"
+    if shown := symbols(node, graph):
+        yield f"bind its symbolic sizes: {shown}"
+
+
+def symbols(node: Node, graph: Graph) -> str:
+    """Options for the dynamic axes in front of ``node`` that took their default; empty if none."""
+    behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
+    names = [name for name, inputs in graph.defaults.items() if behind & set(inputs)]
+    return " ".join(f"--bind {name}=VALUE (now the default)" for name in names[:6])
+
+
+def _inputs(name: str, graph: Graph) -> set[str]:
+    """Graph inputs in front of a tensor, by way of shapes too."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor not in seen:
+            seen.add(tensor)
+            node = graph.producers.get(tensor)
+            waiting.extend(n for n in (node.inputs if node else ()) if n)
+    return seen & set(graph.inputs)
