@@ -22,6 +22,7 @@ import onnx
 
 from dse.errors import InputError
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
+from dse.workload.limits import Budget
 
 #: Ending of the binding that sets the trips of a loop.
 TRIPS = ".trips"
@@ -74,6 +75,7 @@ class Bodies:
     trips: Mapping[str, int | tuple[int, int]]
     repeats: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)
 
     def take_out(
         self,
@@ -114,6 +116,14 @@ class Bodies:
                     mend="see the error without this binding for the loop's name",
                 )
 
+    def _marks(self, name: str) -> str:
+        """What makes ``name`` the name of no node that was taken out before."""
+        count = self._counts.get(name, 0)
+        while name + "'" * count in self.repeats:
+            count += 1
+        self._counts[name] = count
+        return "'" * count
+
     def _body(
         self,
         node: Node,
@@ -126,11 +136,13 @@ class Bodies:
             if branch is None or len(branch.output) != len(node.outputs):
                 return None
             results = [_around("Out", node, name) for name in node.outputs]
+            _spend(graph.budget, node, branch)
             return self._inlined(node, branch, {}, results, 1, model, stored)
         trips = self._trips(node, graph)
         body: onnx.GraphProto = node.attrs["body"]
         if trips is None:
             return None
+        _spend(graph.budget, node, body)
         before = _loop_inputs(node, body) if node.op == "Loop" else _scan_inputs(node, body)
         after = _loop_outputs(node, trips) if node.op == "Loop" else _scan_outputs(node, trips)
         if (
@@ -195,8 +207,7 @@ class Bodies:
         for index, proto in enumerate(body.node):
             made = onnx.NodeProto.FromString(proto.SerializeToString())
             made.name = prefix + (proto.name or f"{proto.op_type}_{index}")
-            while made.name in self.repeats:
-                made.name += "'"
+            made.name += self._marks(made.name)
             _rename(made, names)
             self.repeats[made.name] = node.repeat * trips
             found.append(made)
@@ -220,6 +231,18 @@ class Bodies:
         if not any(o.domain == LOOP_DOMAIN for o in model.opset_import):
             model.opset_import.append(onnx.helper.make_opsetid(LOOP_DOMAIN, 1))
         return found
+
+
+def _spend(budget: Budget, node: Node, body: onnx.GraphProto) -> None:
+    """Counts a body that is to be written out in place of ``node``.
+
+    Raises:
+        InputError: nothing is left for it.
+    """
+    prefix = len(node.name) + 1
+    tensors = sum(len(n.input) + len(n.output) + 1 for n in body.node) + len(body.initializer)
+    budget.spend("nodes", len(body.node), node)
+    budget.spend("text", body.ByteSize() + prefix * tensors, node)
 
 
 def _around(
@@ -349,7 +372,7 @@ def _cost(
             alone.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
     if not alone.graph.node:
         return (0, 0, 0)
-    lowered = lower(read_graph(alone, file, {})[0], "host")
+    lowered = lower(read_graph(alone, file, {}, graph.budget)[0], "host")
     return (
         sum(layer.macs for layer in lowered.layers),
         sum(count for layer in lowered.layers for _, count in layer.vector_ops),

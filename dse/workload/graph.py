@@ -13,6 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from dse.errors import InputError
+from dse.workload.limits import Budget, check_size
 from dse.workload.values import evaluate, sizes_of
 
 #: Constants with more elements than this are weights: their values are never looked at.
@@ -69,6 +70,7 @@ class Graph:
         inputs, outputs: names; inputs leave out stored tensors.
         opset: version of the standard operators.
         file: for errors.
+        budget: what is spent on the file.
     """
 
     nodes: tuple[Node, ...]
@@ -79,6 +81,7 @@ class Graph:
     outputs: tuple[str, ...]
     opset: int
     file: str
+    budget: Budget = field(default_factory=lambda: Budget(""))
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     @functools.cached_property
@@ -152,8 +155,15 @@ class Graph:
         """The value of a small constant; None if it is large, absent or not a constant."""
         if name is None or name not in self.constants:
             return None
-        if name not in self._values:
-            self._values[name] = self._computed(name)
+        waiting = [name]
+        while name not in self._values:
+            current = waiting[-1]
+            missing = [n for n in self._operands(current) if n not in self._values]
+            waiting += missing
+            if not missing:
+                self._values[current] = self._computed(current)
+                while waiting and waiting[-1] in self._values:
+                    waiting.pop()
         return self._values[name]
 
     def scalar(self, name: str | None) -> float | None:
@@ -161,25 +171,42 @@ class Graph:
         value = self.value(name)
         return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
+    def _operands(self, name: str) -> list[str]:
+        """Constants from whose values that of ``name`` is computed."""
+        node = None if name in self.initializers else self.producers.get(name)
+        if node is None or node.op in ("Shape", "Size") or self._is_large(name):
+            return []
+        return [n for n in node.inputs if n in self.constants]
+
+    def _is_large(self, name: str) -> bool:
+        shape = self.shapes.get(name)
+        return shape is not None and math.prod(shape) > VALUE_ELEMENTS
+
     def _computed(self, name: str) -> np.ndarray | None:
+        """The value of ``name``, once those of its operands are there."""
         if name in self.initializers:
             return stored_value(self.initializers[name])
         node = self.producers.get(name)
-        if node is None:
-            return None
-        shape = self.shapes.get(name)
-        if shape is not None and math.prod(shape) > VALUE_ELEMENTS:
+        if node is None or self._is_large(name):
             return None
         if node.op in ("Shape", "Size"):
             seen = self.shapes.get(node.inputs[0])
             return None if seen is None else sizes_of(node.op, seen, node.attrs)
-        arrays = [self.value(i) if i else None for i in node.inputs]
+        arrays = [self._values.get(i) if i in self.constants else None for i in node.inputs]
         if any(i and a is None for i, a in zip(node.inputs, arrays, strict=True)):
             return None
-        return evaluate(node.op, arrays, node.attrs, self.opset)
+        value = evaluate(node.op, arrays, node.attrs, self.opset)
+        if value is not None:
+            self.budget.spend("folded", value.nbytes, node)
+        return value
 
     def learn(self, name: str, kind: int, shape: Shape) -> None:
-        """Takes up the type (0 if unknown) and shape of a tensor."""
+        """Takes up the type (0 if unknown) and shape of a tensor.
+
+        Raises:
+            InputError: no machine holds it.
+        """
+        check_size(self.file, name, shape, self.producers.get(name))
         self.shapes[name] = shape
         if kind:
             self.types.setdefault(name, kind)

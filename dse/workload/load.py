@@ -16,6 +16,7 @@ from dse.files import nearest
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import Layer, Tensor
+from dse.workload.limits import LIMITS, check_work
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import FORMATS, Model
 from dse.workload.precision import KEYS as PRECISION_KEYS
@@ -218,6 +219,7 @@ def lower_bytes(
     lowered = lower(graph, unknown_ops)
     if factor > 1:
         lowered = _batched(lowered, factor)
+    check_work(file, lowered.layers)
     formats, native = _quantization(graph, lowered)
     stored = ("weight", "bias", "table")
     identity = {
@@ -299,7 +301,9 @@ def _quantization(graph: Graph, lowered: Lowered) -> tuple[dict[str, str], Preci
             formats[name] = own
     for name in [n for n, t in lowered.tensors.items() if t.role in ("weight", "bias", "table")]:
         node = graph.producers.get(name)
-        while node is not None and node.op != "DequantizeLinear" and node.inputs:
+        for _ in range(LIMITS.cluster):
+            if node is None or node.op == "DequantizeLinear" or not node.inputs:
+                break
             node = graph.producers.get(node.inputs[0])
         source = node.inputs[0] if node is not None and node.inputs else name
         if (own := FORMATS.get(graph.types.get(source, 0))) is not None:

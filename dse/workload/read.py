@@ -15,20 +15,24 @@ from onnx import shape_inference
 from dse.errors import InputError
 from dse.workload.binding import bind_inputs, check_positive
 from dse.workload.control import TRIPS, Bodies, body_fault
+from dse.workload.functions import inlined
 from dse.workload.graph import CONTROL, Graph, Node, attributes
+from dse.workload.guard import infer
+from dse.workload.limits import LIMITS, Budget, beyond
+from dse.workload.order import ordered
 from dse.workload.shapes import fill_shapes
-from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
-from dse.workload.wire import without_weights
+from dse.workload.stored import check_nodes, check_stored
+from dse.workload.survey import check_rest, forget_data, survey
+from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
 
 #: Stored tensors with more elements than this are dropped before shape inference.
 KEPT_ELEMENTS = 4096
 #: Domains in which operators are looked up; others are refused as unknown operators.
 STANDARD = ("", "ai.onnx")
-#: With longer vectors (elements) the inference of onnx does not follow values: it would keep one
-#: record for each element. Our own rules follow them all the same.
-VALUED_VECTOR = 1 << 22
 #: Rounds of shape inference, each helped by what the last one found.
 ROUNDS = 12
+#: What a round costs besides its nodes, in nodes.
+ROUND_COST = 20
 
 
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
@@ -38,9 +42,18 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
         InputError: not ONNX, or cut short.
     """
     model = onnx.ModelProto()
+    data = without_weights(data)
+    if len(data) > SMALL_REST:
+        _check_parsed(data, str(path))
     try:
-        model.ParseFromString(without_weights(data))
+        model.ParseFromString(data)
     except DecodeError:
+        if measured(data, onnx.ModelProto.DESCRIPTOR)[1] > NESTED:
+            raise beyond(
+                str(path),
+                f"its parts lie more than {NESTED} deep inside each other",
+                "export it with fewer branches and loops inside each other",
+            ) from None
         # A ModelProto written by any exporter starts with field 1, ir_version, a small integer.
         starts_well = data[:1] == b"\x08" and len(data) > 1 and 0 < data[1] < 64
         message = "the ONNX file is cut short or damaged" if starts_well else "not an ONNX file"
@@ -53,8 +66,22 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
     return model
 
 
+def _check_parsed(data: bytes, file: str) -> None:
+    """Refuses a file that would take too much memory once it is parsed."""
+    size, depth = measured(data, onnx.ModelProto.DESCRIPTOR)
+    if size > LIMITS.parsed and depth <= NESTED:
+        raise beyond(
+            file,
+            f"more than {LIMITS.fields:,} fields or {LIMITS.parsed >> 20} MB beside its weights",
+            "export it in smaller parts",
+        )
+
+
 def read_graph(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+    model: onnx.ModelProto,
+    file: str,
+    bindings: Mapping[str, int | tuple[int, int]],
+    budget: Budget | None = None,
 ) -> tuple[Graph, int, tuple[str, ...]]:
     """The bound graph of a model.
 
@@ -62,6 +89,7 @@ def read_graph(
         model: changed in place.
         file: for errors.
         bindings: sizes of symbols; ``batch`` and ``res`` have a meaning of their own.
+        budget: what may be spent on the file, if others have spent of it already.
 
     Returns:
         The graph; the factor by which its fixed batch has to be multiplied after lowering (1 when
@@ -71,7 +99,7 @@ def read_graph(
         InputError: an invalid or cyclic graph, an unbound spatial symbol, an unknown shape.
     """
     try:
-        return _read(model, file, bindings)
+        return _read(model, bindings, budget or Budget(file))
     except UnicodeDecodeError:
         raise InputError(
             "the ONNX file is damaged (a name in it is not text)",
@@ -81,13 +109,11 @@ def read_graph(
 
 
 def _read(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, int | tuple[int, int]]
+    model: onnx.ModelProto, bindings: Mapping[str, int | tuple[int, int]], budget: Budget
 ) -> tuple[Graph, int, tuple[str, ...]]:
-    check_text(model.graph, file)
-    if model.functions:
-        from onnx import inliner
-
-        model = inliner.inline_local_functions(model)
+    file = budget.file
+    survey(model, file)
+    model = inlined(model, budget)
     check_nodes(model, file)
     check_stored(model, file)
     check_positive(bindings, file)
@@ -97,7 +123,8 @@ def _read(
     forget_data(model.graph, KEPT_ELEMENTS)
     stored = _stored(model)
     _drop_weights(model)
-    graph = _inferred(model, file, stored, trips)
+    check_rest(model, file)
+    graph = _inferred(model, budget, stored, trips)
     return graph, factor, remarks
 
 
@@ -135,19 +162,20 @@ def _drop_weights(model: onnx.ModelProto) -> None:
 
 def _inferred(
     model: onnx.ModelProto,
-    file: str,
+    budget: Budget,
     stored: dict[str, onnx.TensorProto | None],
     trips: Mapping[str, int | tuple[int, int]],
 ) -> Graph:
     """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way."""
+    file = budget.file
     loops = Bodies(file, trips)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
-    values = _largest_vector(model, stored) <= VALUED_VECTOR
     for _ in range(ROUNDS):
         reason = ""
+        budget.spend("visits", ROUND_COST + len(nodes))
         try:
-            model = shape_inference.infer_shapes(model, check_type=True, data_prop=values)
+            model = infer(model, file)
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             _check_types(reason, nodes, file)
@@ -157,7 +185,7 @@ def _inferred(
                 file=file,
                 mend="the graph is invalid: export it again",
             ) from None
-        graph = _assembled(model, file, nodes, stored)
+        graph = _assembled(model, budget, nodes, stored)
         found, reasons = fill_shapes(graph)
         if loops.take_out(model, graph, stored):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
@@ -170,16 +198,6 @@ def _inferred(
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
     return graph
-
-
-def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
-    """Elements of the largest input of rank one, and of the largest input that moves."""
-    largest = 0
-    for value in model.graph.input:
-        dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
-        if len(dims) == 1 or value.name not in stored:
-            largest = max(largest, math.prod(dims))
-    return largest
 
 
 #: What onnx says of an operand whose element type its operator does not take.
@@ -200,7 +218,7 @@ def _check_types(reason: str, nodes: tuple[Node, ...], file: str) -> None:
 
 def _assembled(
     model: onnx.ModelProto,
-    file: str,
+    budget: Budget,
     nodes: tuple[Node, ...],
     stored: dict[str, onnx.TensorProto | None],
 ) -> Graph:
@@ -223,7 +241,7 @@ def _assembled(
     opset = max((versions[d] for d in STANDARD if d in versions), default=0)
     names = tuple(v.name for v in proto.input if v.name not in stored)
     outputs = tuple(v.name for v in proto.output)
-    return Graph(nodes, shapes, types, stored, names, outputs, opset, file)
+    return Graph(nodes, shapes, types, stored, names, outputs, opset, budget.file, budget)
 
 
 def _tell(model: onnx.ModelProto, graph: Graph) -> None:
@@ -244,14 +262,16 @@ def _tell(model: onnx.ModelProto, graph: Graph) -> None:
 
 def _nodes(model: onnx.ModelProto, repeats: Mapping[str, int]) -> list[Node]:
     used: set[str] = set()
+    counts: dict[str, int] = {}
     nodes: list[Node] = []
     for index, proto in enumerate(model.graph.node):
         first = next((o for o in proto.output if o), "")
         stem = proto.name or first or f"{proto.op_type}_{index}"
-        name, count = stem, 1
+        name, count = stem, counts.get(stem, 1)
         while name in used:
             count += 1
             name = f"{stem}#{count}"
+        counts[stem] = count
         used.add(name)
         proto.name = name
         domain = "" if proto.domain in STANDARD else proto.domain
@@ -298,19 +318,10 @@ def _ordered(
             raise InputError(
                 f"nothing writes the output {value.name!r}", file=file, mend="export it again"
             )
-    ready, done, waiting = [], set(given), list(nodes)
-    while waiting:
-        later: list[Node] = []
-        for node in waiting:
-            if all(not name or name in done for name in node.inputs):
-                ready.append(node)
-                done.update(node.outputs)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            raise _invalid(later[0], "the graph has a cycle through this node", file)
-        waiting = later
-    return tuple(ready)
+    found, circular = ordered(nodes, given)
+    if circular is not None:
+        raise _invalid(circular, "the graph has a cycle through this node", file)
+    return found
 
 
 def _invalid(node: Node, message: str, file: str) -> InputError:
