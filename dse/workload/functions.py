@@ -39,7 +39,7 @@ def inlined(model: onnx.ModelProto, budget: Budget) -> onnx.ModelProto:
     budget.spend("text", whole.text)
     try:
         return inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError, MemoryError) as error:
+    except (onnx.checker.ValidationError, RuntimeError, ValueError, MemoryError) as error:
         raise InputError(
             f"its functions cannot be written out ({' '.join(str(error).split())[:160]})",
             file=budget.file,

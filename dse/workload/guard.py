@@ -18,7 +18,8 @@ from pathlib import Path
 import onnx
 from onnx import shape_inference
 
-from dse.workload.limits import LIMITS, beyond
+from dse.errors import InputError
+from dse.workload.limits import LIMITS
 
 #: Wall-clock limit of the child (s): only against a process that sleeps.
 PATIENCE = 300
@@ -48,12 +49,13 @@ def infer(model: onnx.ModelProto, file: str) -> onnx.ModelProto:
         InferenceError, RuntimeError, ValueError: onnx finds the graph invalid.
         InputError: onnx needs more memory or time than the limits allow.
     """
-    if cleared(model.graph):
+    doubt = doubtful(model.graph)
+    if doubt is None:
         return shape_inference.infer_shapes(model, check_type=True)
-    return _apart(model, file)
+    return _apart(model, file, doubt)
 
 
-def _apart(model: onnx.ModelProto, file: str) -> onnx.ModelProto:
+def _apart(model: onnx.ModelProto, file: str, doubt: onnx.NodeProto) -> onnx.ModelProto:
     """:func:`infer` in a limited child process."""
     worker = Path(__file__).with_name("guarded.py")
     command = [sys.executable, "-P", str(worker)]
@@ -72,24 +74,36 @@ def _apart(model: onnx.ModelProto, file: str) -> onnx.ModelProto:
         return onnx.ModelProto.FromString(done.stdout)
     if done.returncode == 1 and done.stdout:
         raise shape_inference.InferenceError(done.stdout.decode("utf-8", "replace"))
-    raise beyond(
-        file,
-        f"the shape inference of onnx needs more than {LIMITS.child_seconds} s or "
-        f"{LIMITS.child_bytes >> 20} MB for it, or fails",
-        "export it with static shapes, and no more axes than the network has",
+    raise InputError(
+        f"the shape inference of onnx fails, or needs more than {LIMITS.child_seconds} s or "
+        f"{LIMITS.child_bytes >> 20} MB",
+        file=file,
+        field=f"node {_shown(doubt)!r} ({doubt.op_type})",
+        mend=f"export it with static shapes of at most {LIMITS.axes} axes",
     )
 
 
-def cleared(graph: onnx.GraphProto) -> bool:
-    """Whether no tensor of ``graph`` can have more axes than any network's has."""
+def _shown(node: onnx.NodeProto) -> str:
+    return node.name or next((name for name in node.output if name), "")
+
+
+def doubtful(graph: onnx.GraphProto) -> onnx.NodeProto | None:
+    """The first node whose result could have more axes than any network's has.
+
+    Or a node with a body, if there are so many that onnx copies too much into them.
+    """
+    bodies, nodes, first = _size(graph)
+    if bodies * nodes > COPIES:
+        return first
     bounds = _Bounds({}, {}, {})
-    bodies, names = _size(graph)
-    return bodies * names <= COPIES and bounds.passes(graph)
+    bounds.passes(graph)
+    return bounds.doubt
 
 
-def _size(graph: onnx.GraphProto) -> tuple[int, int]:
-    """Bodies, and nodes, of ``graph`` and all bodies inside it."""
+def _size(graph: onnx.GraphProto) -> tuple[int, int, onnx.NodeProto | None]:
+    """Bodies, and nodes, of ``graph`` and all bodies inside it, and a node with a body."""
     bodies, nodes, waiting = 0, 0, [graph]
+    first = None
     while waiting:
         inner = waiting.pop()
         nodes += len(inner.node)
@@ -99,8 +113,8 @@ def _size(graph: onnx.GraphProto) -> tuple[int, int]:
             for attribute in node.attribute:
                 if attribute.HasField("g"):
                     waiting.append(attribute.g)
-                    bodies += 1
-    return bodies, nodes
+                    bodies, first = bodies + 1, first or node
+    return bodies, nodes, first
 
 
 #: Standard operators with bodies; the inference looks into no others.
@@ -135,6 +149,7 @@ class _Bounds:
 
     def __init__(self, axes: Bounds, elements: Bounds, values: Bounds) -> None:
         self.axes, self.elements, self.values = axes, elements, values
+        self.doubt: onnx.NodeProto | None = None
 
     def passes(self, graph: onnx.GraphProto) -> bool:
         """Takes up the tensors of ``graph``; False once one can have too many axes."""
@@ -145,7 +160,8 @@ class _Bounds:
                 self.elements[value.name] = math.prod(d.dim_value for d in dims)
         for tensor in graph.initializer:
             self._stored(tensor.name, tensor)
-        return all(self._node(node) for node in graph.node)
+        self.doubt = next((node for node in graph.node if not self._node(node)), None)
+        return self.doubt is None
 
     def _stored(self, name: str, tensor: onnx.TensorProto) -> None:
         self.axes[name] = len(tensor.dims)
@@ -163,9 +179,9 @@ class _Bounds:
             if attribute.HasField("g") and not self._body(node, attribute.g):
                 return False
         operand = SHAPE_OPERAND.get(op)
-        if operand is not None and operand < len(inputs) and inputs[operand] in self.axes:
-            if self.elements.get(inputs[operand], math.inf) > LIMITS.axes:
-                return False
+        known = operand is not None and operand < len(inputs) and inputs[operand] in self.axes
+        if known and self.of(inputs[operand or 0]) > LIMITS.axes:
+            return False
         axes = self._axes(node)
         if axes > LIMITS.axes:
             return False

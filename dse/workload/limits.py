@@ -8,6 +8,7 @@ leaves room for ten times what a real network asks, and its ground stands beside
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,15 +27,16 @@ class Limits:
     """The limits of one file.
 
     Attributes:
-        fields: of the protocol buffer, and ``parsed``, bytes that it takes once it is parsed; looked
-            at where more than 8 MB are left of a file without its weights. An empty message is
-            two bytes of a file and about 100 of memory.
+        fields: of the protocol buffer, and ``parsed``, bytes that it takes once it is parsed;
+            looked at where more than 4 MB are left of a file without its weights. An empty message
+            is two bytes of a file and about 100 to 400 of memory.
         nodes: operators, those of bodies and functions counted as often as they are written out;
             each costs about 100 us and 5 kB until it is lowered.
-        visits: operators looked at in all rounds of shape inference; a round costs 20 more.
+        visits: operators looked at in all rounds of shape inference; a round costs 150 more.
         rest: bytes of a file without its weights, which onnx copies several times.
-        entries: inputs, outputs, stored tensors and written-down shapes.
-        numbers: numbers and texts in attributes, which become Python objects of 40 bytes.
+        entries: inputs, outputs, stored tensors, written-down shapes and functions.
+        numbers: operands and attributes of operators, and the numbers and texts in attributes;
+            each becomes a Python object of 40 bytes.
         name: characters of a name. Names are copied into every body and every error.
         text: bytes that functions and bodies may come to when they are written out.
         axes: axes of a tensor (NumPy's own limit is 64).
@@ -50,13 +52,13 @@ class Limits:
             shapes if a file does not pass the cheap checks (see ``guard``).
     """
 
-    fields: int = 2_000_000
+    fields: int = 1_000_000
     parsed: int = 512 << 20
     nodes: int = 40_000
     visits: int = 200_000
     rest: int = 32 << 20
     entries: int = 200_000
-    numbers: int = 2_000_000
+    numbers: int = 1_000_000
     name: int = 4_096
     text: int = 64 << 20
     axes: int = 64
@@ -131,9 +133,7 @@ def check_size(file: str, name: str, shape: tuple[int, ...], node: Node | None =
             "the graph is invalid: export it again",
             node,
         )
-    elements = 1
-    for size in shape:
-        elements *= size
+    elements = math.prod(shape)
     if elements > LIMITS.elements:
         raise beyond(
             file,

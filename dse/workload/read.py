@@ -18,7 +18,7 @@ from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.functions import inlined
 from dse.workload.graph import CONTROL, Graph, Node, attributes
 from dse.workload.guard import infer
-from dse.workload.limits import LIMITS, Budget, beyond
+from dse.workload.limits import LIMITS, Budget, beyond, check_size
 from dse.workload.order import ordered
 from dse.workload.shapes import fill_shapes
 from dse.workload.stored import check_nodes, check_stored
@@ -32,7 +32,7 @@ STANDARD = ("", "ai.onnx")
 #: Rounds of shape inference, each helped by what the last one found.
 ROUNDS = 12
 #: What a round costs besides its nodes, in nodes.
-ROUND_COST = 20
+ROUND_COST = 150
 
 
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
@@ -237,6 +237,10 @@ def _assembled(
     for tensor in proto.initializer:
         shapes[tensor.name] = tuple(tensor.dims)
         types[tensor.name] = tensor.data_type
+    for name, shape in shapes.items():
+        if len(shape) > LIMITS.axes or math.prod(shape) > LIMITS.elements:
+            touching = (n for n in nodes if name in n.outputs or name in n.inputs)
+            check_size(budget.file, name, shape, next(touching, None))
     versions = {o.domain: o.version for o in model.opset_import}
     opset = max((versions[d] for d in STANDARD if d in versions), default=0)
     names = tuple(v.name for v in proto.input if v.name not in stored)

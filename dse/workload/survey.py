@@ -1,4 +1,4 @@
-"""One walk over a file before anything is computed from it: names are text, counts are in bounds."""
+"""One walk over a file before anything is computed: names are text, counts are in bounds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def survey(model: onnx.ModelProto, file: str) -> None:
     for name in ("doc_string", "metadata_props", "training_info"):
         model.ClearField(name)
     seen = _Seen(file)
-    waiting: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    seen.entries = len(model.functions)
+    waiting = seen.graph(model.graph)
+    for function in model.functions:
+        waiting += seen.graph(function)
     while waiting:
         waiting += seen.graph(waiting.pop())
 
@@ -45,7 +48,7 @@ class _Seen:
         self._check("nodes", self.nodes, "operators")
         self.entries += len(graph.input) + len(graph.output) + len(graph.value_info)
         if isinstance(graph, onnx.FunctionProto):
-            self._check("entries", self.entries, "inputs, outputs and shapes")
+            self._check("entries", self.entries, "functions, inputs, outputs and shapes")
             self._texts((graph.name, graph.domain, *graph.input, *graph.output))
         else:
             self.entries += len(graph.initializer) + len(graph.sparse_initializer)
@@ -81,19 +84,23 @@ class _Seen:
         if node.metadata_props:
             node.ClearField("metadata_props")
         inputs, outputs = node.input, node.output
-        self.numbers += len(inputs) + len(outputs)
+        self.numbers += len(inputs) + len(outputs) + len(node.attribute)
+        self._check("numbers", self.numbers, "operands and numbers of operators")
         self._texts((node.name, node.op_type, node.domain, *inputs, *outputs))
         for attribute in node.attribute:
             self._texts((attribute.name,))
             self.numbers += len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
             if attribute.HasField("t"):
                 self._tensor(attribute.t)
+            if attribute.tensors:
+                self.numbers += len(attribute.tensors)
+                self._check("numbers", self.numbers, "operands and numbers of operators")
             for tensor in attribute.tensors:
                 self._tensor(tensor)
             if attribute.HasField("g"):
                 bodies.append(attribute.g)
             bodies += attribute.graphs
-        self._check("numbers", self.numbers, "numbers in its operators")
+        self._check("numbers", self.numbers, "operands and numbers of operators")
 
     def _texts(self, names: Iterable[object]) -> None:
         for name in names:

@@ -21,13 +21,13 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 #: Files up to this size, and stored tensors up to this size, are left as they are (bytes).
 SMALL_FILE, SMALL_TENSOR = 1 << 20, 1 << 16
 #: Only files of which more than this is left without weights are measured (bytes).
-SMALL_REST = 8 << 20
+SMALL_REST = 4 << 20
 #: Messages inside each other that the parser takes.
 NESTED = 100
 #: Bytes of memory of a message and of a text, besides what is in it.
-_MESSAGE, _TEXT = 128, 32
-#: Types of fields (FieldDescriptor.TYPE_INT64, UINT64, INT32, UINT32, ENUM) whose numbers take up to
-#: eight bytes of memory for one of the file.
+_MESSAGE, _TEXT = 256, 32
+#: Types of fields (FieldDescriptor.TYPE_INT64, UINT64, INT32, UINT32, ENUM) whose numbers take up
+#: to eight bytes of memory for one of the file.
 _VARINTS = (3, 4, 5, 13, 14)
 #: A message with more fields than this is left to the parser.
 MOST_FIELDS = 200_000
@@ -136,6 +136,8 @@ def measured(data: bytes, descriptor: Any) -> tuple[int, int]:
                 place, inner = _value(message, place, tag & 7)
             except (IndexError, ValueError):
                 break
+            if tag < 8 and fields == 1:
+                return 0, 0  # the parser stops here, too
             if inner is None:
                 continue
             found = inner_kinds.get(tag >> 3, 1)
