@@ -119,10 +119,10 @@ class Bodies:
     def _marks(self, name: str) -> str:
         """What makes ``name`` the name of no node that was taken out before."""
         count = self._counts.get(name, 0)
-        while name + "'" * count in self.repeats:
+        while name + _marks(count) in self.repeats:
             count += 1
         self._counts[name] = count
-        return "'" * count
+        return _marks(count)
 
     def _body(
         self,
@@ -231,6 +231,11 @@ class Bodies:
         if not any(o.domain == LOOP_DOMAIN for o in model.opset_import):
             model.opset_import.append(onnx.helper.make_opsetid(LOOP_DOMAIN, 1))
         return found
+
+
+def _marks(count: int) -> str:
+    """Dashes, with their number if there are many."""
+    return "'" * count if count < 8 else f"'{count}"
 
 
 def _spend(budget: Budget, node: Node, body: onnx.GraphProto) -> None:

@@ -2,7 +2,7 @@
 
 A file of 100 MB is either read right, or refused within about 10 s of processor time and 1 GB of
 memory. What is counted is work (nodes, numbers, bytes), never time, so that a busy machine refuses
-nothing that an idle one reads. The largest network that ships has some 5,000 nodes; every limit
+nothing that an idle one reads. The largest network that ships has 3,074 nodes; every limit
 leaves room for ten times what a real network asks, and its ground stands beside it.
 """
 

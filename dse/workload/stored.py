@@ -13,13 +13,19 @@ from dse.workload.limits import LIMITS
 
 
 def check_stored(model: onnx.ModelProto, file: str) -> None:
-    """Refuses stored tensors with impossible sizes, or with data outside the file's folder.
+    """Refuses stored tensors of one name, with impossible sizes, or data outside the file's folder.
 
     The data themselves are not needed, and may be absent.
 
     Raises:
         InputError: names the node that reads the tensor.
     """
+    names: set[str] = set()
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            message = f"two stored tensors are called {tensor.name!r}"
+            raise _fault(model, file, tensor.name, message, "damaged")
+        names.add(tensor.name)
     for name, tensor in _tensors(model.graph):
         if any(size < 0 for size in tensor.dims):
             sizes = "x".join(map(str, tensor.dims))

@@ -40,10 +40,11 @@ CHIP = "wearable_npu"
 GOOD = ("read", "refused", "simulated")
 NUMBERS = (-(1 << 63), -5, -1, 0, 1, 2, 3, 7, 64, 4097, 1 << 20, 1 << 31, 1 << 40, (1 << 63) - 1)
 OPERATORS = (
-    "Conv Gemm MatMul Add Mul Concat Gather Reshape Expand Tile Pad Resize Slice Split Unsqueeze "
-    "Squeeze Range OneHot ConstantOfShape If Loop Scan LSTM Einsum Shape Where Cast Transpose TopK "
-    "MaxPool DepthToSpace ReduceSum Attention NonZero GatherND Flatten"
-).split()
+    *("Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "Gather", "Reshape", "Expand", "Tile"),
+    *("Resize", "Slice", "Split", "Unsqueeze", "Squeeze", "Range", "OneHot", "ConstantOfShape"),
+    *("If", "Loop", "Scan", "LSTM", "Einsum", "Shape", "Where", "Cast", "Transpose", "TopK"),
+    *("MaxPool", "DepthToSpace", "ReduceSum", "Attention", "NonZero", "GatherND", "Flatten", "Pad"),
+)
 
 
 def main() -> None:
