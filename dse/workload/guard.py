@@ -71,7 +71,9 @@ def _apart(model: onnx.ModelProto, file: str, doubt: onnx.NodeProto) -> onnx.Mod
     except subprocess.TimeoutExpired:
         done = subprocess.CompletedProcess(command, -1, b"", b"")
     if done.returncode == 0:
-        return onnx.ModelProto.FromString(done.stdout)
+        inferred = onnx.ModelProto()
+        inferred.ParseFromString(done.stdout)
+        return inferred
     if done.returncode == 1 and done.stdout:
         raise shape_inference.InferenceError(done.stdout.decode("utf-8", "replace"))
     raise InputError(

@@ -51,7 +51,7 @@ def _size(op: str, given: Sequence[Array], attrs: Attributes) -> int:
     if op == "Gather" and len(given) > 1:
         data, index = given[0], given[1]
         axis = int(attrs.get("axis", 0))
-        return index.size * (data.size // max(1, data.shape[axis]))
+        return int(index.size * (data.size // max(1, data.shape[axis])))
     if op in _BROADCASTS:
         return math.prod(np.broadcast_shapes(*(a.shape for a in given)))
     return 0

@@ -132,7 +132,10 @@ def measured(data: bytes, descriptor: Any) -> tuple[int, int]:
             if size > LIMITS.parsed or fields > LIMITS.fields or depth > NESTED:
                 return LIMITS.parsed + 1, deepest
             try:
-                tag, place = _varint(message, place)
+                tag = message[place]
+                place += 1
+                if tag > 127:
+                    tag, place = _varint(message, place - 1)
                 place, inner = _value(message, place, tag & 7)
             except (IndexError, ValueError):
                 break
@@ -145,7 +148,8 @@ def measured(data: bytes, descriptor: Any) -> tuple[int, int]:
                 size += len(inner) * found + _TEXT
             else:
                 size += _MESSAGE
-                waiting.append((inner, found, depth + 1))
+                if inner:
+                    waiting.append((inner, found, depth + 1))
     return size, deepest
 
 

@@ -2,8 +2,8 @@
 
 Run ``python experiments/hardening/mutate_onnx.py [--count 10000] [--seed 1] [--keep FOLDER]``.
 Small shipped networks and graphs made by hand (loops, branches, functions, shapes computed from
-shapes) are changed in their bytes or in their fields, and read in a process of their own (every
-20th is simulated as well) that may take 10 s of processor time and 1 GB more than it has. The
+shapes) are changed in their bytes or in their fields, and read in a process apart (every 20th is
+simulated as well) that may take 10 s of processor time and 1 GB more than it has. The
 counts of what came of them are printed; the exit code is 1 if anything was neither read nor
 refused. Works where there is ``fork`` (Linux, macOS; macOS does not limit memory).
 """
@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from dse.workload import Workload, list_models
 from dse.workload.load import lower_bytes
 
 SECONDS, MEMORY = 10, 1 << 30
+#: Files that share a process.
+BATCH = 20
 #: The small networks that are mutated, and the chip that simulates them.
 SHIPPED = ("resnet8", "dscnn_kws", "ad_autoencoder", "hand_graph", "mobilenetv1_w0.25")
 CHIP = "wearable_npu"
@@ -57,9 +60,8 @@ def main() -> None:
     counts: Counter[str] = Counter()
     if chosen.simulate_every:  # the kernels are compiled once, in front of all children
         _simulated(lower_bytes(seed_files()[0], "net.onnx").at("w8a8"))
-    for index, data in cases(chosen.count, chosen.seed):
-        simulated = bool(chosen.simulate_every) and index % chosen.simulate_every == 0
-        outcome, detail = judge(data, simulated)
+    some = cases(chosen.count, chosen.seed)
+    for index, data, outcome, detail in judged(some, chosen.simulate_every):
         counts[outcome] += 1
         if outcome not in GOOD:
             print(f"case {index}: {outcome}: {detail}", flush=True)
@@ -85,19 +87,33 @@ def seed_files() -> list[bytes]:
     return files + [model.SerializeToString() for model in handmade()]
 
 
-def judge(data: bytes, simulated: bool = False) -> tuple[str, str]:
-    """What comes of a file in a limited process of its own, and a detail of it."""
+def judged(
+    some: Iterator[tuple[int, bytes]], simulate_every: int
+) -> Iterator[tuple[int, bytes, str, str]]:
+    """Number, file, what came of it, and a detail of that.
+
+    Twenty files share a process; if it does not end well, each of them gets one of its own.
+    """
+    while batch := list(islice(some, BATCH)):
+        simulated = [bool(simulate_every) and index % simulate_every == 0 for index, _ in batch]
+        found = judge([data for _, data in batch], simulated)
+        if any(outcome not in GOOD for outcome, _ in found):
+            pairs = zip(batch, simulated, strict=True)
+            found = [judge([data], [played])[0] for (_, data), played in pairs]
+        for (index, data), (outcome, detail) in zip(batch, found, strict=True):
+            yield index, data, outcome, detail
+
+
+def judge(files: list[bytes], simulated: list[bool]) -> list[tuple[str, str]]:
+    """What comes of files in a limited process of their own, and a detail of each."""
     reads, writes = os.pipe()
     child = os.fork()
     if not child:
         os.close(reads)
-        try:
-            answer = _limited(data, simulated)
-        except MemoryError:
-            answer = ("memory", f"more than {MEMORY >> 20} MB")
-        except BaseException:
-            answer = ("traceback", " | ".join(traceback.format_exc().splitlines()[-5:]))
-        os.write(writes, pickle.dumps((answer[0], answer[1][:1000])))
+        _limit()
+        answers = [_outcome(data, play) for data, play in zip(files, simulated, strict=True)]
+        with os.fdopen(writes, "wb") as pipe:
+            pickle.dump(answers, pipe)
         os._exit(0)
     os.close(writes)
     with os.fdopen(reads, "rb") as pipe:
@@ -106,13 +122,15 @@ def judge(data: bytes, simulated: bool = False) -> tuple[str, str]:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         kind = "time" if number in (signal.SIGXCPU, signal.SIGKILL) else "crash"
-        return kind, signal.Signals(number).name
-    found: tuple[str, str] = pickle.loads(answer_bytes)
+        return [(kind, signal.Signals(number).name)] * len(files)
+    if not answer_bytes:
+        return [("crash", "no answer")] * len(files)
+    found: list[tuple[str, str]] = pickle.loads(answer_bytes)
     return found
 
 
-def _limited(data: bytes, simulated: bool) -> tuple[str, str]:
-    """Reads (and simulates) under limits; what is no error of ours is raised."""
+def _limit() -> None:
+    """Limits this process to more time and memory than it has taken."""
     import resource
 
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
@@ -124,6 +142,20 @@ def _limited(data: bytes, simulated: bool) -> tuple[str, str]:
         resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     except OSError:
         pass  # no such file on macOS, which does not limit memory either
+
+
+def _outcome(data: bytes, simulated: bool) -> tuple[str, str]:
+    """What comes of a file here."""
+    try:
+        return _read(data, simulated)
+    except MemoryError:
+        return "memory", f"more than {MEMORY >> 20} MB"
+    except BaseException:
+        return "traceback", " | ".join(traceback.format_exc().splitlines()[-5:])[:1000]
+
+
+def _read(data: bytes, simulated: bool) -> tuple[str, str]:
+    """Reads (and simulates); what is no error of ours is raised."""
     warnings.simplefilter("ignore")
     try:
         model = lower_bytes(data, "net.onnx")
@@ -169,7 +201,8 @@ def mutated_fields(data: bytes, rng: random.Random) -> bytes:
         graph: Any = rng.choice(list(_graphs(model)))
         if graph.node:
             rng.choice(_CHANGES)(graph, rng.choice(graph.node), rng)
-    return model.SerializeToString()
+    changed: bytes = model.SerializeToString()
+    return changed
 
 
 def _graphs(model: onnx.ModelProto) -> Iterator[Any]:
@@ -326,11 +359,11 @@ def handmade() -> list[onnx.ModelProto]:
             {"m": number(3), "t": np.array(True), "w": weights},
         ),
         _model([node("If", ["k"], ["y"], **branches)], {"k": np.array(True)}),
-        _model(shapes, {"zero": number(0), "first": number([0]), "rest": number([-1])}),
+        _model(shapes, {"zero": number(0), "first": np.array([0]), "rest": np.array([-1])}),
         _model([node("Outer", ["x"], ["y"], domain="f")], {}, inner, outer),
         _model([node("Einsum", ["x", "w"], ["y"], equation="ij,jk->ik")], {"w": weights}),
-        _model([node("Tile", ["x", "k"], ["y"])], {"k": number([2, 3])}),
-        _model([node("Pad", ["x", "k"], ["y"])], {"k": number([0, 1, 1, 0])}),
+        _model([node("Tile", ["x", "k"], ["y"])], {"k": np.array([2, 3])}),
+        _model([node("Pad", ["x", "k"], ["y"])], {"k": np.array([0, 1, 1, 0])}),
     ]
 
 
