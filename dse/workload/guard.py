@@ -153,13 +153,19 @@ class _Bounds:
         self.axes, self.elements, self.values = axes, elements, values
         self.doubt: onnx.NodeProto | None = None
 
-    def passes(self, graph: onnx.GraphProto) -> bool:
-        """Takes up the tensors of ``graph``; False once one can have too many axes."""
+    def passes(self, graph: onnx.GraphProto, widest: float | None = None) -> bool:
+        """Takes up the tensors of ``graph``; False once one can have too many axes.
+
+        ``widest`` is the most axes that something handed to a body can have.
+        """
         for value in (*graph.input, *graph.value_info, *graph.output):
             dims = value.type.tensor_type.shape.dim
             self.axes[value.name] = len(dims)
             if len(dims) <= 1 and all(d.HasField("dim_value") for d in dims):
                 self.elements[value.name] = math.prod(d.dim_value for d in dims)
+        for value in graph.input if widest is not None else ():
+            self.axes[value.name] = max(widest or 0, self.axes[value.name])
+            self.elements.pop(value.name, None)
         for tensor in graph.initializer:
             self._stored(tensor.name, tensor)
         self.doubt = next((node for node in graph.node if not self._node(node)), None)
@@ -205,12 +211,7 @@ class _Bounds:
         """Looks into a body, which sees what is around it."""
         widest = max((self.axes.get(name, 0) for name in node.input), default=0)
         inner = _Bounds(dict(self.axes), dict(self.elements), dict(self.values))
-        if not inner.passes(body):
-            return False
-        for value in body.input:
-            inner.axes[value.name] = max(widest, inner.axes[value.name])
-            inner.elements.pop(value.name, None)
-        if not all(inner._node(n) for n in body.node):
+        if not inner.passes(body, widest):
             return False
         deepest = max((inner.axes.get(value.name, 0) for value in body.output), default=0)
         for name in node.output:

@@ -32,7 +32,7 @@ STANDARD = ("", "ai.onnx")
 #: Rounds of shape inference, each helped by what the last one found.
 ROUNDS = 12
 #: What a round costs besides its nodes, in nodes.
-ROUND_COST = 150
+ROUND_COST = 50
 
 
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:

@@ -299,3 +299,9 @@ def test_ten_thousand_damaged_networks() -> None:
 def test_a_valid_file_is_still_parsed() -> None:
     data = graph(chain("Relu", 2), {"x": (4,)}, ["y"]).SerializeToString()
     assert len(parse_proto(data, "net.onnx").graph.node) == 2
+
+
+def test_branches_inside_each_other_are_walked_over_once() -> None:
+    """Twenty-five deep: a walk that looked at each body twice would never end."""
+    model = graph(list(nested(25, both=False).node), {"x": (4,), "c": (1,)}, ["o"])
+    assert guard.doubtful(model.graph) is None
