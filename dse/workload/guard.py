@@ -138,6 +138,8 @@ _PASSING = frozenset({"Slice", "Squeeze", "Unsqueeze", "Cast", "Identity", "Gath
 _GROWING = frozenset(
     {"OneHot", "StringSplit", "ConcatFromSequence", "RNN", "GRU", "LSTM", "Loop", "Scan", "STFT"}
 )
+#: Those whose results have as many axes as this, whatever they read.
+_FLAT = {"Size": 0, "Shape": 1, "Range": 1, "Flatten": 2, "NonZero": 2}
 #: Axes of the result of operators that have no operand of as many.
 _FIXED = 6
 
@@ -183,6 +185,18 @@ class _Bounds:
 
     def _node(self, node: onnx.NodeProto) -> bool:
         op, inputs = node.op_type, node.input
+        if op not in _SPECIAL:
+            known = self.axes
+            widest = max((known[name] for name in inputs if name in known), default=_FIXED)
+            for name in node.output:
+                known[name] = max(widest, known.get(name, 0))
+            if widest > 1 or op not in _ELEMENTS or not inputs:
+                return widest <= LIMITS.axes
+            for name in node.output:
+                self.elements[name] = _ELEMENTS[op](self, node)
+                if op in _PASSING and inputs[0] in self.values:
+                    self.values[name] = self.values[inputs[0]]
+            return True
         for attribute in node.attribute if op in _BODIED else ():
             if attribute.HasField("g") and not self._body(node, attribute.g):
                 return False
@@ -244,8 +258,8 @@ class _Bounds:
             return widest + self._listed(node)
         if op == "Squeeze":
             return max(0, widest - self._listed(node))
-        if op in ("Shape", "Size", "Range", "Flatten", "NonZero"):
-            return 2
+        if op in _FLAT:
+            return _FLAT[op]
         if op in _GROWING:
             return max(widest + 1, 4)
         if op == "Einsum":
@@ -262,6 +276,7 @@ class _Bounds:
         return self.elements.get(node.input[1], math.inf) if len(node.input) > 1 else 0
 
     def of(self, name: str) -> float:
+        """The most elements of a tensor."""
         return self.elements.get(name, math.inf)
 
 
@@ -292,3 +307,8 @@ _ELEMENTS: dict[str, Callable[[_Bounds, onnx.NodeProto], float]] = {
     "Gather": _gathered,
     "ConstantOfShape": _filled,
 }
+#: Operators that are looked at closely; the results of others have as many axes as their operands.
+_SPECIAL = frozenset(
+    {*SHAPE_OPERAND, *_BODIED, *_GROWING, "Constant", "Gather", "GatherND", "Unsqueeze", "Squeeze"}
+    | {*_FLAT, "Einsum", "RandomNormal", "RandomUniform"}
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import onnx
 
@@ -12,6 +13,7 @@ from dse.workload.limits import LIMITS, beyond
 
 #: Bytes that the data of a small tensor may take; more do not belong to it.
 SMALL_BYTES = 1 << 17
+_TEXT = frozenset({str})
 
 
 def survey(model: onnx.ModelProto, file: str) -> None:
@@ -66,9 +68,9 @@ class _Seen:
             self._node(node, bodies)
         return bodies
 
-    def _values(self, values: Iterable[onnx.ValueInfoProto]) -> None:
+    def _values(self, values: Sequence[onnx.ValueInfoProto]) -> None:
+        self._texts([value.name for value in values])
         for value in values:
-            self._texts((value.name,))
             axes = len(value.type.tensor_type.shape.dim)
             if axes > LIMITS.axes:
                 self._axes(value.name, axes)
@@ -85,10 +87,12 @@ class _Seen:
             node.ClearField("metadata_props")
         inputs, outputs = node.input, node.output
         self.numbers += len(inputs) + len(outputs) + len(node.attribute)
-        self._check("numbers", self.numbers, "operands and numbers of operators")
-        self._texts((node.name, node.op_type, node.domain, *inputs, *outputs))
-        for attribute in node.attribute:
-            self._texts((attribute.name,))
+        if self.numbers > LIMITS.numbers:
+            self._check("numbers", self.numbers, "operands and numbers of operators")
+        attributes = list(node.attribute)
+        names = [a.name for a in attributes]
+        self._texts((node.name, node.op_type, node.domain, *inputs, *outputs, *names))
+        for attribute in attributes:
             self.numbers += len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
             if attribute.HasField("t"):
                 self._tensor(attribute.t)
@@ -100,9 +104,12 @@ class _Seen:
             if attribute.HasField("g"):
                 bodies.append(attribute.g)
             bodies += attribute.graphs
-        self._check("numbers", self.numbers, "operands and numbers of operators")
+        if self.numbers > LIMITS.numbers:
+            self._check("numbers", self.numbers, "operands and numbers of operators")
 
-    def _texts(self, names: Iterable[object]) -> None:
+    def _texts(self, names: Sequence[Any]) -> None:
+        if set(map(type, names)) <= _TEXT and max(map(len, names), default=0) <= LIMITS.name:
+            return
         for name in names:
             if not isinstance(name, str):
                 raise InputError(
