@@ -186,10 +186,10 @@ class _Bounds:
     def _node(self, node: onnx.NodeProto) -> bool:
         op, inputs = node.op_type, node.input
         if op not in _SPECIAL:
-            known = self.axes
-            widest = max((known[name] for name in inputs if name in known), default=_FIXED)
+            seen = self.axes
+            widest = max((seen[name] for name in inputs if name in seen), default=_FIXED)
             for name in node.output:
-                known[name] = max(widest, known.get(name, 0))
+                seen[name] = max(widest, seen.get(name, 0))
             if widest > 1 or op not in _ELEMENTS or not inputs:
                 return widest <= LIMITS.axes
             for name in node.output:
@@ -255,9 +255,9 @@ class _Bounds:
         if op in ("Gather", "GatherND") and len(own) > 1:
             return own[0] + own[1] - (op == "Gather")
         if op == "Unsqueeze":
-            return widest + self._listed(node)
+            return (own[0] if own else 0) + self._listed(node)
         if op == "Squeeze":
-            return max(0, widest - self._listed(node))
+            return max(0, (own[0] if own else 0) - self._listed(node))
         if op in _FLAT:
             return _FLAT[op]
         if op in _GROWING:

@@ -232,6 +232,15 @@ def test_ordinary_files_need_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     plain = graph(nodes, {"x": (4, 4)}, ["y"], {"rank": ints(2), "minus": ints(-1)}, opset=17)
     assert guard.doubtful(plain.graph) is None
+    nodes = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "scalar"], ["g"]),
+        node("Unsqueeze", ["g", "zero"], ["u"]),
+        node("Concat", ["u", "minus"], ["t"], axis=0),
+        node("Reshape", ["x", "t"], ["y"]),
+    ]
+    stored = {"scalar": ints(0)[0], "zero": ints(0), "minus": ints(-1)}
+    assert guard.doubtful(graph(nodes, {"x": (4, 4)}, ["y"], stored, opset=17).graph) is None
     growing = graph([*doubled("Gather", 9, "x"), RESHAPED], {"x": (2, 2)}, ["y"])
     found = guard.doubtful(growing.graph)
     assert found is not None
