@@ -60,7 +60,9 @@ def map_network(
             chip with several kinds of cores (give the view of one).
     """
     if not workload.layers:
-        raise InputError(f"network {workload.name} has no layers")
+        raise InputError(
+            f"network {workload.name} has no layers", mend="give a network that computes something"
+        )
     one_kind(chip)
     if legal:
         check_profile(chip)

@@ -95,7 +95,9 @@ def map_pipeline(
     """
     one_kind(chip)
     if not workload.layers:
-        raise InputError(f"network {workload.name} has no layers")
+        raise InputError(
+            f"network {workload.name} has no layers", mend="give a network that computes something"
+        )
     room = chip.buffer.capacity_bytes * room_share
     ladder = _ladder(chip.cores)
     works = [_work(layer, chip, objective, ladder) for layer in workload.layers]

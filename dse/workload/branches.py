@@ -139,11 +139,15 @@ def renamed(
     names = {name: f"{prefix}/{name}" for name in inside if name}
     nodes: list[onnx.NodeProto] = []
     own: set[str] = set()
+    counts: dict[str, int] = {}
     for index, proto in enumerate(body.node):
         made = onnx.NodeProto.FromString(proto.SerializeToString())
-        made.name = f"{prefix}/{proto.name or f'{proto.op_type}_{index}'}"
-        while made.name in used or made.name in own:
-            made.name += "'"
+        stem = f"{prefix}/{proto.name or f'{proto.op_type}_{index}'}"
+        count = counts.get(stem, 0)
+        while stem + _marks(count) in used or stem + _marks(count) in own:
+            count += 1
+        counts[stem] = count
+        made.name = stem + _marks(count)
         own.add(made.name)
         _rename(made, names)
         nodes.append(made)
@@ -151,6 +155,11 @@ def renamed(
     for tensor in tensors:
         tensor.name = names[tensor.name]
     return nodes, tensors, names
+
+
+def _marks(count: int) -> str:
+    """Dashes, with their number if there are many."""
+    return "'" * count if count < 8 else f"'{count}"
 
 
 def _rename(proto: onnx.NodeProto, names: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ Mish. Such a cluster becomes one node.
 from __future__ import annotations
 
 from dse.workload.graph import Graph, Node
+from dse.workload.limits import LIMITS
 from dse.workload.ops.elementwise import BINARY, UNARY
 
 #: How far back a cluster may reach, in tensors.
@@ -44,7 +45,7 @@ def fuse_composites(graph: Graph) -> Graph:
             continue
         cluster = _between(common[0], node, graph)
         kind = _kind(cluster)
-        if any(n.repeat != node.repeat for n in cluster):
+        if not cluster or any(n.repeat != node.repeat for n in cluster):
             continue
         if kind is None or any(n.name in gone for n in cluster) or not _closed(cluster, graph):
             continue
@@ -85,18 +86,25 @@ def _sources(node: Node, graph: Graph) -> list[str] | None:
 
 
 def _between(source: str, last: Node, graph: Graph) -> list[Node]:
-    """The nodes through which ``last`` depends on ``source``, in order, ``last`` at the end."""
+    """The nodes through which ``last`` depends on ``source``, in order, ``last`` at the end.
+
+    None at all if there are more than any exporter writes for one activation.
+    """
     found: dict[str, Node] = {}
-
-    def visit(node: Node) -> None:
-        for name in node.inputs:
-            if name and name != source and name not in graph.constants:
-                before = graph.producers[name]
-                if before.name not in found:
-                    visit(before)
-        found[node.name] = node
-
-    visit(last)
+    waiting = [(last, 0)]
+    while waiting:
+        node, index = waiting.pop()
+        if len(found) + len(waiting) > LIMITS.cluster:
+            return []
+        if index == len(node.inputs):
+            found[node.name] = node
+            continue
+        waiting.append((node, index + 1))
+        name = node.inputs[index]
+        if name and name != source and name not in graph.constants:
+            before = graph.producers[name]
+            if before.name not in found:
+                waiting.append((before, 0))
     return list(found.values())
 
 

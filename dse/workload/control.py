@@ -26,6 +26,7 @@ from dse.workload.assumed import Assumed
 from dse.workload.branches import Choice, choose, renamed
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
 from dse.workload.layer import Binding
+from dse.workload.limits import Budget
 from dse.workload.remedies import to_bind, undecided
 
 #: Ending of the binding that sets the trips of a loop.
@@ -80,7 +81,7 @@ class Bodies:
     """Takes bodies out, and remembers how often their nodes run.
 
     Attributes:
-        file: for errors.
+        budget: what may be spent on the file.
         trips: bindings ``LOOP.trips``.
         repeats: runs per inference of each node that was taken out, by name.
         used: bindings of trips that a loop took.
@@ -91,7 +92,7 @@ class Bodies:
         forbidden: remarks on element types that operators do not take.
     """
 
-    file: str
+    budget: Budget
     trips: Mapping[str, Binding]
     repeats: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -101,6 +102,11 @@ class Bodies:
     assumed: Assumed = field(default_factory=lambda: Assumed(""))
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forbidden: list[str] = field(default_factory=list)
+
+    @property
+    def file(self) -> str:
+        """For errors."""
+        return self.budget.file
 
     def take_out(
         self,
@@ -154,11 +160,13 @@ class Bodies:
                 return None
             self.taken.append(node.name)
             results = [_around("Out", node, name) for name in node.outputs]
+            _spend(self.budget, node, branch)
             return self._inlined(node, branch, {}, results, 1, model, stored)
         trips = self._trips(node, graph)
         body: onnx.GraphProto = node.attrs["body"]
         if trips is None:
             return None
+        _spend(self.budget, node, body)
         before = _loop_inputs(node, body) if node.op == "Loop" else _scan_inputs(node, body)
         after = _loop_outputs(node, trips) if node.op == "Loop" else _scan_outputs(node, trips)
         if (
@@ -233,6 +241,18 @@ class Bodies:
         if not any(o.domain == LOOP_DOMAIN for o in model.opset_import):
             model.opset_import.append(onnx.helper.make_opsetid(LOOP_DOMAIN, 1))
         return found
+
+
+def _spend(budget: Budget, node: Node, body: onnx.GraphProto) -> None:
+    """Counts a body that is to be written out in place of ``node``.
+
+    Raises:
+        InputError: nothing is left for it.
+    """
+    prefix = len(node.name) + 1
+    tensors = sum(len(n.input) + len(n.output) + 1 for n in body.node) + len(body.initializer)
+    budget.spend("nodes", len(body.node), node)
+    budget.spend("text", body.ByteSize() + prefix * tensors, node)
 
 
 def _around(

@@ -9,6 +9,7 @@ from onnx import shape_inference
 
 from dse.errors import InputError
 from dse.workload.graph import Node
+from dse.workload.guard import infer
 
 #: What onnx says of an operand whose element type its operator does not take.
 _WRONG_TYPE = re.compile(
@@ -21,7 +22,7 @@ _COUNTED = re.compile(r"u?int(32|64)|bool")
 
 
 def typed(
-    model: onnx.ModelProto, nodes: tuple[Node, ...], file: str, *, values: bool, check: bool
+    model: onnx.ModelProto, nodes: tuple[Node, ...], file: str, *, check: bool
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """``model`` with the shapes and types that onnx infers.
 
@@ -29,12 +30,12 @@ def typed(
     bfloat16 before its opset), is a remark; types are then no longer checked.
 
     Raises:
-        InputError: an operand of a wrong type: text, or two that do not go together.
+        InputError: an operand of a wrong type: text, or two that do not go together; or onnx
+            needs more memory or time than the limits allow.
         InferenceError, RuntimeError, ValueError: onnx found another fault.
     """
     try:
-        found = shape_inference.infer_shapes(model, check_type=check, data_prop=values)
-        return found, ()
+        return infer(model, file, check=check), ()
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         wrong = _WRONG_TYPE.search(" ".join(str(error).split()))
         node = wrong and next((n for n in nodes if n.name == wrong["node"]), None)
@@ -51,5 +52,5 @@ def typed(
                 field=f"node {node.name!r} ({node.op})",
                 mend="the graph is invalid: export it again",
             ) from None
-    found = shape_inference.infer_shapes(model, check_type=False, data_prop=values)
+    found = infer(model, file, check=False)
     return found, (f"node {node.name!r} ({node.op}) takes no {kind} by its definition",)

@@ -73,7 +73,7 @@ def _folded(draft: Draft, node: Node, tensor: str, ctx: Context) -> bool:
         return True
     if node.op == "BatchNormalization":
         return _normalization(draft, node, ctx)
-    if node.op in _PAIRS and len([n for n in node.inputs if n]) == 2:
+    if node.op in _PAIRS and len(node.inputs) == 2 and all(node.inputs):
         return _pair(draft, node, tensor, ctx)
     return False
 

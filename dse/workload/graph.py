@@ -14,6 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from dse.errors import InputError
+from dse.workload.limits import Budget, check_size
 from dse.workload.values import evaluate, sizes_of
 
 #: Constants with more elements than this are weights: their values are never looked at.
@@ -77,6 +78,7 @@ class Graph:
             decide sizes and branches, but nothing is computed beforehand from them.
         lengths: sizes given for tensors whose length depends on the data, by axis.
         defaults: names of dynamic axes that took their default, and the inputs they are sizes of.
+        budget: what is spent on the file.
     """
 
     nodes: tuple[Node, ...]
@@ -91,6 +93,7 @@ class Graph:
     given: dict[str, np.ndarray] = field(default_factory=dict)
     lengths: dict[str, dict[int, int]] = field(default_factory=dict)
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=lambda: Budget(""))
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     @functools.cached_property
@@ -172,8 +175,15 @@ class Graph:
         """The value of a small constant, or of one :attr:`given`; None if large or unknown."""
         if name is None or name not in self.known:
             return None
-        if name not in self._values:
-            self._values[name] = self._computed(name)
+        waiting = [name]
+        while name not in self._values:
+            current = waiting[-1]
+            missing = [n for n in self._operands(current) if n not in self._values]
+            waiting += missing
+            if not missing:
+                self._values[current] = self._computed(current)
+                while waiting and waiting[-1] in self._values:
+                    waiting.pop()
         return self._values[name]
 
     def scalar(self, name: str | None) -> float | None:
@@ -181,27 +191,45 @@ class Graph:
         value = self.value(name)
         return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
 
+    def _operands(self, name: str) -> list[str]:
+        """Tensors of known value from whose values that of ``name`` is computed."""
+        given = name in self.initializers or name in self.given
+        node = None if given else self.producers.get(name)
+        if node is None or node.op in ("Shape", "Size") or self._is_large(name):
+            return []
+        return [n for n in node.inputs if n in self.known]
+
+    def _is_large(self, name: str) -> bool:
+        shape = self.shapes.get(name)
+        return shape is not None and math.prod(shape) > VALUE_ELEMENTS
+
     def _computed(self, name: str) -> np.ndarray | None:
+        """The value of ``name``, once those of its operands are there."""
         if name in self.given:
             return self.given[name]
         if name in self.initializers:
             return stored_value(self.initializers[name])
         node = self.producers.get(name)
-        if node is None:
-            return None
-        shape = self.shapes.get(name)
-        if shape is not None and math.prod(shape) > VALUE_ELEMENTS:
+        if node is None or self._is_large(name):
             return None
         if node.op in ("Shape", "Size"):
             seen = self.shapes.get(node.inputs[0])
             return None if seen is None else sizes_of(node.op, seen, node.attrs)
-        arrays = [self.value(i) if i else None for i in node.inputs]
+        arrays = [self._values.get(i) if i in self.constants else None for i in node.inputs]
         if any(i and a is None for i, a in zip(node.inputs, arrays, strict=True)):
             return None
-        return evaluate(node.op, arrays, node.attrs, self.opset)
+        value = evaluate(node.op, arrays, node.attrs, self.opset)
+        if value is not None:
+            self.budget.spend("folded", value.nbytes, node)
+        return value
 
     def learn(self, name: str, kind: int, shape: Shape) -> None:
-        """Takes up the type (0 if unknown) and shape of a tensor."""
+        """Takes up the type (0 if unknown) and shape of a tensor.
+
+        Raises:
+            InputError: no machine holds it.
+        """
+        check_size(self.file, name, shape, self.producers.get(name))
         self.shapes[name] = shape
         if kind:
             self.types.setdefault(name, kind)

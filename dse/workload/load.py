@@ -16,6 +16,7 @@ from dse.migrations import migrate
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import Binding, Layer, Tensor
+from dse.workload.limits import check_work
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import Model
 from dse.workload.precision import KEYS as PRECISION_KEYS
@@ -261,6 +262,7 @@ def lower_bytes(
     _check_work(lowered, dict(sizes), file)
     if factor > 1:
         lowered = _batched(lowered, factor)
+    check_work(file, lowered.layers)
     stored_as = file_precision(graph, lowered)
     stored = ("weight", "bias", "table")
     identity = {

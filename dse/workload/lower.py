@@ -149,8 +149,10 @@ def _alias(node: Node, view: View, ctx: Context) -> None:
         for name in moving or view.sources
         for root in ((name,) if ctx.graph.is_const(name) else ctx.roots(name))
     )
+    ctx.graph.budget.spend("roots", len(roots), node)
+    held = tuple(roots)
     for name in filter(None, node.outputs):
-        ctx.sources[name] = tuple(roots)
+        ctx.sources[name] = held
 
 
 def _emit(draft: Draft, ctx: Context) -> None:
@@ -159,6 +161,7 @@ def _emit(draft: Draft, ctx: Context) -> None:
     for name in draft.inputs:
         for root in (name,) if ctx.graph.is_const(name) else ctx.roots(name):
             names[root] = None
+    ctx.graph.budget.spend("roots", len(names))
     draft.inputs = list(names)
     if draft.w_tensor is not None and draft.w_is_activation:
         draft.w_tensor = ctx.roots(draft.w_tensor)[0]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dse.workload.graph import Graph, Node
+from dse.workload.limits import LIMITS
 
 #: Operators that a pattern looks through.
 _PASSED = frozenset({"Cast", "Identity"})
@@ -57,7 +58,9 @@ def fuse_norms(graph: Graph) -> Graph:
 
 def _producer(name: str | None, graph: Graph) -> Node | None:
     """What computes ``name``, casts passed over; None for constants, inputs, other domains."""
-    while name is not None and not graph.is_const(name):
+    for _ in range(LIMITS.cluster):
+        if name is None or graph.is_const(name):
+            return None
         node = graph.producers.get(name)
         if node is None or node.domain:
             return None
@@ -69,10 +72,11 @@ def _producer(name: str | None, graph: Graph) -> Node | None:
 
 def _origin(name: str, graph: Graph) -> str:
     """The tensor behind casts."""
-    node = graph.producers.get(name)
-    while node is not None and node.op in _PASSED and not node.domain:
-        name = node.inputs[0]
+    for _ in range(LIMITS.cluster):
         node = graph.producers.get(name)
+        if node is None or node.op not in _PASSED or node.domain:
+            break
+        name = node.inputs[0]
     return name
 
 

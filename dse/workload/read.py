@@ -19,23 +19,26 @@ from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
+from dse.workload.functions import inlined
 from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
 from dse.workload.layer import Binding
+from dse.workload.limits import LIMITS, Budget, beyond, check_size
+from dse.workload.order import ordered
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
 from dse.workload.shapes import fill_shapes, most_lengths
-from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
-from dse.workload.wire import without_weights
+from dse.workload.stored import check_nodes, check_stored
+from dse.workload.survey import check_rest, forget_data, survey
+from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
 
 #: Stored tensors with more elements than this are dropped before shape inference.
 KEPT_ELEMENTS = 4096
 #: Domains in which operators are looked up; others are refused as unknown operators.
 STANDARD = ("", "ai.onnx")
-#: With longer vectors (elements) the inference of onnx does not follow values: it would keep one
-#: record for each element. Our own rules follow them all the same.
-VALUED_VECTOR = 1 << 22
 #: Rounds of shape inference, each helped by what the last one found.
 ROUNDS = 12
+#: What a round costs besides its nodes, in nodes.
+ROUND_COST = 50
 
 
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
@@ -45,9 +48,18 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
         InputError: not ONNX, or cut short.
     """
     model = onnx.ModelProto()
+    data = without_weights(data)
+    if len(data) > SMALL_REST:
+        _check_parsed(data, str(path))
     try:
-        model.ParseFromString(without_weights(data))
+        model.ParseFromString(data)
     except DecodeError:
+        if measured(data, onnx.ModelProto.DESCRIPTOR)[1] > NESTED:
+            raise beyond(
+                str(path),
+                f"its parts lie more than {NESTED} deep inside each other",
+                "export it with fewer branches and loops inside each other",
+            ) from None
         # A ModelProto written by any exporter starts with field 1, ir_version, a small integer.
         starts_well = data[:1] == b"\x08" and len(data) > 1 and 0 < data[1] < 64
         message = "the ONNX file is cut short or damaged" if starts_well else "not an ONNX file"
@@ -58,6 +70,17 @@ def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise InputError("the graph has no nodes", file=path, mend="export the model again")
     return model
+
+
+def _check_parsed(data: bytes, file: str) -> None:
+    """Refuses a file that would take too much memory once it is parsed."""
+    size, depth = measured(data, onnx.ModelProto.DESCRIPTOR)
+    if size > LIMITS.parsed and depth <= NESTED:
+        raise beyond(
+            file,
+            f"more than {LIMITS.fields:,} fields or {LIMITS.parsed >> 20} MB beside its weights",
+            "export it in smaller parts",
+        )
 
 
 def read_graph(
@@ -79,7 +102,7 @@ def read_graph(
         InputError: an invalid or cyclic graph, an unbound spatial symbol, an unknown shape.
     """
     try:
-        return _read(model, file, bindings)
+        return _read(model, bindings, Budget(file))
     except UnicodeDecodeError:
         raise InputError(
             "the ONNX file is damaged (a name in it is not text)",
@@ -89,15 +112,13 @@ def read_graph(
 
 
 def _read(
-    model: onnx.ModelProto, file: str, bindings: Mapping[str, Binding]
+    model: onnx.ModelProto, bindings: Mapping[str, Binding], budget: Budget
 ) -> tuple[Graph, int, tuple[str, ...]]:
-    check_text(model.graph, file)
+    file = budget.file
+    survey(model, file)
     _keep_quantizers(model)
     _import_domains(model)
-    if model.functions:
-        from onnx import inliner
-
-        model = inliner.inline_local_functions(model)
+    model = inlined(model, budget)
     check_nodes(model, file)
     check_stored(model, file)
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
@@ -107,7 +128,7 @@ def _read(
     forget_data(model.graph, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
-    loops = Bodies(file, trips, bound=known, assumed=assumed, defaults=bound.defaults)
+    loops = Bodies(budget, trips, bound=known, assumed=assumed, defaults=bound.defaults)
     graph = read_body(model, loops)
     loops.check_trips()
     assumed.check(graph)
@@ -123,6 +144,7 @@ def read_body(model: onnx.ModelProto, loops: Bodies) -> Graph:
     """
     stored = _stored(model)
     _drop_weights(model)
+    check_rest(model, loops.file)
     return _inferred(model, stored, loops)
 
 
@@ -186,12 +208,12 @@ def _inferred(
     file, lists = loops.file, Sequences(loops.file)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
-    values = _largest_vector(model, stored) <= VALUED_VECTOR
     for _ in range(ROUNDS):
         reason = ""
+        loops.budget.spend("visits", ROUND_COST + len(nodes))
         try:
             check = not loops.forbidden
-            model, told = typed(model, nodes, file, values=values, check=check)
+            model, told = typed(model, nodes, file, check=check)
             loops.forbidden += told
         except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -201,7 +223,7 @@ def _inferred(
                 file=file,
                 mend="the graph is invalid: export it again",
             ) from None
-        graph = _assembled(model, file, nodes, stored)
+        graph = _assembled(model, loops.budget, nodes, stored)
         graph = replace(graph, defaults=loops.defaults)
         inner = loops.assumed.bindings
         learnt = loops.assumed.apply(graph, _open_shapes(model)) if inner else 0
@@ -231,19 +253,9 @@ def _open_shapes(model: onnx.ModelProto) -> dict[str, list[int | None]]:
     return found
 
 
-def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
-    """Elements of the largest input of rank one, and of the largest input that moves."""
-    largest = 0
-    for value in model.graph.input:
-        dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
-        if len(dims) == 1 or value.name not in stored:
-            largest = max(largest, math.prod(dims))
-    return largest
-
-
 def _assembled(
     model: onnx.ModelProto,
-    file: str,
+    budget: Budget,
     nodes: tuple[Node, ...],
     stored: dict[str, onnx.TensorProto | None],
 ) -> Graph:
@@ -262,12 +274,18 @@ def _assembled(
     for tensor in proto.initializer:
         shapes[tensor.name] = tuple(tensor.dims)
         types[tensor.name] = tensor.data_type
+    for name, shape in shapes.items():
+        if len(shape) > LIMITS.axes or math.prod(shape) > LIMITS.elements:
+            touching = (n for n in nodes if name in n.outputs or name in n.inputs)
+            check_size(budget.file, name, shape, next(touching, None))
     versions = {o.domain: o.version for o in model.opset_import}
     opset = max((versions[d] for d in STANDARD if d in versions), default=0)
     names = tuple(v.name for v in proto.input if v.name not in stored)
     outputs = tuple(v.name for v in proto.output)
-    noted = notes_of(model)
-    return Graph(nodes, shapes, types, stored, names, outputs, opset, file, noted)
+    return Graph(
+        nodes, shapes, types, stored, names, outputs, opset, budget.file, notes_of(model),
+        budget=budget,
+    )  # fmt: skip
 
 
 def _tell(model: onnx.ModelProto, graph: Graph) -> None:
@@ -288,14 +306,16 @@ def _tell(model: onnx.ModelProto, graph: Graph) -> None:
 
 def _nodes(model: onnx.ModelProto, repeats: Mapping[str, int]) -> list[Node]:
     used: set[str] = set()
+    counts: dict[str, int] = {}
     nodes: list[Node] = []
     for index, proto in enumerate(model.graph.node):
         first = next((o for o in proto.output if o), "")
         stem = proto.name or first or f"{proto.op_type}_{index}"
-        name, count = stem, 1
+        name, count = stem, counts.get(stem, 1)
         while name in used:
             count += 1
             name = f"{stem}#{count}"
+        counts[stem] = count
         used.add(name)
         proto.name = name
         domain = domain_of("" if proto.domain in STANDARD else proto.domain, proto.op_type)
@@ -342,19 +362,10 @@ def _ordered(
             raise InputError(
                 f"nothing writes the output {value.name!r}", file=file, mend="export it again"
             )
-    ready, done, waiting = [], set(given), list(nodes)
-    while waiting:
-        later: list[Node] = []
-        for node in waiting:
-            if all(not name or name in done for name in node.inputs):
-                ready.append(node)
-                done.update(node.outputs)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            raise _invalid(later[0], "the graph has a cycle through this node", file)
-        waiting = later
-    return tuple(ready)
+    found, circular = ordered(nodes, given)
+    if circular is not None:
+        raise _invalid(circular, "the graph has a cycle through this node", file)
+    return found
 
 
 def _invalid(node: Node, message: str, file: str) -> InputError:

@@ -10,6 +10,8 @@ from onnx import numpy_helper
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
+from dse.workload.guard import SHAPE_OPERAND
+from dse.workload.limits import LIMITS, beyond
 from dse.workload.shapes_dialects import ELSEWHERE_SHAPES
 from dse.workload.shapes_fused import FUSED_RULES, SAME, SCALED, TYPES, broadcast
 
@@ -47,6 +49,7 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
     for node in graph.nodes:
         if all(name in graph.shapes for name in node.outputs if name) or node.op in CONTROL:
             continue
+        _check_axes(node, graph)
         shapes = _shapes_of(node, graph)
         if shapes:
             kind = _type_of(node, graph)
@@ -58,6 +61,25 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
                 continue
         found += _inferred_alone(node, graph, reasons)
     return found, reasons
+
+
+def _check_axes(node: Node, graph: Graph) -> None:
+    """Refuses a node that gives its result an axis for each of very many numbers.
+
+    Raises:
+        InputError: names the node.
+    """
+    operand = None if node.domain else SHAPE_OPERAND.get(node.op)
+    name = None if operand is None else node.input(operand)
+    count = math.prod(graph.shapes.get(name or "", ()))
+    if count > LIMITS.axes:
+        raise beyond(
+            graph.file,
+            f"its result has {count:,} axes, one for each element of {name!r}; at most "
+            f"{LIMITS.axes}",
+            "the graph is invalid: export it again",
+            node,
+        )
 
 
 def _type_of(node: Node, graph: Graph) -> int:

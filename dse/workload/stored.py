@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
 import onnx
 
 from dse.errors import InputError
+from dse.workload.limits import LIMITS
 
 
 def check_stored(model: onnx.ModelProto, file: str) -> None:
-    """Refuses stored tensors with impossible sizes, or with data outside the file's folder.
+    """Refuses stored tensors of one name, with impossible sizes, or data outside the file's folder.
 
     The data themselves are not needed, and may be absent.
 
     Raises:
         InputError: names the node that reads the tensor.
     """
+    names: set[str] = set()
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            message = f"two stored tensors are called {tensor.name!r}"
+            raise _fault(model, file, tensor.name, message, "damaged")
+        names.add(tensor.name)
     for name, tensor in _tensors(model.graph):
         if any(size < 0 for size in tensor.dims):
             sizes = "x".join(map(str, tensor.dims))
@@ -35,37 +42,6 @@ def check_stored(model: onnx.ModelProto, file: str) -> None:
                     f"the data of {name!r} lie outside the file's folder ({place or 'nowhere'})",
                     "unsafe",
                 )
-
-
-def check_text(graph: onnx.GraphProto, file: str) -> None:
-    """Refuses a graph in which some name is not text.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    for name in _names(graph):
-        if not isinstance(name, str):
-            raise InputError(
-                "the ONNX file is damaged (a name in it is not text)",
-                file=file,
-                mend="export or copy it again",
-            )
-
-
-def _names(graph: onnx.GraphProto) -> Iterator[object]:
-    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
-        for value in values:
-            yield value.name
-    for node in graph.node:
-        yield node.name
-        yield node.op_type
-        yield node.domain
-        yield from node.input
-        yield from node.output
-        for attribute in node.attribute:
-            yield attribute.name
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _names(inner)
 
 
 #: Complaints of the checker that do not keep a graph from being read.
@@ -93,6 +69,8 @@ def check_nodes(model: onnx.ModelProto, file: str) -> None:
     for node in _nodes(model.graph):
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             continue  # its inner nodes are looked at by themselves
+        if node.op_type == "Einsum":
+            _check_equation(node, file)
         try:
             onnx.checker.check_node(node, context)
         except (onnx.checker.ValidationError, RuntimeError) as error:
@@ -106,6 +84,31 @@ def check_nodes(model: onnx.ModelProto, file: str) -> None:
                 field=f"node {shown!r} ({node.op_type})",
                 mend="the graph is invalid: export it again",
             ) from None
+
+
+#: An equation of Einsum without spaces: the inference of onnx never ends on some others.
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->(?P<result>{_TERM}))?")
+
+
+def _check_equation(node: onnx.NodeProto, file: str) -> None:
+    for attribute in node.attribute:
+        if attribute.name != "equation":
+            continue
+        text = attribute.s.decode("utf-8", "replace").replace(" ", "")
+        many = text.count(",") >= LIMITS.operands
+        read = None if many or len(text) > LIMITS.name else _EQUATION.fullmatch(text)
+        result = "" if read is None else (read["result"] or "").replace("...", "")
+        if read is None or len(set(result)) < len(result):
+            shown = node.name or next((name for name in node.output if name), "")
+            raise InputError(
+                f"{text[:80]!r} is no equation of Einsum"
+                + (f" of at most {LIMITS.operands} operands" if many else ""),
+                file=file,
+                field=f"node {shown!r} (Einsum)",
+                mend="write each operand as letters with at most one ellipsis (...), and each "
+                "letter of the result once",
+            )
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -127,20 +130,6 @@ def outside(place: str) -> bool:
         if depth < 0:
             return True
     return False
-
-
-def forget_data(graph: onnx.GraphProto, kept: int) -> None:
-    """Drops the data of ``Constant`` nodes of more than ``kept`` elements: shapes are enough."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            tensor = attribute.t
-            if node.op_type == "Constant" and math.prod(tensor.dims) > kept:
-                slim = onnx.TensorProto(
-                    name=tensor.name, data_type=tensor.data_type, dims=list(tensor.dims)
-                )
-                tensor.CopyFrom(slim)
-            for inner in (attribute.g, *attribute.graphs):
-                forget_data(inner, kept)
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

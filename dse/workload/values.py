@@ -31,12 +31,30 @@ def evaluate(op: str, arrays: Arrays, attrs: Attributes, opset: int) -> Array | 
     rule = _RULES.get(op)
     if rule is None:
         return None
+    given = [a for a in arrays if a is not None]
+    if any(a.dtype.hasobject or a.dtype.kind in "SU" for a in given):
+        return None  # texts grow without end
     try:
+        if _size(op, given, attrs) > LIMIT:
+            return None
         with np.errstate(all="ignore"):
             result = rule(arrays, attrs)
     except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, AttributeError):
         return None
     return result if result is not None and result.size <= LIMIT else None
+
+
+def _size(op: str, given: Sequence[Array], attrs: Attributes) -> int:
+    """Elements of the result, where it can have more of them than each operand."""
+    if op == "Concat":
+        return sum(a.size for a in given)
+    if op == "Gather" and len(given) > 1:
+        data, index = given[0], given[1]
+        axis = int(attrs.get("axis", 0))
+        return int(index.size * (data.size // max(1, data.shape[axis])))
+    if op in _BROADCASTS:
+        return math.prod(np.broadcast_shapes(*(a.shape for a in given)))
+    return 0
 
 
 def _first(arrays: Arrays) -> Array:
@@ -232,3 +250,8 @@ _RULES: dict[str, Rule] = {
     "Min": _extremum(np.minimum),
     "Max": _extremum(np.maximum),
 }
+#: Operators whose operands are broadcast against each other.
+_BROADCASTS = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Equal", "Less", "Greater", "And", "Or", "Where"}
+    | {"Min", "Max"}
+)

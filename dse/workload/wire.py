@@ -7,6 +7,11 @@ large stored tensors are dropped without ever being copied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from dse.workload.limits import LIMITS
+
 #: Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, and in TensorProto
 #: float_data, int32_data, string_data, int64_data, raw_data, double_data, uint64_data.
 _GRAPH, _INITIALIZER = 7, 5
@@ -15,6 +20,15 @@ _DATA = frozenset({4, 5, 6, 7, 9, 10, 11})
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 #: Files up to this size, and stored tensors up to this size, are left as they are (bytes).
 SMALL_FILE, SMALL_TENSOR = 1 << 20, 1 << 16
+#: Only files of which more than this is left without weights are measured (bytes).
+SMALL_REST = 4 << 20
+#: Messages inside each other that the parser takes.
+NESTED = 100
+#: Bytes of memory of a message and of a text, besides what is in it.
+_MESSAGE, _TEXT = 256, 32
+#: Types of fields (FieldDescriptor.TYPE_INT64, UINT64, INT32, UINT32, ENUM) whose numbers take up
+#: to eight bytes of memory for one of the file.
+_VARINTS = (3, 4, 5, 13, 14)
 #: A message with more fields than this is left to the parser.
 MOST_FIELDS = 200_000
 
@@ -91,3 +105,55 @@ def _number(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def measured(data: bytes, descriptor: Any) -> tuple[int, int]:
+    """Bytes of memory that a message takes once it is parsed, and how deep messages lie in it.
+
+    Stops as soon as one of them, or the number of fields, is beyond what is read; then the bytes
+    are more than ``LIMITS.parsed``. What is no protocol buffer is left to the parser.
+
+    Args:
+        data: a message.
+        descriptor: its type, as ``onnx.ModelProto.DESCRIPTOR``.
+    """
+    size = fields = deepest = 0
+    kinds: dict[str, Mapping[int, Any]] = {}
+    waiting = [(memoryview(data), descriptor, 1)]
+    while waiting:
+        message, kind, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        inner_kinds = kinds.get(kind.full_name)
+        if inner_kinds is None:
+            inner_kinds = kinds[kind.full_name] = _contents(kind)
+        place = 0
+        while place < len(message):
+            fields += 1
+            if size > LIMITS.parsed or fields > LIMITS.fields or depth > NESTED:
+                return LIMITS.parsed + 1, deepest
+            try:
+                tag = message[place]
+                place += 1
+                if tag > 127:
+                    tag, place = _varint(message, place - 1)
+                place, inner = _value(message, place, tag & 7)
+            except (IndexError, ValueError):
+                break
+            if tag < 8 and fields == 1:
+                return 0, 0  # the parser stops here, too
+            if inner is None:
+                continue
+            found = inner_kinds.get(tag >> 3, 1)
+            if isinstance(found, int):
+                size += len(inner) * found + _TEXT
+            else:
+                size += _MESSAGE
+                if inner:
+                    waiting.append((inner, found, depth + 1))
+    return size, deepest
+
+
+def _contents(kind: Any) -> Mapping[int, Any]:
+    """By field number: the type of the messages in it, or bytes of memory for one of the file."""
+    packed = dict.fromkeys(_VARINTS, 8)
+    return {field.number: field.message_type or packed.get(field.type, 1) for field in kind.fields}

@@ -1,0 +1,188 @@
+"""One walk over a file before anything is computed: names are text, counts are in bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+
+from dse.errors import InputError
+from dse.workload.limits import LIMITS, beyond
+
+#: Bytes that the data of a small tensor may take; more do not belong to it.
+SMALL_BYTES = 1 << 17
+_TEXT = frozenset({str})
+
+
+def survey(model: onnx.ModelProto, file: str) -> None:
+    """Refuses a model with more of anything than a network has, or with names that are no text.
+
+    What no shape follows from (descriptions, metadata, training) is dropped on the way, in place.
+
+    Raises:
+        InputError: the file is damaged or too large; names the limit.
+    """
+    for name in ("doc_string", "metadata_props", "training_info"):
+        model.ClearField(name)
+    seen = _Seen(file)
+    seen.entries = len(model.functions)
+    waiting = seen.graph(model.graph)
+    for function in model.functions:
+        waiting += seen.graph(function)
+    while waiting:
+        waiting += seen.graph(waiting.pop())
+
+
+class _Seen:
+    """Counts of what was seen so far."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.nodes = self.entries = self.numbers = 0
+
+    def graph(self, graph: onnx.GraphProto | onnx.FunctionProto) -> list[onnx.GraphProto]:
+        """Looks at one graph or function; returns the bodies inside it."""
+        graph.ClearField("doc_string")
+        graph.ClearField("metadata_props")
+        self.nodes += len(graph.node)
+        self._check("nodes", self.nodes, "operators")
+        self.entries += len(graph.input) + len(graph.output) + len(graph.value_info)
+        if isinstance(graph, onnx.FunctionProto):
+            self._check("entries", self.entries, "functions, inputs, outputs and shapes")
+            self._texts((graph.name, graph.domain, *graph.input, *graph.output))
+        else:
+            self.entries += len(graph.initializer) + len(graph.sparse_initializer)
+            self._check("entries", self.entries, "inputs, outputs, stored tensors and shapes")
+            self._notes(graph.quantization_annotation)
+            for tensor in graph.initializer:
+                self._tensor(tensor)
+            for sparse in graph.sparse_initializer:
+                self._tensor(sparse.values)
+            for values in (graph.input, graph.output):
+                self._values(values)
+        self._values(graph.value_info)
+        bodies: list[onnx.GraphProto] = []
+        for node in graph.node:
+            self._node(node, bodies)
+        return bodies
+
+    def _notes(self, notes: Sequence[onnx.TensorAnnotation]) -> None:
+        """Number formats noted beside tensors; each is looked at in every round."""
+        for note in notes:
+            entries = note.quant_parameter_tensor_names
+            self.numbers += 1 + len(entries)
+            self._texts((note.tensor_name, *(t for e in entries for t in (e.key, e.value))))
+        self._check("numbers", self.numbers, "notes of tensors")
+
+    def _values(self, values: Sequence[onnx.ValueInfoProto]) -> None:
+        self._texts([value.name for value in values])
+        for value in values:
+            axes = len(value.type.tensor_type.shape.dim)
+            if axes > LIMITS.axes:
+                self._axes(value.name, axes)
+
+    def _tensor(self, tensor: onnx.TensorProto) -> None:
+        self._texts((tensor.name,))
+        if len(tensor.dims) > LIMITS.axes:
+            self._axes(tensor.name, len(tensor.dims))
+
+    def _node(self, node: onnx.NodeProto, bodies: list[onnx.GraphProto]) -> None:
+        if node.doc_string:
+            node.ClearField("doc_string")
+        if node.metadata_props:
+            node.ClearField("metadata_props")
+        inputs, outputs = node.input, node.output
+        self.numbers += len(inputs) + len(outputs) + len(node.attribute)
+        if self.numbers > LIMITS.numbers:
+            self._check("numbers", self.numbers, "operands and numbers of operators")
+        attributes = list(node.attribute)
+        names = [a.name for a in attributes]
+        self._texts((node.name, node.op_type, node.domain, *inputs, *outputs, *names))
+        for attribute in attributes:
+            self.numbers += len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
+            if attribute.HasField("t"):
+                self._tensor(attribute.t)
+            if attribute.tensors:
+                self.numbers += len(attribute.tensors)
+                self._check("numbers", self.numbers, "operands and numbers of operators")
+            for tensor in attribute.tensors:
+                self._tensor(tensor)
+            if attribute.HasField("g"):
+                bodies.append(attribute.g)
+            bodies += attribute.graphs
+        if self.numbers > LIMITS.numbers:
+            self._check("numbers", self.numbers, "operands and numbers of operators")
+
+    def _texts(self, names: Sequence[Any]) -> None:
+        if set(map(type, names)) <= _TEXT and max(map(len, names), default=0) <= LIMITS.name:
+            return
+        for name in names:
+            if not isinstance(name, str):
+                raise InputError(
+                    "the ONNX file is damaged (a name in it is not text)",
+                    file=self.file,
+                    mend="export or copy it again",
+                )
+            if len(name) > LIMITS.name:
+                raise beyond(
+                    self.file,
+                    f"a name, {name[:40]!r}..., has {len(name):,} characters, "
+                    f"at most {LIMITS.name:,}",
+                    "export it with shorter names",
+                )
+
+    def _axes(self, name: str, axes: int) -> None:
+        raise beyond(
+            self.file,
+            f"tensor {name!r} has {axes:,} axes, at most {LIMITS.axes}",
+            "the graph is invalid: export it again",
+        )
+
+    def _check(self, what: str, count: int, counted: str) -> None:
+        most = getattr(LIMITS, what)
+        if count > most:
+            raise beyond(
+                self.file, f"{count:,} {counted}, at most {most:,}", "export it in smaller parts"
+            )
+
+
+def forget_data(graph: onnx.GraphProto, kept: int, *, inside: bool = False) -> None:
+    """Drops the data of ``Constant`` nodes, and of what bodies store, of more than ``kept``
+    elements: shapes are enough. Data that are too many for a small tensor are dropped as well.
+    """
+    for tensor in graph.initializer:
+        if (inside and math.prod(tensor.dims) > kept) or tensor.ByteSize() > SMALL_BYTES:
+            _slim(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                tensor = attribute.t
+                large = node.op_type == "Constant" and math.prod(tensor.dims) > kept
+                if large or tensor.ByteSize() > SMALL_BYTES:
+                    _slim(tensor)
+            if attribute.HasField("g"):
+                forget_data(attribute.g, kept, inside=True)
+            for body in attribute.graphs:
+                forget_data(body, kept, inside=True)
+
+
+def _slim(tensor: onnx.TensorProto) -> None:
+    slim = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=list(tensor.dims))
+    tensor.CopyFrom(slim)
+
+
+def check_rest(model: onnx.ModelProto, file: str) -> None:
+    """Refuses a model that is large though its weights are gone.
+
+    Raises:
+        InputError: as said.
+    """
+    size = model.ByteSize()
+    if size > LIMITS.rest:
+        raise beyond(
+            file,
+            f"{size:,} bytes beside its stored tensors, at most {LIMITS.rest:,}",
+            "store its large constants as weights, and leave out what is no part of the network",
+        )
