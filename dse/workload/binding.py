@@ -49,7 +49,7 @@ def bind_inputs(
     remarks = _bind_symbols(model, inputs, file, bindings)
     factor, fixed = _batch(model, inputs, bindings, symbols, file)
     if moved:
-        _forget_shapes(model)
+        forget_shapes(model)
     return factor, (*remarks, *fixed)
 
 
@@ -158,7 +158,7 @@ def _batch(
     return batch, [f"batch {batch}: every layer of the fixed batch of 1 multiplied"]
 
 
-def _forget_shapes(model: onnx.ModelProto) -> None:
+def forget_shapes(model: onnx.ModelProto) -> None:
     """Drops shapes that were written for other sizes; they are inferred again."""
     del model.graph.value_info[:]
     for value in model.graph.output:

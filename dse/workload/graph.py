@@ -184,6 +184,11 @@ class Graph:
         if kind:
             self.types.setdefault(name, kind)
 
+    def forget(self, name: str) -> None:
+        """Drops the shape of a tensor, and the value that was computed with it."""
+        self.shapes.pop(name, None)
+        self._values.pop(name, None)
+
     def forget_unknown_values(self) -> None:
         """Lets values be computed again that could not be with the shapes known so far."""
         for name in [n for n, value in self._values.items() if value is None]:

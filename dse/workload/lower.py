@@ -10,10 +10,11 @@ from dse.errors import InputError
 from dse.workload.composites import fuse_composites
 from dse.workload.control import body_fault
 from dse.workload.fold import absorb
+from dse.workload.footprint import check_footprints, check_renamed
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node
 from dse.workload.layer import Layer, Role, Tensor
 from dse.workload.norms import fuse_norms
-from dse.workload.ops import rule_of
+from dse.workload.ops import is_known, rule_of
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
 from dse.workload.ops.layout import is_cache
@@ -59,6 +60,7 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
         fates.update(dict.fromkeys(node.absorbed, "folded"))
         if node.name not in graph.live or graph.is_folded(node):
             fates[node.name] = "folded"
+            check_renamed(node, graph)
             continue
         if node.domain == LOOP_DOMAIN:
             _around_loop(node, ctx)
@@ -74,6 +76,7 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
                 "one of its sizes is zero",
                 "bind its symbolic sizes to 1 or more, or export it with other sizes",
             )
+        check_footprints(node, outcome, graph)
         kinds = [draft.kind for draft in outcome]
         fates[node.name] = "compute" if "compute" in kinds else kinds[-1]
         for draft in outcome:
@@ -108,7 +111,7 @@ def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | V
     if node.op in CONTROL and not node.domain:
         raise body_fault(node, ctx.graph)
     if unknown_ops == "host":
-        return unknown(node, ctx)
+        return unknown(node, ctx, is_known)
     operator = f"{node.domain}.{node.op}" if node.domain else node.op
     raise ctx.graph.fault(
         node,

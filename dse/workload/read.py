@@ -13,10 +13,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from dse.errors import InputError
-from dse.workload.binding import bind_inputs, check_positive
+from dse.workload.binding import bind_inputs, check_positive, forget_shapes
 from dse.workload.control import TRIPS, Bodies, body_fault
+from dse.workload.declared import Declared, check_inputs, given_sizes
 from dse.workload.graph import CONTROL, Graph, Node, attributes
-from dse.workload.shapes import fill_shapes
+from dse.workload.refused import check_readable
+from dse.workload.shapes import correct_shapes, fill_shapes
 from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
 from dse.workload.wire import without_weights
 
@@ -93,12 +95,17 @@ def _read(
     check_positive(bindings, file)
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
+    given = given_sizes(model, sizes)
+    sizes = {name: value for name, value in sizes.items() if name.rpartition(".")[0] not in given}
+    check_inputs(model, file, sizes)
+    declared = Declared.set_aside(model, given)
     factor, remarks = bind_inputs(model, file, sizes)
+    declared.bound(model)
     forget_data(model.graph, KEPT_ELEMENTS)
     stored = _stored(model)
     _drop_weights(model)
-    graph = _inferred(model, file, stored, trips)
-    return graph, factor, remarks
+    graph, differences = _inferred(model, file, stored, trips, declared)
+    return graph, factor, (*remarks, *differences)
 
 
 def _stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto | None]:
@@ -138,8 +145,13 @@ def _inferred(
     file: str,
     stored: dict[str, onnx.TensorProto | None],
     trips: Mapping[str, int | tuple[int, int]],
-) -> Graph:
-    """Shapes by onnx and by our own rules; bodies of If, Loop and Scan taken out on the way."""
+    declared: Declared,
+) -> tuple[Graph, list[str]]:
+    """Shapes by onnx and by our own rules, and remarks on those that the file states.
+
+    Bodies of If, Loop and Scan are taken out on the way. Only when nothing more can be inferred,
+    shapes are taken as the file states them.
+    """
     loops = Bodies(file, trips)
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
@@ -158,18 +170,28 @@ def _inferred(
                 mend="the graph is invalid: export it again",
             ) from None
         graph = _assembled(model, file, nodes, stored)
-        found, reasons = fill_shapes(graph)
+        inside = frozenset(loops.repeats)
+        corrected = correct_shapes(graph)
+        found, reasons = fill_shapes(graph, declared, inside)
+        if corrected:
+            forget_shapes(model)
+            _tell(model, graph)
         if loops.take_out(model, graph, stored):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
             continue
-        if not found or _first_unknown(graph) is None:
+        if _first_unknown(graph) is None:
+            break
+        if not found:
+            found, reasons = fill_shapes(graph, declared, inside, trusting=True)
+        if not found:
             break
         _tell(model, graph)
     loops.check_trips()
+    declared.check_given(graph)
     unknown = _first_unknown(graph)
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
-    return graph
+    return graph, declared.remarks(graph, frozenset(loops.repeats))
 
 
 def _largest_vector(model: onnx.ModelProto, stored: Mapping[str, Any]) -> int:
@@ -282,6 +304,7 @@ def _ordered(
     Raises:
         InputError: a tensor without producer or with two, or a cycle.
     """
+    check_readable(nodes, file)
     producers: dict[str, Node] = {}
     for node in nodes:
         for out in filter(None, node.outputs):
@@ -343,5 +366,7 @@ def _refuse(node: Node, graph: Graph, reason: str) -> None:
     raise graph.fault(
         node,
         "the shape of its result cannot be inferred" + (f" ({reason})" if reason else ""),
-        "bind its symbolic sizes (--bind name=value) or export with static shapes",
+        "bind its symbolic sizes (--bind name=value), give the result's own (--bind "
+        f"{next(filter(None, node.outputs), 'NAME')}.0=N, one for each axis), or export with static "
+        "shapes",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -9,8 +10,16 @@ import onnx
 from onnx import numpy_helper
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
+from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
-from dse.workload.shapes_fused import FUSED_RULES, SAME, TYPES, broadcast
+from dse.workload.shapes_fused import (
+    FUSED_RULES,
+    SAME,
+    TYPES,
+    broadcast,
+    is_packed_attention,
+)
+from dse.workload.shapes_windows import CORRECTED, WINDOW_RULES
 
 #: What the inference of onnx raises for a node that is not valid.
 _REFUSALS = (
@@ -24,11 +33,41 @@ _REFUSALS = (
 )
 
 
-def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
+def correct_shapes(graph: Graph) -> bool:
+    """Replaces shapes that onnx infers wrongly, and drops what was inferred from those.
+
+    Returns:
+        Whether there was one.
+    """
+    doubtful: set[str] = set()
+    for node in graph.nodes:
+        if doubtful and not doubtful.isdisjoint(node.inputs):
+            for name in filter(None, node.outputs):
+                graph.forget(name)
+                doubtful.add(name)
+        elif not node.domain and node.op in CORRECTED and CORRECTED[node.op](node):
+            for name, shape in _shapes_of(node, graph).items():
+                if graph.shapes.get(name, shape) != shape:
+                    doubtful.add(name)
+                    graph.forget(name)
+                    graph.learn(name, 0, shape)
+    return bool(doubtful)
+
+
+def fill_shapes(
+    graph: Graph, declared: Declared, inside: frozenset[str], *, trusting: bool = False
+) -> tuple[int, dict[str, str]]:
     """Finds shapes that onnx did not infer but that follow from the inputs, in one pass.
 
     ``graph.shapes`` and ``graph.types`` are filled in place. A node is looked at with our own rules
     and, if there is none, by the inference that onnx has for single operators.
+
+    Args:
+        graph: to fill.
+        declared: what file and user state. Where a size depends on data, it stands instead of the
+            largest that there can be.
+        inside: names of the nodes that were taken out of bodies.
+        trusting: take what is stated for every result that cannot be inferred.
 
     Returns:
         The number of tensors found; for each node that onnx refused, its reason.
@@ -40,6 +79,8 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
         if all(name in graph.shapes for name in node.outputs if name) or node.op in CONTROL:
             continue
         shapes = _shapes_of(node, graph)
+        if node.op in _BOUNDED and not node.domain:
+            shapes = _stated(node, shapes, declared, node.name in inside)
         if shapes:
             kind = _type_of(node, graph)
             for name, shape in shapes.items():
@@ -49,7 +90,28 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
             if all(name in graph.shapes for name in node.outputs if name):
                 continue
         found += _inferred_alone(node, graph, reasons)
+        for name in filter(None, node.outputs) if trusting and node.name in graph.live else ():
+            stated = declared.shape(name, inside=node.name in inside)
+            if name not in graph.shapes and stated is not None:
+                graph.learn(name, _type_of(node, graph), stated)
+                declared.take(name)
+                found += 1
     return found, reasons
+
+
+def _stated(
+    node: Node, largest: dict[str, Shape], declared: Declared, inside: bool
+) -> dict[str, Shape]:
+    """Of results whose sizes depend on data, the stated sizes if they are no larger."""
+    found = dict(largest)
+    for name, bound in largest.items():
+        shape = declared.shape(name, inside=inside)
+        if shape is None or len(shape) != len(bound):
+            continue
+        if name in declared.given or all(n <= most for n, most in zip(shape, bound, strict=True)):
+            declared.take(name)
+            found[name] = shape
+    return found
 
 
 def _type_of(node: Node, graph: Graph) -> int:
@@ -77,13 +139,14 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
         if value is not None and kind == onnx.TensorProto.INT64:
             data[name] = numpy_helper.from_array(value)
     try:
-        schema = onnx.defs.get_schema(node.op, graph.opset, "")
+        version = max(graph.opset, _first_version(node.op))
+        schema = onnx.defs.get_schema(node.op, version, "")
         results = infer_node_outputs(
             schema,
             node.proto,
             inputs,
             data,
-            opset_imports=[onnx.helper.make_opsetid("", graph.opset)],
+            opset_imports=[onnx.helper.make_opsetid("", version)],
             ir_version=onnx.IR_VERSION,
         )
     except _REFUSALS as error:
@@ -100,6 +163,30 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
     return found
 
 
+@functools.cache
+def _first_versions() -> dict[str, int]:
+    """Of each standard operator the version of the standard that brought it."""
+    found: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            found[schema.name] = min(found.get(schema.name, 1 << 30), schema.since_version)
+    return found
+
+
+def _first_version(op: str) -> int:
+    """The first version with operator ``op``, 0 if there is none.
+
+    ONNX Runtime takes operators into the standard domain before the standard does, and writes
+    them into files of older versions (LayerNormalization above all).
+    """
+    return _first_versions().get(op, 0)
+
+
+def _is_fused(node: Node) -> bool:
+    """Whether a node is of com.microsoft, or of no standard and only called so."""
+    return bool(node.domain) or node.op not in _first_versions() or is_packed_attention(node)
+
+
 def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
     if node.domain == LOOP_DOMAIN:
         return _around_loop(node, graph)
@@ -110,7 +197,8 @@ def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
     if node.op in SAME and first in graph.shapes:
         assert first is not None
         return {node.outputs[0]: graph.shapes[first]}
-    rule = (FUSED_RULES.get(node.op) if node.domain else None) or _RULES.get(node.op)
+    fused = FUSED_RULES.get(node.op) if _is_fused(node) else None
+    rule = fused or _RULES.get(node.op)
     if rule is None:
         return {}
     try:
@@ -260,7 +348,29 @@ def _bounded(node: Node, graph: Graph) -> dict[str, Shape]:
     return dict(zip(node.outputs, shapes, strict=False))
 
 
+def _normalized(node: Node, graph: Graph) -> dict[str, Shape]:
+    """The result; mean and reciprocal deviation of each row."""
+    shape = graph.shapes[node.inputs[0]]
+    axis = int(node.attrs.get("axis", -1)) % max(1, len(shape))
+    rows = (*shape[:axis], *[1] * (len(shape) - axis))
+    found = dict.fromkeys(node.outputs[1:], rows)
+    return {node.outputs[0]: shape} | {name: rows for name in found if name}
+
+
+def _cropped(node: Node, graph: Graph) -> dict[str, Shape]:
+    """Crop, which is no longer of the standard: ``border`` or ``scale`` of height and width."""
+    shape = graph.shapes[node.inputs[0]]
+    left, top, right, bottom = node.ints("border", [0, 0, 0, 0])
+    size = node.ints("scale", [shape[2] - top - bottom, shape[3] - left - right])
+    return {node.outputs[0]: (*shape[:2], *size)}
+
+
+#: Operators whose results are as large as the data want; rules give the largest size.
+_BOUNDED = frozenset({"NonZero", "NonMaxSuppression", "Compress", "Unique"})
 _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
+    **WINDOW_RULES,
+    **dict.fromkeys(("LayerNormalization", "SimplifiedLayerNormalization"), _normalized),
+    "Crop": _cropped,
     "Reshape": _reshape,
     "Expand": _expand,
     "ConstantOfShape": _filled,
@@ -270,7 +380,7 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
     "Slice": _slice,
     "Split": _split,
     "Pad": _padded,
-    **dict.fromkeys(("NonZero", "NonMaxSuppression", "Compress", "Unique"), _bounded),
+    **dict.fromkeys(_BOUNDED, _bounded),
     **dict.fromkeys(
         (
             "ReduceSum",

@@ -1,0 +1,290 @@
+"""What a file says of its shapes, set aside until they are inferred from its inputs.
+
+A file whose input was edited keeps the shapes that were written for another one, so nothing that is
+written down is believed where it follows from inputs and stored tensors; a difference is remarked.
+What cannot be inferred (operators that nobody else knows, sizes that depend on data) is taken from
+the user (``--bind TENSOR.AXIS=N``), else as the file says it, which is remarked as well.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from dse.errors import InputError
+from dse.workload.graph import Graph, Shape
+
+#: Differences that are remarked one by one; the rest is a number.
+SHOWN = 3
+#: No input that a machine holds has more elements.
+LARGEST = 1 << 40
+#: A binding of one axis of a tensor.
+_AXIS = re.compile(r"(?P<tensor>.+)\.(?P<axis>\d+)")
+
+#: Sizes as written: a number, a symbol, or nothing at all.
+Written = tuple[int | str | None, ...]
+Bindings = Mapping[str, int | tuple[int, int]]
+
+
+def check_inputs(model: onnx.ModelProto, file: str, bindings: Bindings) -> None:
+    """Refuses inputs with negative sizes that are not bound, or too large for any machine.
+
+    Raises:
+        InputError: names the input, and the binding that mends it.
+    """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name in stored:
+            continue
+        sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for axis, size in enumerate(sizes):
+            if size < 0 and not _is_bound(value.name, axis, len(sizes), bindings):
+                raise InputError(
+                    f"axis {axis} of its input {value.name!r} has the size {size} and is not bound",
+                    file=file,
+                    field=_reader(model, value.name),
+                    mend=f"give its true size: --bind {value.name}.{axis}=N",
+                )
+        if math.prod(n for n in sizes if n > 0) > LARGEST:
+            raise InputError(
+                f"its input {value.name!r} ({shown(tuple(sizes))}) is beyond any machine's memory",
+                file=file,
+                field=_reader(model, value.name),
+                mend="export it with its true sizes, or with symbols and --bind them",
+            )
+
+
+def _reader(model: onnx.ModelProto, name: str) -> str:
+    """The first node that reads an input, as errors call it."""
+    node = next((n for n in model.graph.node if name in n.input), None)
+    if node is None:
+        return f"input {name!r}"
+    return f"node {node.name or next(iter(node.output), '')!r} ({node.op_type})"
+
+
+def _is_bound(name: str, axis: int, rank: int, bindings: Bindings) -> bool:
+    """Whether a size without a symbol is bound: by its place, as a batch or as a resolution."""
+    by_role = (axis == 0 and "batch" in bindings) or (rank == 4 and axis > 1 and "res" in bindings)
+    return by_role or f"{name}.{axis}" in bindings
+
+
+def shown(sizes: Written) -> str:
+    """``1x3x20x20``; a scalar is called one, an open size ``?``."""
+    return "x".join("?" if n is None else str(n) for n in sizes) or "a scalar"
+
+
+def given_sizes(model: onnx.ModelProto, bindings: Bindings) -> dict[str, dict[int, int]]:
+    """Of ``bindings`` those of the form ``TENSOR.AXIS`` for tensors that nodes write."""
+    made = {name for node in model.graph.node for name in node.output}
+    inner = {name for body in _bodies(model.graph) for node in body.node for name in node.output}
+    found: dict[str, dict[int, int]] = {}
+    for name, value in bindings.items():
+        match = _AXIS.fullmatch(name)
+        if match is None or not isinstance(value, int):
+            continue
+        tensor = match["tensor"]
+        if tensor in made or any(tail in inner for tail in _tails(tensor)):
+            found.setdefault(tensor, {})[int(match["axis"])] = value
+    return found
+
+
+@dataclass
+class Declared:
+    """Shapes that a file or its user states of tensors inside the graph.
+
+    Attributes:
+        written: of the file, by tensor; ``inner`` of tensors inside bodies.
+        given: by the user, axis by axis.
+        inputs: sizes of the inputs before they were bound.
+        stored: differences between stored tensors and the inputs they are listed as.
+        taken: tensors whose shape was taken from here, and whether the user gave it.
+        moved: whether sizes that the file fixes were changed, so that what it says is void.
+    """
+
+    written: dict[str, Written]
+    inner: dict[str, Written]
+    given: dict[str, dict[int, int]]
+    inputs: dict[str, Written]
+    stored: list[str]
+    taken: dict[str, bool] = field(default_factory=dict)
+    symbols: dict[str, int] = field(default_factory=dict)
+    moved: bool = False
+
+    @classmethod
+    def set_aside(cls, model: onnx.ModelProto, given: dict[str, dict[int, int]]) -> Declared:
+        """Takes the shapes out of ``model``, in place; those of its inputs stay."""
+        stored = _listed(model)
+        inner: dict[str, Written] = {}
+        for body in _bodies(model.graph):
+            for value in (*body.value_info, *body.output):
+                _take(value, inner)
+            for value in body.input:
+                _take(value, {})
+        written: dict[str, Written] = {}
+        for value in (*model.graph.value_info, *model.graph.output):
+            _take(value, written)
+        inputs = {v.name: _sizes(v) for v in model.graph.input}
+        for name in inputs:
+            written.pop(name, None)
+        return cls(written, inner, given, inputs, stored)
+
+    def bound(self, model: onnx.ModelProto) -> None:
+        """Learns from the bound inputs what each symbol is, and whether fixed sizes changed."""
+        for value in model.graph.input:
+            for old, new in zip(self.inputs.get(value.name, ()), _sizes(value), strict=False):
+                if isinstance(old, str) and isinstance(new, int):
+                    self.symbols.setdefault(old, new)
+                self.moved |= isinstance(old, int) and old >= 0 and old != new
+
+    def shape(self, name: str, *, inside: bool = False) -> Shape | None:
+        """The shape to take for a tensor that inference leaves open, if it is known whole.
+
+        ``inside``: the tensor was taken out of a body, and its name has that node's in front.
+        """
+        sizes = list(self._written(name, inside)) if not self.moved else []
+        own = self.given.get(name, {})
+        sizes += [None] * (max(own, default=-1) + 1 - len(sizes))
+        for axis, size in own.items():
+            sizes[axis] = size
+        known = [self.symbols.get(n) if isinstance(n, str) else n for n in sizes]
+        stated = own or (not self.moved and self._states(name, inside))
+        if not stated or any(n is None or n < 0 for n in known):
+            return None
+        return tuple(n for n in known if n is not None)
+
+    def take(self, name: str) -> None:
+        """Notes that the shape of ``name`` was taken from here."""
+        self.taken[name] = name in self.given
+
+    def _states(self, name: str, inside: bool) -> bool:
+        return name in self.written or (inside and self._inner_name(name) is not None)
+
+    def _inner_name(self, name: str) -> str | None:
+        """``name`` without the names of the nodes whose bodies it was taken out of."""
+        return next((tail for tail in _tails(name) if tail in self.inner), None)
+
+    def _written(self, name: str, inside: bool) -> Written:
+        if name in self.written or not inside:
+            return self.written.get(name, ())
+        found = self._inner_name(name)
+        return self.inner[found] if found is not None else ()
+
+    def check_given(self, graph: Graph) -> None:
+        """Refuses a size that the user gave and that is another one.
+
+        Raises:
+            InputError: names the binding.
+        """
+        for name, sizes in self.given.items():
+            shape = graph.shapes.get(name)
+            for axis, size in sizes.items() if shape is not None else ():
+                if axis >= len(shape or ()) or (shape or ())[axis] != size:
+                    raise InputError(
+                        f"{name}.{axis}={size}, but {name!r} is {shown(shape or ())}",
+                        file=graph.file,
+                        field=f"{name}.{axis}",
+                        mend="leave it out: only sizes that cannot be inferred are given",
+                    )
+
+    def remarks(self, graph: Graph, inside: frozenset[str]) -> list[str]:
+        """What was found wrong in the file, and what was taken from it unseen.
+
+        Args:
+            graph: with all shapes.
+            inside: nodes that were taken out of bodies.
+        """
+        wrong = list(self.stored)
+        for node in graph.nodes if not self.moved else ():
+            for name in filter(None, node.outputs):
+                said, real = self._written(name, node.name in inside), graph.shapes.get(name)
+                stated = self._states(name, node.name in inside) and name not in self.taken
+                if stated and real is not None and _differ(said, real):
+                    text = f"{name!r} ({node.op}) is {shown(real)}, not {shown(said)} as written"
+                    wrong.append(text)
+        seen = []
+        for name, own in self.taken.items():
+            if not own and name in graph.shapes:
+                op = graph.producers[name].op if name in graph.producers else "input"
+                seen.append(f"{name!r} ({op}) is {shown(graph.shapes[name])}")
+        return [
+            *_counted(wrong, "written wrong, and not used"),
+            *_counted(seen, "cannot be inferred, and taken as written"),
+            *_counted(list(_open(graph)), "not known, and counted as nothing"),
+        ]
+
+
+def _tails(name: str) -> Iterator[str]:
+    """What stands behind each slash of ``name``."""
+    parts = name.split("/")
+    return ("/".join(parts[i:]) for i in range(1, len(parts)))
+
+
+def _differ(said: Written, real: Shape) -> bool:
+    """Whether ranks or fixed sizes differ; symbols of an exporter say nothing."""
+    pairs = zip(said, real, strict=False)
+    return len(said) != len(real) or any(
+        isinstance(a, int) and a >= 0 and a != b for a, b in pairs
+    )
+
+
+def _counted(found: list[str], what: str) -> Iterator[str]:
+    """One remark for all of ``found``: their number, and the first few."""
+    if found:
+        count = "1 shape is" if len(found) == 1 else f"{len(found)} shapes are"
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        yield f"{count} {what}: {'; '.join(found[:SHOWN])}{more}"
+
+
+def _open(graph: Graph) -> Iterator[str]:
+    """Results that nothing tells the shape of; only unknown operators leave such behind."""
+    for node in graph.nodes:
+        for name in filter(None, node.outputs if node.name in graph.live else ()):
+            if name not in graph.shapes and (name in graph.users or name in graph.outputs):
+                yield f"{name!r} ({node.op})"
+
+
+def _sizes(value: onnx.ValueInfoProto) -> Written:
+    return tuple(
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None)
+        for d in value.type.tensor_type.shape.dim
+    )
+
+
+def _take(value: onnx.ValueInfoProto, found: dict[str, Written]) -> None:
+    """Moves the shape of ``value`` to ``found``; its type stays."""
+    if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
+        return
+    found[value.name] = _sizes(value)
+    value.type.tensor_type.ClearField("shape")
+
+
+def _bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Every graph that is an attribute of a node, however deep."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.HasField("g") else []
+            for body in (*inner, *attribute.graphs):
+                yield body
+                yield from _bodies(body)
+
+
+def _listed(model: onnx.ModelProto) -> list[str]:
+    """Gives stored tensors that are listed as inputs their own shapes; tells what differed."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = []
+    for value in model.graph.input:
+        tensor = stored.get(value.name)
+        if tensor is None or not value.type.HasField("tensor_type"):
+            continue
+        said, real = _sizes(value), tuple(tensor.dims)
+        if said != real and value.type.tensor_type.HasField("shape"):
+            info = onnx.helper.make_tensor_value_info(value.name, tensor.data_type, real)
+            value.CopyFrom(info)
+            if _differ(said, real):
+                text = f"{value.name!r} (stored) is {shown(real)}, not {shown(said)} as written"
+                found.append(text)
+    return found
