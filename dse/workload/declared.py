@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from dse.errors import InputError
-from dse.workload.graph import Graph, Shape
+from dse.workload.graph import LOOP_DOMAIN, Graph, Shape
 
 #: Differences that are remarked one by one; the rest is a number.
 SHOWN = 3
@@ -33,6 +33,8 @@ Bindings = Mapping[str, int | tuple[int, int]]
 def check_inputs(model: onnx.ModelProto, file: str, bindings: Bindings) -> None:
     """Refuses inputs with negative sizes that are not bound, or too large for any machine.
 
+    A leading -1 is how exporters write an open batch, which is bound like one without a name.
+
     Raises:
         InputError: names the input, and the binding that mends it.
     """
@@ -42,7 +44,12 @@ def check_inputs(model: onnx.ModelProto, file: str, bindings: Bindings) -> None:
             continue
         sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
         for axis, size in enumerate(sizes):
-            if size < 0 and not _is_bound(value.name, axis, len(sizes), bindings):
+            open_batch = axis == 0 and size == -1
+            if (
+                size < 0
+                and not open_batch
+                and not _is_bound(value.name, axis, len(sizes), bindings)
+            ):
                 raise InputError(
                     f"axis {axis} of its input {value.name!r} has the size {size} and is not bound",
                     file=file,
@@ -102,6 +109,8 @@ class Declared:
         inputs: sizes of the inputs before they were bound.
         stored: differences between stored tensors and the inputs they are listed as.
         taken: tensors whose shape was taken from here, and whether the user gave it.
+        carried: of what a loop hands from trip to trip, the tensor that the first trip takes, by
+            the result of the last.
         moved: whether sizes that the file fixes were changed, so that what it says is void.
     """
 
@@ -112,6 +121,7 @@ class Declared:
     stored: list[str]
     taken: dict[str, bool] = field(default_factory=dict)
     symbols: dict[str, int] = field(default_factory=dict)
+    carried: dict[str, str] = field(default_factory=dict)
     moved: bool = False
 
     @classmethod
@@ -155,6 +165,20 @@ class Declared:
         if not stated or any(n is None or n < 0 for n in known):
             return None
         return tuple(n for n in known if n is not None)
+
+    def note_loops(self, graph: Graph) -> None:
+        """Notes what goes into the loops of ``graph`` and comes out, before they are taken out."""
+        for node in graph.nodes:
+            if node.op == "Loop" and not node.domain:
+                self.carried |= dict(zip(node.outputs, node.inputs[2:], strict=False))
+            elif node.op == "Scan" and not node.domain:
+                states = len(node.inputs) - int(node.attrs.get("num_scan_inputs", 0))
+                self.carried |= dict(zip(node.outputs, node.inputs[: max(0, states)], strict=False))
+
+    def grows(self, name: str, last: Shape, graph: Graph) -> bool:
+        """Whether a loop hands on a tensor of other sizes (``last``) than its first trip took."""
+        first = graph.shapes.get(self.carried.get(name, ""))
+        return first is not None and first != last
 
     def take(self, name: str) -> None:
         """Notes that the shape of ``name`` was taken from here."""
@@ -203,7 +227,8 @@ class Declared:
                 said, real = self._written(name, node.name in inside), graph.shapes.get(name)
                 stated = self._states(name, node.name in inside) and name not in self.taken
                 if stated and real is not None and _differ(said, real):
-                    text = f"{name!r} ({node.op}) is {shown(real)}, not {shown(said)} as written"
+                    op = "" if node.domain == LOOP_DOMAIN else f" ({node.op})"
+                    text = f"{name!r}{op} is {shown(real)}, not {shown(said)} as written"
                     wrong.append(text)
         seen = []
         for name, own in self.taken.items():
@@ -211,9 +236,15 @@ class Declared:
                 op = graph.producers[name].op if name in graph.producers else "input"
                 seen.append(f"{name!r} ({op}) is {shown(graph.shapes[name])}")
         return [
-            *_counted(wrong, "written wrong, and not used"),
-            *_counted(seen, "cannot be inferred, and taken as written"),
-            *_counted(list(_open(graph)), "not known, and counted as nothing"),
+            *_counted(wrong, "is written wrong and not used", "are written wrong and not used"),
+            *_counted(
+                seen,
+                "is taken as written, since it cannot be inferred",
+                "are taken as written, since they cannot be inferred",
+            ),
+            *_counted(
+                list(_open(graph)), "is not known and counts as 0", "are not known and count as 0"
+            ),
         ]
 
 
@@ -226,23 +257,25 @@ def _tails(name: str) -> Iterator[str]:
 def _differ(said: Written, real: Shape) -> bool:
     """Whether ranks or fixed sizes differ; symbols of an exporter say nothing."""
     pairs = zip(said, real, strict=False)
-    return len(said) != len(real) or any(
-        isinstance(a, int) and a >= 0 and a != b for a, b in pairs
-    )
+    return len(said) != len(real) or any(isinstance(a, int) and a >= 0 and a != b for a, b in pairs)
 
 
-def _counted(found: list[str], what: str) -> Iterator[str]:
+def _counted(found: list[str], one: str, many: str) -> Iterator[str]:
     """One remark for all of ``found``: their number, and the first few."""
     if found:
-        count = "1 shape is" if len(found) == 1 else f"{len(found)} shapes are"
+        head = f"1 shape {one}" if len(found) == 1 else f"{len(found)} shapes {many}"
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        yield f"{count} {what}: {'; '.join(found[:SHOWN])}{more}"
+        yield f"{head}: {'; '.join(found[:SHOWN])}{more}"
 
 
 def _open(graph: Graph) -> Iterator[str]:
-    """Results that nothing tells the shape of; only unknown operators leave such behind."""
+    """Results of unknown operators that nothing tells the shape of."""
+    from dse.workload.ops import is_known
+
     for node in graph.nodes:
-        for name in filter(None, node.outputs if node.name in graph.live else ()):
+        if node.name not in graph.live or is_known(node) or node.domain == LOOP_DOMAIN:
+            continue
+        for name in filter(None, node.outputs):
             if name not in graph.shapes and (name in graph.users or name in graph.outputs):
                 yield f"{name!r} ({node.op})"
 

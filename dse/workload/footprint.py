@@ -69,11 +69,11 @@ def _held(names: list[str], draft: Draft, graph: Graph) -> int | None:
 
 def _equal(node: Node, graph: Graph, verb: str, count: int, what: str, held: int) -> None:
     if count != held:
-        raise graph.fault(
-            node, f"its loops {verb} {count} elements, but {what} has {held}", _MEND
-        )
+        raise graph.fault(node, f"its loops {verb} {count} elements, but {what} has {held}", _MEND)
 
 
 def _fit(node: Node, graph: Graph, count: int, what: str, held: int | None) -> None:
     if held is not None and count > held:
-        raise graph.fault(node, f"its loops read {count} elements of {what}, which has {held}", _MEND)
+        raise graph.fault(
+            node, f"its loops read {count} elements of {what}, which has {held}", _MEND
+        )

@@ -176,6 +176,7 @@ def _inferred(
         if corrected:
             forget_shapes(model)
             _tell(model, graph)
+        declared.note_loops(graph)
         if loops.take_out(model, graph, stored):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
             continue
@@ -363,10 +364,10 @@ def _refuse(node: Node, graph: Graph, reason: str) -> None:
         raise body_fault(node, graph)
     if not is_known(node):
         return  # lowering names the unknown operator, or sends it to the host
+    made = next(filter(None, node.outputs), "NAME")
     raise graph.fault(
         node,
         "the shape of its result cannot be inferred" + (f" ({reason})" if reason else ""),
-        "bind its symbolic sizes (--bind name=value), give the result's own (--bind "
-        f"{next(filter(None, node.outputs), 'NAME')}.0=N, one for each axis), or export with static "
-        "shapes",
+        "bind its symbolic sizes (--bind name=value), give those of its result (--bind "
+        f"{made}.0=N, one for each axis), or export with static shapes",
     )

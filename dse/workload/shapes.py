@@ -79,7 +79,7 @@ def fill_shapes(
         if all(name in graph.shapes for name in node.outputs if name) or node.op in CONTROL:
             continue
         shapes = _shapes_of(node, graph)
-        if node.op in _BOUNDED and not node.domain:
+        if _is_open(node, shapes, graph, declared):
             shapes = _stated(node, shapes, declared, node.name in inside)
         if shapes:
             kind = _type_of(node, graph)
@@ -99,16 +99,24 @@ def fill_shapes(
     return found, reasons
 
 
+def _is_open(node: Node, found: dict[str, Shape], graph: Graph, declared: Declared) -> bool:
+    """Whether ``found`` need not be what there is: data decide, or a loop lets it grow."""
+    if node.domain == LOOP_DOMAIN:
+        return any(declared.grows(name, shape, graph) for name, shape in found.items())
+    return node.op in _BOUNDED and not node.domain
+
+
 def _stated(
     node: Node, largest: dict[str, Shape], declared: Declared, inside: bool
 ) -> dict[str, Shape]:
-    """Of results whose sizes depend on data, the stated sizes if they are no larger."""
+    """The stated sizes of a result; of one whose size depends on data, if they are no larger."""
     found = dict(largest)
     for name, bound in largest.items():
         shape = declared.shape(name, inside=inside)
         if shape is None or len(shape) != len(bound):
             continue
-        if name in declared.given or all(n <= most for n, most in zip(shape, bound, strict=True)):
+        least = all(n <= most for n, most in zip(shape, bound, strict=True))
+        if name in declared.given or node.domain == LOOP_DOMAIN or least:
             declared.take(name)
             found[name] = shape
     return found

@@ -15,6 +15,7 @@ Found = dict[str, Shape]
 SAME = frozenset(
     {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasAdd", "BiasDropout", "BiasSoftmax"}
     | {"RMSNormalization", "GroupNormalization", "RotaryEmbedding", "Inverse"}
+    | {"MeanVarianceNormalization"}
     | {"ImageScaler", "Affine", "Scale", "ScaledTanh", "ParametricSoftplus"}
     | {"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "GroupNorm"}
     | {"QuantizeLinear", "DequantizeLinear", "Dropout"}

@@ -29,7 +29,7 @@ def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
     """Output sizes of a convolution or pooling over ``spatial`` with ``kernel``.
 
     With ``ceil_mode`` the last window may hang over the end, but has to start inside the input or
-    its padding in front.
+    its padding in front. A window larger than what it slides over gives no result.
     """
     rank = len(spatial)
     strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
@@ -42,7 +42,7 @@ def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
         room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
         count = (room + (strides[i] - 1 if up else 0)) // strides[i] + 1
         hangs = up and (count - 1) * strides[i] >= n + pads[i]
-        sizes.append(count - 1 if hangs else count)
+        sizes.append(max(0, count - 1 if hangs else count))
     return tuple(sizes)
 
 
