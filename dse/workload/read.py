@@ -18,7 +18,8 @@ from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.declared import Declared, check_inputs, given_sizes
 from dse.workload.graph import CONTROL, Graph, Node, attributes
 from dse.workload.refused import check_readable
-from dse.workload.shapes import correct_shapes, fill_shapes
+from dse.workload.shapes import fill_shapes
+from dse.workload.shapes_windows import correct_shapes
 from dse.workload.stored import check_nodes, check_stored, check_text, forget_data
 from dse.workload.wire import without_weights
 

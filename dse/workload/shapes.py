@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -17,9 +16,10 @@ from dse.workload.shapes_fused import (
     SAME,
     TYPES,
     broadcast,
-    is_packed_attention,
+    first_version,
+    is_fused,
 )
-from dse.workload.shapes_windows import CORRECTED, WINDOW_RULES
+from dse.workload.shapes_windows import WINDOW_RULES
 
 #: What the inference of onnx raises for a node that is not valid.
 _REFUSALS = (
@@ -31,27 +31,6 @@ _REFUSALS = (
     TypeError,
     MemoryError,
 )
-
-
-def correct_shapes(graph: Graph) -> bool:
-    """Replaces shapes that onnx infers wrongly, and drops what was inferred from those.
-
-    Returns:
-        Whether there was one.
-    """
-    doubtful: set[str] = set()
-    for node in graph.nodes:
-        if doubtful and not doubtful.isdisjoint(node.inputs):
-            for name in filter(None, node.outputs):
-                graph.forget(name)
-                doubtful.add(name)
-        elif not node.domain and node.op in CORRECTED and CORRECTED[node.op](node):
-            for name, shape in _shapes_of(node, graph).items():
-                if graph.shapes.get(name, shape) != shape:
-                    doubtful.add(name)
-                    graph.forget(name)
-                    graph.learn(name, 0, shape)
-    return bool(doubtful)
 
 
 def fill_shapes(
@@ -147,7 +126,7 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
         if value is not None and kind == onnx.TensorProto.INT64:
             data[name] = numpy_helper.from_array(value)
     try:
-        version = max(graph.opset, _first_version(node.op))
+        version = max(graph.opset, first_version(node.op))
         schema = onnx.defs.get_schema(node.op, version, "")
         results = infer_node_outputs(
             schema,
@@ -171,30 +150,6 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
     return found
 
 
-@functools.cache
-def _first_versions() -> dict[str, int]:
-    """Of each standard operator the version of the standard that brought it."""
-    found: dict[str, int] = {}
-    for schema in onnx.defs.get_all_schemas_with_history():
-        if not schema.domain:
-            found[schema.name] = min(found.get(schema.name, 1 << 30), schema.since_version)
-    return found
-
-
-def _first_version(op: str) -> int:
-    """The first version with operator ``op``, 0 if there is none.
-
-    ONNX Runtime takes operators into the standard domain before the standard does, and writes
-    them into files of older versions (LayerNormalization above all).
-    """
-    return _first_versions().get(op, 0)
-
-
-def _is_fused(node: Node) -> bool:
-    """Whether a node is of com.microsoft, or of no standard and only called so."""
-    return bool(node.domain) or node.op not in _first_versions() or is_packed_attention(node)
-
-
 def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
     if node.domain == LOOP_DOMAIN:
         return _around_loop(node, graph)
@@ -205,7 +160,7 @@ def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
     if node.op in SAME and first in graph.shapes:
         assert first is not None
         return {node.outputs[0]: graph.shapes[first]}
-    fused = FUSED_RULES.get(node.op) if _is_fused(node) else None
+    fused = FUSED_RULES.get(node.op) if is_fused(node) else None
     rule = fused or _RULES.get(node.op)
     if rule is None:
         return {}

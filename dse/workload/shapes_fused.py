@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import onnx
@@ -36,6 +37,35 @@ TYPES: dict[str, int] = {
     "NonZero": int(onnx.TensorProto.INT64),
     "NonMaxSuppression": int(onnx.TensorProto.INT64),
 }
+
+
+@functools.cache
+def _first_versions() -> dict[str, int]:
+    """Of each standard operator the version of the standard that brought it."""
+    found: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            found[schema.name] = min(found.get(schema.name, 1 << 30), schema.since_version)
+    return found
+
+
+def first_version(op: str) -> int:
+    """The first version with operator ``op``, 0 if there is none.
+
+    ONNX Runtime takes operators into the standard domain before the standard does, and writes
+    them into files of older versions (LayerNormalization above all).
+    """
+    return _first_versions().get(op, 0)
+
+
+def is_packed_attention(node: Node) -> bool:
+    """Whether a node called Attention is that of com.microsoft, whatever its domain."""
+    return node.op == "Attention" and (node.domain == "com.microsoft" or "num_heads" in node.attrs)
+
+
+def is_fused(node: Node) -> bool:
+    """Whether a node is of com.microsoft, or of no standard and only called so."""
+    return bool(node.domain) or node.op not in _first_versions() or is_packed_attention(node)
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -147,11 +177,6 @@ def _position_bias(node: Node, graph: Graph) -> Found:
 
 def _distances(node: Node, graph: Graph) -> Found:
     return {node.outputs[0]: (graph.shapes[node.inputs[0]][0], graph.shapes[node.inputs[1]][0])}
-
-
-def is_packed_attention(node: Node) -> bool:
-    """Whether a node called Attention is that of com.microsoft, whatever its domain."""
-    return node.op == "Attention" and (node.domain == "com.microsoft" or "num_heads" in node.attrs)
 
 
 def _packed_qkv(node: Node, graph: Graph) -> Found:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dse.workload.graph import Graph, Node, Shape
+from dse.workload.graph import CONTROL, Graph, Node, Shape
 
 Found = dict[str, Shape]
 
@@ -121,8 +121,38 @@ CORRECTED: dict[str, Callable[[Node], bool]] = {
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _ceiling),
     "ConvTranspose": _cropping,
 }
-#: Rules of the standard operators.
+#: Rules of standard operators; also those that onnx infers as well.
 WINDOW_RULES: dict[str, Callable[[Node, Graph], Found]] = {
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), pool),
     "ConvTranspose": transposed,
 }
+
+
+def _by_rule(node: Node, graph: Graph) -> Found:
+    """What the rule gives; nothing for a node that is not valid or reads what is not known."""
+    try:
+        return WINDOW_RULES[node.op](node, graph)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, TypeError):
+        return {}
+
+
+def correct_shapes(graph: Graph) -> bool:
+    """Replaces shapes that onnx infers wrongly, and drops what was inferred from those.
+
+    Returns:
+        Whether there was one.
+    """
+    doubtful: set[str] = set()
+    for node in graph.nodes:
+        captures = node.op in CONTROL  # its bodies may read anything
+        if doubtful and (captures or not doubtful.isdisjoint(node.inputs)):
+            for name in filter(None, node.outputs):
+                graph.forget(name)
+                doubtful.add(name)
+        elif not node.domain and node.op in CORRECTED and CORRECTED[node.op](node):
+            for name, shape in _by_rule(node, graph).items():
+                if graph.shapes.get(name, shape) != shape:
+                    doubtful.add(name)
+                    graph.forget(name)
+                    graph.learn(name, 0, shape)
+    return bool(doubtful)
