@@ -235,12 +235,22 @@ class Declared:
             if not own and name in graph.shapes:
                 op = graph.producers[name].op if name in graph.producers else "input"
                 seen.append(f"{name!r} ({op}) is {shown(graph.shapes[name])}")
+        grown = []
+        for name in self.carried:
+            real = graph.shapes.get(name)
+            if name not in self.taken and real is not None and self.grows(name, real, graph):
+                grown.append(f"{name!r} is {shown(real)}")
         return [
             *_counted(wrong, "is written wrong and not used", "are written wrong and not used"),
             *_counted(
                 seen,
                 "is taken as written, since it cannot be inferred",
                 "are taken as written, since they cannot be inferred",
+            ),
+            *_counted(
+                grown,
+                "grows in a loop and is that of its first trip",
+                "grow in a loop and are those of its first trip",
             ),
             *_counted(
                 list(_open(graph)), "is not known and counts as 0", "are not known and count as 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def stating(
     return model
 
 
-def read(model: onnx.ModelProto, folder: Path, *, host: bool = False, **sizes: int) -> Model:
+def read(model: onnx.ModelProto, folder: Path, *, host: bool = False, **sizes: Any) -> Model:
     path = folder / "net.onnx"
     path.write_bytes(model.SerializeToString())
     return load_model(path, unknown_ops="host" if host else "error", **sizes)
@@ -128,7 +129,7 @@ def test_macs_are_those_of_the_true_sizes(tmp_path: Path) -> None:
 
 def test_many_differences_make_one_remark(tmp_path: Path) -> None:
     names = ["x", *(f"r{i}" for i in range(9))]
-    nodes = [helper.make_node("Relu", [a], [b]) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [helper.make_node("Relu", [a], [b]) for a, b in pairwise(names)]
     model = stating(graph(nodes, {"x": (1, 8)}, ["r8"]), dict.fromkeys(names[1:], (2, 2)))
     (text,) = read(model, tmp_path).remarks
     assert text.startswith("9 shapes are written wrong and not used: 'r0' (Relu)")
@@ -281,7 +282,7 @@ def test_what_cannot_be_inferred_is_taken_as_written_and_remarked(tmp_path: Path
 
 def test_shapes_of_unknown_operators_are_given_axis_by_axis(tmp_path: Path) -> None:
     """Whole, or where the file leaves axes open; they win over what is written."""
-    whole = {"m.0": 1, "m.1": 8, "m.2": 10, "m.3": 10}
+    whole: dict[str, Any] = {"m.0": 1, "m.1": 8, "m.2": 10, "m.3": 10}
     assert read(_custom(), tmp_path, host=True, **whole).macs == 8 * 8 * 16 * 72
     part = _custom(x=("batch", 8, 20, 20), m=("batch", 8, "h", "w"))
     assert read(part, tmp_path, host=True, batch=2, **{"m.2": 10, "m.3": 10}).macs == (
@@ -307,7 +308,7 @@ def test_symbols_in_written_shapes_are_bound_with_the_inputs(tmp_path: Path) -> 
     ],
 )
 def test_missing_and_wrong_sizes_are_refused(
-    sizes: dict[str, int], word: str, tmp_path: Path
+    sizes: dict[str, Any], word: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=word.replace(".", r"\.")) as fault:
         read(_custom(), tmp_path, host=True, **sizes)
@@ -353,7 +354,8 @@ def test_shapes_that_depend_on_data_are_taken_as_written(tmp_path: Path) -> None
     found = read(_by_data((50, 64)), tmp_path)
     assert found.macs == 50 * 64 * 8
     assert "'m' (Reshape) is 50x64" in remark(found, "cannot be inferred")
-    assert read(_by_data(None), tmp_path, **{"m.0": 50, "m.1": 64}).macs == 50 * 64 * 8
+    given: dict[str, Any] = {"m.0": 50, "m.1": 64}
+    assert read(_by_data(None), tmp_path, **given).macs == 50 * 64 * 8
 
 
 @pytest.mark.parametrize("stated", [(5000, 64), (49, 64), (1, 64)])
@@ -404,6 +406,8 @@ def test_a_growing_loop_gives_what_is_written(tmp_path: Path) -> None:
     model = stating(graph(nodes, {"x": (1, 8)}, ["y"], stored), {"z": (6, 8)})
     assert interpreter.run(model, {"x": weight(1, 8)})[0].shape == (6, 8)
     assert read(model, tmp_path).macs == 6 * 8 * 8
+    silent = read(graph(nodes, {"x": (1, 8)}, ["y"], stored), tmp_path)
+    assert "'z' is 2x8" in remark(silent, "first trip")
 
 
 @pytest.mark.parametrize(
@@ -424,7 +428,7 @@ def test_a_growing_loop_gives_what_is_written(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_sizes_of_inputs(
-    sizes: tuple[int, ...], bound: dict[str, int], macs: int | None, tmp_path: Path
+    sizes: tuple[int, ...], bound: dict[str, Any], macs: int | None, tmp_path: Path
 ) -> None:
     """Refused with the binding that mends it; a leading -1 is how exporters write an open batch."""
     model = stating(_plain(), {"x": sizes})

@@ -14,9 +14,10 @@ from onnx import TensorProto, helper
 from dse.errors import InputError
 from dse.workload import load_model
 from dse.workload.footprint import check_footprints
-from dse.workload.graph import Graph, Node
+from dse.workload.graph import Graph, Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.load import lower_bytes
+from dse.workload.lower import UnknownOps
 from dse.workload.ops.draft import Draft
 from dse.workload.read import read_graph
 
@@ -131,7 +132,8 @@ def _cached(past: Sequence[int], width: int = 32, **attrs: int) -> bytes:
     }
     heads = {"num_heads": 4, "kv_num_heads": 2, **attrs}
     outputs = {"y": FLOAT, "k": FLOAT, "v": FLOAT}
-    return model_of("GroupQueryAttention", inputs, outputs, feeds, {}, heads).SerializeToString()
+    model = model_of("GroupQueryAttention", inputs, outputs, feeds, {}, heads)
+    return bytes(model.SerializeToString())
 
 
 def test_packed_queries_fit_their_cache() -> None:
@@ -175,9 +177,10 @@ def test_refused_with_what_to_do(op: str, domain: str, mend: str, tmp_path: Path
     """Also where unknown operators may go to the host: their work would be lost."""
     path = tmp_path / "net.onnx"
     path.write_bytes(_layout(op, domain).SerializeToString())
-    for unknown in ("error", "host"):
+    choices: tuple[UnknownOps, ...] = ("error", "host")
+    for unknown in choices:
         with pytest.raises(InputError, match=r"node 'n'") as fault:
-            load_model(path, unknown_ops=unknown)  # type: ignore[arg-type]
+            load_model(path, unknown_ops=unknown)
         assert mend in str(fault.value)
         assert "\n" not in str(fault.value)
 
@@ -185,7 +188,7 @@ def test_refused_with_what_to_do(op: str, domain: str, mend: str, tmp_path: Path
 def _product(**changes: Any) -> tuple[Node, Draft, Graph]:
     """A layer of (6, 4) @ (4, 5), with ``changes``."""
     node = Node("n", "MatMul", "", ("x", "w"), ("y",))
-    shapes = {"x": (6, 4), "w": (4, 5), "y": (6, 5)}
+    shapes: dict[str, Shape] = {"x": (6, 4), "w": (4, 5), "y": (6, 5)}
     held = Graph((node,), shapes, {}, {"w": None}, ("x",), ("y",), 20, "net.onnx")
     draft = Draft(
         name="n",
@@ -241,3 +244,20 @@ def test_stored_tensors_in_a_shape_that_does_not_fit(tmp_path: Path) -> None:
     stored = {"k": weight(4, 5), "s": np.array([4, 50])}
     with pytest.raises(InputError, match=r"node 'n' \(Reshape\)"):
         load(graph(nodes, {"x": (6, 4)}, ["y"], stored), tmp_path)
+
+
+@pytest.mark.parametrize(("depth", "stored"), [(64, (5, 2, 16)), (32, (5, 1, 2)), (16, (5, 1, 16))])
+def test_packed_weights_fit_what_is_stored(depth: int, stored: tuple[int, ...]) -> None:
+    """``N`` and ``K`` are only attributes: (3, 32) by 5 x 32 weights of 4 bits is what fits."""
+    held = {"b": np.zeros(stored, np.uint8), "s": weight(5)}
+    attrs = {"K": depth, "N": 5, "bits": 4, "block_size": 32}
+    model = model_of("MatMulNBits", "abs", {"y": FLOAT}, {"a": weight(3, 32)}, held, attrs)
+    with pytest.raises(InputError, match=r"node 'n' \(MatMulNBits\).*do not fit"):
+        lower_bytes(model.SerializeToString(), "net.onnx")
+
+
+def test_a_bias_has_a_number_for_each_channel(tmp_path: Path) -> None:
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="n")
+    stored = {"w": weight(4, 3, 1, 1), "b": weight(5)}
+    with pytest.raises(InputError, match=r"node 'n' \(Conv\): 5 biases for 4 channels"):
+        load(graph([node], {"x": (1, 3, 4, 4)}, ["y"], stored), tmp_path)

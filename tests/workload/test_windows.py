@@ -57,7 +57,11 @@ def test_the_last_window_starts_inside(op: str, edge: tuple[int, ...]) -> None:
     kernel, stride, pad, height, want = edge
     for opset in POOLS[op]:
         shape = (1, 2, height, height)
-        attrs = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        attrs: dict[str, Any] = {
+            "kernel_shape": [kernel] * 2,
+            "strides": [stride] * 2,
+            "pads": [pad] * 4,
+        }
         model = pooled(op, opset, shape, **attrs)
         assert theirs(model, shape) == (1, 2, want, want)
         assert sizes_of(model) == (1, 2, want, want)
@@ -129,7 +133,12 @@ def test_transposed_convolutions(
 
 def test_what_follows_a_pool_has_its_true_size(tmp_path: Path) -> None:
     """Pools behind pools, a flattening whose width follows, and a second reader."""
-    attrs = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1] * 4, "ceil_mode": 1}
+    attrs: dict[str, Any] = {
+        "kernel_shape": [2, 2],
+        "strides": [2, 2],
+        "pads": [1] * 4,
+        "ceil_mode": 1,
+    }
     nodes = [
         helper.make_node("MaxPool", ["x"], ["a"], name="one", **attrs),
         helper.make_node("Relu", ["a"], ["b"], name="relu"),
@@ -149,7 +158,7 @@ def test_what_follows_a_pool_has_its_true_size(tmp_path: Path) -> None:
 
 def test_a_pool_inside_a_branch_reaches_what_follows(tmp_path: Path) -> None:
     """The branch reads a pool around it, and has one of its own."""
-    attrs = {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1}
+    attrs: dict[str, Any] = {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1}
     branches = {
         name: helper.make_graph(
             [helper.make_node("MaxPool", ["p"], [f"{name}_out"], name=name, **attrs)],

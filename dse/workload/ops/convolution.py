@@ -93,6 +93,12 @@ def _layer(
         linear=True,
     )
     if bias is not None:
+        if graph.size(bias, node) != channels:
+            raise graph.fault(
+                node,
+                f"{graph.size(bias, node)} biases for {channels} channels",
+                "the graph is invalid: export it again",
+            )
         draft.b_elements = channels
         draft.biases.append(bias)
         draft.inputs.append(bias)
