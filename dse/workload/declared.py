@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from dse.errors import InputError
-from dse.workload.graph import LOOP_DOMAIN, Graph, Shape
+from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Shape
 
 #: Differences that are remarked one by one; the rest is a number.
 SHOWN = 3
@@ -24,6 +24,9 @@ SHOWN = 3
 LARGEST = 1 << 40
 #: A binding of one axis of a tensor.
 _AXIS = re.compile(r"(?P<tensor>.+)\.(?P<axis>\d+)")
+
+#: Standard operators with bodies.
+_WITH_BODIES = CONTROL | {"SequenceMap"}
 
 #: Sizes as written: a number, a symbol, or nothing at all.
 Written = tuple[int | str | None, ...]
@@ -86,6 +89,8 @@ def shown(sizes: Written) -> str:
 
 def given_sizes(model: onnx.ModelProto, bindings: Bindings) -> dict[str, dict[int, int]]:
     """Of ``bindings`` those of the form ``TENSOR.AXIS`` for tensors that nodes write."""
+    if not any(_AXIS.fullmatch(name) for name in bindings):
+        return {}
     made = {name for node in model.graph.node for name in node.output}
     inner = {name for body in _bodies(model.graph) for node in body.node for name in node.output}
     found: dict[str, dict[int, int]] = {}
@@ -222,7 +227,8 @@ class Declared:
             inside: nodes that were taken out of bodies.
         """
         wrong = list(self.stored)
-        for node in graph.nodes if not self.moved else ():
+        states = bool(self.written or self.inner) and not self.moved
+        for node in graph.nodes if states else ():
             for name in filter(None, node.outputs):
                 said, real = self._written(name, node.name in inside), graph.shapes.get(name)
                 stated = self._states(name, node.name in inside) and name not in self.taken
@@ -283,10 +289,11 @@ def _open(graph: Graph) -> Iterator[str]:
     from dse.workload.ops import is_known
 
     for node in graph.nodes:
-        if node.name not in graph.live or is_known(node) or node.domain == LOOP_DOMAIN:
+        unknown = [name for name in node.outputs if name and name not in graph.shapes]
+        if not unknown or node.name not in graph.live or node.domain == LOOP_DOMAIN:
             continue
-        for name in filter(None, node.outputs):
-            if name not in graph.shapes and (name in graph.users or name in graph.outputs):
+        for name in unknown if not is_known(node) else ():
+            if name in graph.users or name in graph.outputs:
                 yield f"{name!r} ({node.op})"
 
 
@@ -308,6 +315,9 @@ def _take(value: onnx.ValueInfoProto, found: dict[str, Written]) -> None:
 def _bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Every graph that is an attribute of a node, however deep."""
     for node in graph.node:
+        # of the standard operators only these have bodies (looking at every attribute takes long)
+        if not node.domain and node.op_type not in _WITH_BODIES:
+            continue
         for attribute in node.attribute:
             inner = [attribute.g] if attribute.HasField("g") else []
             for body in (*inner, *attribute.graphs):
