@@ -142,15 +142,17 @@ class Declared:
         written: dict[str, Written] = {}
         for value in (*model.graph.value_info, *model.graph.output):
             _take(value, written)
-        inputs = {v.name: _sizes(v) for v in model.graph.input}
-        for name in inputs:
-            written.pop(name, None)
+        kept = {tensor.name for tensor in model.graph.initializer}
+        inputs = {v.name: _sizes(v) for v in model.graph.input if v.name not in kept}
+        for name in kept.union(inputs).intersection(written):
+            del written[name]
         return cls(written, inner, given, inputs, stored)
 
     def bound(self, model: onnx.ModelProto) -> None:
         """Learns from the bound inputs what each symbol is, and whether fixed sizes changed."""
         for value in model.graph.input:
-            for old, new in zip(self.inputs.get(value.name, ()), _sizes(value), strict=False):
+            before = self.inputs.get(value.name, ())
+            for old, new in zip(before, _sizes(value) if before else (), strict=False):
                 if isinstance(old, str) and isinstance(new, int):
                     self.symbols.setdefault(old, new)
                 self.moved |= isinstance(old, int) and old >= 0 and old != new
@@ -227,8 +229,9 @@ class Declared:
             inside: nodes that were taken out of bodies.
         """
         wrong = list(self.stored)
-        states = bool(self.written or self.inner) and not self.moved
-        for node in graph.nodes if states else ():
+        stating = [graph.producers[name] for name in self.written if name in graph.producers]
+        stating += [node for node in graph.nodes if self.inner and node.name in inside]
+        for node in {n.name: n for n in stating}.values() if not self.moved else ():
             for name in filter(None, node.outputs):
                 said, real = self._written(name, node.name in inside), graph.shapes.get(name)
                 stated = self._states(name, node.name in inside) and name not in self.taken
@@ -333,7 +336,10 @@ def _listed(model: onnx.ModelProto) -> list[str]:
         tensor = stored.get(value.name)
         if tensor is None or not value.type.HasField("tensor_type"):
             continue
-        said, real = _sizes(value), tuple(tensor.dims)
+        real = tuple(tensor.dims)
+        if [d.dim_value for d in value.type.tensor_type.shape.dim] == list(real):
+            continue
+        said = _sizes(value)
         if said != real and value.type.tensor_type.HasField("shape"):
             info = onnx.helper.make_tensor_value_info(value.name, tensor.data_type, real)
             value.CopyFrom(info)

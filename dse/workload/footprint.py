@@ -62,9 +62,13 @@ def check_sizes(node: Node, graph: Graph, real: Shape, sizes: Shape) -> None:
 
 def _held(names: list[str], draft: Draft, graph: Graph) -> int | None:
     """Elements of ``names`` together; None if one is not a tensor of the graph as it is."""
-    if any(name in draft.shapes or name not in graph.shapes for name in names):
-        return None
-    return sum(graph.size(name) for name in names)
+    total = 0
+    for name in names:
+        shape = graph.shapes.get(name)
+        if shape is None or name in draft.shapes:
+            return None
+        total += math.prod(shape)
+    return total
 
 
 def _equal(node: Node, graph: Graph, verb: str, count: int, what: str, held: int) -> None:

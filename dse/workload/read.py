@@ -181,16 +181,18 @@ def _inferred(
         if loops.take_out(model, graph, stored):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
             continue
-        if _first_unknown(graph) is None:
+        unknown = _first_unknown(graph)
+        if unknown is None:
             break
         if not found:
             found, reasons = fill_shapes(graph, declared, inside, trusting=True)
         if not found:
             break
         _tell(model, graph)
+    else:
+        unknown = _first_unknown(graph)
     loops.check_trips()
     declared.check_given(graph)
-    unknown = _first_unknown(graph)
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
     return graph, declared.remarks(graph, frozenset(loops.repeats))
@@ -350,10 +352,10 @@ def _invalid(node: Node, message: str, file: str) -> InputError:
 def _first_unknown(graph: Graph) -> Node | None:
     """The first live node whose result has no static shape though its inputs have one."""
     for node in graph.nodes:
-        if node.name not in graph.live:
+        unknown = [o for o in node.outputs if o and o not in graph.shapes]
+        if not unknown or node.name not in graph.live:
             continue
-        used = [o for o in node.outputs if o and (o in graph.users or o in graph.outputs)]
-        if any(o not in graph.shapes for o in used):
+        if any(o in graph.users or o in graph.outputs for o in unknown):
             return node
     return None
 
