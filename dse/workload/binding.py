@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,14 +46,19 @@ class Bound:
     inner: Mapping[str, Binding] = field(default_factory=dict)
 
 
-def bind_inputs(model: onnx.ModelProto, file: str, bindings: Mapping[str, Binding]) -> Bound:
+def bind_inputs(
+    model: onnx.ModelProto,
+    file: str,
+    bindings: Mapping[str, Binding],
+    stated: Mapping[str, Sequence[int | str | None]] | None = None,
+) -> Bound:
     """Makes the inputs of ``model`` static, in place.
 
     A binding's name is the symbol of an axis (wherever it stands), ``input.axis`` of any dynamic
     one, or an input of few elements, which then is a constant of that value. ``batch`` sets the
     batch axes; where they are fixed at 1, layers are multiplied after lowering. ``res`` sets height
     and width of every image input (rank 4, one or three channels). An axis that is not bound is 1,
-    except a spatial one.
+    except a spatial one. ``stated``: sizes of results, if they stand in ``model`` no more.
 
     Raises:
         InputError: unknown binding, unbound spatial symbol, no image input, a value of another
@@ -75,7 +80,7 @@ def bind_inputs(model: onnx.ModelProto, file: str, bindings: Mapping[str, Bindin
             continue
         elif name in given or bare in given:
             values[name if name in given else bare] = number
-        elif places := _inside(model, name):
+        elif places := _inside(model, name, stated or {}):
             inner.update(dict.fromkeys(places, number))
         else:
             raise _unknown(name, axes, given, stored, file)
@@ -90,7 +95,7 @@ def bind_inputs(model: onnx.ModelProto, file: str, bindings: Mapping[str, Bindin
         _store(model, given[name], number, file)
     factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
-        _forget_shapes(model)
+        forget_shapes(model)
     return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner)
 
 
@@ -155,7 +160,9 @@ def _unknown(
     )
 
 
-def _inside(model: onnx.ModelProto, name: str) -> list[str]:
+def _inside(
+    model: onnx.ModelProto, name: str, stated: Mapping[str, Sequence[int | str | None]]
+) -> list[str]:
     """Tensors inside the graph, or axes of them, that ``name`` means: by their own names, or by a
     symbol of results that no input has."""
     stem, _, axis = name.rpartition(".")
@@ -164,11 +171,15 @@ def _inside(model: onnx.ModelProto, name: str) -> list[str]:
         tails = [bare, *(bare[i + 1 :] for i, letter in enumerate(bare) if letter == "/")]
         if any(tail in written for tail in tails):
             return [name]
-    return [
-        f"{value.name}.{index}"
+    results = {
+        value.name: [dim.dim_param for dim in value.type.tensor_type.shape.dim]
         for value in (*model.graph.output, *model.graph.value_info)
-        for index, dim in enumerate(value.type.tensor_type.shape.dim)
-        if dim.dim_param == name
+    }
+    return [
+        f"{result}.{index}"
+        for result, sizes in (*results.items(), *stated.items())
+        for index, size in enumerate(sizes)
+        if size == name
     ]
 
 
@@ -384,7 +395,7 @@ def _batch(
     return batch, [f"batch {batch}: every layer of the fixed batch of 1 multiplied"]
 
 
-def _forget_shapes(model: onnx.ModelProto) -> None:
+def forget_shapes(model: onnx.ModelProto) -> None:
     """Drops shapes that were written for other sizes; they are inferred again."""
     del model.graph.value_info[:]
     for value in model.graph.output:

@@ -226,7 +226,8 @@ def _cost(
     for value_info in branch.output:
         alone.graph.output.add().CopyFrom(value_info)
         alone.graph.output[-1].name = names.get(value_info.name, value_info.name)
-    lowered = lower(read_body(alone, replace(bodies, repeats={}, taken=[], forbidden=[])), "host")
+    once = {made.name: 1 for made in nodes}
+    lowered = lower(read_body(alone, replace(bodies, repeats=once, taken=[], forbidden=[])), "host")
     return (
         sum(layer.macs for layer in lowered.layers),
         sum(count for layer in lowered.layers for _, count in layer.vector_ops),

@@ -24,6 +24,7 @@ import onnx
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
 from dse.workload.branches import Choice, choose, renamed
+from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
 from dse.workload.layer import Binding
 from dse.workload.limits import Budget
@@ -88,6 +89,7 @@ class Bodies:
         bound: graph inputs and tensors whose value is bound.
         branches: the branch chosen for each If, and why; of those in ``taken`` it was taken out.
         assumed: bindings of tensors inside, which the branches of an If may hold as well.
+        declared: shapes that the file states, set aside.
         defaults: names of dynamic axes that took their default, for errors.
         forbidden: remarks on element types that operators do not take.
     """
@@ -100,6 +102,7 @@ class Bodies:
     branches: dict[str, Choice] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     assumed: Assumed = field(default_factory=lambda: Assumed(""))
+    declared: Declared = field(default_factory=Declared)
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forbidden: list[str] = field(default_factory=list)
 

@@ -215,7 +215,7 @@ class Graph:
         if node.op in ("Shape", "Size"):
             seen = self.shapes.get(node.inputs[0])
             return None if seen is None else sizes_of(node.op, seen, node.attrs)
-        arrays = [self._values.get(i) if i in self.constants else None for i in node.inputs]
+        arrays = [self._values.get(i) if i in self.known else None for i in node.inputs]
         if any(i and a is None for i, a in zip(node.inputs, arrays, strict=True)):
             return None
         value = evaluate(node.op, arrays, node.attrs, self.opset)
@@ -233,6 +233,11 @@ class Graph:
         self.shapes[name] = shape
         if kind:
             self.types.setdefault(name, kind)
+
+    def forget(self, name: str) -> None:
+        """Drops the shape of a tensor, and the value that was computed with it."""
+        self.shapes.pop(name, None)
+        self._values.pop(name, None)
 
     def forget_unknown_values(self) -> None:
         """Lets values be computed again that could not be with the shapes known so far."""

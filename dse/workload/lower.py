@@ -11,10 +11,11 @@ from dse.workload.composites import fuse_composites
 from dse.workload.control import body_fault
 from dse.workload.empty import without_empty
 from dse.workload.fold import absorb
+from dse.workload.footprint import check_footprints, check_renamed
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node
 from dse.workload.layer import Layer, Role, Tensor
 from dse.workload.norms import fuse_norms
-from dse.workload.ops import rule_of
+from dse.workload.ops import is_known, rule_of
 from dse.workload.ops.draft import Context, Draft, View
 from dse.workload.ops.host import unknown
 from dse.workload.ops.layout import is_cache
@@ -67,6 +68,7 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
         fates.update(dict.fromkeys(node.absorbed, "folded"))
         if node.name not in graph.live or graph.is_folded(node):
             fates[node.name] = "folded"
+            check_renamed(node, graph)
             continue
         if node.domain == LOOP_DOMAIN:
             _around_loop(node, ctx)
@@ -82,6 +84,7 @@ def lower(graph: Graph, unknown_ops: UnknownOps = "error") -> Lowered:
             if not outcome:
                 fates[node.name] = "folded"
                 continue
+        check_footprints(node, outcome, graph)
         kinds = [draft.kind for draft in outcome]
         fates[node.name] = "compute" if "compute" in kinds else kinds[-1]
         for draft in outcome:
@@ -119,7 +122,7 @@ def _ruled(node: Node, ctx: Context, unknown_ops: UnknownOps) -> list[Draft] | V
     if node.op in SEQUENCES and not node.domain and unknown_ops != "host":
         raise sequence_fault(ctx.graph)
     if unknown_ops == "host":
-        return unknown(node, ctx)
+        return unknown(node, ctx, is_known)
     operator = f"{node.domain}.{node.op}" if node.domain else node.op
     raise ctx.graph.fault(
         node,

@@ -14,9 +14,16 @@ from onnx import shape_inference
 
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
-from dse.workload.binding import BATCH, RESOLUTION, bind_inputs, check_positive
+from dse.workload.binding import (
+    BATCH,
+    RESOLUTION,
+    bind_inputs,
+    check_positive,
+    forget_shapes,
+)
 from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
+from dse.workload.declared import Declared, check_inputs
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.functions import inlined
@@ -24,9 +31,11 @@ from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
 from dse.workload.layer import Binding
 from dse.workload.limits import LIMITS, Budget, beyond, check_size
 from dse.workload.order import ordered
+from dse.workload.refused import check_readable
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
 from dse.workload.shapes import fill_shapes, most_lengths
+from dse.workload.shapes_windows import correct_shapes
 from dse.workload.stored import check_nodes, check_stored
 from dse.workload.survey import check_rest, forget_data, survey
 from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
@@ -124,15 +133,26 @@ def _read(
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
-    bound = bind_inputs(model, file, sizes)
+    check_inputs(model, file, sizes)
+    declared = Declared.set_aside(model)
+    bound = bind_inputs(model, file, sizes, declared.written)
+    declared.bound(model)
     forget_data(model.graph, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
-    loops = Bodies(budget, trips, bound=known, assumed=assumed, defaults=bound.defaults)
+    loops = Bodies(
+        budget, trips, bound=known, assumed=assumed, declared=declared, defaults=bound.defaults
+    )
     graph = read_body(model, loops)
     loops.check_trips()
     assumed.check(graph)
-    remarks = (*bound.remarks, *branch_remarks(loops), *loops.forbidden, *most_lengths(graph))
+    remarks = (
+        *bound.remarks,
+        *branch_remarks(loops),
+        *loops.forbidden,
+        *declared.remarks(graph, frozenset(loops.repeats)),
+        *most_lengths(graph, declared),
+    )
     return graph, bound.factor, remarks
 
 
@@ -203,9 +223,10 @@ def _inferred(
 ) -> Graph:
     """Shapes by onnx and by our own rules.
 
-    Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way.
+    Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way. Only
+    when nothing more can be inferred, shapes are taken as the file states them.
     """
-    file, lists = loops.file, Sequences(loops.file)
+    file, lists, declared = loops.file, Sequences(loops.file), loops.declared
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
     for _ in range(ROUNDS):
@@ -225,17 +246,30 @@ def _inferred(
             ) from None
         graph = _assembled(model, loops.budget, nodes, stored)
         graph = replace(graph, defaults=loops.defaults)
-        inner = loops.assumed.bindings
-        learnt = loops.assumed.apply(graph, _open_shapes(model)) if inner else 0
-        found, reasons = fill_shapes(graph)
+        inside = frozenset(loops.repeats)
+        corrected = correct_shapes(graph)
+        learnt = 0
+        if loops.assumed.bindings:
+            learnt = loops.assumed.apply(graph, declared.open_shapes() | _open_shapes(model))
+        found, reasons = fill_shapes(graph, declared, inside)
         found += learnt
+        if corrected:
+            forget_shapes(model)
+            _tell(model, graph)
+        declared.note_loops(graph)
         if loops.take_out(model, graph, stored) or lists.resolve(model, graph):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
             continue
-        if not found or _first_unknown(graph) is None:
+        unknown = _first_unknown(graph)
+        if unknown is None:
+            break
+        if not found:
+            found, reasons = fill_shapes(graph, declared, inside, trusting=True)
+        if not found:
             break
         _tell(model, graph)
-    unknown = _first_unknown(graph)
+    else:
+        unknown = _first_unknown(graph)
     if unknown is not None:
         _refuse(unknown, graph, reasons.get(unknown.name) or reason)
     return graph
@@ -346,6 +380,7 @@ def _ordered(
     Raises:
         InputError: a tensor without producer or with two, or a cycle.
     """
+    check_readable(nodes, file)
     producers: dict[str, Node] = {}
     for node in nodes:
         for out in filter(None, node.outputs):
@@ -380,10 +415,10 @@ def _invalid(node: Node, message: str, file: str) -> InputError:
 def _first_unknown(graph: Graph) -> Node | None:
     """The first live node whose result has no static shape though its inputs have one."""
     for node in graph.nodes:
-        if node.name not in graph.live:
+        unknown = [o for o in node.outputs if o and o not in graph.shapes]
+        if not unknown or node.name not in graph.live:
             continue
-        used = [o for o in node.outputs if o and (o in graph.users or o in graph.outputs)]
-        if any(o not in graph.shapes for o in used):
+        if any(o in graph.users or o in graph.outputs for o in unknown):
             return node
     return None
 

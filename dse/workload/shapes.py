@@ -9,11 +9,21 @@ import onnx
 from onnx import numpy_helper
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
+from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
 from dse.workload.guard import SHAPE_OPERAND
 from dse.workload.limits import LIMITS, beyond
 from dse.workload.shapes_dialects import ELSEWHERE_SHAPES
-from dse.workload.shapes_fused import FUSED_RULES, SAME, SCALED, TYPES, broadcast
+from dse.workload.shapes_fused import (
+    FUSED_RULES,
+    SAME,
+    SCALED,
+    TYPES,
+    broadcast,
+    first_version,
+    is_fused,
+)
+from dse.workload.shapes_windows import WINDOW_RULES
 
 #: Operators whose result depends on the data, and its axis that does (None: their ``axis``).
 BOUNDED: dict[str, int | None] = {
@@ -34,11 +44,20 @@ _REFUSALS = (
 )
 
 
-def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
+def fill_shapes(
+    graph: Graph, declared: Declared, inside: frozenset[str], *, trusting: bool = False
+) -> tuple[int, dict[str, str]]:
     """Finds shapes that onnx did not infer but that follow from the inputs, in one pass.
 
     ``graph.shapes`` and ``graph.types`` are filled in place. A node is looked at with our own rules
     and, if there is none, by the inference that onnx has for single operators.
+
+    Args:
+        graph: to fill.
+        declared: what file and user state. Where a size depends on data, it stands instead of the
+            largest that there can be.
+        inside: names of the nodes that were taken out of bodies.
+        trusting: take what is stated for every result that cannot be inferred.
 
     Returns:
         The number of tensors found; for each node that onnx refused, its reason.
@@ -51,6 +70,8 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
             continue
         _check_axes(node, graph)
         shapes = _shapes_of(node, graph)
+        if _is_open(node, shapes, graph, declared):
+            shapes = _stated(node, shapes, declared, graph, node.name in inside)
         if shapes:
             kind = _type_of(node, graph)
             for name, shape in shapes.items():
@@ -60,6 +81,12 @@ def fill_shapes(graph: Graph) -> tuple[int, dict[str, str]]:
             if all(name in graph.shapes for name in node.outputs if name):
                 continue
         found += _inferred_alone(node, graph, reasons)
+        for name in filter(None, node.outputs) if trusting and node.name in graph.live else ():
+            stated = declared.shape(name, inside=node.name in inside)
+            if name not in graph.shapes and stated is not None:
+                graph.learn(name, _type_of(node, graph), stated)
+                declared.take(name)
+                found += 1
     return found, reasons
 
 
@@ -80,6 +107,37 @@ def _check_axes(node: Node, graph: Graph) -> None:
             "the graph is invalid: export it again",
             node,
         )
+
+
+def _is_open(node: Node, found: dict[str, Shape], graph: Graph, declared: Declared) -> bool:
+    """Whether ``found`` need not be what there is: data decide, or a loop lets it grow."""
+    if node.domain == LOOP_DOMAIN:
+        return any(declared.grows(name, shape, graph) for name, shape in found.items())
+    return node.op in BOUNDED and not node.domain
+
+
+def _stated(
+    node: Node, largest: dict[str, Shape], declared: Declared, graph: Graph, inside: bool
+) -> dict[str, Shape]:
+    """The stated sizes of a result; of one whose size depends on data, if they are no larger.
+
+    What the user gives (:attr:`Graph.lengths`) goes before what the file states.
+    """
+    found = dict(largest)
+    for name, bound in largest.items():
+        if name in graph.lengths:
+            own = graph.lengths[name]
+            if node.domain == LOOP_DOMAIN:
+                found[name] = tuple(own.get(axis, n) for axis, n in enumerate(bound))
+            continue
+        shape = declared.shape(name, inside=inside)
+        if shape is None or len(shape) != len(bound):
+            continue
+        least = all(n <= most for n, most in zip(shape, bound, strict=True))
+        if node.domain == LOOP_DOMAIN or least:
+            declared.take(name)
+            found[name] = shape
+    return found
 
 
 def _type_of(node: Node, graph: Graph) -> int:
@@ -110,13 +168,14 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
         if value is not None and kind == onnx.TensorProto.INT64:
             data[name] = numpy_helper.from_array(value)
     try:
-        schema = onnx.defs.get_schema(node.op, graph.opset, "")
+        version = max(graph.opset, first_version(node.op))
+        schema = onnx.defs.get_schema(node.op, version, "")
         results = infer_node_outputs(
             schema,
             node.proto,
             inputs,
             data,
-            opset_imports=[onnx.helper.make_opsetid("", graph.opset)],
+            opset_imports=[onnx.helper.make_opsetid("", version)],
             ir_version=onnx.IR_VERSION,
         )
     except _REFUSALS as error:
@@ -144,7 +203,8 @@ def _shapes_of(node: Node, graph: Graph) -> dict[str, Shape]:
         assert first is not None
         return {node.outputs[0]: graph.shapes[first]}
     rule = ELSEWHERE_SHAPES.get((node.domain, node.op))
-    rule = rule or (FUSED_RULES.get(node.op) if node.domain else None) or _RULES.get(node.op)
+    fused = FUSED_RULES.get(node.op) if is_fused(node) else None
+    rule = rule or fused or _RULES.get(node.op)
     if rule is None:
         return {}
     try:
@@ -277,13 +337,13 @@ def _limited(node: Node, graph: Graph) -> dict[str, Shape]:
     return found
 
 
-def most_lengths(graph: Graph) -> list[str]:
+def most_lengths(graph: Graph, declared: Declared) -> list[str]:
     """A remark for each result that counts at the most it can be, since it depends on the data."""
     found = []
     for node in graph.nodes:
         if node.op not in BOUNDED or node.domain or node.name not in graph.live:
             continue
-        if graph.is_folded(node) or node.outputs[0] in graph.lengths:
+        if graph.is_folded(node) or node.outputs[0] in graph.lengths | declared.taken:
             continue
         name, axis = node.outputs[0], BOUNDED[node.op]
         axis = int(node.attrs.get("axis", 0)) if axis is None else axis
@@ -323,7 +383,27 @@ def _bounded(node: Node, graph: Graph) -> dict[str, Shape]:
     return dict(zip(node.outputs, shapes, strict=False))
 
 
+def _normalized(node: Node, graph: Graph) -> dict[str, Shape]:
+    """The result; mean and reciprocal deviation of each row."""
+    shape = graph.shapes[node.inputs[0]]
+    axis = int(node.attrs.get("axis", -1)) % max(1, len(shape))
+    rows = (*shape[:axis], *[1] * (len(shape) - axis))
+    found = dict.fromkeys(node.outputs[1:], rows)
+    return {node.outputs[0]: shape} | {name: rows for name in found if name}
+
+
+def _cropped(node: Node, graph: Graph) -> dict[str, Shape]:
+    """Crop, which is no longer of the standard: ``border`` or ``scale`` of height and width."""
+    shape = graph.shapes[node.inputs[0]]
+    left, top, right, bottom = node.ints("border", [0, 0, 0, 0])
+    size = node.ints("scale", [shape[2] - top - bottom, shape[3] - left - right])
+    return {node.outputs[0]: (*shape[:2], *size)}
+
+
 _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
+    **WINDOW_RULES,
+    **dict.fromkeys(("LayerNormalization", "SimplifiedLayerNormalization"), _normalized),
+    "Crop": _cropped,
     "Reshape": _reshape,
     "Expand": _expand,
     "ConstantOfShape": _filled,

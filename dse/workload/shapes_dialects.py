@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from dse.workload.dialects import FORMATTING, INTEGER_OPS
 from dse.workload.graph import DIALECT, Graph, Node, Shape
-from dse.workload.shapes_fused import broadcast, windows
+from dse.workload.shapes_fused import broadcast
+from dse.workload.shapes_windows import windows
 
 Found = dict[str, Shape]
 #: Domain of operators with channels last, of which the first is the batch (QONNX).

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import onnx
 
 from dse.workload.graph import Graph, Node, Shape
+from dse.workload.shapes_windows import convolution, global_pool, pool, transposed
 
 Found = dict[str, Shape]
 
 #: Operators whose first result has the shape of their first input.
 SAME = frozenset(
     {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasAdd", "BiasDropout", "BiasSoftmax"}
-    | {"SimplifiedLayerNormalization", "RMSNormalization", "RotaryEmbedding", "Inverse"}
+    | {"RMSNormalization", "GroupNormalization", "RotaryEmbedding", "Inverse"}
+    | {"MeanVarianceNormalization"}
+    | {"ImageScaler", "Affine", "Scale", "ScaledTanh", "ParametricSoftplus"}
     | {"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "GroupNorm"}
     | {"QuantizeLinear", "DequantizeLinear", "Dropout"}
 )
@@ -36,6 +40,35 @@ TYPES: dict[str, int] = {
 }
 #: Operators whose result has the type of a scale, and that operand.
 SCALED = {"DequantizeLinear": 1, "GatherBlockQuantized": 2, "MatMulIntegerToFloat": 2}
+
+
+@functools.cache
+def _first_versions() -> dict[str, int]:
+    """Of each standard operator the version of the standard that brought it."""
+    found: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            found[schema.name] = min(found.get(schema.name, 1 << 30), schema.since_version)
+    return found
+
+
+def first_version(op: str) -> int:
+    """The first version with operator ``op``, 0 if there is none.
+
+    ONNX Runtime takes operators into the standard domain before the standard does, and writes
+    them into files of older versions (LayerNormalization above all).
+    """
+    return _first_versions().get(op, 0)
+
+
+def is_packed_attention(node: Node) -> bool:
+    """Whether a node called Attention is that of com.microsoft, whatever its domain."""
+    return node.op == "Attention" and (node.domain == "com.microsoft" or "num_heads" in node.attrs)
+
+
+def is_fused(node: Node) -> bool:
+    """Whether a node is of com.microsoft, or of no standard and only called so."""
+    return bool(node.domain) or node.op not in _first_versions() or is_packed_attention(node)
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -71,68 +104,6 @@ def _reduced(node: Node, graph: Graph) -> Found:
     if node.attrs.get("keepdims", 1):
         return {node.outputs[0]: tuple(1 if i in gone else n for i, n in enumerate(shape))}
     return {node.outputs[0]: tuple(n for i, n in enumerate(shape) if i not in gone)}
-
-
-def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
-    """Output sizes of a convolution or pooling over ``spatial`` with ``kernel``."""
-    rank = len(spatial)
-    strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
-    if str(node.attrs.get("auto_pad", "NOTSET")).startswith("SAME"):
-        return tuple(-(-n // s) for n, s in zip(spatial, strides, strict=True))
-    pads = node.ints("pads", [0] * 2 * rank)
-    up = int(node.attrs.get("ceil_mode", 0))
-    sizes: list[int] = []
-    for i, n in enumerate(spatial):
-        room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
-        sizes.append((room + (strides[i] - 1 if up else 0)) // strides[i] + 1)
-    return tuple(sizes)
-
-
-def _convolution(weight: int, *, last: bool | None) -> Callable[[Node, Graph], Found]:
-    """Shape of a convolution; ``last`` tells whether channels are last (None: by attribute)."""
-
-    def rule(node: Node, graph: Graph) -> Found:
-        x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[weight]]
-        behind = bool(node.attrs.get("channels_last", 0)) if last is None else last
-        spatial = x[1:-1] if behind else x[2:]
-        sizes = windows(node, spatial, w[2:])
-        return {node.outputs[0]: (x[0], *sizes, w[0]) if behind else (x[0], w[0], *sizes)}
-
-    return rule
-
-
-def _pool(node: Node, graph: Graph) -> Found:
-    x = graph.shapes[node.inputs[0]]
-    last = node.op == "NhwcMaxPool" or bool(node.attrs.get("channels_last", 0))
-    kernel = tuple(node.ints("kernel_shape", []))
-    sizes = windows(node, x[1:-1] if last else x[2:], kernel)
-    return {node.outputs[0]: (x[0], *sizes, x[-1]) if last else (*x[:2], *sizes)}
-
-
-def _global_pool(node: Node, graph: Graph) -> Found:
-    x = graph.shapes[node.inputs[0]]
-    ones = (1,) * (len(x) - 2)
-    last = bool(node.attrs.get("channels_last", 0))
-    return {node.outputs[0]: (x[0], *ones, x[-1]) if last else (*x[:2], *ones)}
-
-
-def _transposed(node: Node, graph: Graph) -> Found:
-    x, w = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
-    pads = graph.value(node.input(2))
-    rank = len(w) - 2
-    ends = [int(p) for p in pads.reshape(-1)] if pads is not None else [0] * 2 * rank
-    strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
-    more = node.ints("output_padding", [0] * rank)
-    sizes = tuple(
-        strides[i] * (x[2 + i] - 1)
-        + more[i]
-        + dilations[i] * (w[2 + i] - 1)
-        + 1
-        - ends[i]
-        - ends[i + rank]
-        for i in range(rank)
-    )
-    return {node.outputs[0]: (x[0], w[1] * int(node.attrs.get("group", 1)), *sizes)}
 
 
 def _matmul(second: int) -> Callable[[Node, Graph], Found]:
@@ -240,14 +211,38 @@ def group_query_keys(node: Node, graph: Graph) -> int:
     return max(int(total) if total is not None else 0, kept, new)
 
 
+def group_query_head(node: Node, graph: Graph) -> int:
+    """Width of a head of GroupQueryAttention, from queries apart or packed with keys and values.
+
+    Raises:
+        InputError: the heads do not share the queries evenly, or the cache holds other ones.
+    """
+    x = graph.shapes[node.inputs[0]]
+    heads, shared = int(node.attrs["num_heads"]), int(node.attrs["kv_num_heads"])
+    parts = heads if node.input(1) else heads + 2 * shared
+    mend = "the graph is invalid: export it again"
+    if x[-1] % parts:
+        raise graph.fault(node, f"{x[-1]} numbers do not divide into {parts} heads", mend)
+    head = x[-1] // parts
+    bits = int(node.attrs.get("kv_cache_bit_width", 0))
+    kept = head // 2 if bits == 4 else head  # two numbers of 4 bits lie in a byte
+    past = graph.shapes.get(node.input(3) or "")
+    if past is not None and (len(past) != 4 or (past[1], past[3]) != (shared, kept)):
+        what = "packed queries, keys and values" if not node.input(1) else "queries"
+        why = f"a cache {past} does not fit {shared} heads of {head} ({what} of {x[-1]})"
+        raise graph.fault(node, why, mend)
+    return head
+
+
 def _group_query(node: Node, graph: Graph) -> Found:
     x = graph.shapes[node.inputs[0]]
     heads, shared = int(node.attrs["num_heads"]), int(node.attrs["kv_num_heads"])
-    head = x[-1] // heads if node.input(1) else x[-1] // (heads + 2 * shared)
+    head = group_query_head(node, graph)
     found = {node.outputs[0]: (*x[:-1], heads * head)}
     keys = group_query_keys(node, graph)
+    past = graph.shapes.get(node.input(3) or "")
     for name in node.outputs[1:3]:
-        found[name] = (x[0], shared, keys, head)
+        found[name] = (x[0], shared, keys, past[3] if past else head)
     return found
 
 
@@ -285,14 +280,14 @@ FUSED_RULES: dict[str, Callable[[Node, Graph], Found]] = {
     "QLinearConcat": _quantized_concat,
     "QLinearReduceMean": _reduced,
     "ReduceSumInteger": _reduced,
-    "FusedConv": _convolution(1, last=False),
-    "QLinearConv": _convolution(3, last=None),
-    "NhwcConv": _convolution(1, last=True),
-    "NhwcFusedConv": _convolution(1, last=True),
-    "ConvTransposeWithDynamicPads": _transposed,
-    "NhwcMaxPool": _pool,
-    "QLinearAveragePool": _pool,
-    "QLinearGlobalAveragePool": _global_pool,
+    "FusedConv": convolution(1, last=False),
+    "QLinearConv": convolution(3, last=None),
+    "NhwcConv": convolution(1, last=True),
+    "NhwcFusedConv": convolution(1, last=True),
+    "ConvTransposeWithDynamicPads": transposed,
+    "NhwcMaxPool": pool,
+    "QLinearAveragePool": pool,
+    "QLinearGlobalAveragePool": global_pool,
     "FusedMatMul": _matmul(1),
     "FusedMatMulActivation": _matmul(1),
     "TransposeMatMul": _matmul(1),

@@ -24,6 +24,7 @@ from dse.workload.ops import (
     signal,
 )
 from dse.workload.ops.draft import Rule
+from dse.workload.shapes_fused import is_packed_attention
 
 FAMILIES: dict[str, dict[str, Rule]] = {
     "convolution": convolution.RULES,
@@ -47,7 +48,6 @@ FAMILIES: dict[str, dict[str, Rule]] = {
 RULES: dict[str, Rule] = {op: rule for rules in FAMILIES.values() for op, rule in rules.items()}
 #: Operators of other domains, and those whose com.microsoft form differs from the standard one.
 ELSEWHERE: dict[tuple[str, str], Rule] = {
-    ("com.microsoft", "Attention"): attention_fused.packed,
     ("com.microsoft", "GatherND"): layout.move,
     ("ai.onnx.preview", "FlexAttention"): attention.flexible,
     **quant_dialects.ELSEWHERE,
@@ -56,6 +56,8 @@ ELSEWHERE: dict[tuple[str, str], Rule] = {
 
 def rule_of(node: Node) -> Rule | None:
     """The rule for a node's operator; None if it is not known."""
+    if is_packed_attention(node) and node.domain in ("", "com.microsoft"):
+        return attention_fused.packed
     special = ELSEWHERE.get((node.domain, node.op))
     if special is not None or node.domain not in ("", "com.microsoft"):
         return special

@@ -9,7 +9,7 @@ from dse.workload.layer import LoopNest
 from dse.workload.ops.attention import Heads, Operands, named, scores_and_values
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule, vector
 from dse.workload.ops.elementwise import ACTIVATIONS
-from dse.workload.shapes_fused import group_query_keys
+from dse.workload.shapes_fused import group_query_head, group_query_keys
 
 
 def packed(node: Node, ctx: Context) -> Outcome:
@@ -115,9 +115,9 @@ def group_query(node: Node, ctx: Context) -> Outcome:
     """
     graph = ctx.graph
     q, k, v = node.inputs[0], node.input(1), node.input(2)
-    batch, queries, total = graph.shape(q, node)
+    batch, queries, _ = graph.shape(q, node)
     heads, shared = int(node.attrs["num_heads"]), int(node.attrs["kv_num_heads"])
-    width = total // heads if k else total // (heads + 2 * shared)
+    width = group_query_head(node, graph)
     past_k, past_v = node.input(3), node.input(4)
     present = node.outputs[1] if len(node.outputs) > 1 else ""
     seen = graph.shapes.get(present, (0, 0, 0, 0))[2] if present else 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from dse.workload.footprint import check_sizes
 from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
 from dse.workload.ops.elementwise import activated
+from dse.workload.shapes_windows import transposed, windows
 
 
 def convolution(
@@ -44,6 +46,7 @@ def convolution(
             f"{xs[1]} input channels do not fit a kernel {ws} in {groups} groups",
             "the graph is invalid: export it again",
         )
+    check_sizes(node, graph, ys, (xs[0], ws[0], *windows(node, xs[2:], ws[2:])))
     strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
     (oz, oy, ox), (fz, fy, fx) = _padded(ys[2:]), _padded(ws[2:])
     nest = LoopNest(
@@ -98,6 +101,12 @@ def _layer(
         linear=True,
     )
     if bias is not None:
+        if graph.size(bias, node) != channels:
+            raise graph.fault(
+                node,
+                f"{graph.size(bias, node)} biases for {channels} channels",
+                "the graph is invalid: export it again",
+            )
         draft.b_elements = channels
         draft.biases.append(bias)
         draft.inputs.append(bias)
@@ -142,6 +151,8 @@ def conv_transpose(node: Node, ctx: Context) -> Outcome:
         raise graph.fault(
             node, f"a kernel {ws} on an input {xs}", "the graph is invalid: export it again"
         )
+    for name, sizes_made in transposed(node, graph).items():
+        check_sizes(node, graph, graph.shape(name, node), sizes_made)
     strides = _padded(tuple(node.ints("strides", [1] * rank)))
     taps, sizes = _padded(ws[2:]), _padded(xs[2:])
     exact = all(k % s == 0 for k, s in zip(taps, strides, strict=True))

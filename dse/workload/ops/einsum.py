@@ -53,6 +53,12 @@ def einsum(node: Node, ctx: Context) -> Outcome:
     sizes: dict[str, int] = {}
     for name, term in zip(names, terms, strict=True):
         for letter, size in zip(term, graph.shape(name, node), strict=True):
+            if 1 != size != sizes.get(letter, size) != 1:
+                raise graph.fault(
+                    node,
+                    f"{letter} of {equation!r} is both {sizes[letter]} and {size}",
+                    "the graph is invalid: export it again",
+                )
             sizes[letter] = max(size, sizes.get(letter, 1))
     if len(names) == 1 or any(len(set(term)) != len(term) for term in terms):
         return _rearranged(node, ctx, terms, result)

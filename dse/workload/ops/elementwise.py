@@ -55,6 +55,12 @@ UNARY: dict[str, tuple[str, ...]] = {
     ),
     "QLinearSigmoid": ("lut",),
     "QLinearLeakyRelu": ("lut",),
+    # of no standard any more, but still in files
+    "ImageScaler": ("mul", "add"),
+    "Affine": ("mul", "add"),
+    "Scale": ("mul",),
+    "ScaledTanh": ("lut", "mul"),
+    "ParametricSoftplus": ("lut", "mul"),
 }
 #: Activations that fused operators name by attribute.
 ACTIVATIONS = {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import onnx
 
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule, activations, live_outputs
@@ -26,8 +29,29 @@ def host_layer(node: Node, ctx: Context, work: dict[str, int], note: str) -> Dra
     )
 
 
-def unknown(node: Node, ctx: Context) -> Outcome:
-    """An operator without a rule, by the user's leave: one operation per element it touches."""
+def unknown(node: Node, ctx: Context, is_known: Callable[[Node], bool]) -> Outcome:
+    """An operator without a rule, by the user's leave: one operation per element it touches.
+
+    ``is_known`` tells of a reader whether it has a rule, which needs the shape of what it reads.
+
+    Raises:
+        InputError: such a shape is not known, or the node holds a graph whose work would be lost.
+    """
+    graph = ctx.graph
+    bodies = [k for k, v in node.attrs.items() if isinstance(v, onnx.GraphProto)]
+    if bodies:
+        raise graph.fault(
+            node,
+            f"the operator is not known, and its graph ({bodies[0]}) is work that would be lost",
+            "export the model without it",
+        )
+    for name in live_outputs(node, graph):
+        if name not in graph.shapes and any(map(is_known, graph.users.get(name, []))):
+            raise graph.fault(
+                node,
+                f"the operator is not known, and nothing tells the shape of its result {name!r}",
+                f"give it: --bind {name}.0=N, one for each axis",
+            )
     draft = host_layer(node, ctx, {}, "unknown operator, by --unknown-ops host")
     draft.work(["copy"], draft.i_elements + draft.o_elements)
     return [draft]

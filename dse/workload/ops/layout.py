@@ -203,6 +203,7 @@ RULES: dict[str, Rule] = {
     "Transpose": transpose,
     "Concat": concat,
     "Slice": slice_,
+    "Crop": view,
     "Split": view,
     "Gather": gather,
     "Expand": expand,

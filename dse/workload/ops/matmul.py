@@ -179,13 +179,23 @@ def packed(node: Node, ctx: Context) -> Outcome:
     """
     graph = ctx.graph
     x, width, depth = node.inputs[0], int(node.attrs["N"]), int(node.attrs["K"])
+    bits = int(node.attrs.get("bits", 4))
+    if (
+        graph.shape(x, node)[-1:] != (depth,)
+        or 8 * graph.size(node.inputs[1]) < width * depth * bits
+    ):
+        raise graph.fault(
+            node,
+            f"{width} x {depth} weights of {bits} bits do not fit {graph.shape(x, node)} and "
+            f"{graph.size(node.inputs[1])} stored bytes",
+            "the graph is invalid: export it again",
+        )
     rows = graph.size(x, node) // depth
     draft = product_layer(
         node, ctx, LoopNest(K=width, C=depth, OX=rows), x, node.inputs[1], bias=node.input(5)
     )
     draft.w_elements = width * depth
     draft.shapes[node.inputs[1]] = (width, depth)
-    bits = int(node.attrs.get("bits", 4))
     fp4 = node.op == "MatMulBnb4" and not node.attrs.get("quant_type", 0)
     draft.w_format = "fp4" if fp4 else integer_format(bits)
     if node.op == "MatMulNBits":

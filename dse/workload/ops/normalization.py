@@ -35,6 +35,16 @@ def softmax(node: Node, ctx: Context) -> Outcome:
     return [vector(node, ctx, work, weights=[])]
 
 
+def multinomial(node: Node, ctx: Context) -> Outcome:
+    """Multinomial: exponentials and their running sum, in which each draw is looked up."""
+    graph = ctx.graph
+    rows, classes = graph.shape(node.inputs[0], node)
+    n, draws = rows * classes, rows * int(node.attrs.get("sample_size", 1))
+    steps = math.ceil(math.log2(max(2, classes)))
+    work = {"exp": n, "add": n, "mul": draws, "compare": draws * steps}
+    return [vector(node, ctx, work, weights=[])]
+
+
 def _normalized(
     node: Node, ctx: Context, n: int, rows: int, *, centred: bool, scale: bool, shift: bool
 ) -> Draft:
@@ -146,6 +156,7 @@ RULES: dict[str, Rule] = {
     "LogSoftmax": softmax,
     "Hardmax": softmax,
     "QLinearSoftmax": softmax,
+    "Multinomial": multinomial,
     **dict.fromkeys(
         (
             "LayerNormalization",

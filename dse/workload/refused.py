@@ -1,0 +1,49 @@
+"""Operators that no rule could count, and what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dse.errors import InputError
+from dse.workload.graph import Node
+
+_LAYOUT = (
+    "the file was saved with all optimizations of ONNX Runtime, which lays it out for one machine",
+    "save it with the optimization level extended (ORT_ENABLE_EXTENDED) at most",
+)
+_COMPILED = (
+    "the file holds what a runtime compiled for one machine, not a network",
+    "give the model that it was compiled from",
+)
+_SEARCH = (
+    "it runs a whole model for each token, which is no part of one inference",
+    "give that model: save the graphs that it holds (attributes decoder, encoder, init_decoder) "
+    "as files of their own, and bind their lengths",
+)
+#: By domain, for every operator in it.
+_DOMAINS = {
+    "com.microsoft.nchwc": _LAYOUT,
+    "com.ms.internal.nhwc": _LAYOUT,
+}
+#: By operator of com.microsoft (or of no domain).
+_OPERATORS = {
+    "EPContext": _COMPILED,
+    **dict.fromkeys(("BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"), _SEARCH),
+}
+
+
+def check_readable(nodes: Sequence[Node], file: str) -> None:
+    """Refuses files whose operators stand for something that the file does not say.
+
+    Raises:
+        InputError: names the node and the mend.
+    """
+    for node in nodes:
+        found = _DOMAINS.get(node.domain)
+        if node.domain in ("", "com.microsoft"):
+            found = _OPERATORS.get(node.op)
+        if found is not None:
+            operator = f"{node.domain}.{node.op}" if node.domain else node.op
+            raise InputError(
+                found[0], file=file, field=f"node {node.name!r} ({operator})", mend=found[1]
+            )
