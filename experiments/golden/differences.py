@@ -17,7 +17,7 @@ from typing import Any
 LEFT_OUT = frozenset(
     {
         "identity", "digest", "technology", "version", "environment", "schema_version", "files",
-        "elapsed_s", "level_s", "seconds",
+        "elapsed_s", "level_s", "seconds", "out",
     }
 )  # fmt: skip
 #: What names an item of a list.
