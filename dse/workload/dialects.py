@@ -71,6 +71,11 @@ _FAMILIES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     ),
     (frozenset({"", "org.openvinotoolkit"}), frozenset({"FakeQuantize"})),
 )
+#: Domains in which an operator is one of a dialect.
+_DOMAINS: dict[str, frozenset[str]] = {
+    op: frozenset().union(*(domains for domains, ops in _FAMILIES if op in ops))
+    for op in frozenset().union(*(ops for _, ops in _FAMILIES))
+}
 #: Operators of networks whose tensors hold integers, though the file types them as real numbers.
 INTEGER_OPS = _FAMILIES[1][1] - {"RMSNorm", "Dequant"}
 #: Nodes that only tell a format: the tensor goes on, rounded to a grid.
@@ -86,10 +91,7 @@ MOST_BITS = 32
 
 def domain_of(domain: str, op: str) -> str:
     """``DIALECT`` for an operator of a dialect (whatever its tool calls the domain), or its own."""
-    for domains, ops in _FAMILIES:
-        if op in ops and domain in domains:
-            return DIALECT
-    return domain
+    return DIALECT if domain in _DOMAINS.get(op, ()) else domain
 
 
 def integer_format(bits: float) -> str:

@@ -2,7 +2,7 @@
 
 What the C++ code of onnx makes of a file can be far larger than the file: a tensor that serves as
 a shape gives its result as many axes as it has elements, and Gather adds the axes of its operands,
-so that thirty of them make 2^30. :func:`cleared` follows the most axes and elements that each
+so that thirty of them make 2^30. :func:`outlook` follows the most axes and elements that each
 tensor can have. A file that passes is inferred here; any other one in a child process whose memory
 and processor time are limited, which costs a third of a second.
 """
@@ -13,6 +13,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -25,6 +26,8 @@ from dse.workload.limits import LIMITS
 PATIENCE = 300
 #: Bodies times tensors around them; the inference copies those into each body.
 COPIES = 2_000_000
+#: Longest vector whose values onnx may follow, elements; shapes and indices are far shorter.
+VALUED = 4096
 #: Which operand of an operator is a shape: its result has as many axes as that has elements.
 SHAPE_OPERAND = {
     "Reshape": 1,
@@ -42,17 +45,14 @@ Bounds = dict[str, float]
 def infer(model: onnx.ModelProto, file: str, *, check: bool) -> onnx.ModelProto:
     """``model`` with the shapes that onnx infers; ``check``: element types are checked, too.
 
-    Values are not followed through the graph (``data_prop``): our own rules do it under limits of
-    their own, while onnx keeps a record of each element of every vector.
-
     Raises:
         InferenceError, RuntimeError, ValueError: onnx finds the graph invalid.
         InputError: onnx needs more memory or time than the limits allow.
     """
-    doubt = doubtful(model.graph)
-    if doubt is None:
-        return shape_inference.infer_shapes(model, check_type=check)
-    return _apart(model, file, doubt, check)
+    seen = outlook(model.graph)
+    if seen.doubt is None:
+        return shape_inference.infer_shapes(model, check_type=check, data_prop=seen.values)
+    return _apart(model, file, seen.doubt, check)
 
 
 def _apart(
@@ -91,17 +91,66 @@ def _shown(node: onnx.NodeProto) -> str:
     return node.name or next((name for name in node.output if name), "")
 
 
-def doubtful(graph: onnx.GraphProto) -> onnx.NodeProto | None:
-    """The first node whose result could have more axes than any network's has.
+@dataclass(frozen=True)
+class Outlook:
+    """What the inference of onnx would make of a graph.
 
-    Or a node with a body, if there are so many that onnx copies too much into them.
+    Attributes:
+        doubt: the first node whose result could have more axes than any network's has, or a node
+            with a body if there are so many that onnx copies too much into them.
+        values: whether onnx may follow values (``data_prop``): it keeps a record of each element of
+            every vector. Where all sizes are written down there is nothing to follow.
     """
+
+    doubt: onnx.NodeProto | None = None
+    values: bool = False
+
+
+def outlook(graph: onnx.GraphProto) -> Outlook:
+    """What to expect of a graph, by cheap bounds."""
+    if _plain(graph):
+        return Outlook()
     bodies, nodes, first = _size(graph)
     if bodies * nodes > COPIES:
-        return first
+        return Outlook(first)
     bounds = _Bounds({}, {}, {})
     bounds.passes(graph)
-    return bounds.doubt
+    return Outlook(bounds.doubt, bounds.longest() <= VALUED)
+
+
+def _plain(graph: onnx.GraphProto) -> bool:
+    """Whether all that makes axes is written down, and comes to few of them even in one chain.
+
+    True of most networks, at a tenth of what :class:`_Bounds` takes; False says nothing.
+    """
+    ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    counts = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    ranks |= {value.name: len(value.type.tensor_type.shape.dim) for value in graph.input}
+    stated = (*graph.value_info, *graph.output)
+    widest = max(len(value.type.tensor_type.shape.dim) for value in stated) if stated else 0
+    widest, more = max([_FIXED, widest, *ranks.values()]), 0
+    for node in graph.node:
+        op = node.op_type
+        if op not in _SPECIAL or op in _FLAT:
+            continue
+        inputs = node.input
+        if op == "Constant":
+            for attribute in node.attribute:
+                if attribute.HasField("t") and node.output:
+                    ranks[node.output[0]] = len(attribute.t.dims)
+                    counts[node.output[0]] = math.prod(attribute.t.dims)
+                    widest = max(widest, len(attribute.t.dims))
+        elif op in SHAPE_OPERAND and SHAPE_OPERAND[op] < len(inputs):
+            widest = max(widest, counts.get(inputs[SHAPE_OPERAND[op]], LIMITS.axes + 1))
+        elif op == "Gather" and len(inputs) > 1:
+            more += max(0, ranks.get(inputs[1], LIMITS.axes) - 1)
+        elif op in ("Unsqueeze", "Squeeze"):
+            listed = [len(a.ints) for a in node.attribute if a.name == "axes"]
+            named = counts.get(inputs[1], LIMITS.axes) if len(inputs) > 1 else 0
+            more += (sum(listed) + named) * (op == "Unsqueeze")
+        else:
+            return False
+    return widest + more <= LIMITS.axes
 
 
 def _size(graph: onnx.GraphProto) -> tuple[int, int, onnx.NodeProto | None]:
@@ -188,10 +237,15 @@ class _Bounds:
     def _node(self, node: onnx.NodeProto) -> bool:
         op, inputs = node.op_type, node.input
         if op not in _SPECIAL:
-            seen = self.axes
-            widest = max((seen[name] for name in inputs if name in seen), default=_FIXED)
+            seen, widest = self.axes, -1.0
+            for name in inputs:
+                axes = seen.get(name, -1.0)
+                if axes > widest:
+                    widest = axes
+            widest = widest if widest >= 0 else _FIXED
             for name in node.output:
-                seen[name] = max(widest, seen.get(name, 0))
+                if widest >= seen.get(name, 0):
+                    seen[name] = widest
             if widest > 1 or op not in _ELEMENTS or not inputs:
                 return widest <= LIMITS.axes
             for name in node.output:
@@ -280,6 +334,12 @@ class _Bounds:
     def of(self, name: str) -> float:
         """The most elements of a tensor."""
         return self.elements.get(name, math.inf)
+
+    def longest(self) -> float:
+        """Elements of the longest vector; of one that may have any number no value is known."""
+        axes = self.axes
+        counts = (n for name, n in self.elements.items() if axes.get(name, 0) <= 1)
+        return max((n for n in counts if n < math.inf), default=0)
 
 
 def _broadcast(bounds: _Bounds, node: onnx.NodeProto) -> float:

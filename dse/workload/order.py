@@ -19,12 +19,12 @@ def ordered(nodes: Sequence[Node], given: Collection[str]) -> tuple[tuple[Node, 
         given: tensors that are there from the start.
     """
     producer = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
+    if _in_order(nodes, producer, given):
+        return tuple(nodes), None
     before = [
         {producer[name] for name in node.inputs if name in producer and name not in given}
         for node in nodes
     ]
-    if all(max(reads, default=-1) < i for i, reads in enumerate(before)):
-        return tuple(nodes), None
     readers: list[list[int]] = [[] for _ in nodes]
     for i, reads in enumerate(before):
         for p in reads:
@@ -41,6 +41,17 @@ def ordered(nodes: Sequence[Node], given: Collection[str]) -> tuple[tuple[Node, 
     if len(ready) < len(nodes):
         return (), nodes[_on_cycle(before, open_reads)]
     return tuple(nodes[i] for i in sorted(ready, key=lambda i: (sweep[i], i))), None
+
+
+def _in_order(nodes: Sequence[Node], produced: Collection[str], given: Collection[str]) -> bool:
+    """Whether every node stands behind what it reads, as exporters write them."""
+    done: set[str] = set()
+    for node in nodes:
+        for name in node.inputs:
+            if name not in done and name in produced and name not in given:
+                return False
+        done.update(node.outputs)
+    return True
 
 
 def _on_cycle(before: Sequence[Collection[int]], open_reads: Sequence[int]) -> int:

@@ -231,7 +231,7 @@ def test_ordinary_files_need_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
         node("Expand", ["x", "t"], ["y"]),
     ]
     plain = graph(nodes, {"x": (4, 4)}, ["y"], {"rank": ints(2), "minus": ints(-1)}, opset=17)
-    assert guard.doubtful(plain.graph) is None
+    assert guard.outlook(plain.graph).doubt is None
     nodes = [
         node("Shape", ["x"], ["s"]),
         node("Gather", ["s", "scalar"], ["g"]),
@@ -240,9 +240,9 @@ def test_ordinary_files_need_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
         node("Reshape", ["x", "t"], ["y"]),
     ]
     stored = {"scalar": ints(0)[0], "zero": ints(0), "minus": ints(-1)}
-    assert guard.doubtful(graph(nodes, {"x": (4, 4)}, ["y"], stored, opset=17).graph) is None
+    assert guard.outlook(graph(nodes, {"x": (4, 4)}, ["y"], stored, opset=17).graph).doubt is None
     growing = graph([*doubled("Gather", 9, "x"), RESHAPED], {"x": (2, 2)}, ["y"])
-    found = guard.doubtful(growing.graph)
+    found = guard.outlook(growing.graph).doubt
     assert found is not None
     assert found.op_type == "Gather"
 
@@ -313,4 +313,4 @@ def test_a_valid_file_is_still_parsed() -> None:
 def test_branches_inside_each_other_are_walked_over_once() -> None:
     """Twenty-five deep: a walk that looked at each body twice would never end."""
     model = graph(list(nested(25, both=False).node), {"x": (4,), "c": (1,)}, ["o"])
-    assert guard.doubtful(model.graph) is None
+    assert guard.outlook(model.graph).doubt is None
