@@ -246,6 +246,13 @@ def _bind_batch(
     if not found:
         along = _batch_axes(model, inputs)
         found = [axis.symbol for axis in axes if axis.index == along[axis.input]]
+    if found and all(chosen.get(name, batch) != batch for name in found):
+        raise InputError(
+            f"batch={batch} sets nothing: its axis is bound by {found[0]}={chosen[found[0]]}",
+            file=file,
+            field=BATCH,
+            mend="keep one of the two",
+        )
     for name in found:
         chosen.setdefault(name, batch)
     return bool(found)

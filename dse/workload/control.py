@@ -187,8 +187,10 @@ class Bodies:
             self.used.add(f"{node.name}{TRIPS}")
             return given
         if node.op == "Loop":
+            if graph.scalar(node.input(1)) == 0:
+                return 0
             count = graph.scalar(node.input(0))
-            return int(count) if count is not None and 1 <= count < FOREVER else None
+            return int(count) if count is not None and 0 <= count < FOREVER else None
         sequences = int(node.attrs["num_scan_inputs"])
         if graph.opset < 9 or not sequences:
             return None
@@ -196,7 +198,7 @@ class Bodies:
             return None
         axis = node.ints("scan_input_axes", [0] * sequences)[0]
         shape = graph.shapes.get(node.inputs[len(node.inputs) - sequences])
-        return shape[axis] if shape and shape[axis] >= 1 else None
+        return shape[axis] if shape and shape[axis] >= 0 else None
 
     def _branch(self, node: Node, model: onnx.ModelProto, graph: Graph) -> onnx.GraphProto | None:
         if node.name not in self.branches:
@@ -224,7 +226,7 @@ class Bodies:
             made = onnx.NodeProto.FromString(proto.SerializeToString())
             made.output[0] = names[name]
             found.append(made)
-        self.repeats.update((made.name, node.repeat * trips) for made in inner)
+        self.repeats.update((made.name, node.repeat * max(1, trips)) for made in inner)
         found.extend(inner)
         for tensor in tensors:
             if math.prod(tensor.dims) > VALUE_ELEMENTS:
@@ -237,7 +239,8 @@ class Bodies:
             model.graph.initializer.append(tensor)
         for value, proto in zip(body.output, after, strict=True):
             if proto.output[0]:
-                proto.input[0] = names.get(value.name, value.name)
+                if not proto.input[0]:
+                    proto.input[0] = names.get(value.name, value.name)
                 found.append(proto)
         for proto in (*before.values(), *after):
             self.repeats[proto.name] = node.repeat
@@ -290,7 +293,10 @@ def _loop_inputs(node: Node, body: onnx.GraphProto) -> dict[str, onnx.NodeProto]
 
 
 def _loop_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
-    """For the body's outputs: the condition (dropped), what is carried, what is stacked."""
+    """For the body's outputs: the condition (dropped), what is carried, what is stacked.
+
+    Without a trip what is carried comes out as it went in, and nothing reads the body.
+    """
     carried = max(0, len(node.inputs) - 2)
     made = [_around("Out", node, "")]
     for index, name in enumerate(node.outputs):
@@ -298,7 +304,7 @@ def _loop_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
         made.append(
             _around("Stack", node, name, trips=trips, axis=0)
             if stacked
-            else _around("Out", node, name, trips=trips)
+            else _around("Out", node, name, "" if trips else node.inputs[2 + index], trips=trips)
         )
     return made
 
@@ -324,7 +330,7 @@ def _scan_outputs(node: Node, trips: int) -> list[onnx.NodeProto]:
     states = len(node.inputs) - int(node.attrs["num_scan_inputs"])
     axes = node.ints("scan_output_axes", [0] * (len(node.outputs) - states))
     return [
-        _around("Out", node, name)
+        _around("Out", node, name, "" if trips else node.inputs[index])
         if index < states
         else _around("Stack", node, name, trips=trips, axis=axes[index - states])
         for index, name in enumerate(node.outputs)

@@ -45,6 +45,9 @@ def without_empty(graph: Graph) -> Graph:
     stored: dict[str, None] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
+        if node.op == "Stack" and node.domain == LOOP_DOMAIN and node.outputs[0] in empty:
+            stored[node.outputs[0]] = None  # of a loop without a trip: nothing reads its body
+            continue
         if node.op in CONTROL or node.domain == LOOP_DOMAIN or node.name not in graph.live:
             nodes.append(node)
             continue

@@ -46,9 +46,10 @@ def check_footprints(node: Node, drafts: list[Draft], graph: Graph) -> None:
 
 def check_renamed(node: Node, graph: Graph) -> None:
     """Refuses a stored tensor that is read in a shape with another number of elements."""
-    source = node.input(0)
-    before, after = graph.shapes.get(source or ""), graph.shapes.get(node.outputs[0])
-    if node.domain or node.op not in _RENAMED or before is None or after is None:
+    if node.domain or node.op not in _RENAMED:
+        return
+    before, after = graph.shapes.get(node.input(0) or ""), graph.shapes.get(node.outputs[0])
+    if before is None or after is None:
         return
     if math.prod(before) != math.prod(after):
         raise graph.fault(node, f"{before} cannot be read as {after}", _MEND)

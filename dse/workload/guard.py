@@ -9,6 +9,7 @@ and processor time are limited, which costs a third of a second.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import onnx
 from onnx import shape_inference
 
 from dse.errors import InputError
+from dse.workload.graph import stored_value
 from dse.workload.limits import LIMITS
 
 #: Wall-clock limit of the child (s): only against a process that sleeps.
@@ -228,11 +230,10 @@ class _Bounds:
         self.axes[name] = len(tensor.dims)
         self.elements[name] = math.prod(tensor.dims)
         if len(tensor.dims) <= 1 and self.elements[name] <= LIMITS.axes:
-            try:
-                array = onnx.numpy_helper.to_array(tensor)
-                self.values[name] = float(abs(array).max()) if array.size else 0.0
-            except (ValueError, TypeError, AttributeError, LookupError):
-                return
+            array = stored_value(tensor)
+            with contextlib.suppress(ValueError, TypeError):
+                if array is not None:
+                    self.values[name] = float(abs(array).max()) if array.size else 0.0
 
     def _node(self, node: onnx.NodeProto) -> bool:
         op, inputs = node.op_type, node.input

@@ -32,7 +32,8 @@ class Limits:
             is two bytes of a file and about 100 to 400 of memory.
         nodes: operators, those of bodies and functions counted as often as they are written out;
             each costs about 100 us and 5 kB until it is lowered.
-        visits: operators looked at in all rounds of shape inference; a round costs 50 more.
+        visits: operators looked at in all rounds of shape inference; a round costs 50 more, and
+            one for each kilobyte.
         rest: bytes of a file without its weights, which onnx copies several times.
         entries: inputs, outputs, stored tensors, written-down shapes and functions.
         numbers: operands and attributes of operators, and the numbers and texts in attributes;

@@ -211,13 +211,14 @@ def bound_sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, 
             )
     for key, value in bindings.items():
         items = value if isinstance(value, tuple) else (value,)
-        if not items or any(isinstance(i, bool) or not isinstance(i, (int, float)) for i in items):
+        if not items or not all(isinstance(i, (int, float)) for i in items):
             raise InputError(
                 f"{key}={value!r} is not a number, nor a tuple of numbers",
                 field=key,
                 mend=f"write {key}=224",
             )
-        sizes[key] = value
+        numbers = tuple(int(i) if isinstance(i, bool) else i for i in items)
+        sizes[key] = numbers if isinstance(value, tuple) else numbers[0]
     if request.info is None and "width" in request.settings:
         raise InputError(
             "width belongs to shipped networks", field="width", mend="leave it out for a file"

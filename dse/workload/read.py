@@ -44,10 +44,11 @@ from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
 KEPT_ELEMENTS = 4096
 #: Domains in which operators are looked up; others are refused as unknown operators.
 STANDARD = ("", "ai.onnx")
-#: Rounds of shape inference, each helped by what the last one found.
+#: Rounds of shape inference, each helped by what the last one found; those that take bodies out, a
+#: level at a time, are apart.
 ROUNDS = 12
-#: What a round costs besides its nodes, in nodes.
-ROUND_COST = 50
+#: What a round costs besides its nodes, in nodes: by itself, and for each so many bytes.
+ROUND_COST, BYTES_COST = 50, 1024
 
 
 def parse_proto(data: bytes, path: str | Path) -> onnx.ModelProto:
@@ -229,9 +230,10 @@ def _inferred(
     file, lists, declared = loops.file, Sequences(loops.file), loops.declared
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
-    for _ in range(ROUNDS):
+    rounds, taken = 0, 0
+    while rounds < ROUNDS and taken < LIMITS.depth:
         reason = ""
-        loops.budget.spend("visits", ROUND_COST + len(nodes))
+        loops.budget.spend("visits", ROUND_COST + len(nodes) + model.ByteSize() // BYTES_COST)
         try:
             check = not loops.forbidden
             model, told = typed(model, nodes, file, check=check)
@@ -259,7 +261,9 @@ def _inferred(
         declared.note_loops(graph)
         if loops.take_out(model, graph, stored) or lists.resolve(model, graph):
             nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
+            taken += 1
             continue
+        rounds += 1
         unknown = _first_unknown(graph)
         if unknown is None:
             break

@@ -74,8 +74,8 @@ def _ints(arrays: Arrays, attrs: Attributes, index: int, name: str) -> list[int]
 def _constant(_: Arrays, attrs: Attributes) -> Array:
     if "value" in attrs:
         tensor: onnx.TensorProto = attrs["value"]
-        if math.prod(tensor.dims) > LIMIT:
-            raise ValueError("too large")
+        if math.prod(tensor.dims) > LIMIT or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ValueError("too large, or not in the file")
         return numpy_helper.to_array(tensor)
     for name, kind in (("value_int", np.int64), ("value_ints", np.int64)):
         if name in attrs:
@@ -100,7 +100,7 @@ def _filled(arrays: Arrays, attrs: Attributes) -> Array:
     shape = [int(v) for v in _first(arrays).reshape(-1)]
     if math.prod(shape) > LIMIT:
         raise ValueError("too large")
-    fill = numpy_helper.to_array(attrs["value"]) if "value" in attrs else np.zeros(1, np.float32)
+    fill = _constant(arrays, attrs) if "value" in attrs else np.zeros(1, np.float32)
     return np.full(shape, fill.reshape(-1)[0])
 
 

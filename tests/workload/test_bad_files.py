@@ -327,3 +327,11 @@ def _spoil(model: onnx.ModelProto, rng: random.Random) -> None:
     else:
         tensor = numpy_helper.from_array(np.array(rng.choice((-1, 0, 1 << 40))), "x")
         model.graph.initializer.append(tensor)
+
+
+def test_a_node_that_neither_reads_nor_writes(tmp_path: Path) -> None:
+    """It is dead, as every node is whose results nobody reads."""
+    model = product()
+    empty = helper.make_attribute("body", helper.make_graph([], "", [], []))
+    model.graph.node.add().attribute.append(empty)
+    assert load_model(saved(model, tmp_path)).macs == 2 * 4 * 3

@@ -396,9 +396,39 @@ def test_python_takes_numbers_and_tuples(tmp_path: Path) -> None:
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     model = graph([node], {"x": ("n", 4)}, ["y"], {"w": weight(4, 3)})
     assert load(model, tmp_path, n=2).macs == 24
-    for bad in (True, "3", (), None):
+    for bad in ("3", (), None):
         with pytest.raises(InputError, match="not a number"):
             load_model(tmp_path / "net.onnx", unknown_ops="error", n=bad)  # type: ignore[arg-type]
+
+
+def test_python_takes_truth_values(tmp_path: Path) -> None:
+    """As the command line does: ``use_cache=true`` is the number 1."""
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node("MatMul", ["x", name], [f"y_{name}"])],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"y_{name}", TensorProto.FLOAT, None)],
+        )
+        for name in ("narrow", "wide")
+    }
+    node = helper.make_node(
+        "If", ["c"], ["y"], then_branch=branches["narrow"], else_branch=branches["wide"]
+    )
+    stored = {"narrow": weight(4, 3), "wide": weight(4, 9)}
+    model = graph([node], {"x": (2, 4)}, ["y"], stored)
+    given(model, "c", BOOL, ())
+    assert load(model, tmp_path, c=True).macs == 2 * 4 * 3
+    assert load(model, tmp_path, c=False).macs == 2 * 4 * 9
+    told = load(model, tmp_path, c=True)
+    assert told.digest == load_model(f"{tmp_path / 'net.onnx'}@c=true").digest
+
+
+def test_a_batch_that_is_bound_by_its_symbol_as_well() -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    model = graph([node], {"x": ("n", 64)}, ["y"], {"w": weight(64, 3)})
+    assert "batch=4 sets nothing: its axis is bound by n=2" in refusal(model, batch=4, n=2)
+    assert lowered(model, batch=4, n=4).macs == 4 * 64 * 3
 
 
 def test_a_symbol_of_the_results_names_their_length() -> None:

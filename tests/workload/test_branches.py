@@ -367,3 +367,25 @@ def test_a_sequence_from_outside_is_refused() -> None:
     with pytest.raises(InputError, match="which tensors its sequence holds") as caught:
         lowered(model)
     assert caught.value.field == "node 'at' (SequenceAt)"
+
+
+def test_a_long_chain_of_cases() -> None:
+    """Each ``elif`` lies inside the one before it: a level is taken out in a round."""
+    cases = 20
+    inner = body([helper.make_node("MatMul", ["x", "narrow"], ["last"])], "last")
+    for case in reversed(range(cases)):
+        then = body([helper.make_node("MatMul", ["x", "wide"], [f"t{case}"])], f"t{case}")
+        out = f"y{case}"
+        nodes = [
+            helper.make_node("Equal", ["mode", f"case{case}"], [f"c{case}"]),
+            helper.make_node(
+                "If", [f"c{case}"], [out], name=out, then_branch=then, else_branch=inner
+            ),
+        ]
+        inner = body(nodes, out)
+    stored = {"narrow": weight(8, 8), "wide": weight(8, 64)}
+    stored |= {f"case{case}": np.array(case) for case in range(cases)}
+    model = graph(list(inner.node), {"x": (1, 8)}, ["y0"], stored, opset=15)
+    model.graph.input.append(value("mode", INT, ()))
+    assert lowered(model, mode=cases).macs == 8 * 8
+    assert lowered(model, mode=cases - 1).macs == 8 * 64

@@ -155,11 +155,40 @@ def test_loop_with_an_unknown_count_wants_a_binding(tmp_path: Path) -> None:
         load_model(path, unknown_ops="error", **{"walk.trips": 9, "talk.trips": 2})
 
 
-@pytest.mark.parametrize("trips", [0, -3])
-def test_a_loop_that_never_runs_is_refused_by_its_count(trips: int) -> None:
-    with pytest.raises(InputError, match=f"the loop runs {trips} times") as caught:
-        lowered(loop(trips))
+def test_a_loop_with_a_negative_count_is_refused() -> None:
+    with pytest.raises(InputError, match="the loop runs -3 times") as caught:
+        lowered(loop(-3))
     assert caught.value.field == "node 'walk' (Loop)"
+
+
+def behind(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with products behind what the loop carries and what it stacks."""
+    for name, result in (("carried", "last"), ("stacked", "rows")):
+        model.graph.node.append(helper.make_node("MatMul", [result, "tail"], [name], name=name))
+    model.graph.initializer.append(numpy_helper.from_array(weight(4, 5), "tail"))
+    del model.graph.output[:]
+    model.graph.output.extend([value("carried"), value("stacked")])
+    return model
+
+
+@pytest.mark.parametrize("how", ["count", "condition", "scan"])
+def test_a_loop_without_a_trip_is_no_work(how: str) -> None:
+    """What it carries comes out as it went in, what it stacks is empty."""
+    model = behind(scan(6) if how == "scan" else loop(0 if how == "count" else 6))
+    bindings: dict[str, int] = {}
+    if how == "condition":
+        model.graph.node[0].input[1] = "never"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(False), "never"))
+    if how == "scan":
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "steps"
+        bindings["steps"] = 0
+    else:  # ONNX Runtime cannot run a Scan over nothing
+        results = interpreter.run(model, {"x": weight(6, 2, 3), "start": START})
+        assert [result.shape for result in results] == [(2, 5), (0, 2, 5)]
+    low = lowered(model, **bindings)
+    assert [layer.name for layer in low.layers] == ["carried"]
+    assert low.macs == 2 * 4 * 5
+    assert low.fates["walk"] == "view"
 
 
 def test_loops_in_loops_multiply() -> None:

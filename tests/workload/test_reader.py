@@ -148,6 +148,27 @@ def test_external_data_is_not_needed(tmp_path: Path) -> None:
     assert load(model, tmp_path).macs == 2 * 64 * 128
 
 
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_shape_whose_data_are_absent_is_bound(tmp_path: Path, constant: bool) -> None:
+    """No file is looked for in the folder that one happens to be in."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "to"], ["r"], name="r"),
+        helper.make_node("MatMul", ["r", "w"], ["y"]),
+    ]
+    model = graph(nodes, {"x": (2, 64)}, ["y"], {"w": weight(64, 3), "to": np.array([2, 64])})
+    tensor = next(t for t in model.graph.initializer if t.name == "to")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="absent.bin")
+    if constant:
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["to"], value=tensor))
+        model.graph.initializer.remove(tensor)
+    with pytest.raises(InputError, match=r"node 'r' \(Reshape\): the shape of its result"):
+        load(model, tmp_path)
+    bound = load_model(f"{tmp_path / 'net.onnx'}@r.0=2,r.1=64")
+    assert bound.macs == 2 * 64 * 3
+
+
 def test_shape_subgraphs_fold(tmp_path: Path) -> None:
     """Flatten as exporters write it: Shape, Gather, Unsqueeze, Concat, Reshape."""
     nodes = [
