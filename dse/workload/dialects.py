@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from dse.workload.graph import DIALECT, Graph, Node
+from dse.workload.values import array_of
 
 _TYPE = onnx.TensorProto
 #: Number format of each ONNX element type that quantized graphs use, by name: the installed onnx
@@ -144,7 +144,10 @@ def named_format(name: str) -> str | None:
 def number(value: Any) -> float | None:
     """An attribute as a number: PULP writes numbers as tensors of one element."""
     if isinstance(value, onnx.TensorProto):
-        found = numpy_helper.to_array(value).reshape(-1)
+        try:
+            found = array_of(value).reshape(-1)
+        except (ValueError, TypeError, AttributeError, LookupError):
+            return None
         return float(found[0]) if found.size == 1 else None
     if isinstance(value, (list, tuple)):
         return float(value[0]) if len(value) == 1 else None
