@@ -266,6 +266,8 @@ _RULES: dict[str, Rule] = {
     "Min": _extremum(np.minimum),
     "Max": _extremum(np.maximum),
 }
+#: Operators whose results are computed from the values of their operands.
+EVALUATED = frozenset(_RULES)
 #: Operators whose operands are broadcast against each other.
 _BROADCASTS = frozenset(
     {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Equal", "Less", "Greater", "And", "Or", "Where"}

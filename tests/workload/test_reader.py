@@ -220,6 +220,32 @@ def test_shape_subgraphs_fold(tmp_path: Path) -> None:
     assert model.fates["flat"] == "view"
 
 
+def test_the_mend_names_the_box_that_sizes_follow_from(tmp_path: Path) -> None:
+    """Mask R-CNN pastes masks into boxes: width and height come from one tensor of four numbers."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x", "rows"], ["box"], keepdims=0),
+        helper.make_node("Gather", ["box", "first"], ["low"]),
+        helper.make_node("Gather", ["box", "last"], ["high"]),
+        helper.make_node("Sub", ["high", "low"], ["sides"]),
+        helper.make_node("Concat", ["front", "sides"], ["f"], axis=0),
+        helper.make_node("Cast", ["f"], ["sizes"], to=onnx.TensorProto.INT64),
+        helper.make_node("Resize", ["mask", "", "", "sizes"], ["pasted"]),
+        helper.make_node("Conv", ["pasted", "w"], ["y"]),
+    ]
+    stored = {
+        "rows": np.array([0]),
+        "first": np.array([0, 1]),
+        "last": np.array([2, 3]),
+        "front": np.ones(2, np.float32),
+        "w": weight(3, 1, 1, 1),
+    }
+    model = graph(nodes, {"x": (9, 4), "mask": (1, 1, 5, 5)}, ["y"], stored)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert "--bind box=VALUE,VALUE,VALUE,VALUE" in str(refused(path))
+    assert load_model(path, box=(1, 2, 8, 12)).macs == 7 * 10 * 3
+
+
 def test_import_is_light() -> None:
     code = (
         "import sys, dse.workload, dse.quality; "
