@@ -232,7 +232,10 @@ LANGUAGE: dict[str, Public] = {
     ),
     "hf_bert_traced": _hf(
         "BertModel, base",
-        lambda: OneOutput(hf.BertModel(hf.BertConfig(num_hidden_layers=4)), "last_hidden_state"),
+        lambda: OneOutput(
+            hf.BertModel(hf.BertConfig(num_hidden_layers=4), add_pooling_layer=False),
+            "last_hidden_state",
+        ),
         "text encoder",
         inputs=TEXT,
         sizes=PREFILL,

@@ -188,6 +188,9 @@ VISION: dict[str, Public] = {
         partial(swin_v2_t, weights=None),
         "classification",
         inputs={"image": image(256, 256, "batch")},
+        # 15 x 15 offsets in a window of 8 x 8; 2, 2, 6, 2 blocks with 3, 6, 12, 24 heads.
+        folded=15**2 * 512 * (12 * 2 + 2 * 3 + 2 * 6 + 6 * 12 + 2 * 24),
+        differs="The position biases are networks of two layers over the offsets in a window.",
     ),
     "tv_vit_traced": _vision(
         "vit_b_16",
@@ -203,6 +206,9 @@ VISION: dict[str, Public] = {
         inputs={"first": image(240, 320), "second": image(240, 320)},
         sizes={},
         reduced="4 of 12 refinements (one body, written out)",
+        # At an eighth of the size: 7x7 from 2 to 64 channels, 3x3 to 32.
+        folded=30 * 40 * (49 * 2 * 64 + 9 * 64 * 32),
+        differs="The first refinement encodes a flow of zero: both convolutions over it.",
     ),
     "tv_r2plus1d": _vision(
         "video.r2plus1d_18",
