@@ -16,8 +16,8 @@ from dse.workload import load_model
 from dse.workload.layer import Binding
 
 FOLDER = shipped_folder("models") / "public"
-#: Elements that a real tensor may have to be a constant and no weight.
-CONSTANT = 16
+#: Elements that a real tensor may have to be a constant and no weight: nine anchors.
+CONSTANT = 36
 #: What an exporter leaves of the machine that it ran on.
 TRACES = re.compile(rb"site-packages|/home/|/root/|/tmp/|/usr/|\w\.py\b|File \"")
 REALS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
@@ -98,8 +98,7 @@ def test_no_weights_and_no_traces_of_a_machine(public: PublicModel) -> None:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             assert not tensor.raw_data
         elif onnx.TensorProto.DataType.Name(tensor.data_type) in REALS:
-            values = onnx.numpy_helper.to_array(tensor)
-            assert values.size <= CONSTANT or (values == values.flat[0]).all(), tensor.name
+            assert onnx.numpy_helper.to_array(tensor).size <= CONSTANT, tensor.name
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
