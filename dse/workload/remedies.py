@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dse.workload.graph import Graph, Node
+from dse.workload.values import EVALUATED
 
 #: Inputs that decide the shape of an operator's result by their value.
 _DECIDING: dict[str, tuple[int, ...]] = {
@@ -36,6 +37,8 @@ _DECIDING: dict[str, tuple[int, ...]] = {
 SMALL = 16
 #: Suggested values beyond this number are written with dots.
 _WRITTEN = 4
+#: A value that follows from more tensors than this is bound as it is.
+_WIDE = 64
 
 
 def undecided(node: Node, graph: Graph) -> str | None:
@@ -73,7 +76,29 @@ def to_bind(name: str, graph: Graph) -> str:
     sized = {i: graph.size(i) for i in inputs if i in graph.inputs and i in graph.shapes}
     if inputs and all(0 < sized.get(i, SMALL + 1) <= SMALL for i in inputs):
         return " ".join(_option(i, sized[i]) for i in inputs)
+    if name in graph.shapes and graph.size(name) > 1:
+        name = _waist(name, graph)
     return _option(name, graph.size(name) if name in graph.shapes else 1)
+
+
+def _waist(name: str, graph: Graph) -> str:
+    """The first small tensor on the way to ``name`` from which alone it follows, such as the box
+    that sizes are made of; ``name`` itself if there is none."""
+    order = {out: index for index, node in enumerate(graph.nodes) for out in node.outputs}
+    found, front = name, {name}
+    while 0 < len(front) <= _WIDE:
+        last = max(front, key=lambda tensor: order.get(tensor, -1))
+        node = graph.producers.get(last)
+        if node is None or node.domain or node.op not in EVALUATED:
+            break
+        front.remove(last)
+        known = graph.constants
+        front |= {i for i in node.inputs if i and i not in known and graph.value(i) is None}
+        if len(front) == 1:
+            (only,) = front
+            if only in graph.producers and only in graph.shapes and 0 < graph.size(only) <= SMALL:
+                found = only
+    return found
 
 
 def _option(name: str, elements: int) -> str:

@@ -71,12 +71,24 @@ def _ints(arrays: Arrays, attrs: Attributes, index: int, name: str) -> list[int]
     return [int(v) for v in attrs[name]] if name in attrs else None
 
 
+def array_of(tensor: onnx.TensorProto) -> Array:
+    """The value of a stored tensor.
+
+    Raises:
+        ValueError, TypeError, AttributeError, LookupError: the data are damaged, or lie in another
+            file, which is never opened.
+    """
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ValueError("the data lie in another file")
+    return numpy_helper.to_array(tensor)
+
+
 def _constant(_: Arrays, attrs: Attributes) -> Array:
     if "value" in attrs:
         tensor: onnx.TensorProto = attrs["value"]
-        if math.prod(tensor.dims) > LIMIT or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ValueError("too large, or not in the file")
-        return numpy_helper.to_array(tensor)
+        if math.prod(tensor.dims) > LIMIT:
+            raise ValueError("too large")
+        return array_of(tensor)
     for name, kind in (("value_int", np.int64), ("value_ints", np.int64)):
         if name in attrs:
             return np.array(attrs[name], kind)
@@ -100,7 +112,7 @@ def _filled(arrays: Arrays, attrs: Attributes) -> Array:
     shape = [int(v) for v in _first(arrays).reshape(-1)]
     if math.prod(shape) > LIMIT:
         raise ValueError("too large")
-    fill = _constant(arrays, attrs) if "value" in attrs else np.zeros(1, np.float32)
+    fill = array_of(attrs["value"]) if "value" in attrs else np.zeros(1, np.float32)
     return np.full(shape, fill.reshape(-1)[0])
 
 
@@ -237,12 +249,16 @@ _RULES: dict[str, Rule] = {
     "Neg": _numpy(np.negative),
     "Abs": _numpy(np.abs),
     "Sqrt": _numpy(np.sqrt),
+    "Reciprocal": _numpy(np.reciprocal),
+    "Sign": _numpy(np.sign),
     "Floor": _numpy(np.floor),
     "Ceil": _numpy(np.ceil),
     "Round": _numpy(np.rint),
     "Equal": _numpy(np.equal),
     "Less": _numpy(np.less),
     "Greater": _numpy(np.greater),
+    "LessOrEqual": _numpy(np.less_equal),
+    "GreaterOrEqual": _numpy(np.greater_equal),
     "And": _numpy(np.logical_and),
     "Or": _numpy(np.logical_or),
     "Not": _numpy(np.logical_not),
@@ -250,8 +266,10 @@ _RULES: dict[str, Rule] = {
     "Min": _extremum(np.minimum),
     "Max": _extremum(np.maximum),
 }
+#: Operators whose results are computed from the values of their operands.
+EVALUATED = frozenset(_RULES)
 #: Operators whose operands are broadcast against each other.
 _BROADCASTS = frozenset(
     {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Equal", "Less", "Greater", "And", "Or", "Where"}
-    | {"Min", "Max"}
+    | {"Min", "Max", "LessOrEqual", "GreaterOrEqual"}
 )

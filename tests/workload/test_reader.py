@@ -138,14 +138,65 @@ def test_a_fixed_graph_that_does_not_resize(tmp_path: Path) -> None:
 
 
 def test_external_data_is_not_needed(tmp_path: Path) -> None:
-    """The weights' file is absent."""
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    model = graph([node], {"x": (2, 64)}, ["y"], {"w": weight(64, 128)})
-    tensor = model.graph.initializer[0]
+    """The weights' file is absent, also that of a vector which is as small as a shape."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["y"]),
+    ]
+    model = graph(nodes, {"x": (2, 64)}, ["y"], {"w": weight(64, 32), "b": weight(32)})
+    for tensor in model.graph.initializer:
+        _put_elsewhere(tensor, "absent.bin")
+    assert load(model, tmp_path).macs == 2 * 64 * 32
+
+
+def test_external_data_of_an_attribute_are_never_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a file of that name lies in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sizes.bin").write_bytes(np.array([3, 4]).tobytes())
+    tensor = onnx.numpy_helper.from_array(np.array([3, 4]))
+    _put_elsewhere(tensor, "sizes.bin")
+    nodes = [
+        helper.make_node("Constant", [], ["s"], value=tensor),
+        helper.make_node("Reshape", ["x", "s"], ["y"], name="flat"),
+    ]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(graph(nodes, {"x": (2, 6)}, ["y"]).SerializeToString())
+    assert "flat" in str(refused(path))
+
+
+def _put_elsewhere(tensor: onnx.TensorProto, place: str) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="absent.bin")
-    assert load(model, tmp_path).macs == 2 * 64 * 128
+    tensor.external_data.add(key="location", value=place)
+
+
+def test_sizes_by_a_ratio(tmp_path: Path) -> None:
+    """Images brought to a size as torchvision's detectors do: 60x80 to at most 30 and 50."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], start=2),
+        helper.make_node("Cast", ["s"], ["f"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ReduceMin", ["f"], ["least"], keepdims=0),
+        helper.make_node("Reciprocal", ["least"], ["r"]),
+        helper.make_node("Mul", ["r", "wanted"], ["scale"]),
+        helper.make_node("GreaterOrEqual", ["scale", "one"], ["grows"]),
+        helper.make_node("Where", ["grows", "one", "scale"], ["kept"]),
+        helper.make_node("Mul", ["f", "kept"], ["g"]),
+        helper.make_node("Floor", ["g"], ["h"]),
+        helper.make_node("Cast", ["h"], ["i"], to=onnx.TensorProto.INT64),
+        helper.make_node("Concat", ["front", "i"], ["sizes"], axis=0),
+        helper.make_node("Resize", ["x", "", "", "sizes"], ["small"]),
+        helper.make_node("Conv", ["small", "w"], ["y"]),
+    ]
+    stored = {
+        "wanted": np.array(30, np.float32),
+        "one": np.array(1, np.float32),
+        "front": np.array([1, 2]),
+        "w": weight(4, 2, 1, 1),
+    }
+    model = graph(nodes, {"x": (1, 2, 60, 80)}, ["y"], stored)
+    assert load(model, tmp_path).macs == 30 * 40 * 2 * 4
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -188,6 +239,32 @@ def test_shape_subgraphs_fold(tmp_path: Path) -> None:
     )
     assert model.macs == 3 * 24 * 5
     assert model.fates["flat"] == "view"
+
+
+def test_the_mend_names_the_box_that_sizes_follow_from(tmp_path: Path) -> None:
+    """Mask R-CNN pastes masks into boxes: width and height come from one tensor of four numbers."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x", "rows"], ["box"], keepdims=0),
+        helper.make_node("Gather", ["box", "first"], ["low"]),
+        helper.make_node("Gather", ["box", "last"], ["high"]),
+        helper.make_node("Sub", ["high", "low"], ["sides"]),
+        helper.make_node("Concat", ["front", "sides"], ["f"], axis=0),
+        helper.make_node("Cast", ["f"], ["sizes"], to=onnx.TensorProto.INT64),
+        helper.make_node("Resize", ["mask", "", "", "sizes"], ["pasted"]),
+        helper.make_node("Conv", ["pasted", "w"], ["y"]),
+    ]
+    stored = {
+        "rows": np.array([0]),
+        "first": np.array([0, 1]),
+        "last": np.array([2, 3]),
+        "front": np.ones(2, np.float32),
+        "w": weight(3, 1, 1, 1),
+    }
+    model = graph(nodes, {"x": (9, 4), "mask": (1, 1, 5, 5)}, ["y"], stored)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert "--bind box=VALUE,VALUE,VALUE,VALUE" in str(refused(path))
+    assert load_model(path, box=(1, 2, 8, 12)).macs == 7 * 10 * 3
 
 
 def test_import_is_light() -> None:
