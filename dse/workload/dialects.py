@@ -22,9 +22,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from dse.workload.graph import DIALECT, Graph, Node
+from dse.workload.graph import DIALECT, Graph, Node, stored_value
 
 _TYPE = onnx.TensorProto
 #: Number format of each ONNX element type that quantized graphs use, by name: the installed onnx
@@ -144,8 +143,8 @@ def named_format(name: str) -> str | None:
 def number(value: Any) -> float | None:
     """An attribute as a number: PULP writes numbers as tensors of one element."""
     if isinstance(value, onnx.TensorProto):
-        found = numpy_helper.to_array(value).reshape(-1)
-        return float(found[0]) if found.size == 1 else None
+        found = stored_value(value)
+        return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
     if isinstance(value, (list, tuple)):
         return float(value[0]) if len(value) == 1 else None
     return float(value) if isinstance(value, (int, float)) else None

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from dse.errors import InputError
 from dse.workload.limits import Budget, check_size
-from dse.workload.values import evaluate, sizes_of
+from dse.workload.values import evaluate, held, sizes_of
 
 #: Constants with more elements than this are weights: their values are never looked at.
 VALUE_ELEMENTS = 4096
@@ -259,10 +258,8 @@ def stored_value(tensor: onnx.TensorProto | None) -> np.ndarray | None:
     """The value of a small stored tensor whose data are in the file."""
     if tensor is None or math.prod(tensor.dims) > VALUE_ELEMENTS:
         return None
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return None
     try:
-        return numpy_helper.to_array(tensor)
+        return held(tensor)
     except (ValueError, TypeError, AttributeError, LookupError):
         return None
 

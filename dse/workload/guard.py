@@ -20,6 +20,7 @@ from onnx import shape_inference
 
 from dse.errors import InputError
 from dse.workload.limits import LIMITS
+from dse.workload.values import held
 
 #: Wall-clock limit of the child (s): only against a process that sleeps.
 PATIENCE = 300
@@ -180,7 +181,7 @@ class _Bounds:
         self.elements[name] = math.prod(tensor.dims)
         if len(tensor.dims) <= 1 and self.elements[name] <= LIMITS.axes:
             try:
-                array = onnx.numpy_helper.to_array(tensor)
+                array = held(tensor)
                 self.values[name] = float(abs(array).max()) if array.size else 0.0
             except (ValueError, TypeError, AttributeError, LookupError):
                 return

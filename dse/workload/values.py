@@ -57,6 +57,17 @@ def _size(op: str, given: Sequence[Array], attrs: Attributes) -> int:
     return 0
 
 
+def held(tensor: onnx.TensorProto) -> Array:
+    """The numbers of a stored tensor that lie in the file itself.
+
+    Raises:
+        ValueError: they lie in another file, which is never opened.
+    """
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ValueError("the data lie in another file")
+    return numpy_helper.to_array(tensor)
+
+
 def _first(arrays: Arrays) -> Array:
     value = arrays[0]
     if value is None:
@@ -76,7 +87,7 @@ def _constant(_: Arrays, attrs: Attributes) -> Array:
         tensor: onnx.TensorProto = attrs["value"]
         if math.prod(tensor.dims) > LIMIT:
             raise ValueError("too large")
-        return numpy_helper.to_array(tensor)
+        return held(tensor)
     for name, kind in (("value_int", np.int64), ("value_ints", np.int64)):
         if name in attrs:
             return np.array(attrs[name], kind)
@@ -100,7 +111,7 @@ def _filled(arrays: Arrays, attrs: Attributes) -> Array:
     shape = [int(v) for v in _first(arrays).reshape(-1)]
     if math.prod(shape) > LIMIT:
         raise ValueError("too large")
-    fill = numpy_helper.to_array(attrs["value"]) if "value" in attrs else np.zeros(1, np.float32)
+    fill = held(attrs["value"]) if "value" in attrs else np.zeros(1, np.float32)
     return np.full(shape, fill.reshape(-1)[0])
 
 
