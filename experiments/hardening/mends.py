@@ -11,7 +11,7 @@ from typing import Any, Literal
 #: Mends that are followed one after the other.
 ROUNDS = 3
 #: Readings of a file at most, over all rounds.
-TRIES = 150
+TRIES = 60
 #: An option as it is printed: its name, and what stands for its values.
 _BIND = re.compile(r"--bind (.+?)=((?:VALUE|N|value|\.\.\.)(?:,(?:VALUE|\.\.\.))*)(?=[ ,);]|$)")
 _EACH = re.compile(r"--bind (\S+)\.0=N(?:,\S+)?(?:,? (?:one )?for each axis)")

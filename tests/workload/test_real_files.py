@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -90,7 +91,8 @@ def test_unbound_spatial_sizes_are_printed_as_options(tmp_path: Path) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[3].Clear()
     mend = refused(model, tmp_path).mend
     assert mend == "bind them: --bind high=VALUE --bind x.3=VALUE, or res=SIZE for images"
-    assert load(model, tmp_path, **{"high": 5, "x.3": 4}).macs == 2 * 27 * 3 * 2
+    sizes: dict[str, Any] = {"high": 5, "x.3": 4}
+    assert load(model, tmp_path, **sizes).macs == 2 * 27 * 3 * 2
 
 
 def test_a_product_of_default_sizes_names_them(tmp_path: Path) -> None:
