@@ -82,6 +82,21 @@ def test_a_size_beyond_all_integers_is_refused(tmp_path: Path) -> None:
     assert "too large" in str(refused(model, tmp_path))
 
 
+def test_the_scores_that_an_attention_also_writes_have_a_shape(tmp_path: Path) -> None:
+    """The fourth result of MultiHeadAttention, whose shape no file needs to state."""
+    node = helper.make_node(
+        "MultiHeadAttention",
+        ["q", "k", "v"],
+        ["y", "", "", "s"],
+        domain="com.microsoft",
+        num_heads=2,
+    )
+    shapes = {"q": (1, 3, 8), "k": (1, 5, 8), "v": (1, 5, 8)}
+    model = load(graph([node], shapes, ["y", "s"]), tmp_path)
+    assert model.tensors["s"].shape == (1, 2, 3, 5)
+    assert model.macs == 2 * 3 * 5 * 8
+
+
 # the options that a mend prints lead to a file that is read
 
 
