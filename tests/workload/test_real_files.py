@@ -133,6 +133,14 @@ def test_a_reshape_of_fixed_sizes_does_not(tmp_path: Path) -> None:
     assert "--bind" not in str(refused(model, tmp_path))
 
 
+def test_types_that_do_not_go_together_are_not_mended_by_sizes(tmp_path: Path) -> None:
+    model = graph([helper.make_node("Add", ["x", "z"], ["y"])], {"x": (4, 5), "z": ("n", 5)}, ["y"])
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    error = refused(model, tmp_path)
+    assert "type" in error.message
+    assert "--bind" not in (error.mend or "")
+
+
 # the scripts that read folders of files
 
 
