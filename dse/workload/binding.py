@@ -14,6 +14,7 @@ from dse.errors import InputError
 from dse.files import nearest
 from dse.workload.axes import Axis, computed, open_axes, parts
 from dse.workload.layer import Binding
+from dse.workload.remedies import options
 
 #: Bindings with a meaning of their own.
 BATCH, RESOLUTION = "batch", "res"
@@ -299,7 +300,7 @@ def _settle(
             f"spatial sizes are not bound: {', '.join(unbound)}",
             file=file,
             field=f"node {shown!r} ({reads.op_type})" if reads else None,
-            mend="bind them (--bind name=value, or res=SIZE for images)",
+            mend=f"bind them: {options(unbound)}, or res=SIZE for images",
         )
     remarks = [_remark(name, places) for name, places in taken.items()]
     places = {n: tuple(dict.fromkeys(axis.input for axis, _ in at)) for n, at in taken.items()}

@@ -6,6 +6,7 @@ import math
 
 from dse.workload.graph import Graph, Node, Shape
 from dse.workload.ops.draft import Draft
+from dse.workload.remedies import fitting
 
 #: Operators whose result is cropped, so that their loops write more than the result.
 _CROPPED = frozenset({"ConvTranspose", "ConvTransposeWithDynamicPads"})
@@ -46,13 +47,11 @@ def check_footprints(node: Node, drafts: list[Draft], graph: Graph) -> None:
 
 def check_renamed(node: Node, graph: Graph) -> None:
     """Refuses a stored tensor that is read in a shape with another number of elements."""
-    if node.domain or node.op not in _RENAMED:
+    if node.domain or node.op not in _RENAMED or not node.outputs:
         return
     before, after = graph.shapes.get(node.input(0) or ""), graph.shapes.get(node.outputs[0])
-    if before is None or after is None:
-        return
-    if math.prod(before) != math.prod(after):
-        raise graph.fault(node, f"{before} cannot be read as {after}", _MEND)
+    if before is not None and after is not None and math.prod(before) != math.prod(after):
+        raise graph.fault(node, f"{before} cannot be read as {after}", fitting(node, graph, _MEND))
 
 
 def check_sizes(node: Node, graph: Graph, real: Shape, sizes: Shape) -> None:

@@ -135,7 +135,10 @@ def check_size(file: str, name: str, shape: tuple[int, ...], node: Node | None =
             node,
         )
     elements = math.prod(shape)
-    if elements > LIMITS.elements:
+    longest = max(shape, key=abs, default=0)  # below 0 where more is cut off than there is
+    if abs(longest) > LIMITS.elements:
+        elements = longest
+    if abs(elements) > LIMITS.elements:
         raise beyond(
             file,
             f"tensor {name!r} has {elements:.3g} elements, at most 2^40",

@@ -434,8 +434,9 @@ def _refuse(node: Node, graph: Graph, reason: str) -> None:
         raise body_fault(node, graph)
     if not is_known(node):
         return  # lowering names the unknown operator, or sends it to the host
+    types = "TypeInferenceError" in reason or "inconsistent type" in reason  # no size helps
     raise graph.fault(
         node,
         "the shape of its result cannot be inferred" + (f" ({reason})" if reason else ""),
-        remedy(node, graph),
+        "the graph is invalid: export it again" if types else remedy(node, graph),
     )

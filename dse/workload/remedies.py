@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from dse.workload.graph import Graph, Node
 from dse.workload.values import EVALUATED
@@ -137,7 +138,18 @@ def symbols(node: Node, graph: Graph) -> str:
     """Options for the dynamic axes in front of ``node`` that took their default; empty if none."""
     behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
     names = [name for name, inputs in graph.defaults.items() if behind & set(inputs)]
-    return " ".join(f"--bind {name}=VALUE (now the default)" for name in names[:6])
+    return options(names, " (now the default)")
+
+
+def options(names: Iterable[str], note: str = "") -> str:
+    """Options that bind symbolic sizes, each with a note; the first six at most."""
+    return " ".join(f"--bind {name}=VALUE{note}" for name in islice(names, 6))
+
+
+def fitting(node: Node, graph: Graph, otherwise: str) -> str:
+    """The mend of sizes that do not fit: other sizes of the dynamic axes, if there are such."""
+    shown = symbols(node, graph)
+    return f"bind sizes that fit: {shown}" if shown else otherwise
 
 
 def _inputs(name: str, graph: Graph) -> set[str]:

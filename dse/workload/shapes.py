@@ -159,15 +159,15 @@ def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
         return 0
     inputs: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
-    for name in filter(None, node.inputs):
-        if name not in graph.shapes or name not in graph.types:
-            return 0
-        kind = graph.types[name]
-        inputs[name] = onnx.helper.make_tensor_type_proto(kind, graph.shapes[name])
-        value = graph.value(name)
-        if value is not None and kind == onnx.TensorProto.INT64:
-            data[name] = numpy_helper.from_array(value)
+    read = list(filter(None, node.inputs))
+    if any(name not in graph.shapes or name not in graph.types for name in read):
+        return 0
     try:
+        for name in read:
+            kind, value = graph.types[name], graph.value(name)
+            inputs[name] = onnx.helper.make_tensor_type_proto(kind, graph.shapes[name])
+            if value is not None and kind == onnx.TensorProto.INT64:
+                data[name] = numpy_helper.from_array(value)
         version = max(graph.opset, first_version(node.op))
         schema = onnx.defs.get_schema(node.op, version, "")
         results = infer_node_outputs(

@@ -269,6 +269,8 @@ def _multi_head(node: Node, graph: Graph) -> Found:
     total = max(old, new) if share else old + new
     for name, size in zip(node.outputs[1:3], (width, value_width // heads), strict=False):
         found[name] = (q[0], heads, total, size)
+    if len(node.outputs) > 3:  # Q K^T before its softmax
+        found[node.outputs[3]] = (q[0], heads, q[1], total)
     return found
 
 

@@ -11,21 +11,19 @@ refused. Works where there is ``fork`` (Linux, macOS; macOS does not limit memor
 from __future__ import annotations
 
 import argparse
-import os
-import pickle
 import random
-import signal
 import sys
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from limited import guarded, in_child
 from onnx import TensorProto, helper, numpy_helper
 
 from dse.api import load_chip, simulate
@@ -33,7 +31,6 @@ from dse.errors import DseError, InputError
 from dse.workload import Workload, list_models
 from dse.workload.load import lower_bytes
 
-SECONDS, MEMORY = 10, 1 << 30
 #: Files that share a process.
 BATCH = 20
 #: The small networks that are mutated, and the chip that simulates them.
@@ -106,52 +103,15 @@ def judged(
 
 def judge(files: list[bytes], simulated: list[bool]) -> list[tuple[str, str]]:
     """What comes of files in a limited process of their own, and a detail of each."""
-    reads, writes = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reads)
-        _limit()
-        answers = [_outcome(data, play) for data, play in zip(files, simulated, strict=True)]
-        with os.fdopen(writes, "wb") as pipe:
-            pickle.dump(answers, pipe)
-        os._exit(0)
-    os.close(writes)
-    with os.fdopen(reads, "rb") as pipe:
-        answer_bytes = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        kind = "time" if number in (signal.SIGXCPU, signal.SIGKILL) else "crash"
-        return [(kind, signal.Signals(number).name)] * len(files)
-    if not answer_bytes:
-        return [("crash", "no answer")] * len(files)
-    found: list[tuple[str, str]] = pickle.loads(answer_bytes)
-    return found
 
+    def work() -> list[tuple[str, Any]]:
+        pairs = zip(files, simulated, strict=True)
+        return [guarded(partial(_read, data, play)) for data, play in pairs]
 
-def _limit() -> None:
-    """Limits this process to more time and memory than it has taken."""
-    import resource
-
-    used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
-    resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS, used + SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        with open("/proc/self/statm") as statm:
-            mapped = int(statm.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
-    except OSError:
-        pass  # no such file on macOS, which does not limit memory either
-
-
-def _outcome(data: bytes, simulated: bool) -> tuple[str, str]:
-    """What comes of a file here."""
-    try:
-        return _read(data, simulated)
-    except MemoryError:
-        return "memory", f"more than {MEMORY >> 20} MB"
-    except BaseException:
-        return "traceback", " | ".join(traceback.format_exc().splitlines()[-5:])[:1000]
+    kind, found = in_child(work)
+    if kind != "done":
+        return [(kind, found)] * len(files)
+    return [answer if ended == "done" else (ended, answer) for ended, answer in found]
 
 
 def _read(data: bytes, simulated: bool) -> tuple[str, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -41,3 +44,13 @@ def load(model: onnx.ModelProto, folder: Path, name: str = "net", **bindings: in
 def weight(*shape: int, seed: int = 0) -> np.ndarray:
     """A float32 weight."""
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def script(name: str) -> Any:
+    """A script of ``experiments/hardening`` as a module."""
+    folder = str(Path(__file__).parents[2] / "experiments" / "hardening")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

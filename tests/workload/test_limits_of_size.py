@@ -6,11 +6,9 @@ take hours, or all memory.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from dse.workload.load import lower_bytes
 from dse.workload.read import parse_proto
 from dse.workload.wire import NESTED, SMALL_REST
 
-from .graphs import graph, weight
+from .graphs import graph, script, weight
 from .hostile import (
     ONE,
     RELU,
@@ -272,13 +270,7 @@ def test_what_onnx_says_in_the_child_is_handed_on() -> None:
 
 
 def fuzzer() -> Any:
-    path = Path(__file__).parents[2] / "experiments" / "hardening" / "mutate_onnx.py"
-    spec = importlib.util.spec_from_file_location("mutate_onnx", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("mutate_onnx")
 
 
 def judged(count: int, seed: int, simulate_every: int) -> Counter[str]:

@@ -7,6 +7,7 @@ import math
 from dse.workload.dialects import FORMATTING
 from dse.workload.graph import Node
 from dse.workload.ops.draft import Context, Outcome, Rule, View, activations, live_outputs, vector
+from dse.workload.remedies import fitting
 
 #: Products whose operands may be read in any order of axes.
 PRODUCTS = frozenset(
@@ -33,11 +34,10 @@ def reshape(node: Node, ctx: Context) -> Outcome:
     graph = ctx.graph
     before, after = graph.shape(node.inputs[0], node), graph.shape(node.outputs[0], node)
     if math.prod(before) != math.prod(after):
-        raise graph.fault(
-            node,
-            f"{before} cannot be read as {after}",
-            "the graph is made for other input sizes: leave res and bindings out, or export again",
-        )
+        static = "the graph is made for other input sizes: leave res and bindings out, or "
+        static += "export again"
+        message = f"{before} cannot be read as {after}"
+        raise graph.fault(node, message, fitting(node, graph, static))
     return View((node.inputs[0],))
 
 

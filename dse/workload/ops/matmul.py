@@ -11,6 +11,7 @@ from dse.workload.graph import Node, Shape
 from dse.workload.layer import LoopNest
 from dse.workload.ops.draft import Context, Draft, Outcome, Rule
 from dse.workload.ops.elementwise import UNARY, activated
+from dse.workload.remedies import fitting
 
 
 def product_layer(
@@ -85,9 +86,8 @@ def matmul(
     sa = (1, *sa) if len(sa) == 1 else sa
     sb = (*sb, 1) if len(sb) == 1 else sb
     if not sa or not sb or sa[-1] != sb[-2]:
-        raise graph.fault(
-            node, f"shapes {sa} and {sb} do not multiply", "the graph is invalid: export it again"
-        )
+        mend = fitting(node, graph, "the graph is invalid: export it again")
+        raise graph.fault(node, f"shapes {sa} and {sb} do not multiply", mend)
     if graph.is_const(a) and not graph.is_const(b):
         nest = matmul_nest((*sb[:-2], sb[-1], sb[-2]), (*sa[:-2], sa[-1], sa[-2]))
         return product_layer(node, ctx, nest, b, a, channel_axis=-2)
