@@ -19,7 +19,7 @@ FOLDER = shipped_folder("models") / "public"
 #: Elements that a real tensor may have to be a constant and no weight: nine anchors.
 CONSTANT = 36
 #: What an exporter leaves of the machine that it ran on.
-TRACES = re.compile(rb"site-packages|/home/|/root/|/tmp/|/usr/|\w\.py\b|File \"")
+TRACES = re.compile(rb"site-packages|/home/|/ro[o]t/|/tmp/|/usr/|\w\.py\b|File \"")
 REALS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
 
 
