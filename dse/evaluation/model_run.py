@@ -26,7 +26,7 @@ from dse.hardware.kinds import CoreKind
 from dse.mapping.bounds import Roofline, roofline
 from dse.mapping.network import energy_breakdown_j, layer_rows
 from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
-from dse.quality import Quality, quality
+from dse.model_quality import Quality, quality
 from dse.simulation.plot import write_power_plot
 from dse.simulation.power import window_peak
 from dse.simulation.run import simulate_alone
