@@ -2,8 +2,8 @@
 
 The rule, on a chip with several kinds of cores: a load is tried on every kind that it may use. Of
 the kinds that can run all of it and meet its deadline alone, it takes the one with the least
-objective of a job: latency; energy; or their product. If none meets the deadline, the fastest; ties
-go to the kind that comes first in the chip's file. Nothing depends on what else runs.
+objective of a job: latency; energy; or a product of their powers. If none meets the deadline, the
+fastest; ties go to the kind that comes first in the chip's file. Nothing depends on what else runs.
 
 The energy of a model alone is all that the chip draws in an inference, before conversion. That of a
 stream is what a job adds to a chip that would rest without it
@@ -25,6 +25,7 @@ from dse.hardware.chip import Chip
 from dse.hardware.kinds import CoreKind, core_kinds, kind_named
 from dse.mapping.mapper import Objective
 from dse.mapping.network import map_network
+from dse.mapping.objectives import exponents, objective_value
 from dse.mapping.pinned import Pins
 from dse.mapping.schedule import Program, program_latency_s
 from dse.workload import Workload
@@ -124,11 +125,9 @@ def built(options: Sequence[tuple[str, Callable[[], Built]]]) -> list[tuple[int,
 
 
 def _score(latency_s: float, energy_j: float, objective: Objective) -> tuple[float, float]:
-    if objective == "latency":
-        return latency_s, energy_j
-    if objective == "energy":
-        return energy_j, latency_s
-    return latency_s * energy_j, latency_s
+    """What is minimised; ties go to less energy where only time counts, else to less time."""
+    energy, _ = exponents(objective)
+    return objective_value(objective, latency_s, energy_j), latency_s if energy else energy_j
 
 
 def _nowhere(faults: Sequence[tuple[str, UnmappableError]]) -> UnmappableError:

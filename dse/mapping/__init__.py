@@ -20,7 +20,7 @@ The names below are loaded when they are first used, so that importing the packa
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dse.mapping.batch import BatchResult, map_batch
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
     from dse.mapping.text import explain
 
-#: What the mapper may minimise.
-Objective = Literal["edp", "latency", "energy"]
+#: What the mapper may minimise, see :mod:`dse.mapping.objectives`.
+Objective = str | tuple[float, float]
 
 _HOME = {
     "pareto_layer": "pareto",

@@ -20,7 +20,7 @@ from dse.mapping.compiling import COMPILED
 from dse.mapping.disk import disk_cache
 from dse.mapping.homes import Homes, default_homes, resident_bytes
 from dse.mapping.legal import check_profile
-from dse.mapping.objectives import Weights, objective_code
+from dse.mapping.objectives import Weights, objective_code, plain
 from dse.mapping.placement import Placement, evaluate
 from dse.mapping.problem import Problem, forget_problems, pack
 from dse.mapping.remembered import Remembered
@@ -158,7 +158,7 @@ def draft_layer(
     uneven: bool,
 ) -> Draft | LayerSchedule:
     """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
-    objective_code(objective)
+    objective = plain(objective)
     one_kind(chip)
     if legal:
         check_profile(chip)

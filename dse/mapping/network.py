@@ -14,6 +14,7 @@ from dse.mapping.choose import Candidates, Choice
 from dse.mapping.homes import has_link, spills
 from dse.mapping.legal import check_profile
 from dse.mapping.memory import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
+from dse.mapping.objectives import plain
 from dse.mapping.pinned import NO_PINS, Pins
 from dse.mapping.schedule import (
     LayerSchedule,
@@ -64,6 +65,7 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
+    objective = plain(objective)
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS

@@ -57,6 +57,34 @@ def exponents(objective: Weights) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
+def plain(objective: Weights) -> Weights:
+    """The shortest way to write an objective, as which mappings are remembered.
+
+    ``edp``, ``latency`` and ``energy`` under whatever product means them; else its exponents. A
+    power of one of them alone, or of their product, prefers the same mappings as without it.
+
+    Raises:
+        InputError: no objective, see :func:`objective_code`.
+    """
+    if objective in OBJECTIVES:
+        return objective
+    energy, latency = exponents(objective)
+    if not energy:
+        return "latency"
+    if not latency:
+        return "energy"
+    return "edp" if energy == latency else (energy, latency)
+
+
+def time_price_w(objective: Weights, latency_s: float, energy_j: float) -> float | None:
+    """What a second is worth in J where a small change leaves the objective as it is.
+
+    Of ``energy^a * latency^b`` that is ``b / a * energy / latency``; None if energy does not count.
+    """
+    energy, latency = exponents(objective)
+    return None if not energy else latency / energy * (energy_j / latency_s)
+
+
 @functools.lru_cache(maxsize=64)
 def _parsed(text: str) -> tuple[float, float]:
     powers = {"energy": 0.0, "latency": 0.0}
