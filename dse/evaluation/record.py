@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dse.migrations import current
+from dse.printing import Printed, si
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class ChainRow:
     meets_deadline: bool | None
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Printed):
     """What a design is worth. Keys are the metric names of the contract.
 
     Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2``
@@ -208,6 +209,58 @@ class Evaluation:
         """The layer or task rows as plain mappings (for a data frame)."""
         rows = self.layers if self.kind == "model" else self.tasks
         return [asdict(row) for row in rows]
+
+    def _title(self) -> str:
+        state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+        return (
+            f"{self.subject} on {self.chip} at {self.node}, {self.fidelity}: "
+            + (state[self.feasible])
+        )
+
+    def _figures(self) -> Mapping[str, Any]:
+        over = f"over {self.horizon_s:g} s" if self.horizon_s else "per inference"
+        reasons = {f"reason {n}": text for n, text in enumerate(self.reasons[:5], 1)}
+        return {
+            **reasons,
+            "clock": f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.precision}",
+            "latency": si(self.latency_s, "s"),
+            "energy": f"{si(self.energy_j, 'J')} {over}",
+            "power": f"{si(self.average_power_w, 'W')}, peak {si(self.peak_power_w, 'W')}",
+            "throughput": si(self.throughput_per_s, "/s"),
+            "DRAM traffic": si(self.dram_bytes, "B"),
+            "die": f"{self.area_mm2:.3g} mm2, {self.die_cost_usd:.3g} USD",
+            "unit cost": f"{self.unit_cost_usd:.3g} USD at {self.volume:,.0f} units",
+            "quality": "unknown" if self.quality is None else self.quality,
+            "bottleneck": self.bottleneck,
+        }
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        if self.kind != "model":
+            return [
+                {
+                    "task": row.task,
+                    "model": row.model,
+                    "rate": si(row.rate_hz, "/s"),
+                    "deadline": si(row.deadline_s, "s"),
+                    "alone": si(row.isolated_latency_s, "s"),
+                    "p99": si(row.latency_p99_s, "s"),
+                    "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
+                    "bottleneck": row.bottleneck,
+                }
+                for row in self.tasks
+            ]
+        return [
+            {
+                "layer": row.name,
+                "op": row.op,
+                "MACs": row.macs,
+                "latency": si(row.latency_s, "s"),
+                "energy": si(row.energy_j, "J"),
+                "utilization": f"{row.utilization:.1%}",
+                "bottleneck": row.bottleneck,
+            }
+            for row in self.layers
+        ]
 
 
 #: Metrics that may be objectives or constraints, with the direction that is better.

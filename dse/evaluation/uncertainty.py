@@ -22,6 +22,7 @@ from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Terms
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
+from dse.printing import Printed
 from dse.technology import Technology, technology_draws
 from dse.workload import Workload
 
@@ -50,8 +51,8 @@ class Band:
     high: float
 
 
-@dataclass(frozen=True)
-class Uncertainty:
+@dataclass(frozen=True, repr=False)
+class Uncertainty(Printed):
     """Bands by metric, and the samples they come from (draw by draw, None where it failed).
 
     ``reaches_clock`` is the share of draws in which the node reaches the design's clock at all.
@@ -71,6 +72,16 @@ class Uncertainty:
             "reaches_clock": self.reaches_clock,
             "bands": {name: asdict(band) for name, band in self.bands.items()},
         }
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per metric: low, nominal, high."""
+        return [{"metric": name, **asdict(band)} for name, band in self.bands.items()]
+
+    def _title(self) -> str:
+        return f"{self.draws} draws of the technology facts: one in ten is below low, above high"
+
+    def _figures(self) -> Mapping[str, Any]:
+        return {"reaches its clock": f"{self.reaches_clock:.0%}"}
 
 
 def app_uncertainty(

@@ -31,6 +31,7 @@ from dse.reports.tables import (
     write_tables,
 )
 from dse.search import Experiment, Outcome
+from dse.search.failures import failure_counts
 from dse.search.study import by_level
 from dse.version import model_version
 
@@ -216,25 +217,3 @@ def front_lines(study: Study) -> list[list[Any]]:
 def front_line(outcome: Outcome, experiment: Experiment) -> list[Any]:
     settings = [shown(path, outcome.values[path]) for path in experiment.parameters]
     return [*(outcome.objectives or ()), *settings]
-
-
-def failure_counts(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
-    """How many designs break each kind of requirement, most frequent first."""
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        if outcome.pruned:
-            continue
-        for kind in {_kind(reason) for reason in outcome.reasons}:
-            counts[kind] = counts.get(kind, 0) + 1
-    return sorted(counts.items(), key=lambda item: -item[1])
-
-
-def _kind(reason: str) -> str:
-    if "deadline" in reason or "busy" in reason:
-        return "deadline or load"
-    for word in ("module power", "peak power", "unit cost", "die area", "constraint"):
-        if reason.startswith(word):
-            return word
-    if " drop " in reason or "quality" in reason or "floor" in reason:
-        return "quality floor"
-    return "cannot be built or mapped"
