@@ -7,7 +7,6 @@ left out is counted.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,7 +114,9 @@ def as_text(title: str, figures: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def as_html(title: str, figures: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """The same as a heading, a line of figures and a table, for a notebook."""
+    """The same as a heading, a table of figures and one of rows, for a notebook."""
+    import html
+
     parts = [f"<h4>{html.escape(title)}</h4>"]
     if figures:
         parts.append("<table>")

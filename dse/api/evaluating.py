@@ -160,7 +160,7 @@ def uncertainty(
     if app is not None:
         only_of_models(kind=kind, cores=cores > 1, legal=legal, volume=volume)
         found = resolve_parts(app, named(chip), paths_of(app, settings, precision), seed)
-        return app_uncertainty(found.app, found.workloads, found.chip, draws, seed)
+        return app_uncertainty(found.app, found.workloads, found.chip, draws, seed, objective)
     site = site_of(chip, settings)
     workload = workload_of(model_or_app, site, precision, kind)
     terms = Terms(

@@ -22,6 +22,7 @@ from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Terms
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
+from dse.mapping import Objective
 from dse.printing import Printed
 from dse.technology import Technology, technology_draws
 from dse.workload import Workload
@@ -85,14 +86,19 @@ class Uncertainty(Printed):
 
 
 def app_uncertainty(
-    app: App, workloads: Mapping[str, Workload], chip: Site, draws: int, seed: int = 0
+    app: App,
+    workloads: Mapping[str, Workload],
+    chip: Site,
+    draws: int,
+    seed: int = 0,
+    objective: Objective = "edp",
 ) -> Uncertainty:
     """The app's metrics under ``draws`` draws, simulated in each."""
     return _spread(
         chip,
         draws,
         seed,
-        lambda drawn: evaluate_app(app, workloads, drawn, mapped_on=chip)[0],
+        lambda drawn: evaluate_app(app, workloads, drawn, objective=objective, mapped_on=chip)[0],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,11 @@ def test_names_and_objects_give_the_same(tmp_path: Path) -> None:
         dse.simulate(model, chip, "analytic").latency_s
     )
     app = dse.load_app("wearable_kws")
-    paths = {"app.keyword.rate_hz": 5.0, "model.presence.precision": "w8a16", "chip.f_hz": 5e8}
+    paths: dict[str, Any] = {
+        "app.keyword.rate_hz": 5.0,
+        "model.presence.precision": "w8a16",
+        "chip.f_hz": 5e8,
+    }
     one = dse.simulate("wearable_kws", "gap9", "analytic", settings=paths)
     other = dse.simulate(app, dse.load_chip("gap9", junction_c=app.junction_c or 65.0),
                          "analytic", settings=paths)  # fmt: skip
@@ -115,7 +120,7 @@ def test_names_and_objects_give_the_same(tmp_path: Path) -> None:
 def test_options_are_refused_where_they_mean_nothing() -> None:
     for options in ({"kind": "x"}, {"cores": 2}, {"legal": True}, {"volume": 1e6}):
         with pytest.raises(dse.InputError) as raised:
-            dse.simulate("wearable_kws", "gap9", **options)  # type: ignore[arg-type]
+            dse.simulate("wearable_kws", "gap9", **options)
         assert raised.value.field == next(iter(options))
     for name, value in (("seed", -1), ("volume", 0.0), ("cores", 0), ("objective", "speed")):
         with pytest.raises(dse.InputError) as raised:
