@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dse.errors import InputError
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.schedule import (
+from dse.mapping.ir.schedule import (
     ENGINES,
     NO_BYTES,
     Bytes,

@@ -20,14 +20,14 @@ from dse.evaluation import model_at
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Dim
-from dse.mapping import costs
-from dse.mapping.build import schedule
-from dse.mapping.homes import default_homes
-from dse.mapping.mapper import map_layer
-from dse.mapping.placement import Placement, evaluate, hold_code, unrolled
-from dse.mapping.problem import pack
-from dse.mapping.schedule import LayerSchedule, Program, price, program_latency_s, unroll
-from dse.mapping.space import TILED
+from dse.mapping.cost import costs
+from dse.mapping.ir.homes import default_homes
+from dse.mapping.ir.schedule import LayerSchedule, Program, price, program_latency_s, unroll
+from dse.mapping.layer.build import schedule
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.search.placement import Placement, evaluate, hold_code, unrolled
+from dse.mapping.space.choices import TILED
+from dse.mapping.space.problem import pack
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.validation.record import Row, Section, Target

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 import dse
 from dse.evaluation import evaluate_app
-from dse.mapping.network import map_network
-from dse.mapping.schedule import ENGINES, link_rates, price
+from dse.mapping.ir.schedule import ENGINES, link_rates, price
+from dse.mapping.network.program import map_network
 from dse.simulation.run import simulate_alone
 from dse.workload import Workload
 
