@@ -7,13 +7,16 @@ are first used, so that importing the package stays light:
 * ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``: what keeps
   a layer of the table below peak
 * ``pareto_layer``: all schedules of a layer worth having
-* ``evaluate_mapping``: the cost of one given mapping
+* ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
 * ``Homes``, ``default_homes``, ``plan_memory``: where operands live
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes``
 * ``load_pins``, ``Pins``: mappings fixed by hand, or of Timeloop or ZigZag
 * ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
 * ``map_batch``, ``BatchResult``: many chips at once
-* ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is
+* ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
+  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
+* ``mapped_layer``, ``MappedLayer``: one layer as a record for users
+* ``chip_number``: one number for all chips that mapping cannot tell apart
 
 The rooms and who may know whom: ``docs/developing/architecture.md``.
 """
@@ -28,9 +31,24 @@ if TYPE_CHECKING:
     from dse.mapping.cost.objectives import Objective
     from dse.mapping.given.pinned import load_pins
     from dse.mapping.given.pins import Pins
-    from dse.mapping.given.placed_by_hand import evaluate_mapping
+    from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
     from dse.mapping.ir.homes import Homes, default_homes
-    from dse.mapping.ir.schedule import LayerSchedule, Phase, Program, Segment, unroll
+    from dse.mapping.ir.schedule import (
+        BOTTLENECKS,
+        ENGINES,
+        NO_BYTES,
+        Bytes,
+        LayerSchedule,
+        Phase,
+        Program,
+        Segment,
+        add_bytes,
+        layer_latencies_s,
+        link_rates,
+        price,
+        program_latency_s,
+        unroll,
+    )
     from dse.mapping.layer.disk import use_disk_cache
     from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
     from dse.mapping.layer.pareto import pareto_layer
@@ -43,6 +61,7 @@ if TYPE_CHECKING:
         roofline_energy_j,
         roofline_latency_s,
     )
+    from dse.mapping.network.mapped import MappedLayer, mapped_layer
     from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.network.program import (
         energy_breakdown_j,
@@ -52,12 +71,19 @@ if TYPE_CHECKING:
     )
     from dse.mapping.network.warming import warm_up
     from dse.mapping.network.why import why
+    from dse.mapping.space.shape import chip_number
 
 #: Where each public name stands.
 _HOME = {
+    "BOTTLENECKS": "ir.schedule",
     "BatchResult": "chips.batch",
+    "Bytes": "ir.schedule",
+    "ENGINES": "ir.schedule",
+    "GivenMapping": "given.placed_by_hand",
     "Homes": "ir.homes",
     "LayerSchedule": "ir.schedule",
+    "MappedLayer": "network.mapped",
+    "NO_BYTES": "ir.schedule",
     "Objective": "cost.objectives",
     "Phase": "ir.schedule",
     "Pins": "given.pins",
@@ -65,22 +91,30 @@ _HOME = {
     "Program": "ir.schedule",
     "Roofline": "network.bounds",
     "Segment": "ir.schedule",
+    "add_bytes": "ir.schedule",
     "cache_statistics": "layer.mapper",
+    "chip_number": "space.shape",
     "clear_cache": "layer.mapper",
     "default_homes": "ir.homes",
     "energy_breakdown_j": "network.program",
     "evaluate_mapping": "given.placed_by_hand",
     "explain": "layer.text",
     "external_bytes": "network.bounds",
+    "given_mapping": "given.placed_by_hand",
+    "layer_latencies_s": "ir.schedule",
     "layer_rows": "network.program",
+    "link_rates": "ir.schedule",
     "load_pins": "given.pinned",
     "map_batch": "chips.batch",
     "map_layer": "layer.mapper",
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
+    "mapped_layer": "network.mapped",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
+    "price": "ir.schedule",
     "program_energy_j": "network.program",
+    "program_latency_s": "ir.schedule",
     "roofline": "network.bounds",
     "roofline_energy_j": "network.bounds",
     "roofline_latency_s": "network.bounds",
@@ -91,9 +125,15 @@ _HOME = {
 }
 
 __all__ = [
+    "BOTTLENECKS",
+    "ENGINES",
+    "NO_BYTES",
     "BatchResult",
+    "Bytes",
+    "GivenMapping",
     "Homes",
     "LayerSchedule",
+    "MappedLayer",
     "Objective",
     "Phase",
     "Pins",
@@ -101,22 +141,30 @@ __all__ = [
     "Program",
     "Roofline",
     "Segment",
+    "add_bytes",
     "cache_statistics",
+    "chip_number",
     "clear_cache",
     "default_homes",
     "energy_breakdown_j",
     "evaluate_mapping",
     "explain",
     "external_bytes",
+    "given_mapping",
+    "layer_latencies_s",
     "layer_rows",
+    "link_rates",
     "load_pins",
     "map_batch",
     "map_layer",
     "map_network",
     "map_pipeline",
+    "mapped_layer",
     "pareto_layer",
     "plan_memory",
+    "price",
     "program_energy_j",
+    "program_latency_s",
     "roofline",
     "roofline_energy_j",
     "roofline_latency_s",

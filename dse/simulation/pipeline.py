@@ -16,9 +16,7 @@ from typing import Literal
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind, view_of
-from dse.mapping.cost.objectives import Objective
-from dse.mapping.ir.schedule import Program, layer_latencies_s, program_latency_s
-from dse.mapping.network.program import map_network
+from dse.mapping import Objective, Program, layer_latencies_s, map_network, program_latency_s
 from dse.simulation.checks import DEADLINE_SLACK, rates_hz
 from dse.simulation.noc import Network
 from dse.simulation.task import Job, Release, Task, Timeline, Triggered

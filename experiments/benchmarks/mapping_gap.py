@@ -23,7 +23,7 @@ from common import distinct_layers
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.ir.homes import default_homes
+from dse.mapping import default_homes
 from dse.mapping.layer.mapper import default_room
 from dse.mapping.search.best import best_mapping
 from dse.mapping.space.problem import Problem, pack

@@ -24,12 +24,16 @@ from common import STUDY, distinct_layers, drawn_designs, spent
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.chips.batch import forget_tables, map_batch
-from dse.mapping.ir.homes import default_homes
-from dse.mapping.layer.disk import use_disk_cache
-from dse.mapping.layer.mapper import clear_cache, map_layer
-from dse.mapping.network.program import map_network
-from dse.mapping.network.warming import warm_up
+from dse.mapping import (
+    clear_cache,
+    default_homes,
+    map_batch,
+    map_layer,
+    map_network,
+    use_disk_cache,
+    warm_up,
+)
+from dse.mapping.chips.batch import forget_tables
 from dse.mapping.search.best import best_mapping
 from dse.mapping.space.problem import pack
 from dse.search.candidate import evaluate_candidate

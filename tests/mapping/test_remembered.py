@@ -13,7 +13,7 @@ from dse.mapping.layer import build
 from dse.mapping.layer.mapper import clear_cache, map_layer
 from dse.mapping.search.placement import Placement
 from dse.mapping.space.problem import Problem
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 
 from .conftest import make_chip, make_layer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from dse.hardware.chip import Chip
 from dse.mapping.ir.homes import Homes, stored_bytes
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import Layer
 
 

@@ -24,7 +24,7 @@ from dse.mapping.ir.schedule import link_rates
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import operands
 from dse.mapping.path.chain import Item
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Vector layers that work row by row: every output row depends on the same row of the input.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,34 @@ Operand = Literal["W", "I", "O"]
 Sizes = Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class GivenMapping:
+    """One given mapping: its schedule, and the bytes of one core between homes and buffer.
+
+    ``outputs`` are final ones, stored; ``sums`` partial ones, stored and loaded again.
+    """
+
+    schedule: LayerSchedule
+    weights: float
+    inputs: float
+    outputs: float
+    sums: float
+
+
 def evaluate_mapping(
+    layer: Layer,
+    chip: Chip,
+    spatial: Sizes,
+    tiles: Mapping[str, Sizes],
+    order: Operand | Mapping[str, Operand] = "W",
+    dataflow: str = "ws",
+    **options: Any,
+) -> LayerSchedule:
+    """The schedule of one mapping of a compute layer on one core: see :func:`given_mapping`."""
+    return given_mapping(layer, chip, spatial, tiles, order, dataflow, **options).schedule
+
+
+def given_mapping(
     layer: Layer,
     chip: Chip,
     spatial: Sizes,
@@ -48,8 +76,8 @@ def evaluate_mapping(
     room_bytes: float | None = None,
     l2_room_bytes: float | None = None,
     winograd: bool = False,
-) -> LayerSchedule:
-    """The schedule of one mapping of a compute layer on one core.
+) -> GivenMapping:
+    """One mapping of a compute layer on one core, whole: nothing is searched.
 
     Args:
         spatial: factors of the dims unrolled over the array; the others are not.
@@ -74,22 +102,9 @@ def evaluate_mapping(
         raise InputError(f"layer {layer.name} has no loops to map", field="layer")
     homes = homes or default_homes(layer, chip)
     byte_price(chip, homes.W, write=False)
-    if winograd and (not winograd_fits(layer.nest, chip.array) or {"FY", "FX"} & set(spatial)):
-        raise InputError(
-            f"layer {layer.name} cannot run as F(2x2, 3x3) so",
-            field="winograd",
-            mend="take a 3x3 convolution of stride 1, an array with winograd, and no FY or FX in "
-            "the unrolling",
-        )
+    _check_names(layer, chip, spatial, tiles, winograd)
     room = default_room(layer, chip, homes) if room_bytes is None else float(room_bytes)
     problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, winograd=winograd)
-    for dim in set(spatial) - set(DIMS):
-        raise InputError(f"unknown dim {dim!r}", field="spatial", mend=f"use {', '.join(DIMS)}")
-    unknown = set(tiles) - {"buffer", "l2", "register"}
-    if unknown:
-        raise InputError(
-            f"unknown level {min(unknown)!r}", field="tiles", mend="use buffer, l2, register"
-        )
     orders = {"buffer": order, "l2": order} if isinstance(order, str) else dict(order)
     inner = _sizes(problem, tiles.get("buffer", {}), "tiles.buffer")
     number = k.CLASSES.index(orders.get("buffer", "W"))
@@ -115,7 +130,30 @@ def evaluate_mapping(
     found = evaluate(problem, placed)
     l2_room = default_l2_room(layer, chip, homes) if l2_room_bytes is None else l2_room_bytes
     _check(problem, placed, found, l2_room)
-    return schedule(problem, placed)
+    weights, inputs, sums = (float(v) for v in found.result[7][2:5])
+    outputs = float(found.result[8][0]) - sums
+    return GivenMapping(schedule(problem, placed), weights, inputs, outputs, 2.0 * sums)
+
+
+def _check_names(
+    layer: Layer, chip: Chip, spatial: Sizes, tiles: Mapping[str, Sizes], winograd: bool
+) -> None:
+    """Refuse dims and levels that there are not, and a transform that does not apply."""
+    assert layer.nest is not None
+    if winograd and (not winograd_fits(layer.nest, chip.array) or {"FY", "FX"} & set(spatial)):
+        raise InputError(
+            f"layer {layer.name} cannot run as F(2x2, 3x3) so",
+            field="winograd",
+            mend="take a 3x3 convolution of stride 1, an array with winograd, and no FY or FX in "
+            "the unrolling",
+        )
+    for dim in set(spatial) - set(DIMS):
+        raise InputError(f"unknown dim {dim!r}", field="spatial", mend=f"use {', '.join(DIMS)}")
+    unknown = set(tiles) - {"buffer", "l2", "register"}
+    if unknown:
+        raise InputError(
+            f"unknown level {min(unknown)!r}", field="tiles", mend="use buffer, l2, register"
+        )
 
 
 def _sizes(problem: Problem, given: Sizes, field: str) -> dict[str, int]:

@@ -26,7 +26,7 @@ from dse.mapping.space.choices import Factors
 from dse.mapping.space.legal import check_profile
 from dse.mapping.space.problem import Problem, forget_problems, pack
 from dse.mapping.space.shape import chip_number, layer_number
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import DIMS, Layer
 
 #: Dims along which a layer may be split over cores.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dse.mapping.ir.homes import stored_bytes
 from dse.mapping.space.shape import layer_number
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Roles of tensors that are part of the model, not made by an inference.

@@ -21,7 +21,7 @@ from dse.mapping.space.hierarchy import Outer, can_tile, constants_by_mask, entr
 from dse.mapping.space.problem import Problem
 from dse.mapping.space.registers import register_units
 from dse.mapping.tools.compiling import COMPILED
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors, tile_sizes
 from dse.mapping.space.problem import Problem
 from dse.mapping.tools.compiling import COMPILED
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 
 #: Most L2 tile sizes tried of G, B, K, C, OY, OX, and most L2 tiles (with mask and order) kept.
 OUTER_LIMITS = (4, 3, 7, 7, 6, 6)

@@ -25,7 +25,7 @@ from dse.mapping.space.shape import (
     layer_shape,
     volumes,
 )
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import Layer
 from dse.workload.precision import bits_of
 

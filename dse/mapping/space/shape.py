@@ -27,7 +27,7 @@ from dse.mapping.space.candidates import (
     tile_lists,
 )
 from dse.mapping.space.choices import LEVEL_LIMITS, Factors, rate_of, spatial_choices
-from dse.mapping.tools.remembered import Remembered
+from dse.registry import Remembered
 from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 

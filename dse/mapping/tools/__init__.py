@@ -1,2 +1,1 @@
-"""What the other rooms are built with: compiled kernels and what their cache depends on, values
-remembered by key."""
+"""What other rooms are built with: compiled kernels, and what their cache on disk depends on."""
