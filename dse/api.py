@@ -25,8 +25,7 @@ from dse.evaluation import (
 from dse.evaluation.core_choice import preferred, usable
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import kind_named
-from dse.mapping.mapped import MappedLayer, mapped_layer
-from dse.mapping.mapper import Objective
+from dse.mapping import MappedLayer, Objective, mapped_layer
 from dse.migrations import MigrationReport, migrate_path
 from dse.search import Experiment, StudyResult, check_experiment, load_experiment
 from dse.workload import Layer, Model, Workload

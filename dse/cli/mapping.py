@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from dse.cli.runs import ModelRequest
     from dse.evaluation.record import Evaluation, LayerRow
     from dse.hardware.chip import Chip
-    from dse.mapping.mapper import Objective
-    from dse.mapping.pinned import Pins
+    from dse.mapping import Objective, Pins
     from dse.workload import Workload
 
 #: Columns from this width on, characters; below it a layer takes two lines.
@@ -53,9 +52,8 @@ def map_model(
     from dse.cli.runs import headline
     from dse.evaluation import Terms, evaluate_model
     from dse.evaluation.core_choice import mapped_model
-    from dse.mapping.network import layer_rows
-    from dse.mapping.pinned import load_pins
-    from dse.mapping.text import explain as loop_nest
+    from dse.mapping import explain as loop_nest
+    from dse.mapping import layer_rows, load_pins
 
     chip = request.load_chip()
     workload = request.load_model(chip)

@@ -18,7 +18,7 @@ from dse.files import SCHEMA_VERSION
 if TYPE_CHECKING:
     from dse.evaluation import Evaluation, Fidelity, Uncertainty, Value
     from dse.hardware.chip import Chip
-    from dse.mapping.mapper import Objective
+    from dse.mapping import Objective
     from dse.workload import Workload
 
 

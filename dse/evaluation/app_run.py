@@ -20,8 +20,7 @@ from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
-from dse.mapping.mapper import Objective
-from dse.mapping.network import energy_breakdown_j
+from dse.mapping import Objective, energy_breakdown_j
 from dse.simulation.checks import MAX_JOBS, job_counts
 from dse.simulation.pipeline import as_whole, partition
 from dse.simulation.run import simulate

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.network import layer_rows
-from dse.mapping.schedule import BOTTLENECKS, ENGINES, Program, link_rates
+from dse.mapping import BOTTLENECKS, ENGINES, Program, layer_rows, link_rates
 
 
 def resource_use(program: Program, chip: Chip) -> dict[str, float]:

@@ -23,10 +23,7 @@ from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import CoreKind, core_kinds, kind_named
-from dse.mapping.mapper import Objective
-from dse.mapping.network import map_network
-from dse.mapping.pinned import Pins
-from dse.mapping.schedule import Program, program_latency_s
+from dse.mapping import Objective, Pins, Program, map_network, program_latency_s
 from dse.workload import Workload
 
 Built = TypeVar("Built")

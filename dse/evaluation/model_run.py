@@ -23,9 +23,15 @@ from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip
 from dse.hardware.kinds import CoreKind
-from dse.mapping.bounds import Roofline, roofline
-from dse.mapping.network import energy_breakdown_j, layer_rows
-from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
+from dse.mapping import (
+    Program,
+    Roofline,
+    energy_breakdown_j,
+    layer_latencies_s,
+    layer_rows,
+    program_latency_s,
+    roofline,
+)
 from dse.quality import Quality, quality
 from dse.simulation.plot import write_power_plot
 from dse.simulation.power import window_peak

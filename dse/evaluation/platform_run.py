@@ -20,7 +20,7 @@ from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Platform
 from dse.hardware.cost import carbon, unit_cost
-from dse.mapping.mapper import Objective
+from dse.mapping import Objective
 from dse.simulation.stats import TaskStats, task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload

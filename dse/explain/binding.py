@@ -9,7 +9,7 @@ from dse.evaluation.loads import Load, Part
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.explain.feedback import Effect, Slack
 from dse.hardware.chip import Chip
-from dse.mapping.network import layer_rows
+from dse.mapping import layer_rows
 
 #: Chip parameters that relieve a resource, by its name in records.
 RELIEF: dict[str, tuple[str, ...]] = {

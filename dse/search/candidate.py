@@ -20,7 +20,7 @@ from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
-from dse.mapping.mapper import cache_statistics
+from dse.mapping import cache_statistics
 from dse.migrations import FIELD
 from dse.schema import canonical_json, digest
 from dse.search.bound import Bound, bounds_of, dominated

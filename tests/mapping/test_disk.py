@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from dse.mapping import disk
-from dse.mapping.disk import DiskCache, disk_cache, key_digest, unpack, use_disk_cache
-from dse.mapping.mapper import cache_statistics, clear_cache, map_layer
-from dse.mapping.schedule import LayerSchedule
+from dse.mapping.ir.schedule import LayerSchedule
+from dse.mapping.layer import disk
+from dse.mapping.layer.disk import DiskCache, disk_cache, key_digest, unpack, use_disk_cache
+from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
 
 from .conftest import make_chip, make_layer
 

@@ -11,19 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import LINKS, Chip, Registers
-from dse.mapping.blocks import Blocks, Member
-from dse.mapping.bounds import roofline
-from dse.mapping.fused import Group
-from dse.mapping.fusion import fusable, spans
-from dse.mapping.homes import Homes
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.schedule import (
-    Program,
-    layer_latencies_s,
-    price,
-    program_latency_s,
-)
-from dse.mapping.text import explain
+from dse.mapping.fusion.blocks import Blocks, Member
+from dse.mapping.fusion.fused import Group
+from dse.mapping.fusion.groups import fusable, spans
+from dse.mapping.ir.homes import Homes
+from dse.mapping.ir.schedule import Program, layer_latencies_s, price, program_latency_s
+from dse.mapping.layer.text import explain
+from dse.mapping.network.bounds import roofline
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
 from dse.simulation.run import simulate_alone
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision

@@ -9,12 +9,17 @@ import pytest
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.bounds import external_bytes, roofline, roofline_energy_j, roofline_latency_s
-from dse.mapping.memory import plan_memory
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.schedule import LINKS, layer_latencies_s, program_latency_s
-from dse.mapping.tensors import lifetimes
-from dse.mapping.text import explain
+from dse.mapping.ir.schedule import LINKS, layer_latencies_s, program_latency_s
+from dse.mapping.layer.text import explain
+from dse.mapping.memory.plan import plan_memory
+from dse.mapping.memory.tensors import lifetimes
+from dse.mapping.network.bounds import (
+    external_bytes,
+    roofline,
+    roofline_energy_j,
+    roofline_latency_s,
+)
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
 

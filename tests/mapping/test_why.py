@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import layer_rows, map_network
-from dse.mapping.why import why
+from dse.mapping.network.program import layer_rows, map_network
+from dse.mapping.network.why import why
 
 from .conftest import make_chip
 from .test_fusion import attention, chain

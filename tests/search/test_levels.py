@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dse.errors import InputError
 from dse.evaluation import loads
 from dse.evaluation.design import Value
-from dse.mapping.mapper import clear_cache
+from dse.mapping import clear_cache
 from dse.search import Experiment, StudyFolder, explore, starting_designs
 from dse.search.bound import dominated
 from dse.search.candidate import bound_of, evaluate_candidate, values_key
