@@ -1,6 +1,5 @@
 """Applications: scenario files, their tasks, floors and scores."""
 
-from dse.apps.figures import Figure, figures
 from dse.apps.limits import (
     METRIC_HIGHER,
     Budgets,
@@ -12,6 +11,7 @@ from dse.apps.limits import (
 )
 from dse.apps.scenario import App, Chain, app_schema, list_apps, load_app
 from dse.apps.score import QualityVerdict, judge_quality, worst_margin
+from dse.apps.stated import Figure, figures
 from dse.apps.stream import Request, RequestStage, Stream
 from dse.apps.tasks import stream_tasks
 

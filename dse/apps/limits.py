@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dse.errors import InputError
-from dse.quality import METRICS, Quality
+from dse.model_quality import METRICS, Quality
 from dse.schema import Strict
 from dse.workload import parse_precision
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dse.apps.limits import QualityFloor
-from dse.quality import Quality, quality
+from dse.model_quality import Quality, quality
 from dse.workload.layer import Workload
 
 #: Energy of a frame at which an app without a power budget has the energy score 0.5, J: the scale

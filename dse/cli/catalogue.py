@@ -71,7 +71,7 @@ def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool
             )
         rows = [row for row in rows if row["node_nm"] in lines[line].nodes]
     if plot is not None:
-        from dse.report.nodes import plot_nodes
+        from dse.reports.nodes import plot_nodes
 
         plot_nodes(rows, plot)
     known = [_row(found) for found in lines.values()]
@@ -305,7 +305,7 @@ def _node_line(row: dict[str, Any]) -> dict[str, Any]:
 def _model(
     name: str, sizes: Mapping[str, Binding], unknown_ops: Literal["error", "host"]
 ) -> dict[str, Any]:
-    from dse.quality import quality
+    from dse.model_quality import quality
     from dse.workload import layer_table, list_models, load_model
 
     model = load_model(name, unknown_ops=unknown_ops, **sizes)

@@ -10,9 +10,9 @@ from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from dse.quality import QualityReport
-    from dse.quality.quantize import Calibration
-    from dse.quality.results import MeasuredOutput
+    from dse.model_quality import QualityReport
+    from dse.model_quality.quantize import Calibration
+    from dse.model_quality.results import MeasuredOutput
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def quality(request: QualityRequest, as_json: bool) -> None:
     if request.inputs is None:
         _published(request, as_json)
         return
-    from dse.quality import measure_quality
+    from dse.model_quality import measure_quality
 
     report = measure_quality(
         request.model,
@@ -97,7 +97,7 @@ def _no_sqnr(output: MeasuredOutput) -> str:
 
 def _published(request: QualityRequest, as_json: bool) -> None:
     """What is known of a network without measuring it."""
-    from dse.quality import quality as look_up
+    from dse.model_quality import quality as look_up
     from dse.workload import load_model
 
     for option, given in (

@@ -255,7 +255,7 @@ def _no_bindings(request: ModelRequest) -> None:
 def explain(request: ModelRequest, as_json: bool) -> None:
     """What binds and what the next step buys."""
     from dse.evaluation import model_at
-    from dse.explain import explain_app, explain_model
+    from dse.explanation import explain_app, explain_model
 
     if is_app(request.subject):
         _no_bindings(request)
@@ -295,7 +295,7 @@ def explain(request: ModelRequest, as_json: bool) -> None:
 
 def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step and its relative changes."""
-    from dse.explain import shown
+    from dse.explanation import shown
 
     path = step["path"]
     row = {"step": f"{path}: {shown(path, step['before'])} -> {shown(path, step['after'])}"}

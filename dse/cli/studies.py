@@ -134,7 +134,7 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
         if rows:
             _print_front(rows, metrics)
         else:
-            from dse.report.page import failure_counts
+            from dse.reports.page import failure_counts
 
             broken = ", ".join(f"{what} {n}" for what, n in failure_counts(result.outcomes))
             print(f"no design meets everything; designs that break: {broken}")
@@ -155,7 +155,7 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
 
 def _print_front(rows: list[dict[str, Any]], metrics: list[str]) -> None:
     """The front: a column for what differs among its members, one line for what does not."""
-    from dse.explain import shown
+    from dse.explanation import shown
 
     paths = [key for key in dict.fromkeys(k for row in rows for k in row) if key not in metrics]
     text = [{p: shown(p, row[p]) if p in row else "-" for p in paths} for row in rows]
@@ -172,7 +172,7 @@ def _print_front(rows: list[dict[str, Any]], metrics: list[str]) -> None:
 def report(
     source: str, out: str, feedback: bool, draws: int | None, workers: int | None, as_json: bool
 ) -> None:
-    from dse.report import write_report
+    from dse.reports import write_report
     from dse.search import check_numbers
 
     check_numbers(None, workers)
@@ -200,7 +200,7 @@ def report(
 
 
 def compare(sources: list[str], html: str | None, as_json: bool) -> None:
-    from dse.report.compare import compare_studies, rows_of, to_json, write_comparison
+    from dse.reports.compare import compare_studies, rows_of, to_json, write_comparison
 
     contests = compare_studies(sources)
     if html is not None:

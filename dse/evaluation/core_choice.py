@@ -2,8 +2,8 @@
 
 The rule, on a chip with several kinds of cores: a load is tried on every kind that it may use. Of
 the kinds that can run all of it and meet its deadline alone, it takes the one with the least
-objective of a job: latency; energy; or their product. If none meets the deadline, the fastest; ties
-go to the kind that comes first in the chip's file. Nothing depends on what else runs.
+objective of a job: latency; energy; or a product of their powers. If none meets the deadline, the
+fastest; ties go to the kind that comes first in the chip's file. Nothing depends on what else runs.
 
 The energy of a model alone is all that the chip draws in an inference, before conversion. That of a
 stream is what a job adds to a chip that would rest without it
@@ -23,7 +23,15 @@ from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import CoreKind, core_kinds, kind_named
-from dse.mapping import Objective, Pins, Program, map_network, program_latency_s
+from dse.mapping import (
+    Objective,
+    Pins,
+    Program,
+    exponents,
+    map_network,
+    objective_value,
+    program_latency_s,
+)
 from dse.workload import Workload
 
 Built = TypeVar("Built")
@@ -121,11 +129,9 @@ def built(options: Sequence[tuple[str, Callable[[], Built]]]) -> list[tuple[int,
 
 
 def _score(latency_s: float, energy_j: float, objective: Objective) -> tuple[float, float]:
-    if objective == "latency":
-        return latency_s, energy_j
-    if objective == "energy":
-        return energy_j, latency_s
-    return latency_s * energy_j, latency_s
+    """What is minimised; ties go to less energy where only time counts, else to less time."""
+    energy, _ = exponents(objective)
+    return objective_value(objective, latency_s, energy_j), latency_s if energy else energy_j
 
 
 def _nowhere(faults: Sequence[tuple[str, UnmappableError]]) -> UnmappableError:

@@ -32,7 +32,7 @@ from dse.mapping import (
     program_latency_s,
     roofline,
 )
-from dse.quality import Quality, quality
+from dse.model_quality import Quality, quality
 from dse.simulation.plot import write_power_plot
 from dse.simulation.power import window_peak
 from dse.simulation.run import simulate_alone

@@ -28,7 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dse.mapping.chips.batch import BatchResult, map_batch
-    from dse.mapping.cost.objectives import Objective
+    from dse.mapping.cost.objectives import (
+        Objective,
+        exponents,
+        objective_value,
+    )
     from dse.mapping.given.pinned import load_pins
     from dse.mapping.given.pins import Pins
     from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
@@ -97,6 +101,7 @@ _HOME = {
     "clear_cache": "layer.mapper",
     "default_homes": "ir.homes",
     "energy_breakdown_j": "network.program",
+    "exponents": "cost.objectives",
     "evaluate_mapping": "given.placed_by_hand",
     "explain": "layer.text",
     "external_bytes": "network.bounds",
@@ -110,6 +115,7 @@ _HOME = {
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
     "mapped_layer": "network.mapped",
+    "objective_value": "cost.objectives",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
     "price": "ir.schedule",
@@ -149,6 +155,7 @@ __all__ = [
     "energy_breakdown_j",
     "evaluate_mapping",
     "explain",
+    "exponents",
     "external_bytes",
     "given_mapping",
     "layer_latencies_s",
@@ -160,6 +167,7 @@ __all__ = [
     "map_network",
     "map_pipeline",
     "mapped_layer",
+    "objective_value",
     "pareto_layer",
     "plan_memory",
     "price",

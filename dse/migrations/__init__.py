@@ -5,7 +5,7 @@ Whoever reads a file that carries a ``schema_version`` reads it with :func:`read
 whatever release wrote it. ``docs/files.md`` says what is promised.
 """
 
-from dse.migrations.migrate import Migrated, migrate, migrated, remarked
+from dse.migrations.content import Migrated, migrate, migrated, remarked
 from dse.migrations.paths import FileMigration, MigrationReport, migrate_path
 from dse.migrations.reading import read_json, read_versioned
 from dse.migrations.registry import FIELD, KINDS, Kind, Step, current, kind_of

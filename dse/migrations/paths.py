@@ -11,7 +11,7 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION, json_text, write_text
-from dse.migrations.migrate import Migrated, migrated
+from dse.migrations.content import Migrated, migrated
 from dse.migrations.registry import KINDS, kind_of
 from dse.migrations.rewrite import rewritten
 from dse.schema import read_yaml

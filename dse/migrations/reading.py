@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.migrations.migrate import migrate, migrated, remarked
+from dse.migrations.content import migrate, migrated, remarked
 from dse.schema import read_yaml
 
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dse.migrations.migrate import Taken
+from dse.migrations.content import Taken
 from dse.migrations.places import Place, at, moves
 
 

@@ -3,10 +3,10 @@
 from dse.search.candidate import Outcome, evaluate_candidate
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment, check_experiment, load_experiment
-from dse.search.explore import StudyResult, check_numbers, design_row, explore, sweep
 from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 from dse.search.progress import Progress
+from dse.search.study import StudyResult, check_numbers, design_row, explore, sweep
 from dse.search.warm import starting_designs
 
 __all__ = [

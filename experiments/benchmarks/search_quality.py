@@ -29,9 +29,9 @@ from dse.search.bound import Bound, dominated
 from dse.search.candidate import Outcome, values_key
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
-from dse.search.explore import explore
 from dse.search.front import hypervolume, igd_plus, non_dominated
 from dse.search.space import Space
+from dse.search.study import explore
 
 METHODS: dict[str, dict[str, Any]] = {
     "dse": {"sampler": "nsga2", "local_share": 1.0, "prune": True},

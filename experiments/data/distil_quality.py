@@ -1,4 +1,4 @@
-"""Distils the collection of published accuracies into ``dse/quality/data/quality.json``.
+"""Distils the collection of published accuracies into ``dse/model_quality/data/quality.json``.
 
 Run ``python experiments/data/distil_quality.py ACCURACY.json``. The collection is a JSON file with
 ``facts`` (model, task, metric, precision, method, value, input, source, how) and ``drop_summary``
@@ -20,7 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-OUTPUT = Path(__file__).resolve().parents[2] / "dse" / "quality" / "data" / "quality.json"
+OUTPUT = Path(__file__).resolve().parents[2] / "dse" / "model_quality" / "data" / "quality.json"
 FAMILIES = Path(__file__).with_name("quality_families.yaml")
 Fact = dict[str, Any]
 

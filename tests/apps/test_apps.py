@@ -9,7 +9,7 @@ import pytest
 from dse.apps import QualityFloor, judge_quality, list_apps, stream_tasks, worst_margin
 from dse.apps.scenario import App
 from dse.mapping import Program
-from dse.quality import Quality, quality
+from dse.model_quality import Quality, quality
 from dse.simulation import Periodic, Triggered
 from dse.workload import parse_precision
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.apps import Request, Stream, app_schema, figures, list_apps
-from dse.apps.figures import UNSTATED
 from dse.apps.scenario import SCHEMA_FILE, App
+from dse.apps.stated import UNSTATED
 from dse.errors import ImpossibleChipError, InputError
 from dse.files import shipped_folder
 from dse.schema import validate

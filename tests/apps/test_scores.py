@@ -17,7 +17,7 @@ from dse.apps.score import (
     quality_score,
     stream_quality,
 )
-from dse.quality import Quality
+from dse.model_quality import Quality
 from dse.workload import load_model
 
 LOSSY = Quality("wer", False, 4.0, 0.5, 1.5, "ptq", 3, "measured", ("x",), "read")

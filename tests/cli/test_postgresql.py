@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from dse.report.tables import Study, read_study
+from dse.reports.tables import Study, read_study
 from tests.cli.conftest import Run
 from tests.tools import program
 

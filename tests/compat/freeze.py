@@ -50,7 +50,7 @@ def _without_the_machine(config: Path) -> None:
 
 def _quality(path: Path) -> None:
     """A quality report of a made-up network: only its form matters."""
-    from dse.quality.results import MeasuredOutput, MeasuredQuality, QualityReport
+    from dse.model_quality.results import MeasuredOutput, MeasuredQuality, QualityReport
 
     output = MeasuredOutput(name="y", shape=(4,), sqnr_db=31.5, cosine=0.999, cosine_p10=0.998)
     result = MeasuredQuality(
@@ -75,7 +75,7 @@ def _quality(path: Path) -> None:
 
 def expected() -> dict[str, Any]:
     """What this version reads in the files of the working folder."""
-    from dse.report import read_study
+    from dse.reports import read_study
 
     study = read_study("study")
     return {
@@ -103,7 +103,7 @@ def read(name: str) -> dict[str, Any]:
     from dse.hardware.library import load_spec
     from dse.hardware.platform import load_platform_spec
     from dse.mapping import load_pins
-    from dse.quality.results import read_report
+    from dse.model_quality.results import read_report
     from dse.search import load_experiment
 
     if name == "pins.yaml":

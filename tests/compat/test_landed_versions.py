@@ -17,7 +17,7 @@ import pytest
 
 from dse.errors import InputError
 from dse.migrations import KINDS, kind_of, migrate, migrate_path, read_json
-from dse.report import compare_studies, read_study, write_report
+from dse.reports import compare_studies, read_study, write_report
 from dse.search import StudyFolder, explore, load_experiment, starting_designs
 from dse.search.mirror import read_storage
 from dse.technology import load_technology
@@ -126,8 +126,8 @@ def test_the_numbers_are_reported_unchanged_and_nothing_is_simulated(
         raise AssertionError("evaluated again, by another model")
 
     monkeypatch.setattr("dse.search.workers.run_candidate", never)
-    monkeypatch.setattr("dse.report.confidence.resolve_design", never)
-    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")  # megabytes, not read
+    monkeypatch.setattr("dse.reports.confidence.resolve_design", never)
+    monkeypatch.setattr("dse.reports.page.plot_html", lambda *_, **__: "")  # megabytes, not read
     done = write_report("study", "page", draws=4, workers=1)
     assert not done["of_this_model"]
     assert done["left_out"] == ["feedback", "uncertainty"]
@@ -146,7 +146,7 @@ def test_the_numbers_are_reported_unchanged_and_nothing_is_simulated(
 def test_a_storage_that_names_no_model_says_so(
     landed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")
+    monkeypatch.setattr("dse.reports.page.plot_html", lambda *_, **__: "")
     done = write_report("storage.journal", "page", workers=1)
     stored = read_storage("storage.journal")
     if stored.made_by == ("", ""):

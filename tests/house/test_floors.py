@@ -18,20 +18,23 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("schema",),
     ("migrations",),
     ("technology", "workload"),
-    ("quality",),
+    ("model_quality",),
     ("hardware",),
     ("mapping",),
     ("simulation",),
     ("apps",),
     ("evaluation",),
-    ("search", "explain", "validation"),
-    ("report",),
+    ("search", "explanation", "validation"),
+    ("reports",),
     ("api",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 #: What a floor may not know although it lies below (architecture: "knows nothing of").
-STRANGERS = {"hardware": {"workload", "quality"}, "quality": {"technology"}}
+STRANGERS = {
+    "hardware": {"workload", "model_quality"},
+    "model_quality": {"technology"},
+}
 
 
 def sources() -> list[Path]:

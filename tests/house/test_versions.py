@@ -171,7 +171,7 @@ def test_files_are_seen_wherever_they_stand(change: Callable[[Path], None], tmp_
 def test_what_shows_results_does_not_throw_studies_away(copied: Path) -> None:
     """Nor does what running the package leaves behind, or an editor."""
     before = package_digest(ABOVE_SEARCH, copied)
-    for file in ("cli/commands.py", "report/templates/report.html.j2", "explain/__init__.py"):
+    for file in ("cli/commands.py", "reports/templates/report.html.j2", "explanation/__init__.py"):
         with (copied / file).open("a") as handle:
             handle.write("\n")
     (copied / "shipped" / "models").mkdir(parents=True)

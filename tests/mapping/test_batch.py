@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_infinite() -> None:
     with pytest.raises(InputError, match="no chips"):
         map_batch(LAYERS, [])
     with pytest.raises(InputError, match="unknown objective"):
-        map_batch(LAYERS, chips, "speed")  # type: ignore[arg-type]
+        map_batch(LAYERS, chips, "speed")
 
 
 def test_no_chip_of_a_table_has_room() -> None:

@@ -19,7 +19,7 @@ from dse.hardware.platform import PlatformSpec
 from dse.hardware.spec import ChipSpec
 from dse.mapping.given.pins import PinFile
 from dse.migrations import KINDS, Kind, Step, current, kind_of, migrate, migrated, read_versioned
-from dse.quality.results import QualityReport
+from dse.model_quality.results import QualityReport
 from dse.schema import Strict, validate
 from dse.search import Experiment
 

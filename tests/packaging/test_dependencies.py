@@ -23,7 +23,7 @@ SLICE = (
     "tests/search/test_study.py",
     "tests/simulation/test_alone.py",
     "tests/cli/test_commands.py",
-    "tests/report",
+    "tests/reports",
 )
 #: What is compared. Python 3.12 and later add floats with a compensated sum, older ones do not, so
 #: that numbers may differ in their last digits.

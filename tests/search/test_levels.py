@@ -18,11 +18,11 @@ from dse.mapping import clear_cache
 from dse.search import Experiment, StudyFolder, explore, starting_designs
 from dse.search.bound import dominated
 from dse.search.candidate import bound_of, evaluate_candidate, values_key
-from dse.search.explore import by_level
 from dse.search.front import non_dominated
 from dse.search.mirror import read_storage
 from dse.search.progress import SearchState
 from dse.search.space import Space
+from dse.search.study import by_level
 from tests.search.test_study import SPACE, experiment, keys
 
 ROWS = {

@@ -12,7 +12,7 @@ import pytest
 
 from dse.errors import InputError, OlderFileWarning
 from dse.migrations import KINDS, Step, migrate_path
-from dse.report import read_study, write_report
+from dse.reports import read_study, write_report
 from dse.search import StudyFolder, explore
 from dse.search.folder import CONFIG, LOG, PROGRESS
 from dse.version import model_version, search_version
@@ -102,7 +102,7 @@ def test_a_new_field_of_experiments_does_not_end_old_studies(study: Path) -> Non
 def test_the_page_names_the_model_and_leaves_out_what_it_did_not_compute(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dse.report.page.plot_html", lambda *_, **__: "")  # megabytes, not read
+    monkeypatch.setattr("dse.reports.page.plot_html", lambda *_, **__: "")  # megabytes, not read
     own = write_report(study, tmp_path / "own", feedback=False, workers=1)
     assert own["of_this_model"]
     assert own["left_out"] == []

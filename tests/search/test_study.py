@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dse.errors import InputError
-from dse.report import write_report
+from dse.reports import write_report
 from dse.search import Effort, Experiment, StudyFolder, StudyResult, explore, front_of, sweep
 from dse.search.candidate import Outcome
 from dse.search.experiment import Constraint, Range

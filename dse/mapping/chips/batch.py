@@ -28,7 +28,7 @@ from dse.hardware.chip import Chip
 from dse.mapping.chips.batch_costs import costs_of
 from dse.mapping.chips.rows import Columns, constants, shape_of
 from dse.mapping.cost import costs as k
-from dse.mapping.cost.objectives import Objective
+from dse.mapping.cost.objectives import Objective, objective_code, plain
 from dse.mapping.cost.zeros import winograd_fits
 from dse.mapping.ir.homes import default_homes, resident_bytes
 from dse.mapping.layer.mapper import map_layer
@@ -111,7 +111,7 @@ def map_batch(
     Args:
         layers: a network or layers; equal ones are mapped once.
         chips: any chips; those of one array shape share tables.
-        objective: ``edp``, ``latency`` or ``energy``, with the tie-breaks of ``map_layer``.
+        objective: that of ``map_layer``, with its tie-breaks.
         exact: search every chip instead of using tables.
         probes: searches that make a table; one of the same layer and shape is used again.
         seed: of the chips that are checked.
@@ -121,10 +121,7 @@ def map_batch(
     """
     if not chips:
         raise InputError("no chips to map on", field="chips", mend="give at least one")
-    if objective not in k.OBJECTIVES:
-        raise InputError(
-            f"unknown objective {objective!r}", field="objective", mend="use edp, latency or energy"
-        )
+    objective = plain(objective)
     found: dict[object, list[Any]] = {}
     for layer in layers.layers if isinstance(layers, Workload) else layers:
         found.setdefault(layer.shape_key, [layer, 0])[1] += 1
@@ -196,7 +193,7 @@ class _Table:
     def __init__(self, layer: Layer, columns: Columns, shape: object, objective: Objective) -> None:
         chips = columns.chips
         self.layer = layer
-        self.number = k.OBJECTIVES.index(objective)
+        self.number = objective_code(objective)
         self.latency_s = np.full(len(chips), np.inf)
         self.energy_j = np.full(len(chips), np.inf)
         self.exact = np.zeros(len(chips), np.bool_)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Literal
 
 from dse.errors import InputError
 from dse.mapping.cost.costs import OBJECTIVES
@@ -12,14 +11,13 @@ from dse.mapping.cost.costs import OBJECTIVES
 #: Exponents are multiples of a quarter up to this one: such powers round the same everywhere.
 LARGEST_EXPONENT = 8.0
 
-#: What the mapper may minimise by name.
-Objective = Literal["edp", "latency", "energy"]
-Weights = str | tuple[float, float]
+#: What the mapper may minimise: ``edp``, ``latency``, ``energy``, or a product of their powers.
+Objective = str | tuple[float, float]
 
 _FACTOR = re.compile(r"(energy|latency)(?:\^([0-9.]+))?")
 
 
-def objective_code(objective: Weights) -> int:
+def objective_code(objective: Objective) -> int:
     """The kernels' number for an objective.
 
     Args:
@@ -41,7 +39,7 @@ def objective_code(objective: Weights) -> int:
     return 3 + 64 * round(4.0 * energy) + round(4.0 * latency)
 
 
-def exponents(objective: Weights) -> tuple[float, float]:
+def exponents(objective: Objective) -> tuple[float, float]:
     """Exponents of energy and latency in the product that an objective minimises."""
     if isinstance(objective, tuple):
         found = objective
@@ -58,6 +56,34 @@ def exponents(objective: Weights) -> tuple[float, float]:
     ):
         raise _unknown(objective)
     return float(found[0]), float(found[1])
+
+
+def plain(objective: Objective) -> Objective:
+    """The shortest way to write an objective, as which mappings are remembered.
+
+    ``edp``, ``latency`` and ``energy`` under whatever product means them; else its exponents. A
+    power of one of them alone, or of their product, prefers the same mappings as without it.
+
+    Raises:
+        InputError: no objective, see :func:`objective_code`.
+    """
+    if objective in OBJECTIVES:
+        return objective
+    energy, latency = exponents(objective)
+    if not energy:
+        return "latency"
+    if not latency:
+        return "energy"
+    return "edp" if energy == latency else (energy, latency)
+
+
+def time_price_w(objective: Objective, latency_s: float, energy_j: float) -> float | None:
+    """What a second is worth in J where a small change leaves the objective as it is.
+
+    Of ``energy^a * latency^b`` that is ``b / a * energy / latency``; None if energy does not count.
+    """
+    energy, latency = exponents(objective)
+    return None if not energy else latency / energy * (energy_j / latency_s)
 
 
 @functools.lru_cache(maxsize=64)
@@ -83,7 +109,7 @@ def _unknown(objective: object) -> InputError:
     )
 
 
-def objective_value(objective: Weights, latency_s: float, energy_j: float) -> float:
+def objective_value(objective: Objective, latency_s: float, energy_j: float) -> float:
     """What is minimised, for given latency, s, and energy, J."""
     energy, latency = exponents(objective)
     return float(energy_j**energy * latency_s**latency)

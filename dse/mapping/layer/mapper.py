@@ -13,7 +13,7 @@ from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind
 from dse.mapping.cost import costs as k
-from dse.mapping.cost.objectives import Weights, objective_code
+from dse.mapping.cost.objectives import Objective, objective_code, plain
 from dse.mapping.cost.streaming import map_streaming
 from dse.mapping.cost.zeros import winograd_fits
 from dse.mapping.ir.homes import Homes, default_homes, resident_bytes
@@ -93,7 +93,7 @@ def clear_cache() -> None:
 def map_layer(
     layer: Layer,
     chip: Chip,
-    objective: Weights = "edp",
+    objective: Objective = "edp",
     *,
     homes: Homes | None = None,
     cores: int = 1,
@@ -143,7 +143,7 @@ def map_layer(
 def draft_layer(
     layer: Layer,
     chip: Chip,
-    objective: Weights,
+    objective: Objective,
     *,
     homes: Homes | None,
     cores: int,
@@ -155,7 +155,7 @@ def draft_layer(
     uneven: bool,
 ) -> Draft | LayerSchedule:
     """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
-    objective_code(objective)
+    objective = plain(objective)
     one_kind(chip)
     if legal:
         check_profile(chip)
@@ -222,7 +222,7 @@ class _Asked(NamedTuple):
     """What a layer is mapped for on a chip; ``weights`` are ``exposed`` and ``time_price_w``."""
 
     homes: Homes
-    objective: Weights
+    objective: Objective
     cores: int
     room: float
     l2_room: float

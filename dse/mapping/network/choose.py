@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dse.hardware.chip import Chip
-from dse.mapping.cost.objectives import Objective
+from dse.mapping.cost.objectives import Objective, objective_value, time_price_w
 from dse.mapping.fusion.groups import WORTH as WORTH_FUSING
 from dse.mapping.fusion.groups import Finder, Hope, Weights
 from dse.mapping.given.pinned import map_pinned
@@ -56,11 +56,10 @@ class Choice:
     items: tuple[Item, ...]
     cost: Cost
 
-    def score(self, objective: str) -> tuple[float, float, float]:
+    def score(self, objective: Objective) -> tuple[float, float, float]:
         """What is minimised, then the tie-breaks."""
         latency, energy = self.cost
-        first = {"edp": latency * energy, "latency": latency, "energy": energy}[objective]
-        return (first, energy, latency)
+        return (objective_value(objective, latency, energy), energy, latency)
 
 
 @dataclass
@@ -129,9 +128,9 @@ class Candidates:
 
     def refined(self, first: Choice) -> Choice:
         """Second and third round, starting from what the first one chose."""
-        best, kind, watts = first, self.objective, 0.0
-        if self.objective == "edp":
-            kind, watts = "energy", _near(first.cost.energy_j / first.cost.latency_s)
+        best, kind, watts = first, self.objective, self._time_price_w(first)
+        if watts:
+            kind, watts = "energy", _near(watts)
         for slot in self._slots.values():
             if slot.layer.kind == "compute" and _open(slot):
                 self._ask(slot, kind, 1.0, watts, uneven=True)
@@ -149,11 +148,14 @@ class Candidates:
         """Whether fusing as well as can be hoped for would get below the score ``least``."""
         if not self.fuse:
             return False
-        watts = first.cost.energy_j / first.cost.latency_s if self.objective == "edp" else 0.0
-        _, hopes = self._hopes(first, watts)
+        _, hopes = self._hopes(first, self._time_price_w(first))
         better = bool(hopes) and self._hoping(hopes).score(self.objective) < least
         self.groups = {}
         return better
+
+    def _time_price_w(self, choice: Choice) -> float:
+        """The price of time beside the static power; 0 where only one of energy and time counts."""
+        return time_price_w(self.objective, *choice.cost) or 0.0
 
     def _hopes(self, best: Choice, watts: float) -> tuple[Finder, list[Hope]]:
         """Groups that might gain, for energy and time at the price ``watts`` (or time alone)."""

@@ -9,7 +9,7 @@ from typing import Any
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind
-from dse.mapping.cost.objectives import Objective
+from dse.mapping.cost.objectives import Objective, plain
 from dse.mapping.given.pins import NO_PINS, Pins
 from dse.mapping.ir.homes import has_link, spills
 from dse.mapping.ir.schedule import (
@@ -64,6 +64,7 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
+    objective = plain(objective)
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dse.hardware.chip import Chip
+from dse.mapping.cost.objectives import Objective, objective_value, time_price_w
 from dse.mapping.ir.schedule import (
     NO_BYTES,
     Bytes,
@@ -162,7 +163,7 @@ def best_path(
     items: Mapping[int, Sequence[Item]],
     layers: int,
     chip: Chip,
-    objective: str,
+    objective: Objective,
     invoke_s: float = 0.0,
 ) -> tuple[tuple[Item, ...], Cost]:
     """The items that cover layers 0 to ``layers`` at the least cost.
@@ -171,7 +172,8 @@ def best_path(
         items: by the number of the first layer they run; every layer has at least one of its own.
         layers: how many layers there are.
         chip: the chip.
-        objective: ``latency`` (ties to less energy), ``energy`` (ties to less latency) or ``edp``.
+        objective: ``latency`` (ties to less energy), ``energy`` (ties to less latency), ``edp`` or
+            another product of their powers (ties to less energy).
         invoke_s: time per inference beside the layers.
     """
     frame = _Frame(items, layers, chip, invoke_s)
@@ -181,18 +183,17 @@ def best_path(
     if objective == "energy":
         return path, cost
     other, second = frame.shortest(None)
-    best = min(((path, cost), (other, second)), key=_product)
+
+    def product(found: tuple[tuple[Item, ...], Cost]) -> tuple[float, float]:
+        return objective_value(objective, *found[1]), found[1].energy_j
+
+    best = min(((path, cost), (other, second)), key=product)
     for _ in range(ROUNDS):
-        cost = best[1]
-        found = frame.shortest(cost.energy_j / cost.latency_s)
-        if not _product(found) < _product(best):
+        found = frame.shortest(time_price_w(objective, *best[1]))
+        if not product(found) < product(best):
             break
         best = found
     return best
-
-
-def _product(found: tuple[tuple[Item, ...], Cost]) -> tuple[float, float]:
-    return found[1].latency_s * found[1].energy_j, found[1].energy_j
 
 
 class _Frame:

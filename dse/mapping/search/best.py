@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.levels_cost import HOLDS
-from dse.mapping.cost.objectives import Weights, objective_code
+from dse.mapping.cost.objectives import Objective, objective_code
 from dse.mapping.cost.units import E_MASK, E_ORDER, E_TILES
 from dse.mapping.search import kernel
 from dse.mapping.search.kernel_numpy import search_numpy
@@ -32,7 +32,7 @@ class Found:
     keys: tuple[float, float]
 
 
-def search(problem: Problem, objective: Weights, *, compiled: bool | None = None) -> Any:
+def search(problem: Problem, objective: Objective, *, compiled: bool | None = None) -> Any:
     """Indices of the best two-level mapping (see ``kernel.search``); all -1 if none fits.
 
     Args:
@@ -68,7 +68,7 @@ def two_level(problem: Problem, at: Any) -> Placement:
 
 def best_mapping(
     problem: Problem,
-    objective: Weights,
+    objective: Objective,
     *,
     outer_room: float = 0.0,
     uneven: bool = True,

@@ -7,7 +7,7 @@ from typing import Any
 
 from dse.evaluation.loads import Load, Part
 from dse.evaluation.record import Evaluation, TaskRow
-from dse.explain.feedback import Effect, Slack
+from dse.explanation.feedback import Effect, Slack
 from dse.hardware.chip import Chip
 from dse.mapping import layer_rows
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dse.evaluation import Uncertainty, Value, app_uncertainty, probability_better, resolve_design
-from dse.report.tables import Study
+from dse.reports.tables import Study
 from dse.search import Experiment, Outcome
 from dse.search.workers import Workers
 

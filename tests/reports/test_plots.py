@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dse.errors import InputError
-from dse.report.nodes import PANELS, node_figure, plot_nodes
-from dse.report.plots import stack_plot
+from dse.reports.nodes import PANELS, node_figure, plot_nodes
+from dse.reports.plots import stack_plot
 from dse.search import Outcome
 from dse.technology import load_technology
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dse.report.tables import Study
+from dse.reports.tables import Study
 from dse.search import Outcome
 from dse.search.front import losses_of
 

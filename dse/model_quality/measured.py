@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 
 from dse.errors import InputError, RunError
-from dse.quality.quantize import Calibration, Scheme, quantize
-from dse.quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
-from dse.quality.samples import Array, Sample, load_samples, samples_digest
+from dse.model_quality.quantize import Calibration, Scheme, quantize
+from dse.model_quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
+from dse.model_quality.samples import Array, Sample, load_samples, samples_digest
 from dse.schema import digest
 from dse.workload.precision import parse_precision
 from dse.workload.zoo import resolve
@@ -52,13 +52,13 @@ def measure_quality(
 
     Args:
         model: an ONNX file with its weights (settings behind ``@`` do not matter here).
-        inputs: calibration inputs, see :func:`~dse.quality.samples.load_samples`.
+        inputs: calibration inputs, see :func:`~dse.model_quality.samples.load_samples`.
         precisions: such as ``w8a8``, ``w8a16``, ``w4a8``, ``w4afp16`` (weights only).
         evaluate: inputs to compare with; without, the second half of ``inputs``, which is then
             left out of calibration.
         labels: an .npy with the right class of every evaluation input (of every input, if
             ``evaluate`` is left out): then the accuracy of both is measured.
-        dynamic, calibration, group: see :class:`~dse.quality.quantize.Scheme`.
+        dynamic, calibration, group: see :class:`~dse.model_quality.quantize.Scheme`.
         cache: an earlier report; results of the same model, inputs and scheme are taken from it.
 
     Raises:

@@ -16,10 +16,10 @@ import dse
 from dse.apps import App
 from dse.apps.scenario import APP_FOLDER
 from dse.evaluation import Design, Evaluation, evaluate
-from dse.explain import Step, explain_app
-from dse.explain.binding import relief
-from dse.explain.feedback import goal_value
-from dse.explain.steps import natural_steps
+from dse.explanation import Step, explain_app
+from dse.explanation.binding import relief
+from dse.explanation.feedback import goal_value
+from dse.explanation.steps import natural_steps
 from dse.files import find_file
 from dse.hardware.platform import platform_file
 from dse.hardware.resolve import load_chip

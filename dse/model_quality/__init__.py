@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dse.quality.metrics import METRICS, Metric
-from dse.quality.published import Quality, families, quality
-from dse.quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
+from dse.model_quality.metrics import METRICS, Metric
+from dse.model_quality.published import Quality, families, quality
+from dse.model_quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
 
 if TYPE_CHECKING:
-    from dse.quality.measured import measure_quality
+    from dse.model_quality.measured import measure_quality
 
 __all__ = [
     "METRICS",
@@ -32,6 +32,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "measure_quality":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dse.quality.measured import measure_quality
+    from dse.model_quality.measured import measure_quality
 
     return measure_quality

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dse.errors import InputError
-from dse.quality import QualityReport, measure_quality, quality, read_report
-from dse.quality.measured import compare_output, upper_share
-from dse.quality.quantize import round_array
+from dse.model_quality import QualityReport, measure_quality, quality, read_report
+from dse.model_quality.measured import compare_output, upper_share
+from dse.model_quality.quantize import round_array
 from dse.workload import load_model, parse_precision
 
 CLASSES = 10

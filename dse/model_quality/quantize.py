@@ -19,7 +19,7 @@ import onnx
 from onnx import numpy_helper
 
 from dse.errors import InputError, RunError
-from dse.quality.samples import Array, Sample
+from dse.model_quality.samples import Array, Sample
 from dse.workload.precision import Precision, bits_of
 
 Calibration = Literal["minmax", "entropy", "percentile"]

@@ -1,9 +1,9 @@
 """Sensitivity and bottlenecks: what binds, and what the next step buys."""
 
-from dse.explain.binding import RELIEF, binds
-from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
-from dse.explain.run import explain_app, explain_model
-from dse.explain.steps import Step, ladder_steps, natural_steps, shown
+from dse.explanation.binding import RELIEF, binds
+from dse.explanation.feedback import Effect, Slack, describe, effects, sentences, slacks
+from dse.explanation.run import explain_app, explain_model
+from dse.explanation.steps import Step, ladder_steps, natural_steps, shown
 
 __all__ = [
     "RELIEF",

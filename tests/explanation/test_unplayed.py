@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dse.evaluation import app_design, evaluate_app, resolve_design
-from dse.explain import Step
-from dse.explain.feedback import PLAYED, effects
+from dse.explanation import Step
+from dse.explanation.feedback import PLAYED, effects
 
 
 def test_power_and_latency_of_an_unplayed_step_are_open() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
-from dse.report.economics import ONE_TIME, PARTS, parts_at
-from dse.report.tables import Study, cost_limit, cost_of, read_study, volumes_of
+from dse.reports.economics import ONE_TIME, PARTS, parts_at
+from dse.reports.tables import Study, cost_limit, cost_of, read_study, volumes_of
 from dse.search import Outcome
 
 #: Differences in a cost part below this share of the best unit cost are not named.
@@ -280,8 +280,8 @@ def write_comparison(contests: Sequence[Contest], path: str | Path) -> None:
     Raises:
         InputError: the file does not end in .html, or cannot be written.
     """
-    from dse.report.page import page_environment, plot_html
-    from dse.report.plots import comparison_plot
+    from dse.reports.page import page_environment, plot_html
+    from dse.reports.plots import comparison_plot
 
     target = Path(path)
     if target.suffix != ".html":

@@ -145,7 +145,7 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
     A design serves if it meets everything but the unit cost, which is what the volume changes;
     ``within_budget`` says whether it also meets the app's limit on that.
     """
-    from dse.report.economics import parts_at
+    from dse.reports.economics import parts_at
 
     volumes = volumes_of(study.outcomes)
     limit = cost_limit(study.experiment)
@@ -216,7 +216,7 @@ def cheapest_spans(study: Study) -> list[dict[str, Any]]:
 
 def _curve(outcome: Outcome) -> tuple[float, float]:
     """Cost per unit and one-time cost of a design, USD."""
-    from dse.report.economics import ONE_TIME
+    from dse.reports.economics import ONE_TIME
 
     record = outcome.evaluation or {}
     parts = record["cost_breakdown_usd"]

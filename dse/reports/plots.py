@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dse.explain import shown
-from dse.report.tables import Study, cheapest_by_volume, volumes_of
+from dse.explanation import shown
+from dse.reports.tables import Study, cheapest_by_volume, volumes_of
 from dse.search import Outcome
 
 if TYPE_CHECKING:
-    from dse.report.compare import Contest
+    from dse.reports.compare import Contest
 
 #: Labels with units of the metrics that plots show.
 LABELS = {

@@ -1,8 +1,8 @@
 """Rendering: tables, plots and the Pareto report of a study."""
 
-from dse.report.compare import Contest, compare_studies, write_comparison
-from dse.report.page import write_report
-from dse.report.tables import Study, read_study, write_tables
+from dse.reports.compare import Contest, compare_studies, write_comparison
+from dse.reports.page import write_report
+from dse.reports.tables import Study, read_study, write_tables
 
 __all__ = [
     "Contest",

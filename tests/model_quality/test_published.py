@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import dse.quality
-from dse.quality import METRICS, families, quality
-from dse.quality.published import nearest_rank
+import dse.model_quality
+from dse.model_quality import METRICS, families, quality
+from dse.model_quality.published import nearest_rank
 from dse.workload.precision import parse_precision
 
 DATA = json.loads(
-    (Path(dse.quality.__file__).parent / "data" / "quality.json").read_text(encoding="utf-8")
+    (Path(dse.model_quality.__file__).parent / "data" / "quality.json").read_text(encoding="utf-8")
 )
 DEMO = {
     "mobilenet_v2": {"width": "1", "res": "224"},

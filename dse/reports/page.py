@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
-from dse.explain import shown
+from dse.explanation import shown
 from dse.files import write_json
-from dse.report.advice import Feedback, advise
-from dse.report.choice import Pick, picks
-from dse.report.confidence import Confidence, front_confidence
-from dse.report.economics import PARTS
-from dse.report.plots import (
+from dse.reports.advice import Feedback, advise
+from dse.reports.choice import Pick, picks
+from dse.reports.confidence import Confidence, front_confidence
+from dse.reports.economics import PARTS
+from dse.reports.plots import (
     front_plot,
     label,
     progress_plot,
@@ -22,7 +22,7 @@ from dse.report.plots import (
     stack_plot,
     volume_plot,
 )
-from dse.report.tables import (
+from dse.reports.tables import (
     Study,
     cheapest_by_volume,
     cheapest_spans,
@@ -31,7 +31,7 @@ from dse.report.tables import (
     write_tables,
 )
 from dse.search import Experiment, Outcome
-from dse.search.explore import by_level
+from dse.search.study import by_level
 from dse.version import model_version
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def page_environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dse.report"),
+        loader=jinja2.PackageLoader("dse.reports"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
 from dse.migrations import migrate
-from dse.quality.metrics import METRICS
-from dse.quality.published import Quality
+from dse.model_quality.metrics import METRICS
+from dse.model_quality.published import Quality
 from dse.schema import validate
 from dse.workload.precision import Precision, parse_precision
 

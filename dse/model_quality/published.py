@@ -30,7 +30,7 @@ class Quality:
     """Quality of one variant at one precision.
 
     Attributes:
-        metric: a name of :data:`~dse.quality.metrics.METRICS`, such as ``top1`` or ``mmlu``.
+        metric: a name of :data:`~dse.model_quality.metrics.METRICS`, such as ``top1`` or ``mmlu``.
         higher_is_better: direction of the metric.
         float_value: before quantization.
         drop_median, drop_p90: loss by quantization, in the unit of the metric: the median of the
@@ -115,7 +115,7 @@ def quality(family: str, settings: Mapping[str, str], precision: Precision) -> Q
     for lossless, and a narrower one than that is unknown.
     """
     if settings.get("quality"):
-        from dse.quality.results import read_quality
+        from dse.model_quality.results import read_quality
 
         return read_quality(settings["quality"], precision)
     mixed = [parse_precision(name) for name in settings.get("per_layer", "").split("+") if name]

@@ -10,9 +10,9 @@ from dse.apps import App
 from dse.errors import ImpossibleChipError
 from dse.evaluation.design import Value, resolve_design
 from dse.evaluation.record import ChainRow, Evaluation, LayerRow, TaskRow
-from dse.explain import Step, effects, ladder_steps, sentences, slacks
-from dse.report.choice import Pick
-from dse.report.tables import Study
+from dse.explanation import Step, effects, ladder_steps, sentences, slacks
+from dse.reports.choice import Pick
+from dse.reports.tables import Study
 from dse.search import Outcome
 from dse.search.candidate import values_key
 from dse.search.experiment import Choices

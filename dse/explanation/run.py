@@ -17,9 +17,9 @@ from dse.evaluation import (
     resolve_design,
 )
 from dse.evaluation.loads import Load, stream_load
-from dse.explain.binding import binds, confirmed
-from dse.explain.feedback import Effect, Slack, describe, effects, sentences, slacks
-from dse.explain.steps import Step, natural_steps
+from dse.explanation.binding import binds, confirmed
+from dse.explanation.feedback import Effect, Slack, describe, effects, sentences, slacks
+from dse.explanation.steps import Step, natural_steps
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
 from dse.workload import Workload, parse_precision

@@ -11,7 +11,7 @@ from dse.apps import App
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.record import METRICS, Evaluation
 from dse.evaluation.requirements import requirements, violation
-from dse.explain.steps import Step, shown
+from dse.explanation.steps import Step, shown
 
 #: Metrics a step is judged by, in the order they are shown.
 JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality", "score")
