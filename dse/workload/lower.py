@@ -241,4 +241,5 @@ def _layer(draft: Draft) -> Layer:
         vector_ops=tuple(sorted((f, n) for f, n in draft.ops.items() if n)),
         note=draft.note,
         rectified=draft.rectified,
+        row_wise=draft.row_wise,
     )

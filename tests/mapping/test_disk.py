@@ -281,7 +281,17 @@ def test_filed_under_all_that_it_depends_on() -> None:
     for change in ({"f_hz": 1.0}, {"prices": dearer}, {"static": ()}):
         assert changed(chip, **change).slice_key != chip.slice_key, change
     layer = make_layer(K=8, C=8)
-    names = ("name", "op", "nodes", "inputs", "outputs", "w_tensor", "note", "rectified")
+    names = (
+        "name",
+        "op",
+        "nodes",
+        "inputs",
+        "outputs",
+        "w_tensor",
+        "note",
+        "rectified",
+        "row_wise",
+    )
     for field in (f.name for f in dataclasses.fields(layer) if f.name not in names):
         new = None if field == "nest" else _other(getattr(layer, field))
         assert changed(layer, **{field: new}).shape_key != layer.shape_key, field

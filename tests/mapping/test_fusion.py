@@ -56,6 +56,7 @@ def attention(heads: int = 12, rows: int = 512, depth: int = 64, acc_bits: int =
     softmax = Layer(
         "softmax", "Softmax", "vector", ("softmax",), ("s",), ("p",), None,
         i_elements=scores, o_elements=scores, vector_ops=(*work, ("reduce", 2 * scores)),
+        row_wise=True,
     )  # fmt: skip
     av = make_layer(
         "av", "MatMul", G=heads, K=depth, C=rows, OX=rows, w_tensor="v", w_is_activation=True,

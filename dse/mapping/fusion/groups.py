@@ -27,13 +27,6 @@ from dse.mapping.path.chain import Item
 from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
-#: Vector layers that work row by row: every output row depends on the same row of the input.
-ROW_WISE = (
-    "Add", "Clip", "Div", "Elu", "Erf", "Exp", "FusedGelu", "Gelu", "HardSigmoid", "HardSwish",
-    "LayerNormalization", "LeakyRelu", "Mul", "PRelu", "Pow", "RMSNormalization", "Relu", "Sigmoid",
-    "SimplifiedLayerNormalization", "Softmax", "Softplus", "Sqrt", "Sub", "Swish", "Tanh",
-    "BatchNormalization", "Cast", "Identity", "DequantizeLinear", "QuantizeLinear",
-)  # fmt: skip
 #: Most members of a group.
 LONGEST = 8
 #: Least gain, as a share of the network's cost, for which a group is built.
@@ -169,7 +162,7 @@ def _member(
     """A layer as the next member of a group; None if it cannot be one."""
     main, side = operands(layer, workload)
     if layer.kind == "vector":
-        if layer.op not in ROW_WISE or not 1 <= len(main) <= 2:
+        if not layer.row_wise or not 1 <= len(main) <= 2:
             return None
         if len(main) == 2:
             inner = 0 if main[0] in made or not members else 1
