@@ -21,8 +21,8 @@ from typing import TypeVar
 from dse.apps import Stream
 from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
-from dse.hardware.chip import Chip
-from dse.hardware.kinds import CoreKind, core_kinds, kind_named
+from dse.hardware.chip import Chip, CoreKind
+from dse.hardware.kinds import core_kinds, kind_named
 from dse.mapping import (
     Objective,
     Pins,

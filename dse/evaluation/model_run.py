@@ -21,8 +21,7 @@ from dse.evaluation.energy import (
 from dse.evaluation.frame import frame, scope_table
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
-from dse.hardware.chip import LINKS, Chip
-from dse.hardware.kinds import CoreKind
+from dse.hardware.chip import LINKS, Chip, CoreKind
 from dse.mapping import (
     Program,
     Roofline,

@@ -19,7 +19,8 @@ from dse.workload.precision import (
     parse_precision,
     refined,
 )
-from dse.workload.sparsity import DENSE, Sparsity, pruned_layers, rectified_layers
+from dse.workload.sparsity import DENSE, Sparsity
+from dse.workload.zeros import pruned_layers, rectified_layers
 
 
 @dataclass(frozen=True)
