@@ -91,8 +91,8 @@ def map_model(
                 print(f"on the {kind.name} cores of {chip.name}")
             print(loop_nest(schedule, kind.chip))
             row = layer_rows(program, kind.chip)[names.index(explain)]
-            seconds = si(row["latency_s"], "s")
-            print(f"in the network: {seconds}, bottleneck {row['bottleneck']}; {row['why']}")
+            seconds = si(row.latency_s, "s")
+            print(f"in the network: {seconds}, bottleneck {row.bottleneck}; {row.why}")
             for note in workload.notes:
                 print(f"note: {note}")
         return
@@ -112,8 +112,7 @@ def map_model(
 def _about_a_pin(error: UnmappableError, pins: Pins, workload: Workload) -> bool:
     """Whether what cannot be mapped is a pinned layer: then the pin file is what to mend."""
     return any(
-        f"layer {layer.name}:" in error.message and pins.of(layer) is not None
-        for layer in workload.layers
+        layer.name == error.layer and pins.of(layer) is not None for layer in workload.layers
     )
 
 

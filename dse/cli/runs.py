@@ -123,6 +123,8 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
         _app_options(options)
     run = _simulate_app if is_app(request.subject) else _simulate_model
     record, spread = run(request, options)
+    if spread is not None:
+        record = spread.on(record)
     if as_json:
         extra = {"uncertainty": spread.to_dict()} if spread else {}
         print_json({**record.to_dict(), **extra})
@@ -295,17 +297,11 @@ def explain(request: ModelRequest, as_json: bool) -> None:
 
 def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step and its relative changes."""
-    from dse.explanation import shown
+    from dse.explanation import change, shown
 
     path = step["path"]
     row = {"step": f"{path}: {shown(path, step['before'])} -> {shown(path, step['after'])}"}
-    for name, (before, after) in step["metrics"].items():
-        if before is None or after is None:
-            row[name] = "-"
-        elif name in ("quality", "score", "violation"):
-            row[name] = f"{after - before:+.2f}"
-        else:
-            row[name] = f"{after / before - 1.0:+.1%}" if before else "-"
+    row |= {name: change(name, step["metrics"]) for name in step["metrics"]}
     row["feasible"] = {True: "yes", None: "-"}.get(step["feasible"], "no")
     if step["feasible"] is False and step["reasons"]:
         row["feasible"] = "no: " + step["reasons"][0][:60]
@@ -314,6 +310,27 @@ def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
 
 def _step_note(done: int, wanted: int) -> None:
     note_step("step", done, wanted)
+
+
+def metric_figures(record: Evaluation) -> dict[str, str]:
+    """Every metric of a record by its label, with what must be known beside the number."""
+    from dse.evaluation import METRICS
+
+    out = {}
+    for metric in METRICS.values():
+        value, said = metric.of(record), metric.said(record)
+        if said is None or (metric.app_only and value is None):
+            continue
+        if value is None:
+            figure = "-"
+        elif metric.share:
+            figure = f"{value:.1%}"
+        elif metric.unit in ("s", "J", "W", "B", "1/s"):
+            figure = si(value, metric.unit.replace("1/", "/"))
+        else:
+            figure = f"{value:.3g} {metric.unit}".rstrip()
+        out[metric.label] = f"{figure} {said}".rstrip()
+    return out
 
 
 def headline(record: Evaluation) -> None:
@@ -326,23 +343,15 @@ def headline(record: Evaluation) -> None:
     )
     for reason in record.reasons:
         print(f"  - {reason}")
-    figures: Mapping[str, Any] = {
-        "latency": si(record.latency_s, "s") + (" (worst p99)" if record.kind == "app" else ""),
-        "throughput": si(record.throughput_per_s, "/s"),
-        "energy": si(record.energy_j, "J")
-        + (f" over {record.horizon_s:g} s" if record.horizon_s else " per inference"),
-        "power": si(record.average_power_w, "W") + f", peak {si(record.peak_power_w, 'W')}",
-        "MACs": si(float(record.macs), "") + f", utilization {record.utilization or 0:.1%}",
-        "DRAM traffic": si(record.dram_bytes, "B"),
-        "die": f"{record.area_mm2:.3g} mm2, {record.die_cost_usd:.3g} USD",
-        "unit cost": f"{record.unit_cost_usd:.3g} USD at {record.volume:,.0f} units",
-        "carbon": f"{record.carbon_kg:.3g} kg CO2e" if record.carbon_kg else "-",
-        "quality": "unknown" if record.quality is None else f"{record.quality:.3g}",
+    figures: dict[str, Any] = {
+        **metric_figures(record),
+        "MACs": si(float(record.macs), ""),
         "bottleneck": record.bottleneck,
         **app_figures(record),
     }
+    width = max(len(name) for name in figures) + 2
     for name, figure in figures.items():
-        print(f"  {name:<13}{figure}")
+        print(f"  {name:<{width}}{figure}")
     print(
         "  power by scope: "
         + ", ".join(

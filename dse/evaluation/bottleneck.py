@@ -38,9 +38,10 @@ def bottleneck(program: Program, chip: Chip) -> str:
     return max(use, key=lambda name: use[name]) if use else "none"
 
 
-def worst_layer(program: Program, chip: Chip) -> str:
-    """The layer that takes longest and what bounds it, in words."""
+def worst_layer(program: Program, chip: Chip) -> tuple[str, str]:
+    """The layer that takes longest: its name, and with what bounds it in words."""
     rows = layer_rows(program, chip)
-    worst = max(rows, key=lambda row: row["latency_s"])
-    share = worst["latency_s"] / max(sum(row["latency_s"] for row in rows), 1e-30)
-    return f"layer {worst['name']} ({share:.0%} of its time, bound by {worst['bottleneck']})"
+    worst = max(rows, key=lambda row: row.latency_s)
+    share = worst.latency_s / max(sum(row.latency_s for row in rows), 1e-30)
+    text = f"layer {worst.name} ({share:.0%} of its time, bound by {worst.bottleneck})"
+    return worst.name, text

@@ -141,10 +141,15 @@ def _nowhere(faults: Sequence[tuple[str, UnmappableError]]) -> UnmappableError:
         return first
     if len(faults) == 1:
         return UnmappableError(
-            f"on the {name} cores: {first.message}", field=first.field, mend=first.mend
+            f"on the {name} cores: {first.message}",
+            field=first.field,
+            mend=first.mend,
+            layer=first.layer,
         )
     told = "; ".join(f"on {kind}: {error.message}" for kind, error in faults)
-    return UnmappableError(f"no kind of core can run it ({told})", mend=first.mend)
+    return UnmappableError(
+        f"no kind of core can run it ({told})", mend=first.mend, layer=first.layer
+    )
 
 
 def mapped_model(

@@ -18,7 +18,7 @@ from dse.evaluation.energy import (
     static_by_component_w,
     static_by_scope_w,
 )
-from dse.evaluation.frame import frame, scope_table
+from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip, CoreKind
@@ -116,7 +116,7 @@ def evaluate_model(
         else:
             kind = usable(chip, terms.kind, terms.cores)[0]
     except UnmappableError as error:
-        return replace(base, feasible=False, reasons=(error.describe(),))
+        return unmappable(base, error)
     run = (
         _analytic(program, chip, kind)
         if fidelity == "analytic"
@@ -225,21 +225,23 @@ def module_rows(
     whole inference in the row ``static``.
     """
     table = layer_rows(program, chip)
-    below = sum(row["energy_j"] for row in table) + sum(static_j.values())
+    below = sum(row.energy_j for row in table) + sum(static_j.values())
     factor = module_j / below if below else 1.0
     rows: list[LayerRow] = []
     breakdown: dict[str, float] = {}
     for row, schedule, seconds in zip(table, program.schedules, layer_s, strict=True):
         cycles = seconds * chip.f_hz
-        parts = {k: v * factor for k, v in sorted(row["energy_breakdown_j"].items())}
-        changed = {
-            "cycles": cycles,
-            "latency_s": seconds,
-            "energy_j": row["energy_j"] * factor,
-            "utilization": schedule.ideal_cycles / cycles if cycles else 0.0,
-            "energy_breakdown_j": parts,
-        }
-        rows.append(LayerRow(**{**row, **changed}))
+        parts = {k: v * factor for k, v in sorted(row.energy_breakdown_j.items())}
+        rows.append(
+            replace(
+                row,
+                cycles=cycles,
+                latency_s=seconds,
+                energy_j=row.energy_j * factor,
+                utilization=schedule.ideal_cycles / cycles if cycles else 0.0,
+                energy_breakdown_j=parts,
+            )
+        )
         for name, joules in parts.items():
             breakdown[name] = breakdown.get(name, 0.0) + joules
     statics = {name: joules * factor for name, joules in sorted(static_j.items())}

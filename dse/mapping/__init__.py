@@ -15,7 +15,7 @@ are first used, so that importing the package stays light:
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
   ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
-* ``mapped_layer``, ``MappedLayer``: one layer as a record for users
+* ``mapped_layer``, ``MappedLayer``: one layer as a record for users; ``LayerRow``: of a table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
 The rooms and who may know whom: ``docs/developing/architecture.md``.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dse.mapping.given.pins import Pins
     from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
     from dse.mapping.ir.homes import Homes, default_homes
+    from dse.mapping.ir.layer_row import LayerRow
     from dse.mapping.ir.schedule import (
         BOTTLENECKS,
         ENGINES,
@@ -85,6 +86,7 @@ _HOME = {
     "ENGINES": "ir.schedule",
     "GivenMapping": "given.placed_by_hand",
     "Homes": "ir.homes",
+    "LayerRow": "ir.layer_row",
     "LayerSchedule": "ir.schedule",
     "MappedLayer": "network.mapped",
     "NO_BYTES": "ir.schedule",
@@ -138,6 +140,7 @@ __all__ = [
     "Bytes",
     "GivenMapping",
     "Homes",
+    "LayerRow",
     "LayerSchedule",
     "MappedLayer",
     "Objective",

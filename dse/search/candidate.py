@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dse.apps import App
 from dse.errors import DseError, ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.causes import Cause
 from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
@@ -59,9 +60,9 @@ class Outcome:
     serves: bool
     violation: float
     objectives: tuple[float, ...] | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Cause, ...]
     identity: str
-    evaluation: dict[str, Any] | None
+    evaluation: Evaluation | None
     pruned: bool = False
 
     @property
@@ -74,8 +75,23 @@ class Outcome:
         """Whether the design was mapped (reached the analytic level)."""
         return self.fidelity in ("analytic", "simulate")
 
+    @property
+    def record(self) -> Evaluation:
+        """The evaluation.
+
+        Raises:
+            ImpossibleChipError: the design could not be built, so there is none.
+        """
+        if self.evaluation is None:
+            raise ImpossibleChipError(self.reasons[0] if self.reasons else "cannot be built")
+        return self.evaluation
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON-ready mapping."""
+        out = {one.name: getattr(self, one.name) for one in fields(self)}
+        out["values"], out["reasons"] = dict(self.values), tuple(map(str, self.reasons))
+        out["evaluation"] = None if self.evaluation is None else self.evaluation.to_dict()
+        return out
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Outcome:
@@ -85,16 +101,23 @@ class Outcome:
             KeyError, TypeError, ValueError: it is something else.
         """
         data = {key: value for key, value in row.items() if key != FIELD}
-        objectives, reasons = data.pop("objectives"), data.pop("reasons")
+        objectives, texts = data.pop("objectives"), data.pop("reasons")
+        written = data.pop("evaluation")
+        record = None if written is None else Evaluation.from_dict(written)
+        if record is None:
+            reasons = tuple(Cause(text, "unbuildable") for text in texts)
+        else:
+            reasons = record.reasons
+        if list(reasons) != list(texts):
+            raise ValueError("reasons")
         out = cls(
             **data,
             objectives=None if objectives is None else tuple(float(v) for v in objectives),
-            reasons=tuple(reasons),
+            reasons=reasons,
+            evaluation=record,
         )
         if not isinstance(out.values, dict):
             raise TypeError("values")
-        if not isinstance(out.evaluation, (dict, type(None))):
-            raise TypeError("evaluation")
         return out
 
 
@@ -125,9 +148,8 @@ def evaluate_candidate(
         parts = _parts(experiment, chosen)
     except ImpossibleChipError as error:
         timer.stop("resolve")
-        return Outcome(
-            chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None
-        )
+        why = (Cause(error.describe(), "unbuildable"),)
+        return Outcome(chosen, "none", False, False, UNBUILDABLE, None, why, "", None)
     timer.stop("resolve")
     levels: tuple[Fidelity, ...] = ("analytic", "simulate")
     if experiment.prune:
@@ -144,7 +166,8 @@ def evaluate_candidate(
             break
     reasons = verdict.reasons
     if pruned:
-        reasons = (*reasons, f"dominated by a design found before even at the {level} level")
+        text = f"dominated by a design found before even at the {level} level"
+        reasons = (*reasons, Cause(text, "dominated"))
     identities = [found.identity for _, found in parts]
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
@@ -159,7 +182,7 @@ def evaluate_candidate(
         _objectives(record, experiment),
         reasons,
         identity,
-        record.to_dict(),
+        record,
         pruned,
     )
 
@@ -182,7 +205,7 @@ def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluati
     if len(parts) == 1:
         return found[0][1], verdicts[0]
     reasons = tuple(
-        f"{use.app}: {reason}"
+        reason.of(use.app)
         for (use, _), verdict in zip(found, verdicts, strict=True)
         for reason in verdict.reasons
     )
@@ -239,7 +262,7 @@ class Verdict:
 
     violation: float
     serves: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[Cause, ...]
 
 
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
@@ -254,7 +277,8 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
         over = constraint.excess(record.metric(constraint.metric))
         if over > 0:
             beside_cost += min(over, UNBUILDABLE)
-            reasons.append(f"constraint on {constraint.metric} broken by {over:.0%}")
+            text = f"constraint on {constraint.metric} broken by {over:.0%}"
+            reasons.append(Cause(text, "constraint", metric=constraint.metric))
     if record.feasible is False and beside_cost == cost == 0.0:
         # What has no measure, such as a memory that overflows.
         beside_cost = float(len(record.reasons))

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.design import GROUPS, Design, Value
-from dse.evaluation.record import METRICS
+from dse.evaluation.metrics import METRICS, metric_of, named
 from dse.files import find_file, nearest
+from dse.hardware.chip import SCOPES
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
 from dse.migrations import read_versioned
@@ -134,20 +135,43 @@ class AppUse(Strict):
     weight: float = Field(default=1.0, gt=0)
 
 
+def known_metric(metric: str) -> str:
+    """``metric`` if it is one of the contract's, or one of a scope such as ``npu.area_mm2``."""
+    scope, dot, rest = metric.partition(".")
+    by_scope = bool(dot) and scope in SCOPES
+    name = rest if by_scope else metric
+    if name not in METRICS:
+        raise ValueError(
+            f"unknown metric {metric!r}; use one of: {', '.join(METRICS)}"
+            + nearest(name, list(METRICS))
+        )
+    if by_scope and not METRICS[name].scoped:
+        scoped = ", ".join(named(found for found in METRICS.values() if found.scoped))
+        raise ValueError(
+            f"{name} is not known by scope; use {name}, or of a scope one of: {scoped}"
+        )
+    return metric
+
+
+def _metric_names(schema: dict[str, Any]) -> None:
+    """Tells a JSON schema which metrics there are."""
+    scoped = named(found for found in METRICS.values() if found.scoped)
+    schema["enum"] = [*METRICS, *(f"{scope}.{name}" for scope in SCOPES for name in scoped)]
+
+
+#: A metric, or one of a scope.
+MetricName = Annotated[str, AfterValidator(known_metric), Field(json_schema_extra=_metric_names)]
+
+
 class Objective(Strict):
     """A metric to minimise or maximise (its natural direction if left out)."""
 
-    metric: str
+    metric: MetricName
     direction: Literal["minimize", "maximize"] | None = None
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, metric: str) -> str:
-        return known_metric(metric)
 
     @property
     def sense(self) -> Literal["minimize", "maximize"]:
-        chosen = self.direction or METRICS[self.metric.rpartition(".")[2]]
+        chosen = self.direction or metric_of(self.metric).sense
         return "maximize" if chosen == "maximize" else "minimize"
 
     def loss(self, value: float) -> float:
@@ -158,14 +182,9 @@ class Objective(Strict):
 class Constraint(Strict):
     """A limit on a metric, beside the app's own budgets and deadlines."""
 
-    metric: str
+    metric: MetricName
     max: float | None = None
     min: float | None = None
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, metric: str) -> str:
-        return known_metric(metric)
 
     @model_validator(mode="after")
     def _limits(self) -> Constraint:
@@ -183,20 +202,6 @@ class Constraint(Strict):
         if self.min is not None:
             over = max(over, (self.min - value) / max(abs(self.min), 1e-30))
         return over
-
-
-def known_metric(metric: str) -> str:
-    """``metric`` if it is one of the contract's, or one of a scope such as ``npu.area_mm2``."""
-    name = metric
-    scope, dot, rest = metric.partition(".")
-    if dot and scope in ("npu", "die", "die_dram", "module"):
-        name = rest
-    if name not in METRICS:
-        raise ValueError(
-            f"unknown metric {metric!r}; use one of: {', '.join(METRICS)}"
-            + nearest(name, list(METRICS))
-        )
-    return metric
 
 
 class Experiment(Strict):

@@ -73,7 +73,7 @@ class StudyResult:
 
 def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
     """A design as a flat mapping of parameters and scalar metrics."""
-    record = outcome.evaluation or {}
+    record = {} if outcome.evaluation is None else outcome.evaluation.to_dict()
     scalars = {
         key: value
         for key, value in record.items()

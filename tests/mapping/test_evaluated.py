@@ -136,7 +136,7 @@ def test_what_cannot_be_loaded_is_compiled() -> None:
 PROGRAM = """
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import map_network
+from dse.mapping import map_network
 chip = load_chip("edge_vision")
 for name in ("dscnn_kws", "ad_autoencoder"):
     program = map_network(dse.load_model(name).at("w8a8"), chip)

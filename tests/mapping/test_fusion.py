@@ -147,7 +147,7 @@ def test_attention_waits_for_the_slower_unit() -> None:
     assert vector_s > 2 * array_s
     latency = program_latency_s(program, chip)
     assert vector_s < latency < vector_s + 0.5 * array_s
-    assert all(row["utilization"] <= 1.0 for row in layer_rows(program, chip))
+    assert all(row.utilization <= 1.0 for row in layer_rows(program, chip))
 
 
 @settings(max_examples=60)
@@ -226,7 +226,7 @@ def check_program(net: Workload, chip: Chip, objective: Any) -> None:
         )
         assert total[link] * 8 == pytest.approx(bits)
     for row in layer_rows(program, chip):
-        assert 0.0 <= row["utilization"] <= 1.0 + 1e-9
+        assert 0.0 <= row.utilization <= 1.0 + 1e-9
     for made in program.schedules:
         assert (made.fused in explain(made)) or not made.fused
 

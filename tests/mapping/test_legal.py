@@ -149,7 +149,7 @@ def test_a_legal_network_is_never_better_and_its_groups_obey(
         return
     assert value(ideal, chip, objective) <= value(legal, chip, objective) * (1 + 1e-12)
     assert {made.legality for made in legal.schedules} == {legal.legality} == {"legal"}
-    assert {row["legality"] for row in layer_rows(legal, chip)} == {"legal"}
+    assert {row.legality for row in layer_rows(legal, chip)} == {"legal"}
     for made in legal.schedules:
         if made.kind != "compute":
             continue

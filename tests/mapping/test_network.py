@@ -106,12 +106,12 @@ def test_program_adds_up_and_stays_above_the_roofline(chip: Chip, objective: Any
         bits = sum(s.counts.get(a, 0.0) for s in program.schedules for a in actions.split())
         assert total[link] * 8 == pytest.approx(bits)
     rows = layer_rows(program, chip)
-    assert [row["name"] for row in rows] == [layer.name for layer in net.layers]
+    assert [row.name for row in rows] == [layer.name for layer in net.layers]
     for row in rows:
-        assert row["energy_j"] == pytest.approx(sum(row["energy_breakdown_j"].values()))
-        assert 0.0 <= row["utilization"] <= 1.0
-        assert row["bottleneck"] != "none"
-    assert rows[0]["dims"]["K"] == 16
+        assert row.energy_j == pytest.approx(sum(row.energy_breakdown_j.values()))
+        assert 0.0 <= row.utilization <= 1.0
+        assert row.bottleneck != "none"
+    assert rows[0].dims["K"] == 16
     assert "for " in explain(program.schedules[1]) or "buffer tile" in explain(program.schedules[1])
 
 

@@ -427,15 +427,15 @@ def test_mobilenet_on_a_wide_array_says_why() -> None:
     for name, size, role in zip(names, sizes, roles, strict=True):
         tensors[name] = Tensor(name, (size,), role)  # type: ignore[arg-type]
     net = Workload("block", "block", layers, tensors, ("in",), ("out",), 0, Precision(), {}, "x")
-    rows = {row["name"]: row for row in layer_rows(map_network(net, chip, fuse=False), chip)}
-    assert all(0.0 < row["utilization"] < 0.5 for row in rows.values())
-    assert rows["depthwise"]["utilization"] < 0.02
-    assert "every channel by itself" in rows["depthwise"]["why"]
-    assert "fills" in rows["expand"]["why"]
-    assert rows["expand"]["lanes"] == pytest.approx(16 * 96 / (2 * 64 * 64))
+    rows = {row.name: row for row in layer_rows(map_network(net, chip, fuse=False), chip)}
+    assert all(0.0 < row.utilization < 0.5 for row in rows.values())
+    assert rows["depthwise"].utilization < 0.02
+    assert "every channel by itself" in rows["depthwise"].why
+    assert "fills" in rows["expand"].why
+    assert rows["expand"].lanes == pytest.approx(16 * 96 / (2 * 64 * 64))
     for row in rows.values():
-        assert why(row) == row["why"]
-        assert f"{row['utilization']:.1%} of peak" in row["why"]
+        assert why(row) == row.why
+        assert f"{row.utilization:.1%} of peak" in row.why
 
 
 def test_a_chip_of_several_kinds_needs_the_view_of_one() -> None:

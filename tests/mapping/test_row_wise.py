@@ -10,8 +10,7 @@ import pytest
 from onnx import TensorProto
 
 import dse
-from dse.mapping.network import map_network, program_energy_j
-from dse.mapping.schedule import program_latency_s
+from dse.mapping import map_network, program_energy_j, program_latency_s
 from dse.workload import Precision, Workload
 from dse.workload.graph import Graph, Node
 from dse.workload.layer import Layer, Tensor

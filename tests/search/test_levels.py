@@ -226,7 +226,7 @@ def test_one_chip_for_two_apps() -> None:
     assert both[0] == pytest.approx((3 * powers[0] + powers[1]) / 4)
     costs = [float((evaluate_candidate(e, values).objectives or (0.0, 0.0))[1]) for e in alone]
     assert found.objectives[1] < min(costs)
-    assert {row["stream"].split(":")[0] for row in found.evaluation["tasks"]} == {
+    assert {row.stream.split(":")[0] for row in found.evaluation.tasks} == {
         "wearable_kws",
         "factory_inspection",
     }

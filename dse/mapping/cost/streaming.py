@@ -237,6 +237,7 @@ def map_streaming(
         if operations and chip.host.ops_per_s <= 0.0:
             raise UnmappableError(
                 f"layer {layer.name}: {chip.name} has no host to run {layer.op}",
+                layer=layer.name,
                 field="host",
                 mend="give the chip a host processor",
             )

@@ -194,7 +194,10 @@ def _with_tiles(problem: Problem, tiles: Mapping[Any, int]) -> Problem:
 
 def _forbidden(layer: Layer, name: str, why: str) -> UnmappableError:
     return UnmappableError(
-        f"layer {layer.name}: pinned {why}", field=name, mend="change the pin or leave it open"
+        f"layer {layer.name}: pinned {why}",
+        layer=layer.name,
+        field=name,
+        mend="change the pin or leave it open",
     )
 
 

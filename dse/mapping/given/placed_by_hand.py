@@ -175,6 +175,7 @@ def _flow(problem: Problem, dataflow: str, accumulate: bool) -> int:
     if not codes:
         raise UnmappableError(
             f"layer {problem.layer.name}: {problem.chip.name} does not run {dataflow}",
+            layer=problem.layer.name,
             field="dataflow",
             mend=f"use one of {', '.join(sorted({k.DATAFLOWS[int(c)] for c in problem.flows}))}",
         )
@@ -198,6 +199,7 @@ def _registers(problem: Problem, given: Sizes) -> Any:
         raise UnmappableError(
             f"layer {problem.layer.name}: level register: {operand} needs {need:.0f} bytes "
             f"of each PE, the room is {room}",
+            layer=problem.layer.name,
             field="tiles.register",
             mend="make it smaller or enlarge array.registers",
         )
@@ -241,6 +243,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             f"layer {problem.layer.name}: level buffer needs {need:.0f} bytes "
             f"({largest} {most:.0f}), the room is {room}"
             + (f", {need - problem.room:.0f} too few" if need > problem.room else ""),
+            layer=problem.layer.name,
             field="tiles.buffer",
             mend="make the tiles smaller or the buffer larger",
         )
@@ -250,6 +253,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             raise UnmappableError(
                 f"layer {problem.layer.name}: level l2 needs {need:.0f} bytes for "
                 f"{', '.join(placed.outer.operands)}, the room is {l2_room:.0f}",
+                layer=problem.layer.name,
                 field="tiles.l2",
                 mend="make the tiles smaller, or let an operand pass L2 by",
             )
@@ -258,6 +262,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             f"layer {problem.layer.name}: level accumulator: the outputs of one step need "
             f"{_step_bytes(problem, placed):.0f} bytes, the room is "
             f"{problem.chip.array.accumulator_bytes}",
+            layer=problem.layer.name,
             field="accumulate",
             mend="unroll fewer outputs, or accumulate in the buffer",
         )
@@ -266,6 +271,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             f"layer {problem.layer.name}: order {k.CLASSES[placed.order]}: none of its innermost "
             f"loops ({', '.join(GROUPS[k.CLASSES[placed.order]])}) is cut, or partial sums would "
             f"have to leave a buffer that is the output's home (home of O: {problem.homes.O})",
+            layer=problem.layer.name,
             field="order",
             mend="name an operand whose loops are cut",
         )

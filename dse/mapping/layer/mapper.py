@@ -205,6 +205,7 @@ def default_room(layer: Layer, chip: Chip, homes: Homes) -> float:
         raise UnmappableError(
             f"layer {layer.name}: its resident operands need {resident:.0f} bytes of the buffer, "
             f"which has {chip.buffer.capacity_bytes}",
+            layer=layer.name,
             field="buffer.bytes",
             mend="enlarge the buffer or add DRAM or L2",
         )
@@ -314,6 +315,7 @@ def _unfit(problem: Problem) -> UnmappableError:
     return UnmappableError(
         f"layer {problem.layer.name}: its {tile} needs {need:.0f} bytes of the buffer "
         f"({largest} {most:.0f}), the room is {problem.room:.0f}",
+        layer=problem.layer.name,
         field="buffer.bytes",
         mend="enlarge the buffer or keep less resident in it",
     )

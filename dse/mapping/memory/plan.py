@@ -199,6 +199,7 @@ def _keep_all(
             raise UnmappableError(
                 f"layer {layer.name}: {need:.0f} bytes of activations are alive, "
                 f"the {store} has {capacity:.0f} and the chip has no DRAM to write to",
+                layer=layer.name,
                 field=f"{store}.bytes",
                 mend=f"enlarge the {store}, add DRAM, or lower the input resolution",
             )
@@ -212,6 +213,7 @@ def _keep_all(
             f"layer {workload.layers[stuck.first].name}: no gap of {stuck.bytes:.0f} bytes for "
             f"{stuck.name} in the {store} of {capacity:.0f}: at most {max(live):.0f} bytes are "
             "alive at once, but not in one place",
+            layer=workload.layers[stuck.first].name,
             field=f"{store}.bytes",
             mend=f"enlarge the {store}: tensors are not moved about to make room",
         )
@@ -250,6 +252,7 @@ def _place_weights(
             raise UnmappableError(
                 f"layer {one.layer}: its weights need {need:.0f} bytes, "
                 f"{free:.0f} are left on the chip, which has no DRAM",
+                layer=one.layer,
                 field="nvm.bytes" if "nvm" in room else f"{store}.bytes",
                 mend="enlarge the memory that holds weights, or use fewer weight bits",
             )

@@ -107,6 +107,7 @@ def map_pipeline(
             raise UnmappableError(
                 f"layer {layer.name}: weights of {work.weights:.0f} and lines of {work.lines:.0f} "
                 f"bytes take {need:.0f} on each of {ladder[-1]} cores, the room is {room:.0f}",
+                layer=layer.name,
                 field="buffer.bytes",
                 mend="enlarge the buffer, add cores, or use fewer weight bits",
             )

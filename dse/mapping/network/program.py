@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
@@ -12,6 +11,7 @@ from dse.hardware.kinds import one_kind
 from dse.mapping.cost.objectives import Objective, plain
 from dse.mapping.given.pins import NO_PINS, Pins
 from dse.mapping.ir.homes import has_link, spills
+from dse.mapping.ir.layer_row import LayerRow
 from dse.mapping.ir.schedule import (
     LayerSchedule,
     Program,
@@ -186,17 +186,12 @@ def energy_breakdown_j(schedule: LayerSchedule, chip: Chip) -> dict[str, float]:
     return component_j(schedule.counts, chip)
 
 
-def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
+def layer_rows(program: Program, chip: Chip) -> list[LayerRow]:
     """The layer table: one row per layer, in execution order.
 
-    ``latency_s`` is the increment of completion time, ``cycles`` the same in chip cycles,
-    ``utilization`` ideal cycles over cycles, ``energy_j`` the dynamic energy (static power is a
-    row of its own in an evaluation) and ``bottleneck`` what most of the layer's time waits for:
-    ``compute``, ``vector``, ``buffer port``, ``dma``, ``host``, a link (``dram``, ``l2``,
-    ``nvm``), ``launch``, ``fill`` or ``drain``. ``lanes`` is the share of the array's units that
-    have work in a mean step, ``losses`` shares of the time that keep the layer below peak, which
-    add up to 1 - utilization (see :func:`dse.mapping.network.why.losses`), and ``why`` says it in
-    words.
+    Energies are dynamic (static power is a row of its own in an evaluation). ``losses`` are shares
+    of the time that keep a layer below peak and add up to 1 - utilization, see
+    :func:`dse.mapping.network.why.losses`.
     """
     latencies = layer_latencies_s(program, chip)
     causes = time_by_cause(program.segments, program.schedules, chip, link_rates(chip))
@@ -204,35 +199,31 @@ def layer_rows(program: Program, chip: Chip) -> list[dict[str, Any]]:
     for number, (made, latency) in enumerate(zip(program.schedules, latencies, strict=True)):
         breakdown = energy_breakdown_j(made, chip)
         cycles = latency * chip.f_hz
-        row = {
-            "name": made.layer,
-            "op": made.op,
-            "unit": made.unit,
-            "macs": made.macs,
-            "cycles": cycles,
-            "latency_s": latency,
-            "utilization": made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
-            "bottleneck": _largest(causes[number][0]),
-            "energy_j": sum(breakdown.values()),
-            "energy_breakdown_j": breakdown,
-            "dims": _dims(made),
-            "dataflow": made.dataflow,
-            "spatial": dict(made.spatial),
-            "tiles": dict(made.tiles),
-            "order": made.order,
-            "homes": dict(made.homes),
-            "fused": made.fused,
-            "legality": made.legality,
-            "lanes": lanes_busy(made, chip),
-        }
-        row["losses"] = losses(row, *causes[number])
-        rows.append({**row, "why": why(row)})
+        row = LayerRow(
+            name=made.layer,
+            op=made.op,
+            unit=made.unit,
+            macs=made.macs,
+            cycles=cycles,
+            latency_s=latency,
+            utilization=made.ideal_cycles / cycles if cycles > 0.0 else 0.0,
+            bottleneck=_largest(causes[number][0]),
+            energy_j=sum(breakdown.values()),
+            energy_breakdown_j=breakdown,
+            dims=dict(made.dims),
+            dataflow=made.dataflow,
+            spatial=dict(made.spatial),
+            tiles=dict(made.tiles),
+            order=made.order,
+            homes=dict(made.homes),
+            fused=made.fused,
+            legality=made.legality,
+            lanes=lanes_busy(made, chip),
+        )
+        row = replace(row, losses=losses(row, *causes[number]))
+        rows.append(replace(row, why=why(row)))
     return rows
 
 
 def _largest(causes: Mapping[str, float]) -> str:
     return max(causes, key=lambda name: causes[name]) if causes else "none"
-
-
-def _dims(schedule: LayerSchedule) -> dict[str, int]:
-    return dict(schedule.dims)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from dse.hardware.chip import Chip
+from dse.mapping.ir.layer_row import LayerRow
 from dse.mapping.ir.schedule import BOTTLENECKS, ENGINES, LayerSchedule, Segment
 
 #: What a layer does that does not compute, by cause.
@@ -69,9 +69,7 @@ def time_by_cause(
     return out
 
 
-def losses(
-    row: Mapping[str, Any], by: Mapping[str, float], works: Mapping[str, float]
-) -> dict[str, float]:
+def losses(row: LayerRow, by: Mapping[str, float], works: Mapping[str, float]) -> dict[str, float]:
     """What keeps a layer below peak, as shares of its time that add up to 1 - utilization.
 
     Args:
@@ -85,14 +83,14 @@ def losses(
         ``passes`` also hold the work of the others.
     """
     total = sum(by.values())
-    if not row["macs"] or total <= 0.0:
+    if not row.macs or total <= 0.0:
         return {}
     busy = sum(works.values())
-    ideal = min(row["utilization"], 1.0) * total
-    on_array = row["unit"] == "array"
-    filled = ideal / row["lanes"] if on_array and row["lanes"] > 0.0 else busy
+    ideal = min(row.utilization, 1.0) * total
+    on_array = row.unit == "array"
+    filled = ideal / row.lanes if on_array and row.lanes > 0.0 else busy
     steady = max(ideal, min(busy, filled))
-    own = "compute" if on_array else row["unit"]
+    own = "compute" if on_array else row.unit
     left = total - steady  # waiting and passes
     waits = {cause: seconds - works.get(cause, 0.0) for cause, seconds in by.items()}
     for cause, seconds in works.items():
@@ -106,17 +104,17 @@ def losses(
     return dict(sorted(shares.items(), key=lambda part: -part[1]))
 
 
-def why(row: Mapping[str, Any]) -> str:
+def why(row: LayerRow) -> str:
     """Why the layer of a row of ``layer_rows`` runs below the peak of the array.
 
     Names each loss of at least 5 % of the layer's time, and the largest, the largest first.
     """
-    if not row["macs"]:
-        cause = row["bottleneck"]
-        mostly = "" if cause == row["unit"] else f", mostly {_WAITS.get(cause, cause)}"
-        return f"no MACs: {_UNITS.get(row['unit'], 'works')}{mostly}"
-    used = row["utilization"]
-    shares = row["losses"]
+    if not row.macs:
+        cause = row.bottleneck
+        mostly = "" if cause == row.unit else f", mostly {_WAITS.get(cause, cause)}"
+        return f"no MACs: {_UNITS.get(row.unit, 'works')}{mostly}"
+    used = row.utilization
+    shares = row.losses
     if used >= BUSY or not shares:
         return f"{used:.0%} of peak"
     named = [name for number, name in enumerate(shares) if number == 0 or shares[name] >= WORTH]
@@ -125,26 +123,26 @@ def why(row: Mapping[str, Any]) -> str:
     )
 
 
-def _loss(name: str, row: Mapping[str, Any]) -> str:
+def _loss(name: str, row: LayerRow) -> str:
     if name == "lanes":
         return f"idle lanes, {_lanes(row)}"
     if name == "passes":
-        shared = " and the group's other work" if row["fused"] else ""
+        shared = " and the group's other work" if row.fused else ""
         return f"loading what stays in the array, filling and draining it{shared}"
     return _WAITS.get(name, name)
 
 
-def _lanes(row: Mapping[str, Any]) -> str:
-    if row["unit"] != "array":
+def _lanes(row: LayerRow) -> str:
+    if row.unit != "array":
         return "the vector unit having fewer than the array"
     unrolled = ", ".join(
-        f"{dim} {row['dims'][dim]} as {math.ceil(row['dims'][dim] / factor)} x {factor}"
-        for dim, factor in row["spatial"].items()
+        f"{dim} {row.dims[dim]} as {math.ceil(row.dims[dim] / factor)} x {factor}"
+        for dim, factor in row.spatial.items()
     )
-    text = f"as it fills {row['lanes']:.1%} of the array"
-    if _depthwise(row["dims"]):
+    text = f"as it fills {row.lanes:.1%} of the array"
+    if _depthwise(row.dims):
         text += ", every channel by itself"
-    ragged = _ragged(row["dims"], row["spatial"])
+    ragged = _ragged(row.dims, row.spatial)
     if ragged < BUSY:
         text += f", {1.0 - ragged:.0%} of it padded"
     return f"{text} ({unrolled or 'nothing is unrolled'})"

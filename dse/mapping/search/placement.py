@@ -117,6 +117,7 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
         if not 1 <= factor <= size:
             raise UnmappableError(
                 f"layer {problem.layer.name}: {dim} cannot be unrolled {factor} times",
+                layer=problem.layer.name,
                 field=f"spatial.{dim}",
                 mend=f"use 1 to {size}",
             )
@@ -127,6 +128,7 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
         raise UnmappableError(
             f"layer {problem.layer.name}: {asked} needs {math.prod(factors)} units in a way the "
             f"array's axes do not offer ({offered})",
+            layer=problem.layer.name,
             field="spatial",
             mend="unroll dims that the axes allow, each up to its size",
         )

@@ -140,7 +140,10 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         )
     except UnmappableError as error:
         raise UnmappableError(
-            f"layer {layer.name}: {error.message}", field="array.rates", mend=error.mend
+            f"layer {layer.name}: {error.message}",
+            layer=layer.name,
+            field="array.rates",
+            mend=error.mend,
         ) from None
     axes, align = array.axes, alignment(array, nest)
     flows: tuple[str, ...] = array.dataflows
