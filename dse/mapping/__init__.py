@@ -4,8 +4,8 @@ The names in ``__all__`` are what other packages use; all else is inside. They a
 are first used, so that importing the package stays light:
 
 * ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache``, ``use_disk_cache``; ``explain``
-* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``: what keeps
-  a layer of the table below peak
+* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``,
+  ``losses``: what keeps a layer of the table below peak
 * ``pareto_layer``: all schedules of a layer worth having
 * ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
 * ``Homes``, ``default_homes``, ``plan_memory``: where operands live
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         program_energy_j,
     )
     from dse.mapping.network.warming import warm_up
-    from dse.mapping.network.why import why
+    from dse.mapping.network.why import losses, why
     from dse.mapping.space.shape import chip_number
 
 #: Where each public name stands.
@@ -112,6 +112,7 @@ _HOME = {
     "layer_rows": "network.program",
     "link_rates": "ir.schedule",
     "load_pins": "given.pinned",
+    "losses": "network.why",
     "map_batch": "chips.batch",
     "map_layer": "layer.mapper",
     "map_network": "network.program",
@@ -165,6 +166,7 @@ __all__ = [
     "layer_rows",
     "link_rates",
     "load_pins",
+    "losses",
     "map_batch",
     "map_layer",
     "map_network",
