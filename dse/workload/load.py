@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dse.errors import InputError
-from dse.files import nearest
+from dse.files import nearest, regular
 from dse.migrations import migrate
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
@@ -73,7 +73,7 @@ def load_model(
     refined(Precision(), refining)
     sparsity = parse_sparsity(request.settings)
     try:
-        data = request.file.read_bytes()
+        data = regular(request.file).read_bytes()
     except OSError as error:
         raise InputError(
             f"the file cannot be read ({error.strerror or error})",
@@ -144,7 +144,7 @@ def _measured(file: str | None, data: bytes, model: Path) -> str:
         return ""
     mend = f"make it with `dse quality {model.name} --inputs DATA.npz --out FILE`"
     try:
-        text = Path(file).read_bytes()
+        text = regular(file).read_bytes()
         measured = migrate("quality", json.loads(text), file=file).get("model_sha256", "")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
