@@ -3,7 +3,7 @@
 They are read with the weights, so they are part of what is stored (``Workload.stored_bytes``), in
 the element type that the file gives them. Those that vary along the depth of a product (a scale for
 each block of weights) stream into the array with the weights and count in ``b_elements`` of the
-layer, in numbers of 32 bits; those of a whole channel or tensor belong to the scaling of its result.
+layer, in numbers of 32 bits; those of a channel or a tensor belong to the scaling of its result.
 """
 
 from __future__ import annotations

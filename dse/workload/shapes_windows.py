@@ -3,9 +3,9 @@
 The inference of onnx lets the last window of a pool with ``ceil_mode`` start behind the input, and
 ignores how automatic padding, ``output_padding`` and ``output_shape`` of a transposed convolution
 go together. The rules here are those of ONNX Runtime (``PoolAttributes`` and
-``ConvTransposeAttributes``), which is what a graph runs on. Where those leave the standard, a remark
-says so: of a pool with dilations, automatic padding makes room for the window without them, so that
-the result is smaller than the standard's.
+``ConvTransposeAttributes``), which is what a graph runs on. Where those leave the standard, a
+remark says so: of a pool with dilations, automatic padding makes room for the window without them,
+so that the result is smaller than the standard's.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def windows(node: Node, spatial: Shape, kernel: Shape, *, pooled: bool = False) 
     """
     rank = len(spatial)
     strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
-    if not _same(node):
+    automatic = _same(node)
+    if not automatic:
         pads = _pads(node, rank)
     elif pooled and _dilated(node):
         pads = _padded_without_dilations(node, spatial, kernel)
@@ -63,6 +64,8 @@ def windows(node: Node, spatial: Shape, kernel: Shape, *, pooled: bool = False) 
     for i, n in enumerate(spatial):
         room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
         count = (room + (strides[i] - 1 if up else 0)) // strides[i] + 1
+        if automatic and not up:
+            count = int(room / strides[i]) + 1  # rounded towards zero
         hangs = up and (count - 1) * strides[i] >= n + pads[i]
         sizes.append(max(0, count - 1 if hangs else count))
     return tuple(sizes)
