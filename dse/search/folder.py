@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dse.errors import InputError, RunError
-from dse.files import write_json
+from dse.files import regular, write_json
 from dse.migrations import FIELD, Migrated, current, migrated, read_json, remarked
 from dse.schema import digest, validate
 from dse.search.candidate import Outcome
@@ -94,7 +94,7 @@ class StudyFolder:
 
     def _appendable(self) -> IO[str]:
         """The log opened for appending, a half-written last line cut off first."""
-        path = self.path / LOG
+        path = regular(self.path / LOG)
         try:
             if path.is_file():
                 data = path.read_bytes()
@@ -137,7 +137,7 @@ class StudyFolder:
     def progress(self) -> tuple[dict[str, float], ...]:
         """The lines of :meth:`note` of the last run, which replays the batches before it."""
         try:
-            lines = (self.path / PROGRESS).read_text(encoding="utf-8").splitlines()
+            lines = regular(self.path / PROGRESS).read_text(encoding="utf-8").splitlines()
             rows = [migrated("progress", json.loads(line)).data for line in lines]
             return tuple({k: v for k, v in row.items() if k != FIELD} for row in rows)
         except (OSError, ValueError, TypeError, AttributeError, InputError):
@@ -147,7 +147,7 @@ class StudyFolder:
         """What all logged evaluations took together."""
         out = Effort()
         try:
-            lines = (self.path / LOG).read_text(encoding="utf-8").splitlines()
+            lines = regular(self.path / LOG).read_text(encoding="utf-8").splitlines()
         except OSError:
             return out
         for line in lines:
@@ -197,7 +197,7 @@ class StudyFolder:
             return
         seen: set[str] = set()
         try:
-            lines = path.read_bytes().split(b"\n")
+            lines = regular(path).read_bytes().split(b"\n")
         except OSError as error:
             raise InputError(
                 f"the log cannot be read ({error.strerror})", file=path, mend="restore the file"

@@ -35,7 +35,7 @@ from dse.workload.refused import check_readable
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
 from dse.workload.shapes import fill_shapes, most_lengths
-from dse.workload.shapes_windows import correct_shapes
+from dse.workload.shapes_windows import correct_shapes, unlike_the_standard
 from dse.workload.stored import check_nodes, check_stored
 from dse.workload.survey import check_rest, forget_data, survey
 from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
@@ -157,6 +157,7 @@ def _read(
         *loops.forbidden,
         *declared.remarks(graph, frozenset(loops.repeats)),
         *most_lengths(graph, declared),
+        *unlike_the_standard(graph),
     )
     return graph, bound.factor, remarks
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.mapping.given.pins import STAYS, Pin, Pins
 from dse.mapping.space.choices import TILED
 from dse.workload.layer import DIMS
@@ -37,7 +38,7 @@ def read_foreign(path: str | Path) -> Pins | None:
     from ruamel.yaml.error import YAMLError
 
     try:
-        data = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
+        data = YAML(typ="safe").load(regular(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError):
         return None  # the reader of our own files says what is wrong
     if isinstance(data, Mapping) and isinstance(data.get("mapping"), (list, Mapping)):
