@@ -20,6 +20,7 @@ from dse.version import __version__
 if TYPE_CHECKING:
     from dse.api import (
         explore,
+        file_schema,
         load_app,
         load_chip,
         load_model,
@@ -37,6 +38,7 @@ __all__ = [
     "UnmappableError",
     "__version__",
     "explore",
+    "file_schema",
     "load_app",
     "load_chip",
     "load_model",

@@ -33,6 +33,7 @@ from dse.workload.layer import Binding
 
 __all__ = [
     "explore",
+    "file_schema",
     "load_app",
     "load_chip",
     "load_model",
@@ -41,6 +42,20 @@ __all__ = [
     "migrate",
     "simulate",
 ]
+
+
+def file_schema(kind: str) -> dict[str, Any]:
+    """The JSON schema of a kind of file, with range, unit and ground of every number.
+
+    Args:
+        kind: ``app``, ``chip``, ``experiment`` or ``platform``.
+
+    Raises:
+        InputError: no such kind.
+    """
+    from dse.search.schemas import file_schema as schema_of
+
+    return schema_of(kind)
 
 
 def load_model(path_or_name: str | Path, **bindings: Binding) -> Model:
@@ -183,6 +198,7 @@ def explore(
     workers: int | None = 1,
     seed: int | None = None,
     warm_start: str | Path | None = None,
+    break_lock: bool = False,
 ) -> StudyResult:
     """Search an experiment's space with Optuna.
 
@@ -196,6 +212,7 @@ def explore(
         seed: in place of the experiment's.
         warm_start: folder of an earlier study, also one of another model version, whose best
             designs this search begins with; they are evaluated anew.
+        break_lock: take the folder from another run that holds it and is known to be dead.
     """
     from dse.search import explore as run
     from dse.search import starting_designs
@@ -206,7 +223,15 @@ def explore(
         found = found.model_copy(update={"seed": seed})
     check_experiment(found, name)
     start = () if warm_start is None else starting_designs(found, warm_start)
-    return run(found, out, trials=trials, workers=workers, storage=storage, start=start)
+    return run(
+        found,
+        out,
+        trials=trials,
+        workers=workers,
+        storage=storage,
+        start=start,
+        break_lock=break_lock,
+    )
 
 
 def migrate(

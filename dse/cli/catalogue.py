@@ -116,6 +116,22 @@ def apps(as_json: bool, *, schema: bool = False) -> None:
     _emit("apps", rows, as_json)
 
 
+def file_schema(kind: str, as_json: bool) -> None:
+    from dse.search.schemas import file_schema as schema_of
+    from dse.search.schemas import number_fields
+
+    schema = schema_of(kind)
+    if as_json:
+        print_json(schema)
+        return
+    rows = [
+        {"field": one.field, "range": one.range, "unit": one.unit, "ground": one.ground}
+        for one in number_fields(schema)
+    ]
+    print_table(rows, title=f"numbers of a file of kind {kind} (*: any key or item)")
+    print("\nall fields: --json prints the JSON schema, for editors")
+
+
 def _row(record: Any) -> dict[str, Any]:
     """A catalogue entry as a plain mapping."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

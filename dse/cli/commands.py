@@ -47,6 +47,9 @@ Bind = Annotated[
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+BreakLock = Annotated[
+    bool, typer.Option("--break-lock", help="Take the folder from a run that is dead.")
+]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
 Line = Annotated[
     Optional[str],  # noqa: UP045
@@ -140,6 +143,15 @@ def apps(
 ) -> None:
     """List the shipped applications."""
     catalogue.apps(json, schema=schema)
+
+
+@app.command("schema")
+def schema(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="app, chip, experiment or platform.")],
+    json: Json = False,
+) -> None:
+    """Show the numbers of a kind of file with range, unit and ground; --json: its JSON schema."""
+    catalogue.file_schema(kind, json)
 
 
 @app.command("templates")
@@ -236,10 +248,11 @@ def sweep(
     out: Out,
     line: Line = None,
     workers: Workers = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Evaluate the whole grid of an experiment; goes on where it stopped."""
-    studies.sweep(file, out, workers, json, line=line)
+    studies.sweep(file, out, workers, json, line=line, break_lock=break_lock)
 
 
 @app.command("explore")
@@ -266,6 +279,7 @@ def explore(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", help="Stop when N evaluations brought no better front."),
     ] = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Search an experiment's space with Optuna; goes on where it stopped."""
@@ -281,6 +295,7 @@ def explore(
         max_s=max_time,
         stall=stall,
         line=line,
+        break_lock=break_lock,
     )
 
 

@@ -34,7 +34,13 @@ def _load(file: str, seed: int | None = None, line: str | None = None) -> Experi
 
 
 def sweep(
-    file: str, out: str, workers: int | None, as_json: bool, *, line: str | None = None
+    file: str,
+    out: str,
+    workers: int | None,
+    as_json: bool,
+    *,
+    line: str | None = None,
+    break_lock: bool = False,
 ) -> None:
     from dse.search import check_numbers
     from dse.search import sweep as run
@@ -49,7 +55,8 @@ def sweep(
             field="parameters",
             mend=f"shorten them to {LARGEST_SWEEP:,} at most, or use dse explore",
         )
-    _finish(run(experiment, out, workers=workers, on_progress=_note), out, as_json)
+    result = run(experiment, out, workers=workers, on_progress=_note, break_lock=break_lock)
+    _finish(result, out, as_json)
 
 
 def explore(
@@ -65,6 +72,7 @@ def explore(
     max_s: float | None = None,
     stall: int | None = None,
     line: str | None = None,
+    break_lock: bool = False,
 ) -> None:
     from dse.search import check_numbers, starting_designs
     from dse.search import explore as run
@@ -87,6 +95,7 @@ def explore(
         storage=storage,
         start=starting_designs(experiment, warm_start) if warm_start is not None else (),
         on_progress=_note,
+        break_lock=break_lock,
     )
     _finish(result, out, as_json)
 

@@ -41,7 +41,7 @@ _BLOCKED = frozenset({"MatMulNBits", "MatMulBnb4", "QMoE"})
 _SCALING = frozenset({"DequantizeLinear", "Mul", "Div", "Sub", "Add"})
 _TYPE = onnx.TensorProto
 #: Number format with the bits of each element type; those of 64 bits count as two numbers.
-_WHOLE = {
+_WHOLE: dict[int, str] = {
     **dict.fromkeys((_TYPE.BOOL, _TYPE.STRING), "int8"),
     **dict.fromkeys((_TYPE.INT32, _TYPE.UINT32, _TYPE.INT64, _TYPE.UINT64), "int32"),
 }

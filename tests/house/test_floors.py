@@ -14,7 +14,7 @@ PACKAGE = ROOT / "dse"
 #: Floors from the ground up; packages on one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "version", "registry"),
-    ("files",),
+    ("files", "ranges"),
     ("schema",),
     ("migrations",),
     ("technology", "workload"),

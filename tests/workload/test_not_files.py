@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dse.mapping.interchange import read_foreign
-from dse.quality.results import read_report
 
 from dse.api import load_chip
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.files import regular
+from dse.mapping.given.interchange import read_foreign
 from dse.migrations.paths import migrate_path
+from dse.model_quality.results import read_report
 from dse.schema import read_yaml
 from dse.search.experiment import load_experiment
 from dse.search.folder import CONFIG, LOG, StudyFolder
