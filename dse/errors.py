@@ -75,12 +75,36 @@ class UnmappableError(DseError):
     """A layer that no unit of the chip can run, or that does not fit its memories.
 
     Evaluation turns it into an infeasible result; calling the mapper directly raises it.
+
+    ``layer`` is the name of the layer; None if it is about the whole network.
     """
 
     exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        field: str | None = None,
+        mend: str | None = None,
+        layer: str | None = None,
+    ) -> None:
+        self.layer = layer
+        super().__init__(message, file=file, field=field, mend=mend)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        parts = (self.message, self.file, self.field, self.mend, self.layer)
+        return _unmappable, parts
 
 
 def _rebuild(
     kind: type[DseError], message: str, file: str | None, field: str | None, mend: str | None
 ) -> DseError:
     return kind(message, file=file, field=field, mend=mend)
+
+
+def _unmappable(
+    message: str, file: str | None, field: str | None, mend: str | None, layer: str | None
+) -> UnmappableError:
+    return UnmappableError(message, file=file, field=field, mend=mend, layer=layer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,31 @@ def shipped_names(folder: str, suffix: str) -> dict[str, Path]:
     return {p.stem: p for p in sorted(shipped_folder(folder).glob(f"*{suffix}"))}
 
 
+def regular(path: str | Path) -> Path:
+    """``path``, unless something else than a file lies there, which might be read without end.
+
+    A path where nothing lies passes: whoever reads it says so.
+
+    Raises:
+        InputError: a folder, a device, a pipe or a socket.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return Path(path)
+    if stat.S_ISREG(mode):
+        return Path(path)
+    kinds = {
+        "a folder": stat.S_ISDIR,
+        "a pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: True,
+    }
+    kind = next(name for name, test in kinds.items() if test(mode))
+    mend = "give a file in it" if kind == "a folder" else "write its content to a file, give that"
+    raise InputError(f"it is {kind}, not a file", file=path, mend=mend)
+
+
 def find_file(
     path_or_name: str, folder: str, suffix: str, what: str, *, also: Sequence[str] = ()
 ) -> Path:
@@ -58,6 +85,8 @@ def find_file(
     direct = Path(path_or_name)
     if direct.is_file():
         return direct
+    if len(direct.parts) > 1:
+        regular(direct)
     top, _, rest = folder.partition("/")
     known = shipped_folder(top) / rest
     named = known / f"{path_or_name}{suffix}"

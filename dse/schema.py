@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from dse.errors import InputError
-from dse.files import nearest
+from dse.files import nearest, regular
 
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
@@ -71,7 +71,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     Raises:
         InputError: missing or unreadable file, or not a YAML mapping.
     """
-    path = Path(path)
+    path = regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -26,8 +26,8 @@ class Listing(Printed):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names, as the load functions take them."""
-        return tuple(str(row["name"]) for row in self.rows)
+        """The first field of each row: the names that the load functions take."""
+        return tuple(str(next(iter(row.values()))) for row in self.rows)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
@@ -44,7 +44,7 @@ class Listing(Printed):
         return [dict(row) for row in self.rows]
 
     def _title(self) -> str:
-        return f"{len(self.rows)} {self.kind} that ship"
+        return f"{len(self.rows)} {self.kind}"
 
 
 def list_models() -> Listing:
@@ -92,6 +92,38 @@ def app_schema() -> dict[str, Any]:
     from dse.apps import app_schema as schema
 
     return schema()
+
+
+def file_schema(kind: str) -> dict[str, Any]:
+    """The JSON schema of a kind of file, with range, unit and ground of every number.
+
+    Args:
+        kind: ``app``, ``chip``, ``experiment`` or ``platform``.
+
+    Raises:
+        InputError: no such kind.
+    """
+    from dse.search.schemas import file_schema as schema_of
+
+    return schema_of(kind)
+
+
+def file_numbers(kind: str) -> Listing:
+    """The numbers of a kind of file by field, with range, unit and the ground of the range.
+
+    Args:
+        kind: ``app``, ``chip``, ``experiment`` or ``platform``.
+
+    Raises:
+        InputError: no such kind.
+    """
+    from dse.search.schemas import number_fields
+
+    rows = (
+        {"field": one.field, "range": one.range, "unit": one.unit, "ground": one.ground}
+        for one in number_fields(file_schema(kind))
+    )
+    return Listing("numbers", tuple(rows))
 
 
 @dataclass(frozen=True, repr=False)

@@ -121,10 +121,10 @@ def _check(
 ) -> None:
     """Refuse what no subject takes."""
     from dse.evaluation.terms import check_fidelity
-    from dse.mapping.objectives import plain
+    from dse.mapping import exponents
 
     check_fidelity(fidelity)
-    plain(objective)
+    exponents(objective)
     check_volume(volume)
     check_seed(seed)
     check_counts(cores=cores)
@@ -212,6 +212,12 @@ class Explanation(Printed):
                 row |= {f"{name}_before": before, f"{name}_after": after}
             rows.append(row)
         return rows
+
+    def changes(self, step: Mapping[str, Any]) -> dict[str, str]:
+        """What a step does to each metric, for a person: ``-12.0%``, or a difference."""
+        from dse.explanation import change
+
+        return {name: change(name, step["metrics"]) for name in step["metrics"]}
 
     def _title(self) -> str:
         state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}

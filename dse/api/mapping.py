@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dse.api.options import Objective, check_counts
 from dse.errors import InputError, UnmappableError
 from dse.files import SCHEMA_VERSION, nearest
+from dse.mapping import LayerRow
 from dse.printing import Printed, si
 
 if TYPE_CHECKING:
@@ -21,37 +22,14 @@ if TYPE_CHECKING:
     from dse.workload import Layer, Model, Workload
 
 
-@dataclass(frozen=True, repr=False)
-class MappedLayer(Printed):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MappedLayer(Printed, LayerRow):
     """The best mapping of one layer alone on one core.
 
     ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, fill and
-    drain. ``dims``, ``spatial`` and ``tiles`` are by loop dim, ``homes`` by operand;
-    ``legality``, ``lanes``, ``losses`` and ``why`` are those of ``layer_rows``; ``schedule`` holds
-    phases and action counts.
+    drain. ``schedule`` holds phases and action counts.
     """
 
-    name: str
-    op: str
-    unit: str
-    macs: int
-    cycles: float
-    latency_s: float
-    energy_j: float
-    utilization: float
-    bottleneck: str
-    energy_breakdown_j: Mapping[str, float]
-    dims: Mapping[str, int]
-    dataflow: str
-    spatial: Mapping[str, int]
-    tiles: Mapping[str, int]
-    order: str
-    homes: Mapping[str, str]
-    fused: str
-    legality: str
-    lanes: float
-    losses: Mapping[str, float]
-    why: str
     schedule: LayerSchedule
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +102,7 @@ class NetworkMapping(Printed):
             )
         return names.index(name)
 
-    def in_network(self, name: str) -> Mapping[str, Any]:
+    def in_network(self, name: str) -> LayerRow:
         """One layer's row within the network: its increment of latency (s), bottleneck and why.
 
         Raises:
@@ -189,7 +167,7 @@ def map_layer(
         schedule = best(layer, view, objective, cores=cores, legal=legal)
         segments = unroll((schedule,), prefetch=view.buffer.double_buffered)
         (row,) = layer_rows(Program(layer.name, (schedule,), segments, cores, 0.0), view)
-        made = MappedLayer(**row, schedule=schedule)
+        made = MappedLayer(**vars(row), schedule=schedule)
         return made, made.latency_s, made.energy_j + view.mapping_static_w * made.latency_s
 
     options = [(one.name, partial(on, one.chip)) for one in usable(chip, kind, cores)]
@@ -260,8 +238,7 @@ def map_network(
 def _about_a_pin(error: UnmappableError, pins: Pins, workload: Workload) -> bool:
     """Whether what cannot be mapped is a pinned layer: then the pin file is what to mend."""
     return any(
-        f"layer {layer.name}:" in error.message and pins.of(layer) is not None
-        for layer in workload.layers
+        layer.name == error.layer and pins.of(layer) is not None for layer in workload.layers
     )
 
 

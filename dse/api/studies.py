@@ -30,6 +30,7 @@ def sweep(
     workers: int | None = 1,
     seed: int | None = None,
     line: str | None = None,
+    break_lock: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> StudyResult:
     """Evaluate the whole grid of an experiment; one that was interrupted goes on.
@@ -40,6 +41,7 @@ def sweep(
         workers: processes (None: all cores); the result does not depend on it.
         seed: of jitter, arrivals and triggers, in place of the experiment's.
         line: only nodes of a production line, such as ``jasm1``.
+        break_lock: take the folder from another run that holds it and is known to be dead.
         on_progress: called after each batch.
 
     Raises:
@@ -57,7 +59,7 @@ def sweep(
             field="parameters",
             mend=f"shorten them to {LARGEST_SWEEP:,} at most, or explore it",
         )
-    return run(found, out, workers=workers, on_progress=on_progress)
+    return run(found, out, workers=workers, on_progress=on_progress, break_lock=break_lock)
 
 
 def explore(
@@ -72,6 +74,7 @@ def explore(
     warm_start: str | Path | None = None,
     max_s: float | None = None,
     stall: int | None = None,
+    break_lock: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> StudyResult:
     """Search an experiment's space with Optuna.
@@ -89,6 +92,7 @@ def explore(
             designs this search begins with; they are evaluated anew.
         max_s: stop after this time, s.
         stall: stop when so many evaluations brought no better front.
+        break_lock: take the folder from another run that holds it and is known to be dead.
         on_progress: called after each batch.
 
     Raises:
@@ -113,6 +117,7 @@ def explore(
         storage=storage,
         start=start,
         on_progress=on_progress,
+        break_lock=break_lock,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from dse.errors import InputError
+from dse.ranges import Moment
 from dse.schema import Strict
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Arrivals(Strict):
     """
 
     trace: str | None = None
-    times_s: tuple[float, ...] = Field(default=(), max_length=MAX_TIMES)
+    times_s: tuple[Moment, ...] = Field(default=(), max_length=MAX_TIMES)
 
     @model_validator(mode="after")
     def _something(self) -> Arrivals:

@@ -9,7 +9,7 @@ from dse.apps.scenario import App
 from dse.apps.stream import Stream
 from dse.errors import InputError
 from dse.hardware.chip import Chip
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 from dse.simulation.pipeline import pipeline_tasks
 from dse.simulation.task import Periodic, Poisson, Policy, Release, Stage, Task, Trace, Triggered
 

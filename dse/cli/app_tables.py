@@ -42,13 +42,6 @@ def app_figures(record: Evaluation) -> dict[str, Any]:
     if record.kind_energy_j:
         used = [f"{name} {si(joules, 'J')}" for name, joules in record.kind_energy_j.items()]
         out["by kind"] = f"{', '.join(used)} used by its cores"
-    if record.score is not None:
-        kept = record.deadline_satisfaction or 0.0
-        out["score"] = f"{record.score:.3f} (deadlines kept {kept:.1%})"
-    if record.battery_hours is not None:
-        out["battery"] = f"{record.battery_hours:.3g} h"
-    if record.junction_c is not None:
-        out["junction"] = f"{record.junction_c:.0f} C"
     if record.platform:
         share, parts = record.platform["cloud_chip_share"], record.platform
         out["data centre"] = (

@@ -59,6 +59,16 @@ def schema() -> None:
     print_json(dse.app_schema())
 
 
+def file_schema(kind: str, as_json: bool) -> None:
+    """The numbers of a kind of file, or all of its fields."""
+    if as_json:
+        print_json(dse.file_schema(kind))
+        return
+    rows = dse.file_numbers(kind).table()
+    print_table(rows, title=f"numbers of a file of kind {kind} (*: any key or item)")
+    print("\nall fields: --json prints the JSON schema, for editors")
+
+
 def nodes(line: str | None, plot: str | None, volumes: str | None, as_json: bool) -> None:
     """The node table, or the unit cost by node."""
     asked = None if volumes is None else _volumes(volumes)

@@ -10,6 +10,7 @@ from dse.cli import catalogue, runs, studies
 from dse.cli.mapping import map_model
 from dse.cli.options import (
     Bind,
+    BreakLock,
     Chip,
     Cores,
     Draws,
@@ -103,6 +104,15 @@ def apps(
         catalogue.schema()
     else:
         catalogue.listing("apps", json)
+
+
+@app.command("schema")
+def schema(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="app, chip, experiment or platform.")],
+    json: Json = False,
+) -> None:
+    """Show the numbers of a kind of file with range, unit and ground; --json: its JSON schema."""
+    catalogue.file_schema(kind, json)
 
 
 @app.command("templates")
@@ -209,10 +219,12 @@ def sweep(
     seed: Seed = None,
     line: Line = None,
     workers: Workers = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Evaluate the whole grid of an experiment; goes on where it stopped."""
     options = {"experiment": file, "out": out, "seed": seed, "line": line, "workers": workers}
+    options["break_lock"] = break_lock
     studies.sweep(options, json)
 
 
@@ -240,6 +252,7 @@ def explore(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", help="Stop when N evaluations brought no better front."),
     ] = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Search an experiment's space with Optuna; goes on where it stopped."""
@@ -254,6 +267,7 @@ def explore(
         "warm_start": warm_start,
         "max_s": max_time,
         "stall": stall,
+        "break_lock": break_lock,
     }
     studies.explore(options, json)
 

@@ -89,8 +89,8 @@ def _explain(made: NetworkMapping, layer: str, as_json: bool) -> None:
         print(f"on the {made.evaluation.core_kind} cores of {made.evaluation.chip}")
     print(nest)
     row = made.in_network(layer)
-    seconds = si(row["latency_s"], "s")
-    print(f"in the network: {seconds}, bottleneck {row['bottleneck']}; {row['why']}")
+    seconds = si(row.latency_s, "s")
+    print(f"in the network: {seconds}, bottleneck {row.bottleneck}; {row.why}")
     for note in made.workload_notes:
         print(f"note: {note}")
 

@@ -26,6 +26,7 @@ IN_FILES = ("seed", "trials", "stall", "volume", "cores", "kind", "max_s", "pins
 ALIKE = (
     "seed", "volume", "cores", "kind", "legal", "trace", "power_plot", "trials", "workers", "stall",
     "labels", "dynamic", "out", "runs", "line", "volumes", "section", "objective", "precision",
+    "break_lock",
 )  # fmt: skip
 
 
@@ -67,6 +68,9 @@ Bind = Annotated[
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+BreakLock = Annotated[
+    bool, typer.Option("--break-lock", help="Take the folder from a run that is dead.")
+]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
 Line = Annotated[
     Optional[str],  # noqa: UP045

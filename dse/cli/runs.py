@@ -17,7 +17,7 @@ from dse.errors import InputError
 from dse.printing import setting, si
 
 if TYPE_CHECKING:
-    from dse import Evaluation, Model, Uncertainty
+    from dse import Evaluation, Explanation, Model, Uncertainty
     from dse.api.options import Value
 
 
@@ -105,6 +105,8 @@ def simulate(request: ModelRequest, options: Options, as_json: bool) -> None:
         if file is not None:
             print(f"{name.replace('_', ' ')} written to {file}", file=sys.stderr)
     spread = None if options.draws is None else dse.uncertainty(draws=options.draws, **asked)
+    if spread is not None:
+        record = spread.on(record)
     if as_json:
         extra = {"uncertainty": spread.to_dict()} if spread else {}
         print_json({**record.to_dict(), **extra})
@@ -149,20 +151,14 @@ def explain(request: ModelRequest, as_json: bool) -> None:
         print()
         print_table(found.slacks[:10], title="room left, tightest first")
     print()
-    print_table([_step_row(step) for step in found.steps], title="one step, by simulation")
+    print_table([_step_row(found, step) for step in found.steps], title="one step, by simulation")
 
 
-def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
+def _step_row(found: Explanation, step: Mapping[str, Any]) -> dict[str, Any]:
     """A step and its relative changes."""
     path = step["path"]
     row = {"step": f"{path}: {setting(path, step['before'])} -> {setting(path, step['after'])}"}
-    for name, (before, after) in step["metrics"].items():
-        if before is None or after is None:
-            row[name] = "-"
-        elif name in ("quality", "score", "violation"):
-            row[name] = f"{after - before:+.2f}"
-        else:
-            row[name] = f"{after / before - 1.0:+.1%}" if before else "-"
+    row |= found.changes(step)
     row["feasible"] = {True: "yes", None: "-"}.get(step["feasible"], "no")
     if step["feasible"] is False and step["reasons"]:
         row["feasible"] = "no: " + step["reasons"][0][:60]
@@ -183,23 +179,15 @@ def headline(record: Evaluation) -> None:
     )
     for reason in record.reasons:
         print(f"  - {reason}")
-    figures: Mapping[str, Any] = {
-        "latency": si(record.latency_s, "s") + (" (worst p99)" if record.kind == "app" else ""),
-        "throughput": si(record.throughput_per_s, "/s"),
-        "energy": si(record.energy_j, "J")
-        + (f" over {record.horizon_s:g} s" if record.horizon_s else " per inference"),
-        "power": si(record.average_power_w, "W") + f", peak {si(record.peak_power_w, 'W')}",
-        "MACs": si(float(record.macs), "") + f", utilization {record.utilization or 0:.1%}",
-        "DRAM traffic": si(record.dram_bytes, "B"),
-        "die": f"{record.area_mm2:.3g} mm2, {record.die_cost_usd:.3g} USD",
-        "unit cost": f"{record.unit_cost_usd:.3g} USD at {record.volume:,.0f} units",
-        "carbon": f"{record.carbon_kg:.3g} kg CO2e" if record.carbon_kg else "-",
-        "quality": "unknown" if record.quality is None else f"{record.quality:.3g}",
+    figures: dict[str, Any] = {
+        **record.figures(),
+        "MACs": si(float(record.macs), ""),
         "bottleneck": record.bottleneck,
         **app_figures(record),
     }
+    width = max(len(name) for name in figures) + 2
     for name, figure in figures.items():
-        print(f"  {name:<13}{figure}")
+        print(f"  {name:<{width}}{figure}")
     print(
         "  power by scope: "
         + ", ".join(

@@ -17,11 +17,11 @@ from dse.evaluation.design import (
     with_values,
     workload_on,
 )
+from dse.evaluation.metrics import METRICS, Band, Metric
 from dse.evaluation.model_run import evaluate_model
-from dse.evaluation.record import METRICS, Evaluation, LayerRow, TaskRow
+from dse.evaluation.record import Evaluation, LayerRow, TaskRow
 from dse.evaluation.terms import FIDELITIES, Fidelity, Terms
 from dse.evaluation.uncertainty import (
-    Band,
     Uncertainty,
     app_uncertainty,
     model_uncertainty,
@@ -37,6 +37,7 @@ __all__ = [
     "Evaluation",
     "Fidelity",
     "LayerRow",
+    "Metric",
     "Resolved",
     "TaskRow",
     "Terms",

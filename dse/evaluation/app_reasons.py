@@ -1,4 +1,4 @@
-"""Why an app does not run on a chip as it must, in words."""
+"""Why an app does not run on a chip as it must, in words and by what is to blame."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dse.apps import App
 from dse.evaluation.bottleneck import worst_layer
+from dse.evaluation.causes import Cause, CauseKind, of_kind
 from dse.evaluation.loads import Load
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.hardware.chip import Chip
@@ -13,7 +14,7 @@ from dse.hardware.kinds import core_kinds
 from dse.simulation.task import Timeline
 
 
-def crowded(loads: Sequence[Load], chip: Chip) -> list[str]:
+def crowded(loads: Sequence[Load], chip: Chip) -> list[Cause]:
     """On-chip memories that the weights of all networks together overfill."""
     shared = {name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links}
     reasons = _overfull(shared, loads)
@@ -25,7 +26,7 @@ def crowded(loads: Sequence[Load], chip: Chip) -> list[str]:
     return reasons
 
 
-def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = "") -> list[str]:
+def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = "") -> list[Cause]:
     programs = {
         part.program.name: part.program for load in loads for part in load.parts if part.program
     }
@@ -33,25 +34,28 @@ def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = ""
     for name, room in rooms.items():
         need = sum(program.resident_bytes.get(name, 0.0) for program in programs.values())
         if need > room:
-            reasons.append(
+            text = (
                 f"{name}{whose}: the weights of all streams need {need:.3g} bytes, "
                 f"{need / room - 1.0:.0%} more than its {room:.3g}"
             )
+            reasons.append(Cause(text, "memory"))
     return reasons
 
 
-def overload(usage: Mapping[str, float], loads: Sequence[Load]) -> list[str]:
+def overload(usage: Mapping[str, float], loads: Sequence[Load]) -> list[Cause]:
     """Resources that the app asks more of than there is; and which stream and layer ask most."""
-    return [
-        f"{name} would be {share:.0%} busy: at least {1.0 - 1.0 / share:.0%} of the work is late"
-        + _greediest(name, loads)
-        for name, share in usage.items()
-        if share > 1.0 + 1e-9
-    ]
+    out = []
+    for name, share in usage.items():
+        if share > 1.0 + 1e-9:
+            stream, layer, text = _greediest(name, loads)
+            late = f"at least {1.0 - 1.0 / share:.0%} of the work is late"
+            text = f"{name} would be {share:.0%} busy: {late}{text}"
+            out.append(Cause(text, "load", stream, layer))
+    return out
 
 
-def _greediest(resource: str, loads: Sequence[Load]) -> str:
-    """The stream that takes most of a resource, and where its time goes."""
+def _greediest(resource: str, loads: Sequence[Load]) -> tuple[str | None, str | None, str]:
+    """The stream that takes most of a resource, and where its time goes: stream, layer, words."""
     group, _, kind = resource.partition(".")
     taken = {
         load.stream.id: load.rate_hz
@@ -60,74 +64,83 @@ def _greediest(resource: str, loads: Sequence[Load]) -> str:
         if not kind or load.kind == kind
     }
     if not any(taken.values()):
-        return ""
+        return None, None, ""
     most = max(taken, key=lambda name: taken[name])
     text = f"; {taken[most] / sum(taken.values()):.0%} of it is stream {most}"
     load = next(load for load in loads if load.stream.id == most)
     program = load.longest.program
-    return text if program is None else f"{text}, longest in {worst_layer(program, load.view)}"
+    if program is None:
+        return most, None, text
+    layer, words = worst_layer(program, load.view)
+    return most, layer, f"{text}, longest in {words}"
 
 
-def too_hot(timeline: Timeline | None) -> list[str]:
+def too_hot(timeline: Timeline | None) -> list[Cause]:
     """That the junction stays above its limit at the slowest operating point."""
     found = timeline.reasons if timeline else ()
-    return [reason.message for reason in found if reason.kind == "thermal"]
+    return of_kind("heat", [reason.message for reason in found if reason.kind == "thermal"])
 
 
-def late(record: Evaluation, loads: Sequence[Load], timeline: Timeline | None) -> list[str]:
+def late(record: Evaluation, loads: Sequence[Load], timeline: Timeline | None) -> list[Cause]:
     """Streams and chains that are late too often, with the layer and resource to blame."""
     by_stream = {load.stream.id: load for load in loads}
     reasons = []
     for row in record.tasks:
-        text = _fault(row)
-        if text is None:
+        fault = _fault(row)
+        if fault is None:
             continue
+        layer, text = None, str(fault)
         load = by_stream.get(row.stream)
         program = load.longest.program if load else None
         spot = timeline.hotspots.get(row.task) if timeline else None
         if spot is not None:
             slower = f", {spot.stretch:.2g}x slower by contention" if spot.stretch > 1.01 else ""
             text += f"; {spot.share:.0%} in layer {spot.layer}, bound by {spot.bottleneck}{slower}"
+            layer = spot.layer
         elif load is not None and program is not None:
-            text += f"; most in {worst_layer(program, load.view)}"
-        reasons.append(text)
+            layer, words = worst_layer(program, load.view)
+            text += f"; most in {words}"
+        reasons.append(Cause(text, fault.kind, row.task, layer))
     for chain in record.chains:
         if chain.meets_deadline is False:
             missed = chain.missed_fraction
             share = "alone on the chip" if missed is None else f"{missed:.1%} late or lost"
             value = chain.isolated_latency_s if missed is None else chain.latency_p99_s
             took = f", p99 {value * 1e3:.3g} ms" if value is not None else ""
-            reasons.append(
-                f"chain {chain.chain}: {share}{took}, deadline {chain.deadline_s * 1e3:g} ms"
-            )
+            text = f"chain {chain.chain}: {share}{took}, deadline {chain.deadline_s * 1e3:g} ms"
+            reasons.append(Cause(text, "chain", chain.chain))
     return reasons
 
 
-def idle(record: Evaluation, app: App) -> list[str]:
+def idle(record: Evaluation, app: App) -> list[Cause]:
     """Streams with a rate of their own of which the play saw no job: it says nothing of them."""
     reasons = []
     for stream in app.streams:
         released = [row.released for row in record.tasks if row.stream == stream.id]
         own = stream.rate_hz is not None and stream.release == "periodic"
         if own and released and all(count == 0 for count in released):
-            reasons.append(
+            text = (
                 f"stream {stream.id}: none of its jobs is released within the horizon of "
                 f"{app.horizon_s:g} s; raise horizon_s"
             )
+            reasons.append(Cause(text, "horizon", stream.id))
     return reasons
 
 
-def _fault(row: TaskRow) -> str | None:
+def _fault(row: TaskRow) -> Cause | None:
     """What a stream breaks: its deadline, or a request's limits."""
     if row.meets_deadline is not False:
         return None
-    limits = []
-    for name, value, alone, limit in (
-        ("time to first token", row.ttft_p99_s, row.isolated_ttft_s, row.ttft_limit_s),
-        ("time per token", row.tpot_p99_s, row.isolated_tpot_s, row.tpot_limit_s),
+    limits: list[str] = []
+    kind: CauseKind = "deadline"
+    for demand, name, value, alone, limit in (
+        ("ttft", "time to first token", row.ttft_p99_s, row.isolated_ttft_s, row.ttft_limit_s),
+        ("tpot", "time per token", row.tpot_p99_s, row.isolated_tpot_s, row.tpot_limit_s),
     ):
         found = value if row.released is not None else alone
         if limit is not None and found is not None and found > limit:
+            if not limits:
+                kind = "ttft" if demand == "ttft" else "tpot"
             limits.append(f"{name} {found * 1e3:.3g} ms (p99), limit {limit * 1e3:g} ms")
     if row.missed_fraction is None:
         text = f"{row.isolated_latency_s * 1e3:.3g} ms alone on the chip"
@@ -140,4 +153,4 @@ def _fault(row: TaskRow) -> str | None:
         short_s = row.isolated_latency_s - row.deadline_s
         if short_s > 0.0 and row.missed_fraction is not None:
             text += f" (short by {short_s * 1e3:.3g} ms even alone on the chip)"
-    return f"stream {row.task}: " + "; ".join([*limits, text])
+    return Cause(f"stream {row.task}: " + "; ".join([*limits, text]), kind, row.task)

@@ -11,17 +11,18 @@ from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import scored
+from dse.evaluation.causes import Cause
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
-from dse.evaluation.frame import frame, scope_table
+from dse.evaluation.finite import with_finite_verdict
+from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
-from dse.mapping.mapper import Objective
-from dse.mapping.network import energy_breakdown_j
+from dse.mapping import Objective, energy_breakdown_j
 from dse.simulation.checks import MAX_JOBS, job_counts
 from dse.simulation.pipeline import as_whole, partition
 from dse.simulation.run import simulate
@@ -86,7 +87,7 @@ def evaluate_app(
             for stream in app.streams
         ]
     except UnmappableError as error:
-        return replace(base, feasible=False, reasons=(error.describe(),)), None
+        return unmappable(base, error), None
     timeline: Timeline | None = None
     whole: Timeline | None = None
     stats: dict[str, TaskStats] = {}
@@ -106,7 +107,7 @@ def evaluate_app(
     record = replace(record, offered_load=usage)
     reasons = [
         *excess,
-        *(f"stream {v.stream}: {v.reason}" for v in _verdicts(loads) if not v.passes),
+        *poor(_verdicts(loads)),
         *_placed_elsewhere(app),
         *crowded(loads, chip),
         *overload(usage, loads),
@@ -118,7 +119,7 @@ def evaluate_app(
     return decided(record, fidelity, reasons), timeline
 
 
-def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> list[str]:
+def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> list[Cause]:
     """That so many more jobs are asked for than the chip can serve that playing them shows no more.
 
     Where it could serve them, the simulator refuses them as more than one play may hold.
@@ -126,10 +127,11 @@ def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> li
     jobs = sum(job_counts(tasks, app.horizon_s).values())
     if jobs <= MAX_JOBS or max(usage.values()) <= 1.0:
         return []
-    return [
+    text = (
         f"{jobs:.3g} jobs in {app.horizon_s:g} s are asked for: too many to be played one by one, "
         "figures are those of the analytic level"
-    ]
+    )
+    return [Cause(text, "load")]
 
 
 def app_tasks(app: App, loads: Sequence[Load], chip: Chip) -> tuple[Task, ...]:
@@ -152,10 +154,11 @@ def pipelines(app: App, tasks: Sequence[Task]) -> dict[str, list[Task]]:
     }
 
 
-def decided(record: Evaluation, fidelity: Fidelity, reasons: Sequence[str]) -> Evaluation:
+def decided(record: Evaluation, fidelity: Fidelity, reasons: Sequence[Cause]) -> Evaluation:
     """The record with its verdict: only a simulation may call an app feasible."""
     good = True if fidelity == "simulate" else None
-    return replace(record, feasible=False if reasons else good, reasons=tuple(reasons))
+    judged = replace(record, feasible=False if reasons else good, reasons=tuple(reasons))
+    return with_finite_verdict(judged)
 
 
 def app_frame(
@@ -174,10 +177,23 @@ def app_frame(
     )
 
 
-def _placed_elsewhere(app: App) -> list[str]:
+def poor(verdicts: Sequence[QualityVerdict]) -> list[Cause]:
+    """Streams whose quality is below their floor."""
     return [
-        f"stream {stream.id}: placed {stream.placement!r}, and this chip has no data centre behind "
-        "it (give a platform)"
+        Cause(f"stream {v.stream}: {v.reason}", "quality", v.stream)
+        for v in verdicts
+        if not v.passes
+    ]
+
+
+def _placed_elsewhere(app: App) -> list[Cause]:
+    return [
+        Cause(
+            f"stream {stream.id}: placed {stream.placement!r}, and this chip has no data centre "
+            "behind it (give a platform)",
+            "placement",
+            stream.id,
+        )
         for stream in app.streams
         if stream.placement not in ("device", "auto")
     ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.network import layer_rows
-from dse.mapping.schedule import BOTTLENECKS, ENGINES, Program, link_rates
+from dse.mapping import BOTTLENECKS, ENGINES, Program, layer_rows, link_rates
 
 
 def resource_use(program: Program, chip: Chip) -> dict[str, float]:
@@ -39,9 +38,10 @@ def bottleneck(program: Program, chip: Chip) -> str:
     return max(use, key=lambda name: use[name]) if use else "none"
 
 
-def worst_layer(program: Program, chip: Chip) -> str:
-    """The layer that takes longest and what bounds it, in words."""
+def worst_layer(program: Program, chip: Chip) -> tuple[str, str]:
+    """The layer that takes longest: its name, and with what bounds it in words."""
     rows = layer_rows(program, chip)
-    worst = max(rows, key=lambda row: row["latency_s"])
-    share = worst["latency_s"] / max(sum(row["latency_s"] for row in rows), 1e-30)
-    return f"layer {worst['name']} ({share:.0%} of its time, bound by {worst['bottleneck']})"
+    worst = max(rows, key=lambda row: row.latency_s)
+    share = worst.latency_s / max(sum(row.latency_s for row in rows), 1e-30)
+    text = f"layer {worst.name} ({share:.0%} of its time, bound by {worst.bottleneck})"
+    return worst.name, text

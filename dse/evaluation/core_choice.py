@@ -21,13 +21,17 @@ from typing import TypeVar
 from dse.apps import Stream
 from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
-from dse.hardware.chip import Chip
-from dse.hardware.kinds import CoreKind, core_kinds, kind_named
-from dse.mapping.mapper import Objective
-from dse.mapping.network import map_network
-from dse.mapping.objectives import exponents, objective_value
-from dse.mapping.pinned import Pins
-from dse.mapping.schedule import Program, program_latency_s
+from dse.hardware.chip import Chip, CoreKind
+from dse.hardware.kinds import core_kinds, kind_named
+from dse.mapping import (
+    Objective,
+    Pins,
+    Program,
+    exponents,
+    map_network,
+    objective_value,
+    program_latency_s,
+)
 from dse.workload import Workload
 
 Built = TypeVar("Built")
@@ -137,10 +141,15 @@ def _nowhere(faults: Sequence[tuple[str, UnmappableError]]) -> UnmappableError:
         return first
     if len(faults) == 1:
         return UnmappableError(
-            f"on the {name} cores: {first.message}", field=first.field, mend=first.mend
+            f"on the {name} cores: {first.message}",
+            field=first.field,
+            mend=first.mend,
+            layer=first.layer,
         )
     told = "; ".join(f"on {kind}: {error.message}" for kind, error in faults)
-    return UnmappableError(f"no kind of core can run it ({told})", mend=first.mend)
+    return UnmappableError(
+        f"no kind of core can run it ({told})", mend=first.mend, layer=first.layer
+    )
 
 
 def mapped_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dse.hardware.chip import SCOPES, Chip, StaticPower
-from dse.mapping.schedule import Program, price
+from dse.mapping import Program, price
 
 
 def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from dse.errors import UnmappableError
+from dse.evaluation.causes import Cause
 from dse.evaluation.economics import economics
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Fidelity
@@ -62,6 +65,12 @@ def frame(
         horizon_s=horizon_s,
         notes=chip.notes,
     )
+
+
+def unmappable(base: Evaluation, error: UnmappableError) -> Evaluation:
+    """The record of what the chip cannot run."""
+    why = Cause(error.describe(), "unmappable", layer=error.layer)
+    return replace(base, feasible=False, reasons=(why,))
 
 
 def scope_table(

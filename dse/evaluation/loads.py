@@ -15,12 +15,8 @@ from dse.evaluation.energy import dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
-from dse.mapping.bounds import roofline
-from dse.mapping.mapper import Objective
-from dse.mapping.network import map_network
-from dse.mapping.remembered import Remembered
-from dse.mapping.schedule import Program, program_latency_s
-from dse.mapping.shape import chip_number
+from dse.mapping import Objective, Program, chip_number, map_network, program_latency_s, roofline
+from dse.registry import Remembered
 from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
 from dse.workload import Workload

@@ -18,14 +18,20 @@ from dse.evaluation.energy import (
     static_by_component_w,
     static_by_scope_w,
 )
-from dse.evaluation.frame import frame, scope_table
+from dse.evaluation.finite import with_finite_verdict
+from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
-from dse.hardware.chip import LINKS, Chip
-from dse.hardware.kinds import CoreKind
-from dse.mapping.bounds import Roofline, roofline
-from dse.mapping.network import energy_breakdown_j, layer_rows
-from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
+from dse.hardware.chip import LINKS, Chip, CoreKind
+from dse.mapping import (
+    Program,
+    Roofline,
+    energy_breakdown_j,
+    layer_latencies_s,
+    layer_rows,
+    program_latency_s,
+    roofline,
+)
 from dse.model_quality import Quality, quality
 from dse.simulation.plot import write_power_plot
 from dse.simulation.power import window_peak
@@ -97,7 +103,7 @@ def evaluate_model(
     )
     try:
         if fidelity == "roofline":
-            return _bounded(base, workload, chip, terms)
+            return with_finite_verdict(_bounded(base, workload, chip, terms))
         if program is None:
             kind, program = mapped_model(
                 workload,
@@ -111,13 +117,13 @@ def evaluate_model(
         else:
             kind = usable(chip, terms.kind, terms.cores)[0]
     except UnmappableError as error:
-        return replace(base, feasible=False, reasons=(error.describe(),))
+        return unmappable(base, error)
     run = (
         _analytic(program, chip, kind)
         if fidelity == "analytic"
         else _simulated(program, chip, kind, trace, power_plot)
     )
-    return _filled(_on(base, kind), program, kind.chip, run, terms)
+    return with_finite_verdict(_filled(_on(base, kind), program, kind.chip, run, terms))
 
 
 def _on(base: Evaluation, kind: CoreKind) -> Evaluation:
@@ -220,21 +226,23 @@ def module_rows(
     whole inference in the row ``static``.
     """
     table = layer_rows(program, chip)
-    below = sum(row["energy_j"] for row in table) + sum(static_j.values())
+    below = sum(row.energy_j for row in table) + sum(static_j.values())
     factor = module_j / below if below else 1.0
     rows: list[LayerRow] = []
     breakdown: dict[str, float] = {}
     for row, schedule, seconds in zip(table, program.schedules, layer_s, strict=True):
         cycles = seconds * chip.f_hz
-        parts = {k: v * factor for k, v in sorted(row["energy_breakdown_j"].items())}
-        changed = {
-            "cycles": cycles,
-            "latency_s": seconds,
-            "energy_j": row["energy_j"] * factor,
-            "utilization": schedule.ideal_cycles / cycles if cycles else 0.0,
-            "energy_breakdown_j": parts,
-        }
-        rows.append(LayerRow(**{**row, **changed}))
+        parts = {k: v * factor for k, v in sorted(row.energy_breakdown_j.items())}
+        rows.append(
+            replace(
+                row,
+                cycles=cycles,
+                latency_s=seconds,
+                energy_j=row.energy_j * factor,
+                utilization=schedule.ideal_cycles / cycles if cycles else 0.0,
+                energy_breakdown_j=parts,
+            )
+        )
         for name, joules in parts.items():
             breakdown[name] = breakdown.get(name, 0.0) + joules
     statics = {name: joules * factor for name, joules in sorted(static_j.items())}

@@ -15,8 +15,7 @@ from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
 from dse.hardware.offload import CloudTerms, NetLink
-from dse.mapping.mapper import Objective
-from dse.mapping.schedule import layer_latencies_s
+from dse.mapping import Objective, layer_latencies_s
 from dse.workload import Workload
 
 #: In front of the key of a network as the data-centre side runs it.

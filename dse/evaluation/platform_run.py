@@ -10,8 +10,17 @@ from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
-from dse.evaluation.app_run import app_frame, common, decided, expected, played
+from dse.evaluation.app_run import (
+    app_frame,
+    common,
+    decided,
+    expected,
+    played,
+    poor,
+)
+from dse.evaluation.causes import Cause
 from dse.evaluation.economics import HOURS_PER_YEAR
+from dse.evaluation.frame import unmappable
 from dse.evaluation.loads import utilization
 from dse.evaluation.placement import Placed, Placer
 from dse.evaluation.platform_play import PlatformPlay, play
@@ -20,7 +29,7 @@ from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Platform
 from dse.hardware.cost import carbon, unit_cost
-from dse.mapping.mapper import Objective
+from dse.mapping import Objective
 from dse.simulation.stats import TaskStats, task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
@@ -52,7 +61,7 @@ def evaluate_on_platform(
     try:
         placed = [placer.place(stream) for stream in app.streams]
     except UnmappableError as error:
-        return replace(base, feasible=False, reasons=(error.describe(),)), None
+        return unmappable(base, error), None
     local = [place.local for place in placed if place.local is not None]
     usage = {**utilization(local, device), **_link_usage(placed, platform)}
     timeline: Timeline | None = None
@@ -86,8 +95,8 @@ def evaluate_on_platform(
     utilized = macs / device.peak_macs_per_s
     record = replace(record, utilization=utilized, offered_load=usage)
     reasons = [
-        *(f"stream {p.stream.id}: {p.verdict.reason}" for p in placed if not p.verdict.passes),
-        *(place.forbidden for place in placed if place.forbidden),
+        *poor([place.verdict for place in placed]),
+        *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),
         *crowded(local, device),
         *overload(usage, local),
         *late(record, local, timeline),

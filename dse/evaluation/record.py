@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dse.migrations import current
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from dse.evaluation.causes import Cause, with_causes
+from dse.evaluation.metrics import METRICS, Band
+from dse.evaluation.old_causes import told
+from dse.mapping import LayerRow
+from dse.migrations import FIELD, current
 from dse.printing import Printed, si
 
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer, or one of the rows ``static`` and ``idle``.
-
-    ``latency_s`` is the increment of completion time, ``energy_j`` the energy at module scope, so
-    both columns add up to the totals of the record. ``energy_breakdown_j`` is by component.
-    ``lanes`` is the share of the array with work in a mean step, ``losses`` the shares of the time
-    that keep it below peak (idle ``lanes``, array ``passes``, waits by cause), ``why`` the same in
-    words.
-    ``legality`` says whether it keeps to what the chip's compiler can express (``legal``).
-    """
-
-    name: str
-    op: str
-    macs: int
-    cycles: float
-    latency_s: float
-    energy_j: float
-    utilization: float
-    bottleneck: str
-    energy_breakdown_j: Mapping[str, float]
-    unit: str = ""
-    dims: Mapping[str, int] = field(default_factory=dict)
-    spatial: Mapping[str, int] = field(default_factory=dict)
-    tiles: Mapping[str, int] = field(default_factory=dict)
-    dataflow: str = ""
-    order: str = ""
-    homes: Mapping[str, str] = field(default_factory=dict)
-    fused: str = ""
-    legality: str = "ideal"
-    lanes: float = 0.0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    why: str = ""
+#: Records that are read may have no field that they do not know.
+CLOSED = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -57,6 +32,8 @@ class TaskRow:
     use (a pipeline uses them in turn; none if all of it runs elsewhere), ``core_kind`` of what kind
     they are on a chip that has several.
     """
+
+    __pydantic_config__ = CLOSED
 
     task: str
     stream: str
@@ -103,6 +80,8 @@ class ChainRow:
     ``isolated_latency_s``, the sum of the streams alone on the chip, is known.
     """
 
+    __pydantic_config__ = CLOSED
+
     chain: str
     streams: tuple[str, ...]
     deadline_s: float
@@ -125,7 +104,7 @@ class Evaluation(Printed):
     ``latency_s`` is the largest 99th percentile of its streams and ``quality`` the worst
     normalized margin; for a model alone, ``quality`` is its published metric after the median
     drop. ``feasible`` is None where the fidelity cannot say it. ``reasons`` say what an infeasible
-    design breaks, and by how much.
+    design breaks, and by how much, each with its kind, stream, layer and metric.
 
     Of an app: ``battery_hours`` at its mean power (None without a battery),
     ``deadline_satisfaction`` the mean share of frames in time over its streams, ``score`` all in
@@ -137,7 +116,10 @@ class Evaluation(Printed):
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
     ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
+    ``bands``: of metrics whose uncertainty was asked for, low, nominal and high.
     """
+
+    __pydantic_config__ = CLOSED
 
     kind: str
     subject: str
@@ -149,7 +131,7 @@ class Evaluation(Printed):
     precision: str
     fidelity: str
     feasible: bool | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Cause, ...]
     latency_s: float | None
     energy_j: float | None
     average_power_w: float | None
@@ -187,10 +169,13 @@ class Evaluation(Printed):
     identity: str = ""
     core_kind: str = ""
     kind_energy_j: Mapping[str, float] = field(default_factory=dict)
+    bands: Mapping[str, Band] = field(default_factory=dict)
 
     def metric(self, name: str) -> float | None:
         """A number by its metric name; KeyError for a name that is not a metric."""
-        value = getattr(self, name) if name in METRICS else self.by_path(name)
+        if name in METRICS:
+            return METRICS[name].of(self)
+        value = self.by_path(name)
         return None if value is None else float(value)
 
     def by_path(self, name: str) -> float | None:
@@ -199,11 +184,41 @@ class Evaluation(Printed):
         return self.by_scope[scope][key]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready mapping with ``schema_version``; ``layers`` for models, ``tasks`` for apps."""
-        out: dict[str, Any] = {"schema_version": current("evaluation"), **asdict(self)}
-        for name in APP_ONLY if self.kind == "model" else ("layers",):
-            out.pop(name)
+        """JSON-ready mapping with ``schema_version``; ``layers`` for models, ``tasks`` for apps.
+
+        ``reasons`` are texts, ``causes`` what each of them is about.
+        """
+        written = _adapter().dump_python(self, exclude=self._left_out(), warnings=False)
+        out: dict[str, Any] = {"schema_version": current("evaluation"), **written}
+        out["causes"] = [reason.about for reason in self.reasons]
+        for metric in METRICS.values():
+            if metric.value is not None:
+                out[metric.name] = metric.of(self)
         return out
+
+    def _left_out(self) -> set[str]:
+        """Fields that a record of this kind does not have."""
+        if self.kind == "app":
+            return {"layers"}
+        return {*APP_FIELDS, *(m.name for m in METRICS.values() if m.app_only)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """The record that :meth:`to_dict` wrote, once it is in the form of today.
+
+        Raises:
+            ValueError: it is something else, lacks a field, or has one that no record has.
+        """
+        content = {key: value for key, value in data.items() if key != FIELD}
+        for metric in METRICS.values():
+            if metric.value is not None:
+                content.pop(metric.name, None)
+        try:
+            causes, reasons = content.pop("causes", None), content["reasons"]
+            content["reasons"] = told(reasons) if causes is None else with_causes(reasons, causes)
+            return _adapter().validate_python(content)
+        except (ValidationError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"no record ({str(error).splitlines()[0]})") from None
 
     def table(self) -> list[dict[str, Any]]:
         """The layer or task rows as plain mappings (for a data frame)."""
@@ -212,27 +227,32 @@ class Evaluation(Printed):
 
     def _title(self) -> str:
         state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
-        return (
-            f"{self.subject} on {self.chip} at {self.node}, {self.fidelity}: "
-            + (state[self.feasible])
-        )
+        where = f"{self.subject} on {self.chip} at {self.node}, {self.fidelity}"
+        return f"{where}: {state[self.feasible]}"
+
+    def figures(self) -> dict[str, str]:
+        """Every metric by its label, with what must be known beside the number, for a person."""
+        out = {}
+        for metric in METRICS.values():
+            value, said = metric.of(self), metric.said(self)
+            if said is None or (metric.app_only and value is None):
+                continue
+            if value is None:
+                figure = "-"
+            elif metric.share:
+                figure = f"{value:.1%}"
+            elif metric.unit in ("s", "J", "W", "B", "1/s"):
+                figure = si(value, metric.unit.replace("1/", "/"))
+            else:
+                figure = f"{value:.3g} {metric.unit}".rstrip()
+            out[metric.label] = f"{figure} {said}".rstrip()
+        return out
 
     def _figures(self) -> Mapping[str, Any]:
-        over = f"over {self.horizon_s:g} s" if self.horizon_s else "per inference"
         reasons = {f"reason {n}": text for n, text in enumerate(self.reasons[:5], 1)}
-        return {
-            **reasons,
-            "clock": f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.precision}",
-            "latency": si(self.latency_s, "s"),
-            "energy": f"{si(self.energy_j, 'J')} {over}",
-            "power": f"{si(self.average_power_w, 'W')}, peak {si(self.peak_power_w, 'W')}",
-            "throughput": si(self.throughput_per_s, "/s"),
-            "DRAM traffic": si(self.dram_bytes, "B"),
-            "die": f"{self.area_mm2:.3g} mm2, {self.die_cost_usd:.3g} USD",
-            "unit cost": f"{self.unit_cost_usd:.3g} USD at {self.volume:,.0f} units",
-            "quality": "unknown" if self.quality is None else self.quality,
-            "bottleneck": self.bottleneck,
-        }
+        clock = f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.precision}"
+        known = {name: text for name, text in self.figures().items() if text != "-"}
+        return {**reasons, "clock": clock, **known, "bottleneck": self.bottleneck}
 
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         if self.kind != "model":
@@ -263,37 +283,11 @@ class Evaluation(Printed):
         ]
 
 
-#: Metrics that may be objectives or constraints, with the direction that is better.
-METRICS: dict[str, str] = {
-    "latency_s": "minimize",
-    "energy_j": "minimize",
-    "average_power_w": "minimize",
-    "peak_power_w": "minimize",
-    "throughput_per_s": "maximize",
-    "utilization": "maximize",
-    "dram_bytes": "minimize",
-    "area_mm2": "minimize",
-    "die_cost_usd": "minimize",
-    "unit_cost_usd": "minimize",
-    "carbon_kg": "minimize",
-    "quality": "maximize",
-    "battery_hours": "maximize",
-    "deadline_satisfaction": "maximize",
-    "score": "maximize",
-    "junction_c": "minimize",
-    "system_energy_j": "minimize",
-    "total_cost_usd": "minimize",
-}
-#: Fields of a record that only an app has.
-APP_ONLY = (
-    "tasks",
-    "chains",
-    "battery_hours",
-    "deadline_satisfaction",
-    "score",
-    "junction_c",
-    "offered_load",
-    "system_energy_j",
-    "total_cost_usd",
-    "platform",
-)
+#: Fields, beside metrics, that only an app has.
+APP_FIELDS = ("tasks", "chains", "offered_load", "platform")
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Evaluation]:
+    """What reads and writes records, wherever they are kept."""
+    return TypeAdapter(Evaluation)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dse.apps import App
+from dse.evaluation.causes import Cause
+from dse.evaluation.metrics import METRICS
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 
 Kind = Literal[
@@ -181,15 +183,7 @@ def _battery_room(app: App, record: Evaluation, hours: float, wanted: float) -> 
     return 1.0 - power / left_w
 
 
-_UNITS = {
-    "average_power_w": "W",
-    "peak_power_w": "W",
-    "unit_cost_usd": "USD",
-    "area_mm2": "mm2",
-}
-
-
-def product_reasons(app: App, record: Evaluation) -> list[str]:
+def product_reasons(app: App, record: Evaluation) -> list[Cause]:
     """The broken demands on the product, in words (streams and chains tell their own)."""
     out = []
     for demand in _of_product(app, record):
@@ -197,13 +191,14 @@ def product_reasons(app: App, record: Evaluation) -> list[str]:
             continue
         value, limit = demand.value, demand.limit
         if demand.kind == "battery":
-            out.append(f"battery lasts {value:.3g} h, {limit:g} h are asked for")
+            text = f"battery lasts {value:.3g} h, {limit:g} h are asked for"
         elif demand.kind == "heat":
-            out.append(f"junction at {value:.3g} C, over the {limit:g} C allowed")
+            text = f"junction at {value:.3g} C, over the {limit:g} C allowed"
         else:
-            unit = _UNITS[demand.metric]
-            out.append(
+            unit = METRICS[demand.metric].unit
+            text = (
                 f"{demand.name} {value:.3g} {unit} over the budget of {limit:g} {unit} "
                 f"by {value / limit - 1:.0%}"
             )
+        out.append(Cause(text, demand.kind, metric=demand.metric))
     return out

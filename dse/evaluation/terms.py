@@ -7,7 +7,7 @@ from typing import Literal
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.mapping.mapper import Objective
+from dse.mapping import Objective
 
 Fidelity = Literal["roofline", "analytic", "simulate"]
 FIDELITIES: tuple[Fidelity, ...] = ("roofline", "analytic", "simulate")

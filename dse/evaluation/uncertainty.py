@@ -17,6 +17,7 @@ import numpy as np
 from dse.apps import App
 from dse.errors import ImpossibleChipError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.metrics import METRICS, Band, named
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Terms
@@ -29,27 +30,8 @@ from dse.workload import Workload
 
 #: A chip, or a platform of device and data centre.
 Site = Chip | Platform
-#: Metrics that technology facts move.
-UNCERTAIN = (
-    "energy_j",
-    "average_power_w",
-    "peak_power_w",
-    "area_mm2",
-    "die_cost_usd",
-    "unit_cost_usd",
-    "carbon_kg",
-)
 #: Quantiles of ``low`` and ``high``.
 BAND = (0.1, 0.9)
-
-
-@dataclass(frozen=True)
-class Band:
-    """Nominal value, and what one draw in ten is below (``low``) and above (``high``)."""
-
-    low: float
-    nominal: float
-    high: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +46,10 @@ class Uncertainty(Printed):
     reaches_clock: float
     bands: Mapping[str, Band]
     samples: Mapping[str, tuple[float | None, ...]]
+
+    def on(self, record: Evaluation) -> Evaluation:
+        """The record with these bands in it."""
+        return replace(record, bands=self.bands)
 
     def to_dict(self) -> dict[str, Any]:
         """Without the samples."""
@@ -138,7 +124,7 @@ def _spread(
             records.append(None)
     samples = {
         name: tuple(None if record is None else record.metric(name) for record in records)
-        for name in UNCERTAIN
+        for name in named(metric for metric in METRICS.values() if metric.uncertain)
     }
     bands = {}
     for name, values in samples.items():

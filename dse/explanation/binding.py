@@ -9,7 +9,7 @@ from dse.evaluation.loads import Load, Part
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.explanation.feedback import Effect, Slack
 from dse.hardware.chip import Chip
-from dse.mapping.network import layer_rows
+from dse.mapping import layer_rows
 
 #: Chip parameters that relieve a resource, by its name in records.
 RELIEF: dict[str, tuple[str, ...]] = {
@@ -120,13 +120,13 @@ def _worst_layer(part: Part, chip: Chip, *, by_energy: bool) -> dict[str, Any]:
     assert part.program is not None
     key = "energy_j" if by_energy else "latency_s"
     table = layer_rows(part.program, chip)
-    worst = max(table, key=lambda row: row[key])
-    total = sum(row[key] for row in table)
+    worst = max(table, key=lambda row: getattr(row, key))
+    total = sum(getattr(row, key) for row in table)
     return {
         "network": part.workload.name,
-        "layer": worst["name"],
-        "layer_share": worst[key] / total if total else 0.0,
-        "layer_bound_by": worst["bottleneck"],
+        "layer": worst.name,
+        "layer_share": getattr(worst, key) / total if total else 0.0,
+        "layer_bound_by": worst.bottleneck,
     }
 
 

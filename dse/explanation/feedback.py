@@ -9,17 +9,12 @@ from typing import Any
 
 from dse.apps import App
 from dse.errors import ImpossibleChipError, InputError
-from dse.evaluation.record import METRICS, Evaluation
+from dse.evaluation.metrics import METRICS
+from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements, violation
 from dse.explanation.steps import Step
 from dse.printing import setting as shown
 
-#: Metrics a step is judged by, in the order they are shown.
-JUDGED = ("average_power_w", "energy_j", "latency_s", "unit_cost_usd", "quality", "score")
-#: Those whose changes are differences, not shares of what was before.
-BY_DIFFERENCE = ("quality", "score")
-#: Those that only a play knows: left open where the design was played and the step was not.
-PLAYED = ("average_power_w", "energy_j", "latency_s", "score")
 #: What a step of an infeasible design is to lessen: the sum of its broken demands.
 VIOLATION = "violation"
 
@@ -99,7 +94,7 @@ def goal_of(record: Evaluation, app: App | None) -> str:
             break
         if demand.kind in ("deadline", "ttft", "tpot", "chain"):
             return demand.name
-        if demand.metric in (*JUDGED, "peak_power_w", "area_mm2"):
+        if demand.kind in ("power", "cost", "area"):
             return demand.metric
         if demand.kind in ("battery", "heat"):
             return "average_power_w"
@@ -158,14 +153,15 @@ def _effect(
         return Effect(*shape, {}, False, (error.describe(),), -2.0, goal)
     except InputError as error:
         return Effect(*shape, {}, None, (error.describe(),), -3.0, goal)
-    metrics = {name: (base.metric(name), record.metric(name)) for name in JUDGED}
+    metrics = {m.name: (m.of(base), m.of(record)) for m in METRICS.values() if m.judged}
     if app is not None and wanted is not None:
         for name in (VIOLATION, goal):
             metrics[name] = (goal_value(name, app, base), goal_value(name, wanted, record))
     if record.fidelity != base.fidelity:
-        exact = ("", VIOLATION, "unit_cost_usd", "area_mm2", "quality")
-        for name in {*PLAYED, goal}.difference(exact):
-            metrics[name] = (metrics[name][0], None)
+        # What only a play knows stays open where the design was played and the step was not.
+        for name in metrics:
+            if name != VIOLATION and not (name in METRICS and METRICS[name].exact):
+                metrics[name] = (metrics[name][0], None)
     gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
     if base.feasible is False:
         gain += 10.0 if record.feasible else 0.0
@@ -174,6 +170,21 @@ def _effect(
     return Effect(
         *shape, metrics, record.feasible, record.reasons, gain, goal, _latencies(base, record)
     )
+
+
+def by_difference(name: str) -> bool:
+    """Whether the change of a metric is a difference, not a share of what was before."""
+    return name in METRICS and METRICS[name].by_difference
+
+
+def change(name: str, metrics: Mapping[str, Sequence[float | None]]) -> str:
+    """What a step does to a metric, in a cell; "-" where it is not known."""
+    before, after = metrics.get(name, (None, None))
+    if before is None or after is None:
+        return "-"
+    if name == VIOLATION or by_difference(name):
+        return f"{after - before:+.2f}"
+    return f"{after / before - 1.0:+.1%}" if before else "-"
 
 
 def _finite(value: float) -> float | None:
@@ -186,7 +197,7 @@ def _relative(name: str, before: float | None, after: float | None) -> float:
         return -1.0
     if before is None:
         return 1.0
-    if name in BY_DIFFERENCE:
+    if by_difference(name):
         return after - before
     return (before - after) / abs(before) if before else 0.0
 
@@ -233,7 +244,7 @@ def describe(effect: Effect) -> str:
         if name == VIOLATION:
             if before != after:
                 parts.append(f"broken demands {before:.2f} to {after:.2f}")
-        elif name in BY_DIFFERENCE:
+        elif by_difference(name):
             if abs(after - before) > 0.005:
                 parts.append(f"{name} {after - before:+.2f}")
         elif before and abs(after / before - 1.0) > 0.005:

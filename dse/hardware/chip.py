@@ -25,8 +25,7 @@ from dse.hardware.core import (
     Sparsity,
     VectorUnit,
 )
-from dse.hardware.kinds import CoreKind
-from dse.hardware.modes import Arbitration, CoreNetwork, Dvfs, SleepState, Thermal
+from dse.hardware.modes import Arbitration, CoreNetwork, Governor, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.printing import Printed, si
 from dse.schema import digest
@@ -330,3 +329,35 @@ class Platform(Printed):
             return self.chip.digest
         sides = [chip.digest for chip in self.chips]
         return digest({"chips": sides, "link": asdict(self.link), "cloud": asdict(self.cloud)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CoreKind:
+    """Equal cores of a chip.
+
+    Attributes:
+        name: of the kind; empty on a chip that has only one.
+        cores: their numbers on the chip.
+        chip: the chip as these cores see it: their array, buffer, vector unit, clock and prices,
+            ``cores`` of them, and what all cores share. A network is mapped onto this one.
+    """
+
+    name: str
+    cores: tuple[int, ...]
+    chip: Chip
+
+
+@dataclass(frozen=True)
+class Dvfs:
+    """Operating points below the chip's own, and who chooses among them.
+
+    ``points`` are the chip at lower clocks, slowest first. While the clock and the rails move
+    (``transition_s``) nothing runs; ``transition_j`` is drawn meanwhile. ``margin`` is the share of
+    time that ``deadline_aware`` keeps for what it cannot foresee (contention, blocking).
+    """
+
+    points: tuple[Chip, ...]
+    transition_s: float
+    transition_j: float
+    margin: float
+    governor: Governor

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from dse.errors import InputError
 from dse.hardware.blocks import number
-from dse.hardware.chip import Chip, StaticPower
-from dse.hardware.modes import CoreNetwork, Dvfs, Thermal
+from dse.hardware.chip import Chip, Dvfs, StaticPower
+from dse.hardware.modes import CoreNetwork, Thermal
 from dse.hardware.spec import ChipSpec
 from dse.technology import OperatingPoint, Technology
 

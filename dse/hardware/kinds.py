@@ -2,29 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from dse.errors import ImpossibleChipError, InputError
-
-if TYPE_CHECKING:
-    from dse.hardware.chip import Chip
-
-
-@dataclass(frozen=True)
-class CoreKind:
-    """Equal cores of a chip.
-
-    Attributes:
-        name: of the kind; empty on a chip that has only one.
-        cores: their numbers on the chip.
-        chip: the chip as these cores see it: their array, buffer, vector unit, clock and prices,
-            ``cores`` of them, and what all cores share. A network is mapped onto this one.
-    """
-
-    name: str
-    cores: tuple[int, ...]
-    chip: Chip
+from dse.hardware.chip import Chip, CoreKind
 
 
 def core_kinds(chip: Chip) -> tuple[CoreKind, ...]:

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from dse.errors import InputError
 from dse.hardware.area import AreaNode
-from dse.hardware.chip import Chip, StaticPower
+from dse.hardware.chip import Chip, CoreKind, StaticPower
 from dse.hardware.dynamics import core_network
 from dse.hardware.floorplan import seen_by
-from dse.hardware.kinds import CoreKind
 from dse.hardware.modes import Thermal
 from dse.hardware.spec import ChipSpec
 from dse.schema import digest

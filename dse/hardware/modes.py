@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from dse.hardware.chip import Chip
+from typing import Literal
 
 Governor = Literal["fixed", "race_to_idle", "deadline_aware"]
 Arbitration = Literal["processor_sharing", "fcfs", "round_robin"]
@@ -31,22 +28,6 @@ class SleepState:
     entry_j: float = 0.0
     wake_s: float = 0.0
     wake_j: float = 0.0
-
-
-@dataclass(frozen=True)
-class Dvfs:
-    """Operating points below the chip's own, and who chooses among them.
-
-    ``points`` are the chip at lower clocks, slowest first. While the clock and the rails move
-    (``transition_s``) nothing runs; ``transition_j`` is drawn meanwhile. ``margin`` is the share of
-    time that ``deadline_aware`` keeps for what it cannot foresee (contention, blocking).
-    """
-
-    points: tuple[Chip, ...]
-    transition_s: float
-    transition_j: float
-    margin: float
-    governor: Governor
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dse.hardware.area import AreaNode
-from dse.hardware.chip import SCOPES, Chip
+from dse.hardware.chip import SCOPES, Chip, CoreKind
 from dse.hardware.floorplan import die_without_mm2
-from dse.hardware.kinds import CoreKind
 from dse.hardware.spec import ChipSpec
 
 

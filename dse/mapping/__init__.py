@@ -1,20 +1,24 @@
 """Layers and networks on a chip: map space, closed-form cost, exact mapper, memory plan, schedule.
 
-The names below are loaded when they are first used, so that importing the package stays light:
+The names in ``__all__`` are what other packages use; all else is inside. They are loaded when they
+are first used, so that importing the package stays light:
 
-* ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache`` (``mapper``)
-* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j`` (``network``);
-  ``explain`` (``text``)
-* ``pareto_layer`` (``pareto``): all schedules of a layer worth having
-* ``evaluate_mapping`` (``placed_by_hand``): the cost of one given mapping
-* ``why`` (``why``): what keeps a layer of the table below peak
-* ``Homes``, ``default_homes`` (``homes``); ``plan_memory`` (``memory``)
-* ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes`` (``bounds``)
-* ``load_pins``, ``Pins`` (``pinned``): mappings fixed by hand, or of Timeloop or ZigZag
-* ``map_pipeline``, ``PipelinePlan`` (``pipeline``): layers pipelined in space
-* ``map_batch``, ``BatchResult`` (``batch``): many chips at once
-* ``use_disk_cache`` (``disk``): mappings kept between runs
-* ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll`` (``schedule``)
+* ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache``, ``use_disk_cache``; ``explain``
+* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``,
+  ``losses``: what keeps a layer of the table below peak
+* ``pareto_layer``: all schedules of a layer worth having
+* ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
+* ``Homes``, ``default_homes``, ``plan_memory``: where operands live
+* ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes``
+* ``load_pins``, ``Pins``: mappings fixed by hand, or of Timeloop or ZigZag
+* ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
+* ``map_batch``, ``BatchResult``: many chips at once
+* ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
+  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
+* ``LayerRow``: a row of the layer table
+* ``chip_number``: one number for all chips that mapping cannot tell apart
+
+The rooms and who may know whom: ``docs/developing/architecture.md``.
 """
 
 from __future__ import annotations
@@ -23,71 +27,118 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dse.mapping.batch import BatchResult, map_batch
-    from dse.mapping.bounds import (
+    from dse.mapping.chips.batch import BatchResult, map_batch
+    from dse.mapping.cost.objectives import (
+        Objective,
+        exponents,
+        objective_value,
+    )
+    from dse.mapping.given.pinned import load_pins
+    from dse.mapping.given.pins import Pins
+    from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
+    from dse.mapping.ir.homes import Homes, default_homes
+    from dse.mapping.ir.layer_row import LayerRow
+    from dse.mapping.ir.schedule import (
+        BOTTLENECKS,
+        ENGINES,
+        NO_BYTES,
+        Bytes,
+        LayerSchedule,
+        Phase,
+        Program,
+        Segment,
+        add_bytes,
+        layer_latencies_s,
+        link_rates,
+        price,
+        program_latency_s,
+        unroll,
+    )
+    from dse.mapping.layer.disk import use_disk_cache
+    from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
+    from dse.mapping.layer.pareto import pareto_layer
+    from dse.mapping.layer.text import explain
+    from dse.mapping.memory.plan import plan_memory
+    from dse.mapping.network.bounds import (
         Roofline,
         external_bytes,
         roofline,
         roofline_energy_j,
         roofline_latency_s,
     )
-    from dse.mapping.disk import use_disk_cache
-    from dse.mapping.homes import Homes, default_homes
-    from dse.mapping.mapper import cache_statistics, clear_cache, map_layer, warm_up
-    from dse.mapping.memory import plan_memory
-    from dse.mapping.network import (
+    from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
+    from dse.mapping.network.program import (
         energy_breakdown_j,
         layer_rows,
         map_network,
         program_energy_j,
     )
-    from dse.mapping.pareto import pareto_layer
-    from dse.mapping.pinned import Pins, load_pins
-    from dse.mapping.pipeline import PipelinePlan, map_pipeline
-    from dse.mapping.placed_by_hand import evaluate_mapping
-    from dse.mapping.schedule import LayerSchedule, Phase, Program, Segment, unroll
-    from dse.mapping.text import explain
+    from dse.mapping.network.warming import warm_up
+    from dse.mapping.network.why import losses, why
+    from dse.mapping.space.shape import chip_number
 
-#: What the mapper may minimise, see :mod:`dse.mapping.objectives`.
-Objective = str | tuple[float, float]
-
+#: Where each public name stands.
 _HOME = {
-    "pareto_layer": "pareto",
-    "evaluate_mapping": "placed_by_hand",
-    "map_layer": "mapper",
-    "warm_up": "mapper",
-    "cache_statistics": "mapper",
-    "clear_cache": "mapper",
-    "map_network": "network",
-    "layer_rows": "network",
-    "explain": "text",
-    "energy_breakdown_j": "network",
-    "program_energy_j": "network",
-    "Homes": "homes",
-    "default_homes": "homes",
-    "plan_memory": "memory",
-    "roofline": "bounds",
-    "Roofline": "bounds",
-    "roofline_latency_s": "bounds",
-    "roofline_energy_j": "bounds",
-    "external_bytes": "bounds",
-    "LayerSchedule": "schedule",
-    "Phase": "schedule",
-    "Segment": "schedule",
-    "Program": "schedule",
-    "unroll": "schedule",
-    "map_batch": "batch",
-    "BatchResult": "batch",
-    "use_disk_cache": "disk",
-    "load_pins": "pinned",
-    "map_pipeline": "pipeline",
-    "PipelinePlan": "pipeline",
-    "Pins": "pinned",
+    "BOTTLENECKS": "ir.schedule",
+    "BatchResult": "chips.batch",
+    "Bytes": "ir.schedule",
+    "ENGINES": "ir.schedule",
+    "GivenMapping": "given.placed_by_hand",
+    "Homes": "ir.homes",
+    "LayerRow": "ir.layer_row",
+    "LayerSchedule": "ir.schedule",
+    "NO_BYTES": "ir.schedule",
+    "Objective": "cost.objectives",
+    "Phase": "ir.schedule",
+    "Pins": "given.pins",
+    "PipelinePlan": "network.pipeline",
+    "Program": "ir.schedule",
+    "Roofline": "network.bounds",
+    "Segment": "ir.schedule",
+    "add_bytes": "ir.schedule",
+    "cache_statistics": "layer.mapper",
+    "chip_number": "space.shape",
+    "clear_cache": "layer.mapper",
+    "default_homes": "ir.homes",
+    "energy_breakdown_j": "network.program",
+    "exponents": "cost.objectives",
+    "evaluate_mapping": "given.placed_by_hand",
+    "explain": "layer.text",
+    "external_bytes": "network.bounds",
+    "given_mapping": "given.placed_by_hand",
+    "layer_latencies_s": "ir.schedule",
+    "layer_rows": "network.program",
+    "link_rates": "ir.schedule",
+    "load_pins": "given.pinned",
+    "losses": "network.why",
+    "map_batch": "chips.batch",
+    "map_layer": "layer.mapper",
+    "map_network": "network.program",
+    "map_pipeline": "network.pipeline",
+    "objective_value": "cost.objectives",
+    "pareto_layer": "layer.pareto",
+    "plan_memory": "memory.plan",
+    "price": "ir.schedule",
+    "program_energy_j": "network.program",
+    "program_latency_s": "ir.schedule",
+    "roofline": "network.bounds",
+    "roofline_energy_j": "network.bounds",
+    "roofline_latency_s": "network.bounds",
+    "unroll": "ir.schedule",
+    "use_disk_cache": "layer.disk",
+    "warm_up": "network.warming",
+    "why": "network.why",
 }
 
 __all__ = [
+    "BOTTLENECKS",
+    "ENGINES",
+    "NO_BYTES",
     "BatchResult",
+    "Bytes",
+    "GivenMapping",
     "Homes",
+    "LayerRow",
     "LayerSchedule",
     "Objective",
     "Phase",
@@ -96,28 +147,39 @@ __all__ = [
     "Program",
     "Roofline",
     "Segment",
+    "add_bytes",
     "cache_statistics",
+    "chip_number",
     "clear_cache",
     "default_homes",
     "energy_breakdown_j",
     "evaluate_mapping",
     "explain",
+    "exponents",
     "external_bytes",
+    "given_mapping",
+    "layer_latencies_s",
     "layer_rows",
+    "link_rates",
     "load_pins",
+    "losses",
     "map_batch",
     "map_layer",
     "map_network",
     "map_pipeline",
+    "objective_value",
     "pareto_layer",
     "plan_memory",
+    "price",
     "program_energy_j",
+    "program_latency_s",
     "roofline",
     "roofline_energy_j",
     "roofline_latency_s",
     "unroll",
     "use_disk_cache",
     "warm_up",
+    "why",
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION, json_text, write_text
+from dse.files import SCHEMA_VERSION, json_text, regular, write_text
 from dse.migrations.content import Migrated, migrated
 from dse.migrations.registry import KINDS, kind_of
 from dse.migrations.rewrite import rewritten
@@ -204,7 +204,7 @@ def _content(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, int]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return regular(path).read_text(encoding="utf-8")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
         raise InputError(why, file=path, mend="check the path") from None

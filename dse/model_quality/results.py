@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.migrations import migrate
 from dse.model_quality.metrics import METRICS
 from dse.model_quality.published import Quality
@@ -122,7 +123,7 @@ def read_report(path: str | Path) -> QualityReport:
         InputError: missing, unreadable, or not a report.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = regular(path).read_text(encoding="utf-8")
         data = json.loads(text)
     except OSError as error:
         raise InputError(

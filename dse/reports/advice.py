@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dse.apps import App
-from dse.errors import ImpossibleChipError
 from dse.evaluation.design import Value, resolve_design
-from dse.evaluation.record import ChainRow, Evaluation, LayerRow, TaskRow
 from dse.explanation import Step, effects, ladder_steps, sentences, slacks
 from dse.reports.choice import Pick
 from dse.reports.tables import Study
 from dse.search import Outcome
 from dse.search.candidate import values_key
-from dse.search.experiment import Choices
+from dse.search.parameters import Choices
 from dse.search.workers import Workers
 
 
@@ -70,13 +68,13 @@ def _feedback(
     study: Study, pick: Pick, steps: Sequence[Step], known: dict[str, Outcome]
 ) -> Feedback:
     app = _app(study, pick.outcome.values)
-    base = as_record(pick.outcome)
+    base = pick.outcome.record
     several = len(study.experiment.uses) > 1  # then no one app's demands say which step is best
     room = [] if several else slacks(base, app)
     found = effects(
         base,
         steps,
-        lambda step: as_record(known[values_key(changed(pick.outcome, step))]),
+        lambda step: known[values_key(changed(pick.outcome, step))].record,
         None if several else app,
         None if several else lambda step: _app(study, changed(pick.outcome, step)),
     )
@@ -91,21 +89,3 @@ def _feedback(
 def _app(study: Study, values: Mapping[str, Value]) -> App:
     """The app with what these values set in it."""
     return resolve_design(study.experiment.design(values)).app
-
-
-def as_record(outcome: Outcome) -> Evaluation:
-    """The evaluation record of a logged outcome.
-
-    Raises:
-        ImpossibleChipError: the design could not be built, so there is none.
-    """
-    if outcome.evaluation is None:
-        raise ImpossibleChipError(outcome.reasons[0] if outcome.reasons else "cannot be built")
-    data: dict[str, Any] = dict(outcome.evaluation)
-    data.pop("schema_version")
-    data["tasks"] = tuple(TaskRow(**row) for row in data.get("tasks", ()))
-    data["layers"] = tuple(LayerRow(**row) for row in data.get("layers", ()))
-    data["chains"] = tuple(ChainRow(**row) for row in data.get("chains", ()))
-    for key in ("reasons", "notes", "quality_detail"):
-        data[key] = tuple(data[key])
-    return Evaluation(**data)

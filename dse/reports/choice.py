@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dse.evaluation.metrics import metric_of
 from dse.reports.tables import Study
 from dse.search import Outcome
+from dse.search.experiment import Objective
 from dse.search.front import losses_of
 
 
@@ -40,17 +42,21 @@ def picks(study: Study) -> list[Pick]:
 
     add(int(np.argmin(np.linalg.norm(scaled, axis=1))), "balanced")
     for column, objective in enumerate(study.experiment.objectives):
-        word = {
-            "average_power_w": "least power",
-            "unit_cost_usd": "cheapest",
-            "quality": "best quality",
-        }
         best = int(np.lexsort((scaled.sum(axis=1), losses[:, column]))[0])
-        add(best, word.get(objective.metric, f"best {objective.metric}"))
+        add(best, praise(objective))
     return [
         Pick(", ".join(titles).capitalize(), outcome, why(outcome, study))
         for outcome, titles in found.values()
     ]
+
+
+def praise(objective: Objective) -> str:
+    """What the best design in an objective is called."""
+    metric = metric_of(objective.metric)
+    if objective.sense != metric.sense:
+        return f"best {objective.metric}"
+    scope, dot, _ = objective.metric.rpartition(".")
+    return f"{metric.praise}, {scope}" if dot else metric.praise
 
 
 def why(outcome: Outcome, study: Study) -> str:
@@ -62,11 +68,11 @@ def why(outcome: Outcome, study: Study) -> str:
     for column, objective in enumerate(study.experiment.objectives):
         rank = int(np.sum(losses[:, column] < own[column])) + 1
         parts.append(f"{rank} of {len(front)} in {objective.metric}")
-    record = outcome.evaluation or {}
-    energy = record.get("energy_breakdown_j") or {}
+    record = outcome.record
+    energy = record.energy_breakdown_j
     total = sum(energy.values()) or 1.0
     largest = sorted(energy.items(), key=lambda item: -item[1])[:3]
     share = ", ".join(f"{name} {joules / total:.0%}" for name, joules in largest)
-    busy = record.get("resource_utilization") or {}
+    busy = record.resource_utilization
     load = ", ".join(f"{name} {value:.0%}" for name, value in busy.items() if value > 0.005)
     return f"Rank {'; '.join(parts)}. Energy goes to {share}. Busy: {load}."

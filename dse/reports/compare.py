@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
+from dse.evaluation import METRICS
 from dse.files import SCHEMA_VERSION
 from dse.reports.economics import ONE_TIME, PARTS, parts_at
-from dse.reports.tables import Study, cost_limit, cost_of, read_study, volumes_of
+from dse.reports.tables import Study, cost_limit, cost_of, read_study, summary, volumes_of
 from dse.search import Outcome
 
 #: Differences in a cost part below this share of the best unit cost are not named.
@@ -32,7 +33,8 @@ class Standing:
         study: name of the study's folder or storage.
         designs: distinct designs the study judged, and how many of them serve the app.
         node: of the design shown; empty if no design serves.
-        unit_cost_usd, average_power_w, area_mm2, f_hz: of the cheapest design that serves.
+        unit_cost_usd, f_hz: of the cheapest design that serves; so are ``metrics``, those that
+            short summaries name, unit cost aside.
         within_budget: whether its cost meets the app's limit (True if there is none).
         parts_usd: its cost parts at this volume, USD.
         least_power_w: least power among designs that serve within the cost limit, and its cost.
@@ -45,14 +47,25 @@ class Standing:
     node: str = ""
     unit_cost_usd: float | None = None
     within_budget: bool = False
-    average_power_w: float | None = None
-    area_mm2: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     f_hz: float | None = None
     parts_usd: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     least_power_w: float | None = None
     least_power_cost_usd: float | None = None
     reason: str = ""
+
+    @property
+    def average_power_w(self) -> float | None:
+        """Module power of that design."""
+        return self.metrics.get("average_power_w")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping, the metrics among the rest."""
+        out: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            out |= value if name == "metrics" else {name: value}
+        return out
 
 
 @dataclass(frozen=True)
@@ -139,19 +152,18 @@ def standing(name: str, study: Study, volume: str) -> Standing:
     limit = cost_limit(study.experiment)
     best = min(serving, key=lambda o: (cost_of(o, volume), o.key))
     cost = cost_of(best, volume)
-    record = best.evaluation or {}
+    record = best.record
     affordable = [o for o in serving if limit is None or cost_of(o, volume) <= limit]
     least = min(affordable, key=lambda o: (_power(o), cost_of(o, volume)), default=None)
     return Standing(
         name,
         len(study.outcomes),
         len(serving),
-        node=str(record["node"]),
+        node=record.node,
         unit_cost_usd=cost,
         within_budget=limit is None or cost <= limit,
-        average_power_w=_power(best),
-        area_mm2=float(record["area_mm2"]),
-        f_hz=float(record["f_hz"]),
+        metrics={k: v for k, v in summary(record).items() if k != "unit_cost_usd"},
+        f_hz=record.f_hz,
         parts_usd=parts_at(record, float(volume)),
         parameters=best.values,
         least_power_w=None if least is None else _power(least),
@@ -168,7 +180,9 @@ def _excess(cost: float, limit: float | None) -> str:
 
 
 def _power(outcome: Outcome) -> float:
-    return float((outcome.evaluation or {})["average_power_w"])
+    power = outcome.record.average_power_w
+    assert power is not None  # a design that serves was evaluated in full
+    return power
 
 
 def _closest(outcomes: Sequence[Outcome]) -> str:
@@ -245,9 +259,8 @@ def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
                     "unit_cost_usd": one.unit_cost_usd,
                     "one_time_usd": once if one.parts_usd else None,
                     "die_usd": one.parts_usd.get("die"),
-                    "average_power_w": one.average_power_w,
+                    **one.metrics,
                     "least_power_w": one.least_power_w,
-                    "area_mm2": one.area_mm2,
                     "serving": f"{one.serving}/{one.designs}",
                     "reason": one.reason,
                 }
@@ -267,7 +280,7 @@ def to_json(contests: Sequence[Contest]) -> dict[str, Any]:
                 "verdict": contest.verdict,
                 "maker": contest.maker,
                 "of_this_model": contest.of_this_model,
-                "standings": [vars(one) for one in contest.standings],
+                "standings": [one.to_dict() for one in contest.standings],
             }
             for contest in contests
         ],
@@ -291,7 +304,15 @@ def write_comparison(contests: Sequence[Contest], path: str | Path) -> None:
         own = [contest for contest in contests if contest.app == app]
         plot = plot_html(comparison_plot(own, PARTS), first=not apps)
         apps.append({"name": app, "contests": own, "plot": plot})
-    text = page_environment().get_template("compare.html.j2").render(apps=apps, parts=PARTS)
+    text = (
+        page_environment()
+        .get_template("compare.html.j2")
+        .render(
+            apps=apps,
+            parts=PARTS,
+            short=[m for m in METRICS.values() if m.short and m.name != "unit_cost_usd"],
+        )
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from dse.evaluation import Uncertainty, Value, app_uncertainty, probability_better, resolve_design
 from dse.reports.tables import Study
@@ -68,9 +67,9 @@ def _confidence(
                 else None
             )
     bands = {name: asdict(band) for name, band in own.bands.items() if name in beats}
-    record: dict[str, Any] = outcome.evaluation or {}
+    node = outcome.record.node
     return Confidence(
-        outcome.objectives or (), record["node"], outcome.values, own.reaches_clock, bands, beats
+        outcome.objectives or (), node, outcome.values, own.reaches_clock, bands, beats
     )
 
 

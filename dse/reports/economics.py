@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dse.evaluation import Evaluation
 
 #: Parts of the unit cost that are spread over the volume.
 ONE_TIME = ("nre_per_unit", "ip_per_unit")
@@ -15,10 +14,9 @@ PARTS = {
 }
 
 
-def parts_at(record: Mapping[str, Any], volume: float) -> dict[str, float]:
+def parts_at(record: Evaluation, volume: float) -> dict[str, float]:
     """Cost parts of ``record`` at ``volume``: one-time parts scale with 1/volume, others stay."""
-    own = float(record["volume"])
     return {
-        name: value * own / volume if name in ONE_TIME else value
-        for name, value in record["cost_breakdown_usd"].items()
+        name: value * record.volume / volume if name in ONE_TIME else value
+        for name, value in record.cost_breakdown_usd.items()
     }

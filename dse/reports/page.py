@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
-from dse.explanation import shown
+from dse.evaluation.metrics import METRICS, label
+from dse.explanation import change, shown
 from dse.files import write_json
 from dse.reports.advice import Feedback, advise
 from dse.reports.choice import Pick, picks
@@ -16,7 +17,6 @@ from dse.reports.confidence import Confidence, front_confidence
 from dse.reports.economics import PARTS
 from dse.reports.plots import (
     front_plot,
-    label,
     progress_plot,
     quality_plot,
     stack_plot,
@@ -141,9 +141,9 @@ def render(
         plots["quality"] = plot_html(quality_plot(study))
         plots["volume"] = plot_html(volume_plot(study))
     if members:
-        plots["energy"] = plot_html(stack_plot(members, "energy_breakdown_j", "module energy (J)"))
+        plots["energy"] = plot_html(stack_plot(members, "energy_breakdown_j", label("energy_j")))
         plots["cost"] = plot_html(
-            stack_plot(members, "cost_breakdown_usd", "unit cost (USD)", PARTS)
+            stack_plot(members, "cost_breakdown_usd", label("unit_cost_usd"), PARTS)
         )
     return environment.get_template("report.html.j2").render(
         study=study,
@@ -163,6 +163,9 @@ def render(
         seconds=study.effort.seconds,
         hit_rate=study.effort.hit_rate,
         label=label,
+        short=[metric for metric in METRICS.values() if metric.short],
+        judged=[metric for metric in METRICS.values() if metric.judged],
+        goals=[objective.metric for objective in study.experiment.objectives],
         parts=PARTS,
     )
 
@@ -179,6 +182,7 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters["three"] = three
     environment.globals["shown"] = shown
+    environment.globals["change"] = change
     return environment
 
 

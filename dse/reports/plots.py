@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dse.evaluation.metrics import METRICS, label
 from dse.explanation import shown
 from dse.reports.tables import Study, cheapest_by_volume, volumes_of
 from dse.search import Outcome
@@ -12,21 +13,6 @@ from dse.search import Outcome
 if TYPE_CHECKING:
     from dse.reports.compare import Contest
 
-#: Labels with units of the metrics that plots show.
-LABELS = {
-    "average_power_w": "module power (W)",
-    "peak_power_w": "peak module power (W)",
-    "unit_cost_usd": "unit cost (USD)",
-    "quality": "quality margin (0 = at the floor)",
-    "area_mm2": "die area (mm²)",
-    "energy_j": "module energy (J)",
-    "latency_s": "worst p99 latency (s)",
-    "throughput_per_s": "inferences per second",
-    "carbon_kg": "carbon (kg CO₂e)",
-    "die_cost_usd": "die cost (USD)",
-    "dram_bytes": "DRAM traffic (bytes)",
-    "utilization": "array utilization",
-}
 _COLOURS = (
     "#4477aa",
     "#ee6677",
@@ -42,16 +28,9 @@ _COLOURS = (
 )
 
 
-def label(metric: str) -> str:
-    """Axis label of a metric."""
-    scope, dot, name = metric.rpartition(".")
-    text = LABELS.get(name, name)
-    return f"{text}, {scope}" if dot else text
-
-
 def nodes_of(study: Study) -> list[str]:
     """Process nodes tried, coarsest first."""
-    found = {str(o.evaluation["node"]) for o in study.outcomes if o.evaluation}
+    found = {o.evaluation.node for o in study.outcomes if o.evaluation}
     return sorted(found, key=lambda node: -float(node.removesuffix("nm")))
 
 
@@ -71,7 +50,7 @@ def front_plot(study: Study) -> Any:
                 if o.objectives
                 and o.evaluation
                 and o.evaluated
-                and o.evaluation["node"] == node
+                and o.evaluation.node == node
                 and o.feasible == feasible
             ]
             if not chosen:
@@ -107,7 +86,7 @@ def quality_plot(study: Study) -> Any:
     last = len(study.experiment.objectives) - 1
     figure = go.Figure()
     for number, node in enumerate(nodes_of(study)):
-        chosen = [o for o in study.feasible if (o.evaluation or {})["node"] == node]
+        chosen = [o for o in study.feasible if o.record.node == node]
         if chosen:
             figure.add_scatter(
                 x=[_objective(study, o, 0) for o in chosen],
@@ -139,7 +118,7 @@ def volume_plot(study: Study) -> Any:
         )
     figure.update_layout(barmode="group")
     figure.update_yaxes(type="log", dtick=1)
-    return _style(figure, "process node", "unit cost (USD, log scale)")
+    return _style(figure, "process node", f"{label('unit_cost_usd')}, log scale")
 
 
 def progress_plot(rows: Sequence[Mapping[str, float]]) -> Any:
@@ -172,7 +151,7 @@ def stack_plot(
     """
     import plotly.graph_objects as go
 
-    shares: list[Mapping[str, float]] = [(o.evaluation or {})[part] for _, o in members]
+    shares: list[Mapping[str, float]] = [getattr(o.record, part) for _, o in members]
     totals: dict[str, float] = {}
     for share in shares:
         for name, value in share.items():
@@ -227,7 +206,7 @@ def comparison_plot(contests: Sequence[Contest], names: Mapping[str, str]) -> An
                 row=1,
                 col=column,
             )
-    _style(figure, "unit cost (USD)", "")
+    _style(figure, label("unit_cost_usd"), "")
     studies = sorted({one.study for contest in contests for one in contest.standings})
     height = max(330, 160 + 34 * len(studies))
     figure.update_layout(barmode="stack", height=height, margin={"t": 70, "l": 140})
@@ -237,12 +216,12 @@ def comparison_plot(contests: Sequence[Contest], names: Mapping[str, str]) -> An
 
 def hover(outcome: Outcome) -> str:
     """What a point says of its design."""
-    record = outcome.evaluation or {}
     lines = [f"<b>{outcome.fidelity}, {'feasible' if outcome.feasible else 'infeasible'}</b>"]
-    for key in ("average_power_w", "unit_cost_usd", "quality", "area_mm2"):
-        value = record.get(key)
-        if isinstance(value, (int, float)):
-            lines.append(f"{label(key)}: {value:.3g}")
+    for metric in METRICS.values():
+        record = outcome.evaluation
+        value = metric.of(record) if record is not None and metric.short else None
+        if value is not None:
+            lines.append(f"{metric.axis}: {value:.3g}")
     lines.extend(f"{path}: {shown(path, value)}" for path, value in outcome.values.items())
     lines.extend(reason[:110] for reason in outcome.reasons[:3])
     return "<br>".join(lines)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dse.apps import load_app
 from dse.errors import InputError
+from dse.evaluation import METRICS, Evaluation
 from dse.files import write_json
 from dse.migrations import current
 from dse.printing import Printed
@@ -158,11 +159,16 @@ def pareto_json(study: Study) -> dict[str, Any]:
                 "feasible": outcome.feasible,
                 "fidelity": outcome.fidelity,
                 "identity": outcome.identity,
-                "evaluation": outcome.evaluation,
+                "evaluation": outcome.record.to_dict(),
             }
             for outcome in study.front
         ],
     }
+
+
+def summary(record: Evaluation) -> dict[str, float | None]:
+    """The metrics that short summaries name."""
+    return {metric.name: metric.of(record) for metric in METRICS.values() if metric.short}
 
 
 def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
@@ -179,24 +185,22 @@ def cheapest_by_volume(study: Study) -> list[dict[str, Any]]:
     for volume in volumes:
         by_node: dict[str, Outcome] = {}
         for outcome in study.serving:
-            node = str((outcome.evaluation or {})["node"])
+            node = outcome.record.node
             best = by_node.get(node)
             if best is None or cost_of(outcome, volume) < cost_of(best, volume):
                 by_node[node] = outcome
         cheapest = min((cost_of(o, volume) for o in by_node.values()), default=0.0)
         for node, outcome in sorted(by_node.items(), key=lambda item: -_nm(item[0])):
             cost = cost_of(outcome, volume)
-            record = outcome.evaluation or {}
             rows.append(
                 {
                     "volume": float(volume),
                     "node": node,
+                    **summary(outcome.record),
                     "unit_cost_usd": cost,
                     "cheapest": cost == cheapest,
                     "within_budget": limit is None or cost <= limit,
-                    "average_power_w": record["average_power_w"],
-                    "area_mm2": record["area_mm2"],
-                    "parts_usd": parts_at(record, float(volume)),
+                    "parts_usd": parts_at(outcome.record, float(volume)),
                     "parameters": outcome.values,
                 }
             )
@@ -212,9 +216,7 @@ def cheapest_spans(study: Study) -> list[dict[str, Any]]:
     Returns:
         Rows ``node``, ``from_volume``, ``to_volume`` (None: no end), neighbours of one node merged.
     """
-    curves = [
-        (*_curve(outcome), str((outcome.evaluation or {})["node"])) for outcome in study.serving
-    ]
+    curves = [(*_curve(outcome), outcome.record.node) for outcome in study.serving]
     if not curves:
         return []
     low, high = 1e4, 1e9
@@ -244,10 +246,10 @@ def _curve(outcome: Outcome) -> tuple[float, float]:
     """Cost per unit and one-time cost of a design, USD."""
     from dse.reports.economics import ONE_TIME
 
-    record = outcome.evaluation or {}
-    parts = record["cost_breakdown_usd"]
+    record = outcome.record
+    parts = record.cost_breakdown_usd
     once = sum(value for name, value in parts.items() if name in ONE_TIME)
-    return sum(parts.values()) - once, once * float(record["volume"])
+    return sum(parts.values()) - once, once * record.volume
 
 
 def volumes_of(outcomes: Sequence[Outcome]) -> list[str]:
@@ -255,7 +257,8 @@ def volumes_of(outcomes: Sequence[Outcome]) -> list[str]:
     found = {
         volume
         for outcome in outcomes
-        for volume in ((outcome.evaluation or {}).get("unit_cost_by_volume_usd") or {})
+        if outcome.evaluation is not None
+        for volume in outcome.evaluation.unit_cost_by_volume_usd
     }
     return sorted(found, key=float)
 
@@ -268,7 +271,7 @@ def cost_limit(experiment: Experiment) -> float | None:
 
 def cost_of(outcome: Outcome, volume: str) -> float:
     """Unit cost of a design at one of its recorded volumes, USD."""
-    return float((outcome.evaluation or {})["unit_cost_by_volume_usd"][volume])
+    return outcome.record.unit_cost_by_volume_usd[volume]
 
 
 def _nm(node: str) -> float:

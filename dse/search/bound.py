@@ -1,6 +1,7 @@
 """The cheapest level: what no schedule of a design can beat, and whether that already decides.
 
-The roofline bounds latency, power and energy from below; area, cost and quality it knows exactly.
+The roofline bounds latency, power and energy from below; area, cost and quality it knows exactly
+(``bounded`` and ``exact`` of :class:`dse.evaluation.metrics.Metric`).
 A design whose bound breaks a requirement is infeasible; one whose bound is dominated by a design
 already found cannot reach the front. Neither needs to be mapped.
 """
@@ -14,25 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.evaluation.record import METRICS, Evaluation
+from dse.evaluation.metrics import metric_of
+from dse.evaluation.record import Evaluation
 from dse.search.experiment import Experiment
 
-#: Metrics that the optimistic levels bound on their good side, or know exactly.
-BOUNDED = frozenset(
-    {
-        "latency_s",
-        "energy_j",
-        "average_power_w",
-        "dram_bytes",
-        "area_mm2",
-        "die_cost_usd",
-        "unit_cost_usd",
-        "carbon_kg",
-        "quality",
-    }
-)
-#: Known exactly at every level.
-EXACT = frozenset({"area_mm2", "die_cost_usd", "unit_cost_usd", "quality"})
 #: Share by which the analytic level may exceed the simulated one where it should bound it: the mean
 #: of a converter's losses against the loss at the mean load (0.2 % on the shipped apps).
 SLACK = 0.005
@@ -54,16 +40,16 @@ def bounds_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...]:
     """The row of an optimistic record that dominance is judged by, see :func:`row`."""
     out = []
     for objective in experiment.objectives:
-        name = objective.metric.rpartition(".")[2]
+        metric = metric_of(objective.metric)
         value = record.metric(objective.metric)
-        natural = METRICS[name] == objective.sense
-        if value is None and name == "quality":
+        if value is None and metric.name == "quality":
             value = -1.0
-        if value is None or not (name in BOUNDED and (natural or name in EXACT)):
+        natural = metric.sense == objective.sense
+        if value is None or not (metric.bounded and (natural or metric.exact)):
             out.append(-math.inf)
             continue
         loss = objective.loss(float(value))
-        out.append(loss if name in EXACT else loss - SLACK * abs(loss))
+        out.append(loss if metric.exact else loss - SLACK * abs(loss))
     return row(out, record.unit_cost_by_volume_usd, experiment)
 
 

@@ -5,9 +5,10 @@ Runs in worker processes; everything here is a pure function of the experiment a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from dse.apps import App
 from dse.errors import DseError, ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.causes import Cause
 from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
+from dse.evaluation.finite import not_finite, storable
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
-from dse.mapping.mapper import cache_statistics
+from dse.mapping import cache_statistics
 from dse.migrations import FIELD
 from dse.schema import canonical_json, digest
 from dse.search.bound import Bound, bounds_of, dominated
@@ -59,9 +62,9 @@ class Outcome:
     serves: bool
     violation: float
     objectives: tuple[float, ...] | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Cause, ...]
     identity: str
-    evaluation: dict[str, Any] | None
+    evaluation: Evaluation | None
     pruned: bool = False
 
     @property
@@ -74,8 +77,23 @@ class Outcome:
         """Whether the design was mapped (reached the analytic level)."""
         return self.fidelity in ("analytic", "simulate")
 
+    @property
+    def record(self) -> Evaluation:
+        """The evaluation.
+
+        Raises:
+            ImpossibleChipError: the design could not be built, so there is none.
+        """
+        if self.evaluation is None:
+            raise ImpossibleChipError(self.reasons[0] if self.reasons else "cannot be built")
+        return self.evaluation
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON-ready mapping."""
+        out = {one.name: getattr(self, one.name) for one in fields(self)}
+        out["values"], out["reasons"] = dict(self.values), tuple(map(str, self.reasons))
+        out["evaluation"] = None if self.evaluation is None else self.evaluation.to_dict()
+        return out
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Outcome:
@@ -85,16 +103,23 @@ class Outcome:
             KeyError, TypeError, ValueError: it is something else.
         """
         data = {key: value for key, value in row.items() if key != FIELD}
-        objectives, reasons = data.pop("objectives"), data.pop("reasons")
+        objectives, texts = data.pop("objectives"), data.pop("reasons")
+        written = data.pop("evaluation")
+        record = None if written is None else Evaluation.from_dict(written)
+        if record is None:
+            reasons = tuple(Cause(text, "unbuildable") for text in texts)
+        else:
+            reasons = record.reasons
+        if list(reasons) != list(texts):
+            raise ValueError("reasons")
         out = cls(
             **data,
             objectives=None if objectives is None else tuple(float(v) for v in objectives),
-            reasons=tuple(reasons),
+            reasons=reasons,
+            evaluation=record,
         )
         if not isinstance(out.values, dict):
             raise TypeError("values")
-        if not isinstance(out.evaluation, (dict, type(None))):
-            raise TypeError("evaluation")
         return out
 
 
@@ -125,9 +150,7 @@ def evaluate_candidate(
         parts = _parts(experiment, chosen)
     except ImpossibleChipError as error:
         timer.stop("resolve")
-        return Outcome(
-            chosen, "none", False, False, UNBUILDABLE, None, (error.describe(),), "", None
-        )
+        return _beyond(chosen, error.describe())
     timer.stop("resolve")
     levels: tuple[Fidelity, ...] = ("analytic", "simulate")
     if experiment.prune:
@@ -135,7 +158,11 @@ def evaluate_candidate(
     last = experiment.fidelity
     pruned = False
     for level in levels:
-        record, verdict = _at(level, parts, experiment)
+        try:
+            record, verdict = _at(level, parts, experiment)
+        except OverflowError as error:
+            why = f"a figure at the {level} level is beyond what a number can hold ({error})"
+            return _beyond(chosen, why)
         timer.stop(level)
         if level == last or not verdict.serves:
             break
@@ -144,12 +171,13 @@ def evaluate_candidate(
             break
     reasons = verdict.reasons
     if pruned:
-        reasons = (*reasons, f"dominated by a design found before even at the {level} level")
+        text = f"dominated by a design found before even at the {level} level"
+        reasons = (*reasons, Cause(text, "dominated"))
     identities = [found.identity for _, found in parts]
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
     feasible = level == last and verdict.violation == 0.0 and not reasons
-    record = replace(record, feasible=feasible, reasons=reasons, identity=identity)
+    record = storable(replace(record, feasible=feasible, reasons=reasons, identity=identity))
     return Outcome(
         chosen,
         record.fidelity,
@@ -159,9 +187,15 @@ def evaluate_candidate(
         _objectives(record, experiment),
         reasons,
         identity,
-        record.to_dict(),
+        record,
         pruned,
     )
+
+
+def _beyond(values: dict[str, Value], why: str) -> Outcome:
+    """A design of which no level can be computed."""
+    causes = (Cause(why, "unbuildable"),)
+    return Outcome(values, "none", False, False, UNBUILDABLE, None, causes, "", None)
 
 
 def _parts(experiment: Experiment, values: Mapping[str, Value]) -> Parts:
@@ -182,7 +216,7 @@ def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluati
     if len(parts) == 1:
         return found[0][1], verdicts[0]
     reasons = tuple(
-        f"{use.app}: {reason}"
+        reason.of(use.app)
         for (use, _), verdict in zip(found, verdicts, strict=True)
         for reason in verdict.reasons
     )
@@ -215,19 +249,19 @@ def bound_of(payload: tuple[Experiment, dict[str, Value]]) -> Bound:
     except ImpossibleChipError:
         return Bound(None, False)
     record, verdict = _at("roofline", parts, experiment)
-    if record.bottleneck == "unmappable":
+    if record.bottleneck == "unmappable" or not_finite(record):
         return Bound(None, False)
     return Bound(bounds_of(record, experiment), verdict.serves)
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
-    """Objective values; an unknown quality counts as -1, below every floor."""
+    """Objective values, None if one is unknown; an unknown quality is -1, below every floor."""
     out = []
     for objective in experiment.objectives:
         value = record.metric(objective.metric)
         if value is None and objective.metric == "quality":
             value = -1.0
-        if value is None:
+        if value is None or not math.isfinite(value):
             return None
         out.append(float(value))
     return tuple(out)
@@ -239,13 +273,13 @@ class Verdict:
 
     violation: float
     serves: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[Cause, ...]
 
 
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     """Sum of relative excesses over all demands of the app and constraints; and the reasons."""
     reasons = list(record.reasons)
-    if record.bottleneck == "unmappable":
+    if record.bottleneck == "unmappable" or not_finite(record):
         return Verdict(UNBUILDABLE, False, tuple(reasons))
     demands = requirements(app, record)
     beside_cost = sum(demand.excess for demand in demands if demand.kind != "cost")
@@ -254,7 +288,8 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
         over = constraint.excess(record.metric(constraint.metric))
         if over > 0:
             beside_cost += min(over, UNBUILDABLE)
-            reasons.append(f"constraint on {constraint.metric} broken by {over:.0%}")
+            text = f"constraint on {constraint.metric} broken by {over:.0%}"
+            reasons.append(Cause(text, "constraint", metric=constraint.metric))
     if record.feasible is False and beside_cost == cost == 0.0:
         # What has no measure, such as a memory that overflows.
         beside_cost = float(len(record.reasons))

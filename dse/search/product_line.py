@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from dse.apps import App
-from dse.evaluation.record import METRICS, Evaluation
+from dse.evaluation.metrics import METRICS
+from dse.evaluation.record import Evaluation
 from dse.search.experiment import AppUse
 
 Found = Sequence[tuple[AppUse, Evaluation]]
@@ -33,16 +34,16 @@ def combined(found: Found, how: Literal["worst", "weighted"]) -> Evaluation:
     records = [record for _, record in found]
     lead = max(records, key=lambda record: record.average_power_w or 0.0)
     metrics: dict[str, Any] = {
-        name: _joined(found, [getattr(record, name) for record in records], METRICS[name], how)
-        for name in METRICS
-        if name not in ("area_mm2", "die_cost_usd", "unit_cost_usd")
+        name: _joined(found, [metric.of(record) for record in records], metric.sense, how)
+        for name, metric in METRICS.items()
+        if metric.combines == "apps" and metric.value is None
     }
     scopes = {
         scope: {
             key: _joined(
                 found,
                 [record.by_scope[scope].get(key) for record in records],
-                METRICS.get(key, "minimize"),
+                METRICS[key].sense,
                 how,
             )
             for key in lead.by_scope[scope]
@@ -56,7 +57,7 @@ def combined(found: Found, how: Literal["worst", "weighted"]) -> Evaluation:
         subject=" + ".join(record.subject for record in records),
         precision=",".join(dict.fromkeys(record.precision for record in records)),
         feasible=False if False in decided else None if None in decided else True,
-        reasons=tuple(f"{app}: {reason}" for app, record in named for reason in record.reasons),
+        reasons=tuple(reason.of(app) for app, record in named for reason in record.reasons),
         macs=max(record.macs for record in records),
         by_scope=scopes,
         tasks=tuple(

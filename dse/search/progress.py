@@ -107,5 +107,6 @@ class SearchState:
 def _row(outcome: Outcome, experiment: Experiment) -> tuple[float, ...]:
     """The losses that others are pruned against, from the logged record."""
     pairs = zip(experiment.objectives, outcome.objectives or (), strict=True)
-    costs = (outcome.evaluation or {}).get("unit_cost_by_volume_usd", {})
+    record = outcome.evaluation
+    costs = {} if record is None else record.unit_cost_by_volume_usd
     return row([objective.loss(value) for objective, value in pairs], costs, experiment)

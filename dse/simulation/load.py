@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dse.hardware.chip import Chip
-from dse.mapping.schedule import LINKS
+from dse.hardware.chip import LINKS, Chip
 from dse.simulation.checks import check, rates_hz
 from dse.simulation.noc import Network
 from dse.simulation.plan import SHARED, PowerTable

@@ -16,9 +16,7 @@ from typing import Literal
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind, view_of
-from dse.mapping.mapper import Objective
-from dse.mapping.network import map_network
-from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
+from dse.mapping import Objective, Program, layer_latencies_s, map_network, program_latency_s
 from dse.simulation.checks import DEADLINE_SLACK, rates_hz
 from dse.simulation.noc import Network
 from dse.simulation.task import Job, Release, Task, Timeline, Triggered
@@ -141,7 +139,7 @@ def pipeline_parts(
 
     Raises:
         InputError: more parts than layers, or a chip with several kinds of cores.
-        UnmappableError: as :func:`dse.mapping.network.map_network`.
+        UnmappableError: as :func:`dse.mapping.network.program.map_network`.
     """
     one_kind(chip)
     whole = map_network(workload, chip, objective)

@@ -7,16 +7,7 @@ from collections.abc import Sequence
 
 from dse.errors import InputError
 from dse.hardware.chip import LINKS, Chip
-from dse.mapping.schedule import (
-    ENGINES,
-    NO_BYTES,
-    Bytes,
-    Program,
-    Segment,
-    add_bytes,
-    link_rates,
-    price,
-)
+from dse.mapping import ENGINES, NO_BYTES, Bytes, Program, Segment, add_bytes, link_rates, price
 from dse.simulation.noc import Site
 
 #: What the cores share: the links and the host, in the order of every ``use`` tuple; the links of

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dse.hardware.chip import LINKS, Chip
 from dse.hardware.kinds import core_kinds, kind_named
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 from dse.simulation.checks import DEADLINE_SLACK, check
 from dse.simulation.engine import Engine
 from dse.simulation.load import loads, reasons, too_hot

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dse.errors import InputError
 from dse.hardware.modes import Governor
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,28 +10,29 @@ from __future__ import annotations
 import functools
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from dse.evaluation import model_at
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Dim
-from dse.mapping import costs
-from dse.mapping.build import schedule
-from dse.mapping.homes import default_homes
-from dse.mapping.mapper import map_layer
-from dse.mapping.placement import Placement, evaluate, hold_code, unrolled
-from dse.mapping.problem import pack
-from dse.mapping.schedule import LayerSchedule, Program, price, program_latency_s, unroll
-from dse.mapping.space import TILED
+from dse.mapping import (
+    GivenMapping,
+    LayerSchedule,
+    Program,
+    given_mapping,
+    map_layer,
+    price,
+    program_latency_s,
+    unroll,
+)
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.validation.record import Row, Section, Target
-from dse.workload.layer import DIMS, Layer
+from dse.workload.layer import Layer
 
 #: Quantity of a row, and the mean error it is asked to reach.
 LIMITS = {"processing s": 0.1, "power W": 0.2, "DRAM bytes": 0.25, "buffer bytes": 0.3}
@@ -82,21 +83,6 @@ class Eyeriss(Strict):
     clock_source: str
     mapping_source: str
     layers: tuple[EyerissLayer, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A layer as mapped, and its bytes to and from DRAM by operand, not coded."""
-
-    made: LayerSchedule
-    weights: float
-    inputs: float
-    outputs: float
-    sums: float
-
-    @property
-    def raw_bytes(self) -> float:
-        return self.weights + self.inputs + self.outputs + self.sums
 
 
 @functools.cache
@@ -155,29 +141,27 @@ def _room(chip: Chip) -> float:
     return chip.buffer.parts[0] + chip.buffer.parts[1]
 
 
-def as_published(item: EyerissLayer, layer: Layer, chip: Chip) -> Run:
+def as_published(item: EyerissLayer, layer: Layer, chip: Chip) -> GivenMapping:
     """The layer with the paper's mapping: weights stay in the PEs, sums in the buffer."""
-    assert layer.nest is not None
-    problem = pack(layer, chip, default_homes(layer, chip), _room(chip), layer.nest.sizes, 1)
-    whole = dict(zip(DIMS, layer.nest.sizes, strict=True))
-    tile = whole | {str(dim): size for dim, size in item.buffer.items()}
-    in_pe = dict.fromkeys(DIMS, 1) | {str(dim): size for dim, size in item.in_pe.items()}
-    order = costs.CLASSES.index(item.order)
-    flow = next(int(code) for code in problem.flows if costs.DATAFLOWS[int(code)] == "ws")
-    placed = Placement(
-        unrolled(problem, item.spatial, (layer.nest.FY, layer.nest.FX)),
-        tuple(tile[d] for d in TILED),
-        flow,
-        order,
-        np.array([float(in_pe[d]) for d in DIMS]),
-        None,
-        hold_code(order, item.held),
+    tiles = {"buffer": _sizes(item.buffer), "register": _sizes(item.in_pe)}
+    return given_mapping(
+        layer,
+        chip,
+        _sizes(item.spatial),
+        tiles,
+        item.order,
+        held={str(operand): dims for operand, dims in item.held.items()},
+        room_bytes=_room(chip),
     )
-    found = evaluate(problem, placed)
-    assert bool(costs.fits(found.c, found.footprint)), f"{item.name} overflows the buffer"
-    weights, inputs, sums = (float(v) for v in found.result[7][2:5])
-    outputs = float(found.result[8][0]) - sums
-    return Run(schedule(problem, placed), weights, inputs, outputs, 2.0 * sums)
+
+
+def _sizes(given: dict[Dim, int]) -> dict[str, int]:
+    return {str(dim): size for dim, size in given.items()}
+
+
+def raw_bytes(run: GivenMapping) -> float:
+    """Bytes to and from DRAM before the run-length code."""
+    return run.weights + run.inputs + run.outputs + run.sums
 
 
 def run_length_share(zeros: float) -> float:
@@ -192,7 +176,7 @@ def run_length_share(zeros: float) -> float:
     return pairs * file.word_bits / file.pairs_per_word / 16.0
 
 
-def coded_bytes(run: Run, zeros_in: float | None, zeros_out: float) -> float:
+def coded_bytes(run: GivenMapping, zeros_in: float | None, zeros_out: float) -> float:
     """Bytes on the DRAM link; ``zeros_in`` None is the image, which is not coded."""
     inputs = run.inputs * (1.0 if zeros_in is None else run_length_share(zeros_in))
     return run.weights + inputs + run.outputs * run_length_share(zeros_out) + run.sums
@@ -217,8 +201,8 @@ def _coded(made: LayerSchedule, share: float) -> LayerSchedule:
     )
 
 
-def _rows(item: EyerissLayer, run: Run, moved: float, chip: Chip) -> Iterator[Row]:
-    made = _coded(run.made, moved / run.raw_bytes)
+def _rows(item: EyerissLayer, run: GivenMapping, moved: float, chip: Chip) -> Iterator[Row]:
+    made = _coded(run.schedule, moved / raw_bytes(run))
     segments = unroll((made,), prefetch=chip.buffer.double_buffered)
     seconds = program_latency_s(Program(made.layer, (made,), segments, 1, 0.0), chip)
     energy = price(made.counts, chip)
@@ -234,7 +218,7 @@ def _rows(item: EyerissLayer, run: Run, moved: float, chip: Chip) -> Iterator[Ro
     buffer = sum(made.counts.get(f"buffer.{side}_bit", 0.0) for side in ("read", "write")) / 8
     remarks = {
         "power W": f"{power * share:.3f} W of it the clock network, {share:.0%} of the chip",
-        "DRAM bytes": f"{run.raw_bytes / 1e6:.2f} MB before the run-length code",
+        "DRAM bytes": f"{raw_bytes(run) / 1e6:.2f} MB before the run-length code",
     }
     for quantity, stated, ours in (
         ("processing s", item.processing_s, _array_s(made, chip)),

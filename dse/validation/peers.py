@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from dse.evaluation import Terms, evaluate_model, model_at
 from dse.hardware.chip import Chip
-from dse.mapping.mapper import map_layer
-from dse.mapping.schedule import LayerSchedule, Program, price, program_latency_s, unroll
+from dse.mapping import LayerSchedule, Program, map_layer, price, program_latency_s, unroll
 from dse.validation.peer_data import (
     Hardware,
     SheetLayer,

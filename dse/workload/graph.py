@@ -30,6 +30,8 @@ RANDOM = frozenset(
     | {"Multinomial"}
 )
 
+_INT, _INTS = onnx.AttributeProto.INT, onnx.AttributeProto.INTS
+
 Shape = tuple[int, ...]
 
 
@@ -114,7 +116,7 @@ class Graph:
         """Names of the nodes on which some output of the graph depends."""
         wanted, names = set(self.outputs), set()
         for node in reversed(self.nodes):
-            if any(out in wanted for out in node.outputs):
+            if not wanted.isdisjoint(node.outputs):
                 names.add(node.name)
                 wanted.update(node.inputs)
         return frozenset(names)
@@ -136,15 +138,14 @@ class Graph:
                 continue
             if node.domain == LOOP_DOMAIN or node.op in CONTROL:
                 continue
-            reads = [name for name in node.inputs if name]
-            shape_only = node.op in ("Shape", "Size") and reads
-            if shape_only or all(name in known for name in reads):
+            shape_only = node.op in ("Shape", "Size") and any(node.inputs)
+            if shape_only or known.issuperset(filter(None, node.inputs)):
                 known.update(filter(None, node.outputs))
         return frozenset(known)
 
     def is_folded(self, node: Node) -> bool:
         """Whether all results of ``node`` are constants."""
-        return all(name in self.constants for name in node.outputs if name)
+        return self.constants.issuperset(filter(None, node.outputs))
 
     def is_const(self, name: str | None) -> bool:
         return name is not None and name in self.constants
@@ -268,6 +269,13 @@ def attributes(proto: onnx.NodeProto) -> dict[str, Any]:
     """Attributes of a node as Python values; tensors and graphs stay as they are."""
     found: dict[str, Any] = {}
     for attribute in proto.attribute:
+        kind = attribute.type
+        if kind == _INTS and not attribute.ref_attr_name:  # the two commonest, read at once
+            found[attribute.name] = list(attribute.ints)
+            continue
+        if kind == _INT and not attribute.ref_attr_name:
+            found[attribute.name] = attribute.i
+            continue
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")

@@ -39,6 +39,8 @@ FUNCTIONS = (
 
 Kind = Literal["compute", "vector", "movement", "host"]
 Role = Literal["input", "weight", "activation", "kv", "output", "bias", "table"]
+#: Roles of what is stored with the network.
+STORED = ("weight", "bias", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Layer:
     ``vector_ops`` is work by function of :data:`FUNCTIONS`: done on the way out of the array for a
     compute layer, the work itself for a vector layer; for a host layer, operations on the host.
     ``acc_bits`` is the width of partial sums. ``rectified`` tells that results passed a ReLU last.
+    ``row_wise`` tells of vector work that every row of the result depends on the same row of each
+    operand only, so that it may run fused in bands of rows; the lowering rule says it.
     ``weight_density`` and ``input_density`` are shares of nonzero weights and inputs, 0 to 1;
     ``weight_pattern`` is ``dense``, ``unstructured`` or ``n:m`` (at most n of m neighbours along C
     are nonzero). MACs and bytes here are those of the dense layer: what zeros save is the chip's.
@@ -145,6 +149,7 @@ class Layer:
     acc_bits: int = 32
     note: str = ""
     rectified: bool = False
+    row_wise: bool = False
     weight_density: float = 1.0
     weight_pattern: str = "dense"
     input_density: float = 1.0
@@ -241,9 +246,9 @@ class Workload:
 
     @functools.cached_property
     def stored_bytes(self) -> float:
-        """Everything stored with the network: weights, biases and whole tables."""
-        stored = ("weight", "bias", "table")
-        return float(sum(t.bytes for t in self.tensors.values() if t.role in stored))
+        """Everything stored with the network: weights, biases and whole tables; of weights that a
+        file quantizes also scales and zero points."""
+        return float(sum(t.bytes for t in self.tensors.values() if t.role in STORED))
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""

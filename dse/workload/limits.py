@@ -11,15 +11,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dse.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dse.workload.graph import Node
     from dse.workload.layer import Layer
+
+
+class Named(Protocol):
+    """A node of a graph, as far as an error names it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def op(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class Budget:
     limits: Limits = LIMITS
     spent: Counter[str] = field(default_factory=Counter)
 
-    def spend(self, what: str, amount: int, node: Node | None = None) -> None:
+    def spend(self, what: str, amount: int, node: Named | None = None) -> None:
         """Takes ``amount`` of the limit ``what``, on behalf of ``node``.
 
         Raises:
@@ -115,13 +124,13 @@ class Budget:
             raise beyond(self.file, f"more than {most:,} {counted}", mend, node)
 
 
-def beyond(file: str, what: str, mend: str, node: Node | None = None) -> InputError:
+def beyond(file: str, what: str, mend: str, node: Named | None = None) -> InputError:
     """The error for a file that passes a limit."""
     where = None if node is None else f"node {node.name!r} ({node.op})"
     return InputError(f"the network is too large ({what})", file=file, field=where, mend=mend)
 
 
-def check_size(file: str, name: str, shape: tuple[int, ...], node: Node | None = None) -> None:
+def check_size(file: str, name: str, shape: tuple[int, ...], node: Named | None = None) -> None:
     """Refuses a tensor with more axes or elements than any machine holds.
 
     Raises:

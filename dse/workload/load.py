@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dse.errors import InputError
-from dse.files import nearest
+from dse.files import nearest, regular
 from dse.migrations import migrate
 from dse.schema import digest, read_yaml
 from dse.workload.graph import Graph
-from dse.workload.layer import Binding, Layer, Tensor
+from dse.workload.layer import STORED, Binding, Layer, Tensor
 from dse.workload.limits import check_work
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import Model
@@ -23,6 +23,7 @@ from dse.workload.precision import KEYS as PRECISION_KEYS
 from dse.workload.precision import REFINING, Precision, parse_precision, refined, written
 from dse.workload.quantization import file_precision
 from dse.workload.read import parse_proto, read_graph
+from dse.workload.scales import with_scales
 from dse.workload.sparsity import KEYS as SPARSITY_KEYS
 from dse.workload.sparsity import parse_sparsity
 from dse.workload.zoo import Request, resolve
@@ -73,7 +74,7 @@ def load_model(
     refined(Precision(), refining)
     sparsity = parse_sparsity(request.settings)
     try:
-        data = request.file.read_bytes()
+        data = regular(request.file).read_bytes()
     except OSError as error:
         raise InputError(
             f"the file cannot be read ({error.strerror or error})",
@@ -144,7 +145,7 @@ def _measured(file: str | None, data: bytes, model: Path) -> str:
         return ""
     mend = f"make it with `dse quality {model.name} --inputs DATA.npz --out FILE`"
     try:
-        text = Path(file).read_bytes()
+        text = regular(file).read_bytes()
         measured = migrate("quality", json.loads(text), file=file).get("model_sha256", "")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
@@ -259,13 +260,15 @@ def lower_bytes(
     """
     proto = parse_proto(data, file)
     graph, factor, remarks = read_graph(proto, file, dict(sizes))
-    lowered = lower(graph, unknown_ops)
+    lowered = with_scales(graph, lower(graph, unknown_ops))
     _check_work(lowered, dict(sizes), file)
     if factor > 1:
         lowered = _batched(lowered, factor)
     check_work(file, lowered.layers)
     stored_as = file_precision(graph, lowered)
-    stored = ("weight", "bias", "table")
+    stored = [
+        t for t in lowered.tensors.values() if t.role in STORED and t.name not in lowered.beside
+    ]
     identity = {
         "file": hashlib.sha256(data).hexdigest(),
         "sizes": dict(sizes),
@@ -280,13 +283,14 @@ def lower_bytes(
         tensors=dict(lowered.tensors),
         inputs=lowered.inputs,
         outputs=lowered.outputs,
-        parameters=sum(t.elements for t in lowered.tensors.values() if t.role in stored),
+        parameters=sum(tensor.elements for tensor in stored),
         trainable=_trainable(graph, lowered),
         fates=dict(lowered.fates),
         digest=digest(identity),
         native=stored_as.native,
         formats=stored_as.formats,
         prescribed=lowered.prescribed,
+        beside=lowered.beside,
         remarks=(*remarks, *stored_as.remarks),
     )
 
@@ -308,7 +312,7 @@ def _trainable(graph: Graph, lowered: Lowered) -> int:
 
     Stored tensors are counted where a layer reads them, before normalizations are folded.
     """
-    names = {n for n, t in lowered.tensors.items() if t.role in ("weight", "bias", "table")}
+    names = {n for n, t in lowered.tensors.items() if t.role in STORED} - lowered.beside.keys()
     for node in graph.nodes:
         if node.op == "BatchNormalization":
             names.update(n for n in node.inputs[1:3] if graph.is_const(n))
@@ -337,7 +341,7 @@ def _batched(lowered: Lowered, factor: int) -> Lowered:
         )
 
     def larger(tensor: Tensor) -> Tensor:
-        if tensor.role in ("weight", "bias", "table"):
+        if tensor.role in STORED:
             return tensor
         shape = tensor.shape or (1,)
         return replace(tensor, shape=(shape[0] * factor, *shape[1:]))

@@ -20,7 +20,8 @@ from dse.workload.precision import (
     parse_precision,
     refined,
 )
-from dse.workload.sparsity import DENSE, Sparsity, pruned_layers, rectified_layers
+from dse.workload.sparsity import DENSE, Sparsity
+from dse.workload.zeros import pruned_layers, rectified_layers
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +45,8 @@ class Model(Printed):
             cache, partial sums and ends, whatever the precision of the rest.
         policy: precisions of layers by pattern of their name, in the order of the policy's file.
         native: precision of a quantized file, if it is one; ``formats`` are its tensors'.
+        beside: formats of scales and zero points that the file stores beside its weights, which no
+            precision changes.
         sparsity: zeros in weights and activations that :meth:`at` applies.
         measured: digest of the file of measured quality that the name points to, if any.
         remarks: defaults that were taken, such as a symbol bound to 1, and branches.
@@ -67,6 +70,7 @@ class Model(Printed):
     native: Precision | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
     prescribed: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     sparsity: Sparsity = DENSE
     measured: str = ""
     remarks: tuple[str, ...] = ()
@@ -280,7 +284,7 @@ class Model(Printed):
         if precision.ends is not None:
             for name in ends_of(self.layers, self.tensors):
                 formats[name] = max(formats[name], precision.ends, key=bits_of)
-        return formats
+        return formats | dict(self.beside)
 
 
 def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -> Layer:

@@ -35,7 +35,7 @@ from dse.workload.refused import check_readable
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
 from dse.workload.shapes import fill_shapes, most_lengths
-from dse.workload.shapes_windows import correct_shapes
+from dse.workload.shapes_windows import correct_shapes, unlike_the_standard
 from dse.workload.stored import check_nodes, check_stored
 from dse.workload.survey import check_rest, forget_data, survey
 from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
@@ -125,12 +125,16 @@ def _read(
     model: onnx.ModelProto, bindings: Mapping[str, Binding], budget: Budget
 ) -> tuple[Graph, int, tuple[str, ...]]:
     file = budget.file
-    survey(model, file)
-    _keep_quantizers(model)
-    _import_domains(model)
-    model = inlined(model, budget)
-    check_nodes(model, file)
-    check_stored(model, file)
+    contents = survey(model, file)
+    if model.functions:
+        _keep_quantizers(model)
+        _import_domains(model)
+        model = inlined(model, budget)
+        contents = survey(model, file)
+    else:
+        _import_domains(model)
+    check_nodes(model, contents, file)
+    check_stored(model, contents, file)
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
@@ -138,7 +142,7 @@ def _read(
     declared = Declared.set_aside(model)
     bound = bind_inputs(model, file, sizes, declared.written)
     declared.bound(model)
-    forget_data(model.graph, KEPT_ELEMENTS)
+    forget_data(model.graph, contents, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
     loops = Bodies(
@@ -153,6 +157,7 @@ def _read(
         *loops.forbidden,
         *declared.remarks(graph, frozenset(loops.repeats)),
         *most_lengths(graph, declared),
+        *unlike_the_standard(graph),
     )
     return graph, bound.factor, remarks
 
@@ -307,8 +312,10 @@ def _assembled(
                 types[value.name] = tensor.elem_type
             if tensor.HasField("shape"):
                 dims = tensor.shape.dim
-                if all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
-                    shapes[value.name] = tuple(d.dim_value for d in dims)
+                shape = tuple([d.dim_value for d in dims])
+                smallest = min(shape, default=1)  # 0 where nothing is written, too
+                if smallest > 0 or (not smallest and all(d.HasField("dim_value") for d in dims)):
+                    shapes[value.name] = shape
     for tensor in proto.initializer:
         shapes[tensor.name] = tuple(tensor.dims)
         types[tensor.name] = tensor.data_type

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dse.errors import InputError
 
-if TYPE_CHECKING:
-    from dse.workload.layer import Layer
-
 #: Settings of a model's name that this module reads.
 KEYS = ("sparsity", "act_density")
-#: Kinds of work that pass the zeros of their inputs on.
-_PASSING = frozenset({"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Transpose", "Pad"})
 _PATTERN = re.compile(r"(?P<n>\d{1,2}):(?P<m>\d{1,2})")
 
 
@@ -107,40 +101,3 @@ def _share(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= 1 else None
-
-
-def pruned_layers(
-    layers: Sequence[Layer], sparsity: Sparsity, network_inputs: Collection[str]
-) -> set[str]:
-    """Names of the layers whose weights ``sparsity`` prunes."""
-    found: set[str] = set()
-    if sparsity.weight_pattern == "dense":
-        return found
-    for layer in layers:
-        nest = layer.nest
-        if nest is None or layer.w_tensor is None or layer.w_is_activation or nest.depthwise:
-            continue
-        if sparsity.weight_pattern == "unstructured":
-            chosen = not any(name in network_inputs for name in layer.inputs)
-        else:
-            chosen = nest.C % int(sparsity.weight_pattern.partition(":")[2]) == 0
-        if chosen:
-            found.add(layer.name)
-    return found
-
-
-def rectified_layers(layers: Sequence[Layer]) -> set[str]:
-    """Names of the compute layers with stored weights whose moving input comes from a ReLU.
-
-    Only there activations are exactly zero. Zeros pass through maximum pooling and movement.
-    """
-    rectified: set[str] = set()
-    found = set()
-    for layer in layers:
-        moving = [name for name in layer.inputs if name != layer.w_tensor]
-        behind = bool(moving) and moving[0] in rectified
-        if layer.kind == "compute" and layer.w_tensor and not layer.w_is_activation and behind:
-            found.add(layer.name)
-        if layer.rectified or (layer.op in _PASSING and behind):
-            rectified.update(layer.outputs)
-    return found

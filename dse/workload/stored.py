@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 
 import onnx
 
 from dse.errors import InputError
 from dse.workload.limits import LIMITS
+from dse.workload.survey import Contents
 
 
-def check_stored(model: onnx.ModelProto, file: str) -> None:
+def check_stored(model: onnx.ModelProto, contents: Contents, file: str) -> None:
     """Refuses stored tensors of one name, with impossible sizes, or data outside the file's folder.
 
     The data themselves are not needed, and may be absent.
@@ -26,8 +27,11 @@ def check_stored(model: onnx.ModelProto, file: str) -> None:
             message = f"two stored tensors are called {tensor.name!r}"
             raise _fault(model, file, tensor.name, message, "damaged")
         names.add(tensor.name)
-    for name, tensor in _tensors(model.graph):
-        if any(size < 0 for size in tensor.dims):
+    stored = [(tensor.name, tensor) for tensor in model.graph.initializer]
+    stored += [(tensor.name, tensor) for body in contents.bodies for tensor in body.initializer]
+    stored += [(next(iter(n.output), n.name), tensor) for n, tensor in contents.tensors]
+    for name, tensor in stored:
+        if min(tensor.dims, default=0) < 0:
             sizes = "x".join(map(str, tensor.dims))
             raise _fault(
                 model, file, name, f"the stored tensor {name!r} has the size {sizes}", "damaged"
@@ -51,7 +55,7 @@ _HARMLESS = (
 )
 
 
-def check_nodes(model: onnx.ModelProto, file: str) -> None:
+def check_nodes(model: onnx.ModelProto, contents: Contents, file: str) -> None:
     """Refuses nodes whose inputs, outputs or attributes are not those of their operator.
 
     Shape inference relies on them.
@@ -69,11 +73,7 @@ def check_nodes(model: onnx.ModelProto, file: str) -> None:
             file=file,
             mend="export or copy it again",
         ) from None
-    for node in _nodes(model.graph):
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            continue  # its inner nodes are looked at by themselves
-        if any(a.t.data_location == onnx.TensorProto.EXTERNAL for a in node.attribute):
-            continue  # the checker would look for the data, which may be absent
+    for node in _checkable(model.graph, contents):
         if node.op_type == "Einsum":
             _check_equation(node, file)
         try:
@@ -116,12 +116,22 @@ def _check_equation(node: onnx.NodeProto, file: str) -> None:
             )
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+def _checkable(graph: onnx.GraphProto, contents: Contents) -> Iterable[onnx.NodeProto]:
+    """All nodes but those with bodies, whose inner nodes are looked at by themselves, and those
+    with data outside the file: the checker would look for them, and they may be absent."""
+    absent = any(t.data_location == onnx.TensorProto.EXTERNAL for _, t in contents.tensors)
+    every: Iterable[onnx.NodeProto] = graph.node
+    if not contents.bodies and not absent:
+        return every
+    return [
+        node
+        for inner in (graph, *contents.bodies)
+        for node in inner.node
+        if not any(
+            a.HasField("g") or a.graphs or a.t.data_location == onnx.TensorProto.EXTERNAL
+            for a in node.attribute
+        )
+    ]
 
 
 def outside(place: str) -> bool:
@@ -135,17 +145,6 @@ def outside(place: str) -> bool:
         if depth < 0:
             return True
     return False
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
-    for tensor in graph.initializer:
-        yield tensor.name, tensor
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield node.output[0] if node.output else node.name, attribute.t
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
 
 
 def _fault(model: onnx.ModelProto, file: str, tensor: str, message: str, kind: str) -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
@@ -16,7 +17,20 @@ from dse.workload.limits import LIMITS, beyond
 SMALL_BYTES = 1 << 17
 
 
-def survey(model: onnx.ModelProto, file: str) -> None:
+@dataclass
+class Contents:
+    """What a walk over all nodes of a file came upon, so that none has to be made for it again.
+
+    Attributes:
+        bodies: the graphs inside nodes, at any depth.
+        tensors: the tensors inside nodes, those of bodies too, each with its node.
+    """
+
+    bodies: list[onnx.GraphProto] = field(default_factory=list)
+    tensors: list[tuple[onnx.NodeProto, onnx.TensorProto]] = field(default_factory=list)
+
+
+def survey(model: onnx.ModelProto, file: str) -> Contents:
     """Refuses a model with more of anything than a network has, or with names that are no text.
 
     What no shape follows from (descriptions, metadata, training) is dropped on the way, in place.
@@ -26,24 +40,26 @@ def survey(model: onnx.ModelProto, file: str) -> None:
     """
     for name in ("doc_string", "metadata_props", "training_info"):
         model.ClearField(name)
-    seen = _Seen(file)
+    seen = _Seen(file, counting=model.ByteSize() > LIMITS.numbers)
     seen.entries = len(model.functions)
-    waiting = seen.graph(model.graph)
+    seen.graph(model.graph)
     for function in model.functions:
-        waiting += seen.graph(function)
-    while waiting:
-        waiting += seen.graph(waiting.pop())
+        seen.graph(function)
+    for body in seen.contents.bodies:  # grows on the way
+        seen.graph(body)
+    return seen.contents
 
 
 class _Seen:
-    """Counts of what was seen so far."""
+    """What was seen so far; ``counting``: numbers too, of which each takes a byte at least."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, *, counting: bool) -> None:
+        self.file, self.counting = file, counting
+        self.contents = Contents()
         self.nodes = self.entries = self.numbers = 0
 
-    def graph(self, graph: onnx.GraphProto | onnx.FunctionProto) -> list[onnx.GraphProto]:
-        """Looks at one graph or function; returns the bodies inside it."""
+    def graph(self, graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+        """Looks at one graph or function; the bodies inside it are noted."""
         graph.ClearField("doc_string")
         graph.ClearField("metadata_props")
         self.nodes += len(graph.node)
@@ -63,10 +79,8 @@ class _Seen:
             for values in (graph.input, graph.output):
                 self._values(values)
         self._values(graph.value_info)
-        bodies: list[onnx.GraphProto] = []
         for node in graph.node:
-            self._node(node, bodies)
-        return bodies
+            self._node(node)
 
     def _notes(self, notes: Sequence[onnx.TensorAnnotation]) -> None:
         """Number formats noted beside tensors; each is looked at in every round."""
@@ -88,30 +102,34 @@ class _Seen:
         if len(tensor.dims) > LIMITS.axes:
             self._axes(tensor.name, len(tensor.dims))
 
-    def _node(self, node: onnx.NodeProto, bodies: list[onnx.GraphProto]) -> None:
+    def _node(self, node: onnx.NodeProto) -> None:
         if node.doc_string:
             node.ClearField("doc_string")
         if node.metadata_props:
             node.ClearField("metadata_props")
-        inputs, outputs = node.input, node.output
-        self.numbers += len(inputs) + len(outputs) + len(node.attribute)
-        if self.numbers > LIMITS.numbers:
-            self._check("numbers", self.numbers, "operands and numbers of operators")
-        attributes = list(node.attribute)
-        names = [a.name for a in attributes]
-        self._texts((node.name, node.op_type, node.domain, *inputs, *outputs, *names))
+        names = [node.name, node.op_type, node.domain, *node.input, *node.output]
+        attributes, contents = node.attribute, self.contents
+        if self.counting:
+            self._count(len(names) + len(attributes))
         for attribute in attributes:
-            self.numbers += len(attribute.ints) + len(attribute.floats) + len(attribute.strings)
+            names.append(attribute.name)
+            if self.counting:
+                self._count(len(attribute.ints) + len(attribute.floats) + len(attribute.strings))
             if attribute.HasField("t"):
+                contents.tensors.append((node, attribute.t))
                 self._tensor(attribute.t)
-            if attribute.tensors:
-                self.numbers += len(attribute.tensors)
-                self._check("numbers", self.numbers, "operands and numbers of operators")
-            for tensor in attribute.tensors:
-                self._tensor(tensor)
             if attribute.HasField("g"):
-                bodies.append(attribute.g)
-            bodies += attribute.graphs
+                contents.bodies.append(attribute.g)
+            if attribute.tensors:
+                self._count(len(attribute.tensors))
+                for tensor in attribute.tensors:
+                    self._tensor(tensor)
+            if attribute.graphs:
+                contents.bodies.extend(attribute.graphs)
+        self._texts(names)
+
+    def _count(self, numbers: int) -> None:
+        self.numbers += numbers
         if self.numbers > LIMITS.numbers:
             self._check("numbers", self.numbers, "operands and numbers of operators")
 
@@ -149,24 +167,21 @@ class _Seen:
             )
 
 
-def forget_data(graph: onnx.GraphProto, kept: int, *, inside: bool = False) -> None:
+def forget_data(graph: onnx.GraphProto, contents: Contents, kept: int) -> None:
     """Drops the data of ``Constant`` nodes, and of what bodies store, of more than ``kept``
     elements: shapes are enough. Data that are too many for a small tensor are dropped as well.
     """
     for tensor in graph.initializer:
-        if (inside and math.prod(tensor.dims) > kept) or tensor.ByteSize() > SMALL_BYTES:
+        if tensor.ByteSize() > SMALL_BYTES:
             _slim(tensor)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                tensor = attribute.t
-                large = node.op_type == "Constant" and math.prod(tensor.dims) > kept
-                if large or tensor.ByteSize() > SMALL_BYTES:
-                    _slim(tensor)
-            if attribute.HasField("g"):
-                forget_data(attribute.g, kept, inside=True)
-            for body in attribute.graphs:
-                forget_data(body, kept, inside=True)
+    for body in contents.bodies:
+        for tensor in body.initializer:
+            if math.prod(tensor.dims) > kept or tensor.ByteSize() > SMALL_BYTES:
+                _slim(tensor)
+    for node, tensor in contents.tensors:
+        large = node.op_type == "Constant" and math.prod(tensor.dims) > kept
+        if large or tensor.ByteSize() > SMALL_BYTES:
+            _slim(tensor)
 
 
 def _slim(tensor: onnx.TensorProto) -> None:

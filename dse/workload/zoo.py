@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
-from dse.files import nearest, shipped_folder
+from dse.files import nearest, regular, shipped_folder
 from dse.schema import read_yaml, validate
 
 #: Prefix of a manifest file that lies inside the installed ``onnx`` package.
@@ -238,6 +238,8 @@ def resolve(path_or_name: str | Path) -> Request:
 
 
 def _unknown(name: str, known: dict[str, Any]) -> None:
+    if len(Path(name).parts) > 1:
+        regular(name)
     if name.endswith(".onnx") or len(Path(name).parts) > 1:
         raise InputError("there is no such file", file=name, mend="check the path")
     apps = [path.stem for path in (shipped_folder("experiments") / "apps").glob("*.yaml")]

@@ -14,7 +14,7 @@ import time
 
 from common import STUDY, drawn_designs
 
-from dse.mapping.disk import use_disk_cache
+from dse.mapping import use_disk_cache
 from dse.search.experiment import load_experiment
 from dse.search.workers import Workers
 

@@ -23,10 +23,10 @@ from common import distinct_layers
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.homes import default_homes
-from dse.mapping.mapper import default_room
-from dse.mapping.problem import Problem, pack
-from dse.mapping.search import best_mapping
+from dse.mapping import default_homes
+from dse.mapping.layer.mapper import default_room
+from dse.mapping.search.best import best_mapping
+from dse.mapping.space.problem import Problem, pack
 from dse.workload.layer import Layer
 
 CASES = (

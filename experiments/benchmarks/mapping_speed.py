@@ -24,13 +24,18 @@ from common import STUDY, distinct_layers, drawn_designs, spent
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.batch import forget_tables, map_batch
-from dse.mapping.disk import use_disk_cache
-from dse.mapping.homes import default_homes
-from dse.mapping.mapper import clear_cache, map_layer, warm_up
-from dse.mapping.network import map_network
-from dse.mapping.problem import pack
-from dse.mapping.search import best_mapping
+from dse.mapping import (
+    clear_cache,
+    default_homes,
+    map_batch,
+    map_layer,
+    map_network,
+    use_disk_cache,
+    warm_up,
+)
+from dse.mapping.chips.batch import forget_tables
+from dse.mapping.search.best import best_mapping
+from dse.mapping.space.problem import pack
 from dse.search.candidate import evaluate_candidate
 from dse.search.experiment import load_experiment
 from dse.workload.layer import Layer

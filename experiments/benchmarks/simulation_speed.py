@@ -19,8 +19,7 @@ from common import spent
 
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import map_network
-from dse.mapping.schedule import Program
+from dse.mapping import Program, map_network
 from dse.simulation import Periodic, Policy, Task, Timeline, simulate, simulate_alone
 from dse.workload.load import load_model
 

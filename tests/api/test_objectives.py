@@ -9,9 +9,14 @@ import pytest
 import dse
 from dse.errors import InputError
 from dse.evaluation import Terms, evaluate_app, evaluate_model, stream_workloads
-from dse.mapping import map_batch, map_network, program_energy_j
-from dse.mapping.objectives import objective_value, plain
-from dse.mapping.schedule import program_latency_s
+from dse.mapping import (
+    map_batch,
+    map_network,
+    objective_value,
+    program_energy_j,
+    program_latency_s,
+)
+from dse.mapping.cost.objectives import plain
 from dse.workload import Workload
 
 CHIP = dse.load_chip("edge_vision")

@@ -8,7 +8,7 @@ import pytest
 
 from dse.apps import QualityFloor, judge_quality, list_apps, stream_tasks, worst_margin
 from dse.apps.scenario import App
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 from dse.model_quality import Quality, quality
 from dse.simulation import Periodic, Triggered
 from dse.workload import parse_precision

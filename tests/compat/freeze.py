@@ -102,7 +102,7 @@ def read(name: str) -> dict[str, Any]:
     from dse.apps import load_app
     from dse.hardware.library import load_spec
     from dse.hardware.platform import load_platform_spec
-    from dse.mapping.pinned import load_pins
+    from dse.mapping import load_pins
     from dse.model_quality.results import read_report
     from dse.search import load_experiment
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "apps": "list_apps",
     "templates": "list_templates",
     "map": "map_network",
+    "schema": "file_schema",
 }
 
 

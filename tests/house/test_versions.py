@@ -128,9 +128,22 @@ def test_a_changed_byte_is_another_version(name: str, copied: Path) -> None:
     assert package_digest(left_out, copied) == before
 
 
+def test_every_byte_of_the_mapper_counts(copied: Path) -> None:
+    """In whichever room of it: else old mappings come back from the cache on disk."""
+    before = package_digest(ABOVE_MAPPING, copied)
+    files = sorted((copied / "mapping").rglob("*.py"))
+    assert len({file.parent for file in files}) > 10
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content + b"#")
+        assert package_digest(ABOVE_MAPPING, copied) != before, file
+        file.write_bytes(content)
+    assert package_digest(ABOVE_MAPPING, copied) == before
+
+
 def _moved(root: Path) -> None:
     (root / "mapping" / "room").mkdir()
-    (root / "mapping" / "costs.py").rename(root / "mapping" / "room" / "costs.py")
+    (root / "mapping" / "cost" / "costs.py").rename(root / "mapping" / "room" / "costs.py")
 
 
 def _deep_data(root: Path) -> None:
@@ -147,7 +160,7 @@ def _new_package(root: Path) -> None:
 @pytest.mark.parametrize("change", [_moved, _deep_data, _new_package])
 def test_files_are_seen_wherever_they_stand(change: Callable[[Path], None], tmp_path: Path) -> None:
     root = tmp_path / "dse"
-    for file in [*samples(COVERED["model"]), "mapping/costs.py"]:
+    for file in [*samples(COVERED["model"]), "mapping/cost/costs.py"]:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PACKAGE / file, root / file)
     before = package_digest(ABOVE_EVALUATION, root)

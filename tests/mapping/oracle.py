@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dse.hardware.chip import Chip
-from dse.mapping.homes import Homes
-from dse.mapping.space import TILE_LIMITS, TILED, spatial_choices, tile_sizes
+from dse.mapping.ir.homes import Homes
+from dse.mapping.space.choices import TILE_LIMITS, TILED, spatial_choices, tile_sizes
 from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from dse.hardware.chip import LINKS
-from dse.mapping.homes import READ_ACTIONS, WRITE_ACTIONS
-from dse.mapping.space import TILED
+from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS
+from dse.mapping.space.choices import TILED
 from dse.workload.precision import bits_of
 
 from .oracle import (

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
-from dse.mapping.addresses import Arena, Interval, aligned, allocate, peak_bytes
-from dse.mapping.memory import plan_memory
-from dse.mapping.network import map_network
-from dse.mapping.tensors import lifetimes
+from dse.mapping.memory.addresses import Arena, Interval, aligned, allocate, peak_bytes
+from dse.mapping.memory.plan import plan_memory
+from dse.mapping.memory.tensors import lifetimes
+from dse.mapping.network.program import map_network
 from dse.workload.layer import Workload
 
 from .conftest import make_chip

@@ -11,9 +11,9 @@ import pytest
 
 from dse.errors import InputError
 from dse.hardware.chip import Chip
-from dse.mapping.batch import TABLE_FROM, forget_tables, map_batch
-from dse.mapping.chain import item
-from dse.mapping.mapper import map_layer
+from dse.mapping.chips.batch import TABLE_FROM, forget_tables, map_batch
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.path.chain import item
 from dse.workload.layer import Layer
 
 from .conftest import make_chip, make_layer
@@ -104,7 +104,7 @@ def test_tables_find_the_optimum_nearly_always(
     assert found.searched < found.latency_s.size
     assert excess[found.exact[:, some]].max() < 1e-9
     # The next batch starts from the tables.
-    monkeypatch.delattr("dse.mapping.batch._Table._probe")
+    monkeypatch.delattr("dse.mapping.chips.batch._Table._probe")
     again = map_batch(LAYERS, variants(TABLE_FROM + 40, 3), objective)
     assert np.isfinite(again.latency_s).all()
 

@@ -11,13 +11,8 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping import mapper
-from dse.mapping.build import Amounts, Draft
-from dse.mapping.chain import Item, best_path, item, layer_item
-from dse.mapping.mapper import clear_cache, draft_layer, map_layer
-from dse.mapping.network import map_network, program_energy_j
-from dse.mapping.placed_by_hand import evaluate_mapping
-from dse.mapping.schedule import (
+from dse.mapping.given.placed_by_hand import evaluate_mapping
+from dse.mapping.ir.schedule import (
     LayerSchedule,
     Phase,
     Program,
@@ -25,6 +20,11 @@ from dse.mapping.schedule import (
     program_latency_s,
     unroll,
 )
+from dse.mapping.layer import mapper
+from dse.mapping.layer.build import Amounts, Draft
+from dse.mapping.layer.mapper import clear_cache, draft_layer, map_layer
+from dse.mapping.network.program import map_network, program_energy_j
+from dse.mapping.path.chain import Item, best_path, item, layer_item
 
 from .conftest import make_chip, make_layer
 

@@ -9,13 +9,16 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping import evaluated, kernel, levels, outer_tiles, path
-from dse.mapping.batch import forget_tables, map_batch
-from dse.mapping.compiling import COMPILED
-from dse.mapping.disk import use_disk_cache
-from dse.mapping.mapper import clear_cache, map_layer, warm_up
-from dse.mapping.network import map_network
-from dse.mapping.pareto import pareto_layer
+from dse.mapping.chips.batch import forget_tables, map_batch
+from dse.mapping.cost import outer_tiles
+from dse.mapping.layer.disk import use_disk_cache
+from dse.mapping.layer.mapper import clear_cache, map_layer
+from dse.mapping.layer.pareto import pareto_layer
+from dse.mapping.network.program import map_network
+from dse.mapping.network.warming import warm_up
+from dse.mapping.path import shortest
+from dse.mapping.search import evaluated, kernel, levels
+from dse.mapping.tools.compiling import COMPILED
 
 CHIPS = {
     "two levels": {"l2.bytes": 0},
@@ -44,7 +47,7 @@ def test_networks_need_nothing_compiled_after_warming_up() -> None:
         (levels, "search_levels"),
         (outer_tiles, "find_entries"),
         (evaluated, "evaluate_tiles"),
-        (path, "shortest"),
+        (shortest, "shortest"),
     ):
         made = getattr(module, name)._function.signatures
         assert sum("none" in str(types) or name != "search_levels" for types in made) == 1

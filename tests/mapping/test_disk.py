@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from dse.mapping import disk
-from dse.mapping.disk import DiskCache, disk_cache, key_digest, unpack, use_disk_cache
-from dse.mapping.mapper import cache_statistics, clear_cache, map_layer
-from dse.mapping.schedule import LayerSchedule
+from dse.mapping.ir.schedule import LayerSchedule
+from dse.mapping.layer import disk
+from dse.mapping.layer.disk import DiskCache, disk_cache, key_digest, unpack, use_disk_cache
+from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
 
 from .conftest import make_chip, make_layer
 
@@ -281,7 +281,17 @@ def test_filed_under_all_that_it_depends_on() -> None:
     for change in ({"f_hz": 1.0}, {"prices": dearer}, {"static": ()}):
         assert changed(chip, **change).slice_key != chip.slice_key, change
     layer = make_layer(K=8, C=8)
-    names = ("name", "op", "nodes", "inputs", "outputs", "w_tensor", "note", "rectified")
+    names = (
+        "name",
+        "op",
+        "nodes",
+        "inputs",
+        "outputs",
+        "w_tensor",
+        "note",
+        "rectified",
+        "row_wise",
+    )
     for field in (f.name for f in dataclasses.fields(layer) if f.name not in names):
         new = None if field == "nest" else _other(getattr(layer, field))
         assert changed(layer, **{field: new}).shape_key != layer.shape_key, field

@@ -16,12 +16,13 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping import compiling, placement
-from dse.mapping.compiling import COMPILED
-from dse.mapping.homes import Homes, default_homes
-from dse.mapping.mapper import clear_cache, map_layer
-from dse.mapping.placement import Evaluation, Placement, evaluate
-from dse.mapping.problem import Problem, pack
+from dse.mapping.ir.homes import Homes, default_homes
+from dse.mapping.layer.mapper import clear_cache, map_layer
+from dse.mapping.search import placement
+from dse.mapping.search.placement import Evaluation, Placement, evaluate
+from dse.mapping.space.problem import Problem, pack
+from dse.mapping.tools import compiling
+from dse.mapping.tools.compiling import COMPILED
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("array", "tile", "inside", "outside", "footprint", "single", "move", "above", "result")
@@ -135,7 +136,7 @@ def test_what_cannot_be_loaded_is_compiled() -> None:
 PROGRAM = """
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import map_network
+from dse.mapping import map_network
 chip = load_chip("edge_vision")
 for name in ("dscnn_kws", "ad_autoencoder"):
     program = map_network(dse.load_model(name).at("w8a8"), chip)

@@ -69,7 +69,7 @@ def test_a_chip_without_the_float_format_says_so(
 
 @pytest.mark.parametrize(("w", "wider"), [("int1", "int2"), ("fp4", "fp8"), ("int3", "int4")])
 def test_odd_widths_run_in_the_next_wider_mode(w: str, wider: str) -> None:
-    from dse.mapping.space import rate_of
+    from dse.mapping.space.choices import rate_of
 
     rates = {
         "int2xint8": 2.0,

@@ -11,19 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import LINKS, Chip, Registers
-from dse.mapping.blocks import Blocks, Member
-from dse.mapping.bounds import roofline
-from dse.mapping.fused import Group
-from dse.mapping.fusion import fusable, spans
-from dse.mapping.homes import Homes
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.schedule import (
-    Program,
-    layer_latencies_s,
-    price,
-    program_latency_s,
-)
-from dse.mapping.text import explain
+from dse.mapping.fusion.blocks import Blocks, Member
+from dse.mapping.fusion.fused import Group
+from dse.mapping.fusion.groups import fusable, spans
+from dse.mapping.ir.homes import Homes
+from dse.mapping.ir.schedule import Program, layer_latencies_s, price, program_latency_s
+from dse.mapping.layer.text import explain
+from dse.mapping.network.bounds import roofline
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
 from dse.simulation.run import simulate_alone
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
@@ -61,6 +56,7 @@ def attention(heads: int = 12, rows: int = 512, depth: int = 64, acc_bits: int =
     softmax = Layer(
         "softmax", "Softmax", "vector", ("softmax",), ("s",), ("p",), None,
         i_elements=scores, o_elements=scores, vector_ops=(*work, ("reduce", 2 * scores)),
+        row_wise=True,
     )  # fmt: skip
     av = make_layer(
         "av", "MatMul", G=heads, K=depth, C=rows, OX=rows, w_tensor="v", w_is_activation=True,
@@ -151,7 +147,7 @@ def test_attention_waits_for_the_slower_unit() -> None:
     assert vector_s > 2 * array_s
     latency = program_latency_s(program, chip)
     assert vector_s < latency < vector_s + 0.5 * array_s
-    assert all(row["utilization"] <= 1.0 for row in layer_rows(program, chip))
+    assert all(row.utilization <= 1.0 for row in layer_rows(program, chip))
 
 
 @settings(max_examples=60)
@@ -230,7 +226,7 @@ def check_program(net: Workload, chip: Chip, objective: Any) -> None:
         )
         assert total[link] * 8 == pytest.approx(bits)
     for row in layer_rows(program, chip):
-        assert 0.0 <= row["utilization"] <= 1.0 + 1e-9
+        assert 0.0 <= row.utilization <= 1.0 + 1e-9
     for made in program.schedules:
         assert (made.fused in explain(made)) or not made.fused
 

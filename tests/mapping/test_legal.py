@@ -15,13 +15,13 @@ from dse.files import shipped_names
 from dse.hardware.chip import Chip, Legality
 from dse.hardware.library import load_spec
 from dse.hardware.resolve import load_chip
-from dse.mapping.legal import broken_rule, is_legal, legal_sizes, rule
-from dse.mapping.mapper import map_layer
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.objectives import objective_value
-from dse.mapping.pareto import pareto_layer
-from dse.mapping.pinned import Pin, Pins
-from dse.mapping.schedule import LayerSchedule, Program, program_latency_s
+from dse.mapping.cost.objectives import objective_value
+from dse.mapping.given.pins import Pin, Pins
+from dse.mapping.ir.schedule import LayerSchedule, Program, program_latency_s
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.layer.pareto import pareto_layer
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
+from dse.mapping.space.legal import broken_rule, is_legal, legal_sizes, rule
 from dse.workload.layer import DIMS, Workload
 
 from .conftest import make_chip, make_layer
@@ -149,7 +149,7 @@ def test_a_legal_network_is_never_better_and_its_groups_obey(
         return
     assert value(ideal, chip, objective) <= value(legal, chip, objective) * (1 + 1e-12)
     assert {made.legality for made in legal.schedules} == {legal.legality} == {"legal"}
-    assert {row["legality"] for row in layer_rows(legal, chip)} == {"legal"}
+    assert {row.legality for row in layer_rows(legal, chip)} == {"legal"}
     for made in legal.schedules:
         if made.kind != "compute":
             continue

@@ -16,15 +16,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import Legality, Registers
-from dse.mapping import costs as k
-from dse.mapping import hierarchy, levels_numpy, registers, search
-from dse.mapping.arrays import register_uses
-from dse.mapping.candidates import spatial_row
-from dse.mapping.hierarchy import Outer
-from dse.mapping.homes import Homes
-from dse.mapping.placement import Placement, evaluate, held_over
-from dse.mapping.problem import Problem, pack
-from dse.mapping.search import best_mapping
+from dse.mapping.cost import costs as k
+from dse.mapping.cost.arrays import register_uses
+from dse.mapping.ir.homes import Homes
+from dse.mapping.search import best, levels_numpy
+from dse.mapping.search.best import best_mapping
+from dse.mapping.search.placement import Placement, evaluate, held_over
+from dse.mapping.space import hierarchy, registers
+from dse.mapping.space.candidates import spatial_row
+from dse.mapping.space.hierarchy import Outer
+from dse.mapping.space.problem import Problem, pack
 from dse.workload.layer import DIMS
 from tests.tiers import ROUGH, check_cases, numbers_of_cases
 
@@ -270,7 +271,7 @@ def check_search(problem: Problem, l2: float, objective: Any) -> Placement | Non
     placed = fast.placement
     found = evaluate(problem, placed)
     assert found.fits
-    code = search.objective_code(objective)
+    code = best.objective_code(objective)
     assert k.keys(found.latency_s, found.energy_j, code)[0] == pytest.approx(
         fast.keys[0], rel=1e-11
     )

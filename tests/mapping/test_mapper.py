@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.homes import Homes
-from dse.mapping.mapper import cache_statistics, clear_cache, map_layer
-from dse.mapping.network import program_energy_j
-from dse.mapping.placement import Placement, evaluate
-from dse.mapping.problem import pack
-from dse.mapping.schedule import LayerSchedule, Program, program_latency_s, unroll
-from dse.mapping.search import search
-from dse.mapping.space import ceil_quotients, rate_of, spatial_choices, tile_sizes
-from dse.mapping.text import explain
+from dse.mapping.ir.homes import Homes
+from dse.mapping.ir.schedule import LayerSchedule, Program, program_latency_s, unroll
+from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
+from dse.mapping.layer.text import explain
+from dse.mapping.network.program import program_energy_j
+from dse.mapping.search.best import search
+from dse.mapping.search.placement import Placement, evaluate
+from dse.mapping.space.choices import ceil_quotients, rate_of, spatial_choices, tile_sizes
+from dse.mapping.space.problem import pack
 from dse.workload.layer import FUNCTIONS, Layer
 
 from .conftest import make_chip, make_layer

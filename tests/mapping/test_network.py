@@ -9,12 +9,17 @@ import pytest
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
-from dse.mapping.bounds import external_bytes, roofline, roofline_energy_j, roofline_latency_s
-from dse.mapping.memory import plan_memory
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.schedule import LINKS, layer_latencies_s, program_latency_s
-from dse.mapping.tensors import lifetimes
-from dse.mapping.text import explain
+from dse.mapping.ir.schedule import LINKS, layer_latencies_s, program_latency_s
+from dse.mapping.layer.text import explain
+from dse.mapping.memory.plan import plan_memory
+from dse.mapping.memory.tensors import lifetimes
+from dse.mapping.network.bounds import (
+    external_bytes,
+    roofline,
+    roofline_energy_j,
+    roofline_latency_s,
+)
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
 
@@ -101,12 +106,12 @@ def test_program_adds_up_and_stays_above_the_roofline(chip: Chip, objective: Any
         bits = sum(s.counts.get(a, 0.0) for s in program.schedules for a in actions.split())
         assert total[link] * 8 == pytest.approx(bits)
     rows = layer_rows(program, chip)
-    assert [row["name"] for row in rows] == [layer.name for layer in net.layers]
+    assert [row.name for row in rows] == [layer.name for layer in net.layers]
     for row in rows:
-        assert row["energy_j"] == pytest.approx(sum(row["energy_breakdown_j"].values()))
-        assert 0.0 <= row["utilization"] <= 1.0
-        assert row["bottleneck"] != "none"
-    assert rows[0]["dims"]["K"] == 16
+        assert row.energy_j == pytest.approx(sum(row.energy_breakdown_j.values()))
+        assert 0.0 <= row.utilization <= 1.0
+        assert row.bottleneck != "none"
+    assert rows[0].dims["K"] == 16
     assert "for " in explain(program.schedules[1]) or "buffer tile" in explain(program.schedules[1])
 
 

@@ -14,18 +14,18 @@ import dse
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip, Compression, Legality, Registers, Sparsity
 from dse.hardware.resolve import load_chip
-from dse.mapping.bounds import roofline
-from dse.mapping.chain import item
-from dse.mapping.homes import default_homes
-from dse.mapping.mapper import map_layer
-from dse.mapping.network import layer_rows, map_network, program_energy_j
-from dse.mapping.objectives import objective_code, objective_value
-from dse.mapping.pareto import front_numpy, front_of, pareto_layer
-from dse.mapping.placed_by_hand import evaluate_mapping
-from dse.mapping.problem import pack
-from dse.mapping.schedule import LayerSchedule, program_latency_s
-from dse.mapping.search import best_mapping
-from dse.mapping.why import why
+from dse.mapping.cost.objectives import objective_code, objective_value
+from dse.mapping.given.placed_by_hand import evaluate_mapping
+from dse.mapping.ir.homes import default_homes
+from dse.mapping.ir.schedule import LayerSchedule, program_latency_s
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.layer.pareto import front_numpy, front_of, pareto_layer
+from dse.mapping.network.bounds import roofline
+from dse.mapping.network.program import layer_rows, map_network, program_energy_j
+from dse.mapping.network.why import why
+from dse.mapping.path.chain import item
+from dse.mapping.search.best import best_mapping
+from dse.mapping.space.problem import pack
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
 
@@ -238,7 +238,7 @@ def test_pareto_set_is_the_same_without_numba(monkeypatch: pytest.MonkeyPatch) -
     assert front_of is not front_numpy
     layer, chip = make_layer("small", K=5, C=6, OX=5), make_chip(3, 2, buffer_bytes=200)
     fast = pareto_layer(layer, chip)
-    monkeypatch.setattr("dse.mapping.pareto.COMPILED", False)
+    monkeypatch.setattr("dse.mapping.layer.pareto.COMPILED", False)
     assert pareto_layer(layer, chip) == fast
 
 
@@ -427,15 +427,15 @@ def test_mobilenet_on_a_wide_array_says_why() -> None:
     for name, size, role in zip(names, sizes, roles, strict=True):
         tensors[name] = Tensor(name, (size,), role)  # type: ignore[arg-type]
     net = Workload("block", "block", layers, tensors, ("in",), ("out",), 0, Precision(), {}, "x")
-    rows = {row["name"]: row for row in layer_rows(map_network(net, chip, fuse=False), chip)}
-    assert all(0.0 < row["utilization"] < 0.5 for row in rows.values())
-    assert rows["depthwise"]["utilization"] < 0.02
-    assert "every channel by itself" in rows["depthwise"]["why"]
-    assert "fills" in rows["expand"]["why"]
-    assert rows["expand"]["lanes"] == pytest.approx(16 * 96 / (2 * 64 * 64))
+    rows = {row.name: row for row in layer_rows(map_network(net, chip, fuse=False), chip)}
+    assert all(0.0 < row.utilization < 0.5 for row in rows.values())
+    assert rows["depthwise"].utilization < 0.02
+    assert "every channel by itself" in rows["depthwise"].why
+    assert "fills" in rows["expand"].why
+    assert rows["expand"].lanes == pytest.approx(16 * 96 / (2 * 64 * 64))
     for row in rows.values():
-        assert why(row) == row["why"]
-        assert f"{row['utilization']:.1%} of peak" in row["why"]
+        assert why(row) == row.why
+        assert f"{row.utilization:.1%} of peak" in row.why
 
 
 def test_a_chip_of_several_kinds_needs_the_view_of_one() -> None:

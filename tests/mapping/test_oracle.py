@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Axis, Legality
-from dse.mapping.build import schedule
-from dse.mapping.costs import CLASSES, DATAFLOWS
-from dse.mapping.homes import Homes
-from dse.mapping.mapper import map_layer
-from dse.mapping.network import program_energy_j
-from dse.mapping.placement import Placement, evaluate
-from dse.mapping.problem import pack
-from dse.mapping.schedule import Program, program_latency_s, unroll
-from dse.mapping.search import search, two_level
-from dse.mapping.space import rate_of
+from dse.mapping.cost.costs import CLASSES, DATAFLOWS
+from dse.mapping.ir.homes import Homes
+from dse.mapping.ir.schedule import Program, program_latency_s, unroll
+from dse.mapping.layer.build import schedule
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.network.program import program_energy_j
+from dse.mapping.search.best import search, two_level
+from dse.mapping.search.placement import Placement, evaluate
+from dse.mapping.space.choices import rate_of
+from dse.mapping.space.problem import pack
 from dse.workload.precision import bits_of
 from tests.tiers import check_cases, numbers_of_cases
 

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 from dse.hardware.chip import Axis, Chip, Registers
-from dse.mapping.build import schedule
-from dse.mapping.homes import Homes
-from dse.mapping.mapper import map_layer
-from dse.mapping.placement import evaluate
-from dse.mapping.problem import pack
-from dse.mapping.schedule import LayerSchedule, price
-from dse.mapping.search import best_mapping
+from dse.mapping.ir.homes import Homes
+from dse.mapping.ir.schedule import LayerSchedule, price
+from dse.mapping.layer.build import schedule
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.search.best import best_mapping
+from dse.mapping.search.placement import evaluate
+from dse.mapping.space.problem import pack
 from dse.workload.layer import FUNCTIONS, Layer
 
 from .conftest import make_chip, make_layer

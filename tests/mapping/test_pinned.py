@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.errors import InputError, UnmappableError
-from dse.mapping.build import ORDERS
-from dse.mapping.chain import item
-from dse.mapping.homes import default_homes
-from dse.mapping.interchange import read_foreign, timeloop
-from dse.mapping.mapper import map_layer
-from dse.mapping.network import map_network
-from dse.mapping.pinned import Pin, Pins, load_pins, map_pinned
+from dse.mapping.given.interchange import read_foreign, timeloop
+from dse.mapping.given.pinned import load_pins, map_pinned
+from dse.mapping.given.pins import Pin, Pins
+from dse.mapping.ir.homes import default_homes
+from dse.mapping.layer.build import ORDERS
+from dse.mapping.layer.mapper import map_layer
+from dse.mapping.network.program import map_network
+from dse.mapping.path.chain import item
 from dse.workload.layer import DIMS
 
 from .conftest import make_chip, make_layer

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
-from dse.mapping.pipeline import PipelinePlan, line_bytes, map_pipeline
+from dse.mapping.network.pipeline import PipelinePlan, line_bytes, map_pipeline
 
 from .conftest import make_chip
 from .test_fusion import chain
@@ -75,7 +75,7 @@ def _seconds(net, chip, first, last, cores):  # type: ignore[no-untyped-def]
         plan = map_pipeline(net.with_layers((layer,)), roomy)
         times = {plan.stages[0].cores: plan.stages[0].seconds}
         if cores not in times:  # fewer cores do as well: the time on all of them is asked for
-            from dse.mapping.pipeline import _work
+            from dse.mapping.network.pipeline import _work
 
             times[cores] = _work(layer, chip, "edp", (cores,)).seconds[cores]
         total += times[cores]

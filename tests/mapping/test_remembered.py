@@ -9,11 +9,11 @@ import weakref
 
 import pytest
 
-from dse.mapping import build
-from dse.mapping.mapper import clear_cache, map_layer
-from dse.mapping.placement import Placement
-from dse.mapping.problem import Problem
-from dse.mapping.remembered import Remembered
+from dse.mapping.layer import build
+from dse.mapping.layer.mapper import clear_cache, map_layer
+from dse.mapping.search.placement import Placement
+from dse.mapping.space.problem import Problem
+from dse.registry import Remembered
 
 from .conftest import make_chip, make_layer
 

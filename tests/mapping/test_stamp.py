@@ -14,18 +14,14 @@ from typing import Any
 
 import pytest
 
-from dse.mapping import (
-    batch_costs,
-    evaluated,
-    kernel,
-    levels,
-    outer_tiles,
-    pareto,
-    path,
-    stamp,
-)
-from dse.mapping.compiling import COMPILED, compiled
-from dse.mapping.stamp import parts_of, stamped, version_of
+from dse.mapping.chips import batch_costs
+from dse.mapping.cost import outer_tiles
+from dse.mapping.layer import pareto
+from dse.mapping.path import shortest
+from dse.mapping.search import evaluated, kernel, levels
+from dse.mapping.tools import stamp
+from dse.mapping.tools.compiling import COMPILED, compiled
+from dse.mapping.tools.stamp import parts_of, stamped, version_of
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Every kernel that is kept on disk, as the function that makes it.
@@ -34,7 +30,7 @@ KERNELS: dict[str, Callable[[int], Any]] = {
     "search_levels": levels._search_function,
     "find_entries": outer_tiles._function,
     "evaluate_tiles": evaluated._function,
-    "shortest": path._function,
+    "shortest": shortest._function,
     "front_of": pareto._front_function,
     "evaluate": batch_costs._evaluation,
 }
@@ -191,7 +187,7 @@ def make(version):
 def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
     """A kernel in one file that calls a function in another, which multiplies by ``factor``."""
     config = pytest.importorskip("numba").config
-    from dse.mapping.compiling import shared
+    from dse.mapping.tools.compiling import shared
 
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "cache"))
     file = tmp_path / "probe.py"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import dse
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import layer_rows, map_network
-from dse.mapping.why import why
+from dse.mapping.ir.layer_row import LayerRow
+from dse.mapping.network.program import layer_rows, map_network
+from dse.mapping.network.why import why
 
 from .conftest import make_chip
 from .test_fusion import attention, chain
@@ -24,17 +25,17 @@ CAUSES = {
 }  # fmt: skip
 
 
-def check_rows(rows: list[dict[str, Any]]) -> None:
+def check_rows(rows: list[LayerRow]) -> None:
     for row in rows:
-        if not row["macs"]:
-            assert row["losses"] == {}
-            assert row["why"].startswith("no MACs: ")
+        if not row.macs:
+            assert row.losses == {}
+            assert row.why.startswith("no MACs: ")
             continue
-        assert row["utilization"] + sum(row["losses"].values()) == pytest.approx(1.0, abs=1e-6)
-        assert all(share >= 0.0 for share in row["losses"].values())
-        assert set(row["losses"]) <= CAUSES
-        assert list(row["losses"].values()) == sorted(row["losses"].values(), reverse=True)
-        assert why(row) == row["why"]
+        assert row.utilization + sum(row.losses.values()) == pytest.approx(1.0, abs=1e-6)
+        assert all(share >= 0.0 for share in row.losses.values())
+        assert set(row.losses) <= CAUSES
+        assert list(row.losses.values()) == sorted(row.losses.values(), reverse=True)
+        assert why(row) == row.why
 
 
 @settings(max_examples=40)
@@ -75,7 +76,7 @@ def test_losses_name_what_was_made_slow() -> None:
         chip = make_chip(8, 8, **{"dram": 1e12, "launch": 0.0, "port": 4096.0, **parts})
         (row,) = layer_rows(map_network(net, chip, "latency", fuse=False), chip)
         check_rows([row])
-        return dict(row["losses"])
+        return dict(row.losses)
 
     assert lost(dram=1e7)["dram"] + lost(dram=1e7).get("fill", 0.0) > 0.8
     assert lost(launch=1e6)["launch"] > 0.8
@@ -89,20 +90,20 @@ def test_losses_name_what_was_made_slow() -> None:
 
 
 @pytest.fixture(scope="module")
-def mobilenet() -> dict[str, dict[str, Any]]:
+def mobilenet() -> dict[str, LayerRow]:
     chip: Chip = load_chip("edge_vision", overrides=WIDE)
     rows = layer_rows(map_network(dse.load_model("mobilenetv2").at("w8a8"), chip, fuse=False), chip)
     check_rows(rows)
-    return {row["name"]: row for row in rows}
+    return {row.name: row for row in rows}
 
 
 def test_mobilenet_is_slow_on_a_wide_array_as_real_chips_are(
-    mobilenet: dict[str, dict[str, Any]],
+    mobilenet: dict[str, LayerRow],
 ) -> None:
     """Published: TDA4VM runs MobileNetV2 at about 2 % of the peak of its 64 x 64 array, RK3588 at
     13 % of a 32 x 32 one; nobody reaches 60 %."""
-    total = sum(row["latency_s"] for row in mobilenet.values())
-    used = sum(row["utilization"] * row["latency_s"] for row in mobilenet.values()) / total
+    total = sum(row.latency_s for row in mobilenet.values())
+    used = sum(row.utilization * row.latency_s for row in mobilenet.values()) / total
     assert 0.02 < used < 0.13
 
 
@@ -124,11 +125,11 @@ def test_mobilenet_is_slow_on_a_wide_array_as_real_chips_are(
     ],
 )
 def test_mobilenet_layer_by_layer(
-    mobilenet: dict[str, dict[str, Any]], layer: str, bottleneck: str, lanes: float, words: str
+    mobilenet: dict[str, LayerRow], layer: str, bottleneck: str, lanes: float, words: str
 ) -> None:
     """The main cause of each kind of layer, and the share of the array that its loops fill."""
     row = mobilenet[layer]
-    assert row["bottleneck"] == bottleneck
-    assert row["lanes"] == pytest.approx(lanes, rel=1e-6)
-    assert words in row["why"]
-    assert f"{row['utilization']:.1%} of peak; lost: " in row["why"]
+    assert row.bottleneck == bottleneck
+    assert row.lanes == pytest.approx(lanes, rel=1e-6)
+    assert words in row.why
+    assert f"{row.utilization:.1%} of peak; lost: " in row.why

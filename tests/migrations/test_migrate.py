@@ -17,7 +17,7 @@ from dse.apps import App
 from dse.errors import InputError, OlderFileWarning
 from dse.hardware.platform import PlatformSpec
 from dse.hardware.spec import ChipSpec
-from dse.mapping.pinned import PinFile
+from dse.mapping.given.pins import PinFile
 from dse.migrations import KINDS, Kind, Step, current, kind_of, migrate, migrated, read_versioned
 from dse.model_quality.results import QualityReport
 from dse.schema import Strict, validate

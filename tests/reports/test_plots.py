@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dse.errors import InputError
+from dse.evaluation import Evaluation
 from dse.reports.nodes import PANELS, node_figure, plot_nodes
 from dse.reports.plots import stack_plot
 from dse.search import Outcome
 from dse.technology import load_technology
 
+#: A front of the first release.
+STORED = Path(__file__).resolve().parents[1] / "compat" / "8677067" / "report" / "pareto.json"
+
 
 def outcome(parts: dict[str, float]) -> Outcome:
-    record = {"energy_breakdown_j": parts}
+    (first, *_) = json.loads(STORED.read_text())["pareto"]
+    record = replace(Evaluation.from_dict(first["evaluation"]), energy_breakdown_j=parts)
     return Outcome({}, "simulate", True, True, 0.0, (1.0,), (), "k", record)
 
 

@@ -221,7 +221,7 @@ class Made:
             level, row = ("roofline", bound) if pruned else ("analytic", losses)
             good = level == "analytic" and violation == 0.0
             found = Outcome(
-                values, level, good, good, violation, tuple(map(float, row)), (), "", {}, pruned
+                values, level, good, good, violation, tuple(map(float, row)), (), "", None, pruned
             )
             yield found, Effort()
 

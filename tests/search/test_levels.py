@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dse.errors import InputError
 from dse.evaluation import loads
 from dse.evaluation.design import Value
-from dse.mapping.mapper import clear_cache
+from dse.mapping import clear_cache
 from dse.search import Experiment, StudyFolder, explore, starting_designs
 from dse.search.bound import dominated
 from dse.search.candidate import bound_of, evaluate_candidate, values_key
@@ -226,7 +226,7 @@ def test_one_chip_for_two_apps() -> None:
     assert both[0] == pytest.approx((3 * powers[0] + powers[1]) / 4)
     costs = [float((evaluate_candidate(e, values).objectives or (0.0, 0.0))[1]) for e in alone]
     assert found.objectives[1] < min(costs)
-    assert {row["stream"].split(":")[0] for row in found.evaluation["tasks"]} == {
+    assert {row.stream.split(":")[0] for row in found.evaluation.tasks} == {
         "wearable_kws",
         "factory_inspection",
     }

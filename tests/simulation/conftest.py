@@ -19,7 +19,7 @@ from dse.hardware.chip import (
     StaticPower,
     VectorUnit,
 )
-from dse.mapping.schedule import LayerSchedule, Phase, Program, unroll
+from dse.mapping import LayerSchedule, Phase, Program, unroll
 
 PRICES = {
     "mac.int8.int8": 1e-12,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import Chip
-from dse.mapping.schedule import LayerSchedule, Program, link_rates, program_latency_s
+from dse.mapping import LayerSchedule, Program, link_rates, program_latency_s
 from dse.simulation import (
     Periodic,
     Poisson,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.hardware.modes import CoreNetwork
-from dse.mapping.schedule import Program, program_latency_s
+from dse.mapping import Program, program_latency_s
 from dse.simulation import (
     Periodic,
     Policy,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.hardware.chip import Chip
-from dse.mapping.schedule import Program, Segment, link_rates
+from dse.mapping import Program, Segment, link_rates
 from dse.simulation import Policy, Task, Trace, simulate
 from dse.simulation.sharing import first_come, round_robin, speeds
 

@@ -11,7 +11,7 @@ import pytest
 
 from dse.errors import InputError
 from dse.hardware.chip import Chip
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 from dse.simulation import Periodic, Poisson, Policy, Task, Trace, Triggered, offered_load, simulate
 
 from .conftest import fixed, make_chip, make_layer, make_program

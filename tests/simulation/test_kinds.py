@@ -11,8 +11,7 @@ from dse.hardware.chip import Chip
 from dse.hardware.library import load_spec
 from dse.hardware.resolve import load_chip, resolve
 from dse.hardware.spec import ChipSpec
-from dse.mapping.network import map_network
-from dse.mapping.schedule import Program, program_latency_s
+from dse.mapping import Program, map_network, program_latency_s
 from dse.simulation import (
     Periodic,
     Poisson,
@@ -112,7 +111,7 @@ def test_the_same_input_gives_the_same_bits() -> None:
 
 
 def test_a_pipeline_is_mapped_for_one_kind(duo: Chip) -> None:
-    from dse.mapping.pipeline import map_pipeline as in_space
+    from dse.mapping import map_pipeline as in_space
 
     model = load_model("resnet8").at(None)
     for deal_out in (lambda: map_pipeline(model, duo, 2), lambda: in_space(model, duo)):

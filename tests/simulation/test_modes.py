@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.hardware.chip import Chip, StaticPower
-from dse.hardware.modes import Dvfs, Governor, SleepState, Thermal
+from dse.hardware.chip import Chip, Dvfs, StaticPower
+from dse.hardware.modes import Governor, SleepState, Thermal
 from dse.simulation import (
     Periodic,
     Poisson,

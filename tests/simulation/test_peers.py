@@ -13,7 +13,7 @@ import math
 
 import pytest
 
-from dse.mapping.schedule import LayerSchedule, Phase, Program, unroll
+from dse.mapping import LayerSchedule, Phase, Program, unroll
 from dse.simulation import simulate_alone
 
 from .conftest import make_chip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dse.errors import InputError
-from dse.mapping.schedule import Program, program_latency_s
+from dse.mapping import Program, program_latency_s
 from dse.simulation import (
     Periodic,
     Policy,

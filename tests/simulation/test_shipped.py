@@ -12,9 +12,7 @@ import pytest
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
-from dse.mapping.bounds import roofline
-from dse.mapping.network import map_network
-from dse.mapping.schedule import Program, layer_latencies_s, program_latency_s
+from dse.mapping import Program, layer_latencies_s, map_network, program_latency_s, roofline
 from dse.simulation import (
     Periodic,
     Policy,

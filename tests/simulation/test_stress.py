@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.mapping.schedule import Program
+from dse.mapping import Program
 from dse.simulation import Periodic, Poisson, Policy, Release, Task, Trace, Triggered
 from dse.simulation.engine import Engine
 from dse.simulation.run import timeline

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from dse.hardware.resolve import load_chip
-from dse.mapping.network import map_network
+from dse.mapping import map_network
 from dse.simulation import (
     Periodic,
     Poisson,

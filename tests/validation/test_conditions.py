@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dse.hardware.resolve import load_chip
-from dse.mapping.mapper import map_layer
+from dse.mapping import map_layer
 from dse.validation import constants, eyeriss, freeze, published
 from dse.validation.peer_data import compute_layer, vela
 from dse.validation.peers import vela_engine_cycles, without_addition

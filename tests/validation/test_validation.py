@@ -11,7 +11,7 @@ import pytest
 from dse.errors import InputError
 from dse.evaluation import model_at
 from dse.hardware.resolve import load_chip
-from dse.mapping.mapper import map_layer
+from dse.mapping import map_layer
 from dse.technology import load_technology, technology_checks
 from dse.validation import (
     Row,

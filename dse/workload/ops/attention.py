@@ -93,6 +93,7 @@ def scores_and_values(
         nodes=[node.name],
         inputs=[scores],
         outputs=[weights],
+        row_wise=True,
         i_elements=n,
         o_elements=n,
     )
@@ -192,14 +193,14 @@ def rotary(node: Node, ctx: Context) -> Outcome:
     shape = graph.shape(node.inputs[0], node)
     n = graph.size(node.inputs[0], node)
     if node.attrs.get("gathered"):
-        return [vector(node, ctx, {"mul": 2 * n, "add": n})]
+        return [vector(node, ctx, {"mul": 2 * n, "add": n}, row_wise=True)]
     caches = [node.input(i) for i in ((2, 3) if node.domain else (1, 2))]
     stored = [name for name in caches if name and graph.is_const(name)]
     heads = int(node.attrs.get("num_heads", 0))
     width = shape[-1] if len(shape) == 4 or not heads else shape[-1] // heads
     rotated = int(node.attrs.get("rotary_embedding_dim", 0)) or width
     share = n * min(rotated, width) // width if width else 0
-    draft = vector(node, ctx, {"mul": 2 * share, "add": share}, weights=[])
+    draft = vector(node, ctx, {"mul": 2 * share, "add": share}, weights=[], row_wise=True)
     rows = shape[0] * (shape[-2] if len(shape) == 4 else shape[1])
     for name in stored:
         draft.inputs.append(name)

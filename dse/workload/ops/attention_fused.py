@@ -96,6 +96,7 @@ def multi_head(node: Node, ctx: Context) -> Outcome:
                 i_elements=elements,
                 o_elements=elements,
                 ops={"add": elements},
+                row_wise=True,
             )
         ]
         q = k = v = biased
@@ -146,6 +147,7 @@ def group_query(node: Node, ctx: Context) -> Outcome:
                 i_elements=n + len(tables) * batch * queries * width // 2,
                 o_elements=n,
                 ops={"mul": 2 * n, "add": n},
+                row_wise=True,
             )
         ]
         names = replace(names, q=rotated, k=rotated)

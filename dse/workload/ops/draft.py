@@ -19,6 +19,8 @@ class Draft:
             vary along it only can be folded into the weights.
         linear: nothing nonlinear has been applied on the way out yet.
         rectified: a ReLU was, so that negative results are exactly zero.
+        row_wise: a row of the result depends on the same row of each operand only; nothing that is
+            folded into a layer changes that.
         w_format: number format that the operator itself prescribes for its weights.
         stored_formats: the same for other stored tensors.
         biases, tables: names of stored tensors that are no weights of the nest.
@@ -44,6 +46,7 @@ class Draft:
     channel_axis: int | None = None
     linear: bool = False
     rectified: bool = False
+    row_wise: bool = False
     w_format: str | None = None
     stored_formats: dict[str, str] = field(default_factory=dict)
     biases: list[str] = field(default_factory=list)
@@ -105,6 +108,19 @@ class Context:
         return self.sources.get(name, (name,))
 
 
+def over_rows(axes: Iterable[int], shape: Shape) -> bool:
+    """Whether work along ``axes`` of a tensor stays within each of its rows.
+
+    A row of a matrix is its last axis; a row of an image (batch, channels, height, width) is all
+    but batch and height, so that work over channels stays within it, too. Axes of one element do
+    not count.
+    """
+    rank = len(shape)
+    found = {axis % rank for axis in axes if shape[axis % rank] > 1} if rank else set()
+    within = {rank - 1} if rank < 4 else {1, rank - 1}
+    return found <= within
+
+
 Outcome = list[Draft] | View
 Rule = Callable[[Node, Context], Outcome]
 
@@ -132,12 +148,13 @@ def vector(
     work: Mapping[str, int],
     *,
     weights: Iterable[str] | None = None,
+    row_wise: bool = False,
     kind: Kind = "vector",
     note: str = "",
 ) -> Draft:
     """A vector (or movement, host) layer over the whole tensors that ``node`` reads and writes.
 
-    ``weights`` are its stored operands; all of them when left out.
+    ``weights`` are its stored operands; all of them when left out. ``row_wise`` as in ``Layer``.
     """
     graph = ctx.graph
     reads, writes = activations(node, graph), live_outputs(node, graph)
@@ -153,6 +170,7 @@ def vector(
         w_elements=sum(graph.size(name, node) for name in stored),
         i_elements=sum(graph.size(name, node) for name in reads),
         o_elements=sum(graph.size(name, node) for name in writes),
+        row_wise=row_wise,
         note=note,
     )
     for function, count in work.items():

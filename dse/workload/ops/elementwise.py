@@ -6,7 +6,7 @@ import onnx
 
 from dse.workload.dialects import is_formatting
 from dse.workload.graph import Node
-from dse.workload.ops.draft import Context, Draft, Outcome, Rule, View, vector
+from dse.workload.ops.draft import Context, Draft, Outcome, Rule, View, over_rows, vector
 from dse.workload.ops.layout import only_products
 
 #: Functions per result of operators of one tensor. A gated activation x·f(x) is a table and a
@@ -110,7 +110,7 @@ def unary(node: Node, ctx: Context) -> Outcome:
     for function in UNARY[node.op]:
         work[function] = work.get(function, 0) + n
     weights = [node.inputs[1]] if node.op == "PRelu" and ctx.graph.is_const(node.input(1)) else []
-    draft = vector(node, ctx, work, weights=weights)
+    draft = vector(node, ctx, work, weights=weights, row_wise=True)
     draft.rectified = rectifies(node, ctx)
     return [draft]
 
@@ -174,7 +174,7 @@ def binary(node: Node, ctx: Context) -> Outcome:
     work = dict.fromkeys(binary_functions(node, ctx), n * (operands - 1))
     if node.op == "Mean":
         work["mul"] = n
-    return [vector(node, ctx, work)]
+    return [vector(node, ctx, work, row_wise=True)]
 
 
 def qlinear_pair(node: Node, ctx: Context) -> Outcome:
@@ -182,7 +182,7 @@ def qlinear_pair(node: Node, ctx: Context) -> Outcome:
     stored = [name for name in (node.inputs[0], node.inputs[3]) if ctx.graph.is_const(name)]
     work = dict.fromkeys(QLINEAR_PAIRS[node.op], n)
     work["mul"] = work.get("mul", 0) + 2 * n  # both operands to a common scale
-    return [vector(node, ctx, work, weights=stored)]
+    return [vector(node, ctx, work, weights=stored, row_wise=True)]
 
 
 def power(node: Node, ctx: Context) -> Outcome:
@@ -197,7 +197,7 @@ def power(node: Node, ctx: Context) -> Outcome:
         -1.0: {"div": n},
     }
     work = known.get(exponent, {"lut": n}) if exponent is not None else {"lut": n}
-    return [vector(node, ctx, work, weights=[])]
+    return [vector(node, ctx, work, weights=[], row_wise=True)]
 
 
 def is_guard(node: Node, ctx: Context) -> bool:
@@ -216,7 +216,8 @@ def where(node: Node, ctx: Context) -> Outcome:
     """Where: one selection per result; the guard against NaN is dropped."""
     if is_guard(node, ctx):
         return View((node.inputs[2],), folded=True)
-    return [vector(node, ctx, {"compare": ctx.graph.size(node.outputs[0], node)})]
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"compare": n}, row_wise=True)]
 
 
 def is_nan(node: Node, ctx: Context) -> Outcome:
@@ -233,7 +234,8 @@ def cast(node: Node, ctx: Context) -> Outcome:
     before, after = (ctx.graph.types.get(n) for n in (node.inputs[0], node.outputs[0]))
     if before == after or (before in _REAL and after in _REAL):
         return View((node.inputs[0],))
-    return [vector(node, ctx, {"copy": ctx.graph.size(node.outputs[0], node)}, weights=[])]
+    n = ctx.graph.size(node.outputs[0], node)
+    return [vector(node, ctx, {"copy": n}, weights=[], row_wise=True)]
 
 
 def identity(node: Node, ctx: Context) -> Outcome:
@@ -248,19 +250,20 @@ def dynamic_quantize(node: Node, ctx: Context) -> Outcome:
 
 def bias_gelu(node: Node, ctx: Context) -> Outcome:
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"add": n, "lut": n, "mul": n})]
+    return [vector(node, ctx, {"add": n, "lut": n, "mul": n}, row_wise=True)]
 
 
 def biased(node: Node, ctx: Context) -> Outcome:
     """BiasAdd (with a residual), BiasDropout: one addition for each further operand."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"add": n * len([x for x in node.inputs[1:3] if x])})]
+    work = {"add": n * len([x for x in node.inputs[1:3] if x])}
+    return [vector(node, ctx, work, row_wise=True)]
 
 
 def split_gelu(node: Node, ctx: Context) -> Outcome:
     """BiasSplitGelu: bias, then one half times the table of the other."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"add": 2 * n, "lut": n, "mul": 2 * n})]
+    return [vector(node, ctx, {"add": 2 * n, "lut": n, "mul": 2 * n}, row_wise=True)]
 
 
 def distances(node: Node, ctx: Context) -> Outcome:
@@ -276,12 +279,16 @@ def distances(node: Node, ctx: Context) -> Outcome:
 def gated(node: Node, ctx: Context) -> Outcome:
     """SwiGLU: table, product with the table's argument, product with the gate."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"lut": n, "mul": 2 * n})]
+    return [vector(node, ctx, {"lut": n, "mul": 2 * n}, row_wise=True)]
 
 
 def cumulative(node: Node, ctx: Context) -> Outcome:
+    """CumSum, CumProd: one operation for each element; row-wise along the last axis."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"mul" if node.op == "CumProd" else "add": n}, weights=[])]
+    axis, shape = ctx.graph.scalar(node.input(1)), ctx.graph.shape(node.inputs[0], node)
+    within = axis is not None and over_rows([int(axis)], shape)
+    work = {"mul" if node.op == "CumProd" else "add": n}
+    return [vector(node, ctx, work, weights=[], row_wise=within)]
 
 
 RULES: dict[str, Rule] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dse.workload.graph import Node
-from dse.workload.ops.draft import Context, Draft, Outcome, Rule, vector
+from dse.workload.ops.draft import Context, Draft, Outcome, Rule, over_rows, vector
 
 
 def softmax(node: Node, ctx: Context) -> Outcome:
@@ -29,10 +29,12 @@ def softmax(node: Node, ctx: Context) -> Outcome:
         work = {"compare": 2 * n}
     else:
         work |= {"div": rows, "mul": n}
+    axes = range(axis, max(1, len(shape))) if older else [axis]
+    within = over_rows(axes, shape)
     if node.op == "BiasSoftmax":
         work["add"] += n
-        return [vector(node, ctx, work)]
-    return [vector(node, ctx, work, weights=[])]
+        return [vector(node, ctx, work, row_wise=within)]
+    return [vector(node, ctx, work, weights=[], row_wise=within)]
 
 
 def multinomial(node: Node, ctx: Context) -> Outcome:
@@ -46,7 +48,15 @@ def multinomial(node: Node, ctx: Context) -> Outcome:
 
 
 def _normalized(
-    node: Node, ctx: Context, n: int, rows: int, *, centred: bool, scale: bool, shift: bool
+    node: Node,
+    ctx: Context,
+    n: int,
+    rows: int,
+    *,
+    centred: bool,
+    scale: bool,
+    shift: bool,
+    row_wise: bool = False,
 ) -> Draft:
     """Mean (if ``centred``), variance, one reciprocal root a row, scale and shift."""
     work = {"mul": 2 * n + (n if scale else 0), "reduce": n, "div": rows}
@@ -55,7 +65,7 @@ def _normalized(
         work["reduce"] += n
         work["add"] += n
         work["mul"] += rows
-    return vector(node, ctx, work)
+    return vector(node, ctx, work, row_wise=row_wise)
 
 
 def layer_norm(node: Node, ctx: Context) -> Outcome:
@@ -69,11 +79,14 @@ def layer_norm(node: Node, ctx: Context) -> Outcome:
     shape = graph.shape(node.inputs[0], node)
     n, skip = math.prod(shape), node.op.startswith("Skip")
     centred = node.op in ("LayerNormalization", "SkipLayerNormalization")
+    rank = len(shape)
     if "axes" in node.attrs:
-        rows = n // max(1, math.prod(shape[int(a)] for a in node.attrs["axes"]))
+        axes = [int(a) % max(1, rank) for a in node.attrs["axes"]]
+        rows = n // max(1, math.prod(shape[a] for a in axes))
     else:
-        axis = -1 if skip else int(node.attrs.get("axis", -1))
-        rows = math.prod(shape[: axis % max(1, len(shape))])
+        axis = (-1 if skip else int(node.attrs.get("axis", -1))) % max(1, rank)
+        axes = list(range(axis, rank))
+        rows = math.prod(shape[:axis])
     operands = len([name for name in node.inputs if name])
     plain_shift = operands > 2 and not skip
     draft = _normalized(
@@ -84,6 +97,7 @@ def layer_norm(node: Node, ctx: Context) -> Outcome:
         centred=centred,
         scale=operands > 1,
         shift=plain_shift or (skip and centred and node.input(3) is not None),
+        row_wise=over_rows(axes, shape),
     )
     if skip:
         bias = node.input(4 if centred else 3)
@@ -111,7 +125,7 @@ def batch_norm(node: Node, ctx: Context) -> Outcome:
     Further constant scales and shifts of its channels join it for nothing.
     """
     n = ctx.graph.size(node.inputs[0], node)
-    draft = vector(node, ctx, {"mul": n, "add": n}, weights=node.inputs[1:3])
+    draft = vector(node, ctx, {"mul": n, "add": n}, weights=node.inputs[1:3], row_wise=True)
     draft.outputs = [node.outputs[0]]
     draft.o_elements = n
     draft.channel_axis, draft.linear = 1, True
@@ -121,13 +135,17 @@ def batch_norm(node: Node, ctx: Context) -> Outcome:
 def lrn(node: Node, ctx: Context) -> Outcome:
     """LRN: square, add over ``size`` channels, scale and offset, power by table, divide."""
     n, size = ctx.graph.size(node.inputs[0], node), int(node.attrs["size"])
-    return [vector(node, ctx, {"mul": 2 * n, "add": size * n, "lut": n, "div": n})]
+    within = over_rows([1], ctx.graph.shape(node.inputs[0], node))
+    work = {"mul": 2 * n, "add": size * n, "lut": n, "div": n}
+    return [vector(node, ctx, work, row_wise=within)]
 
 
 def lp_norm(node: Node, ctx: Context) -> Outcome:
     shape = ctx.graph.shape(node.inputs[0], node)
-    n, row = math.prod(shape), shape[int(node.attrs.get("axis", -1))]
-    return [vector(node, ctx, {"mul": 2 * n, "reduce": n, "div": n // row})]
+    axis = int(node.attrs.get("axis", -1))
+    n, row = math.prod(shape), shape[axis]
+    work = {"mul": 2 * n, "reduce": n, "div": n // row}
+    return [vector(node, ctx, work, row_wise=over_rows([axis], shape))]
 
 
 def mean_variance(node: Node, ctx: Context) -> Outcome:
@@ -135,7 +153,10 @@ def mean_variance(node: Node, ctx: Context) -> Outcome:
     axes = [a % len(shape) for a in node.ints("axes", [0, 2, 3])]
     n = math.prod(shape)
     row = math.prod(shape[a] for a in axes)
-    return [_normalized(node, ctx, n, n // row, centred=True, scale=False, shift=False)]
+    within = over_rows(axes, shape)
+    return [
+        _normalized(node, ctx, n, n // row, centred=True, scale=False, shift=False, row_wise=within)
+    ]
 
 
 def loss(node: Node, ctx: Context) -> Outcome:

@@ -28,7 +28,8 @@ def quantize(node: Node, ctx: Context) -> Outcome:
     and writes it again.
     """
     if quantized_format(node, ctx.graph) and _again(node, ctx.graph):
-        return [vector(node, ctx, {"mul": ctx.graph.size(node.outputs[0], node)}, weights=[])]
+        n = ctx.graph.size(node.outputs[0], node)
+        return [vector(node, ctx, {"mul": n}, weights=[], row_wise=True)]
     return View((node.inputs[0],), folded=True)
 
 
@@ -94,13 +95,13 @@ def _steps(node: Node, ctx: Context) -> int:
 def thresholds(node: Node, ctx: Context) -> Outcome:
     """MultiThreshold: how many thresholds of its channel a number reaches, found by halving."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"compare": n * _steps(node, ctx)})]
+    return [vector(node, ctx, {"compare": n * _steps(node, ctx)}, row_wise=True)]
 
 
 def requantize(node: Node, ctx: Context) -> Outcome:
     """RequantShift that no layer took in: a product and a sum (with its shift) each."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"mul": n, "add": n})]
+    return [vector(node, ctx, {"mul": n, "add": n}, row_wise=True)]
 
 
 def _as(op: str, rule: Rule, attrs: dict[str, object] | None = None) -> Rule:
@@ -120,14 +121,14 @@ def _as(op: str, rule: Rule, attrs: dict[str, object] | None = None) -> Rule:
 def no_norm(node: Node, ctx: Context) -> Outcome:
     """iNoNorm: a factor and an offset for each element, scaled to its levels."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"mul": 2 * n, "add": n})]
+    return [vector(node, ctx, {"mul": 2 * n, "add": n}, row_wise=True)]
 
 
 def divide(node: Node, ctx: Context) -> Outcome:
     """IntegerDiv, TrueIntegerDiv: a division per result (a product by a stored one)."""
     n = ctx.graph.size(node.outputs[0], node)
     stored = len(node.inputs) < 2 or ctx.graph.is_const(node.inputs[1])
-    return [vector(node, ctx, {"mul" if stored else "div": n})]
+    return [vector(node, ctx, {"mul" if stored else "div": n}, row_wise=True)]
 
 
 def average(node: Node, ctx: Context) -> Outcome:

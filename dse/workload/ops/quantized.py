@@ -17,7 +17,7 @@ def concat(node: Node, ctx: Context) -> Outcome:
 def where(node: Node, ctx: Context) -> Outcome:
     """QLinearWhere: both sides to the result's scale, then a selection."""
     n = ctx.graph.size(node.outputs[0], node)
-    return [vector(node, ctx, {"mul": 2 * n, "compare": n}, weights=[])]
+    return [vector(node, ctx, {"mul": 2 * n, "compare": n}, weights=[], row_wise=True)]
 
 
 def average_pool(node: Node, ctx: Context) -> Outcome:
@@ -37,7 +37,7 @@ def product(node: Node, ctx: Context) -> Outcome:
     """MulInteger: zero points are operands 1 and 3."""
     n = ctx.graph.size(node.outputs[0], node)
     stored = [name for name in node.inputs[0:3:2] if ctx.graph.is_const(name)]
-    return [vector(node, ctx, {"mul": n}, weights=stored)]
+    return [vector(node, ctx, {"mul": n}, weights=stored, row_wise=True)]
 
 
 RULES: dict[str, Rule] = {

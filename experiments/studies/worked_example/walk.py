@@ -15,8 +15,7 @@ from onnx import TensorProto, helper
 
 import dse
 from dse.evaluation import evaluate_app
-from dse.mapping.network import map_network
-from dse.mapping.schedule import ENGINES, link_rates, price
+from dse.mapping import ENGINES, link_rates, map_network, price
 from dse.simulation.run import simulate_alone
 from dse.workload import Workload
 

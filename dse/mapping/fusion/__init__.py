@@ -1,0 +1,1 @@
+"""Runs of layers whose intermediates stay on the chip."""

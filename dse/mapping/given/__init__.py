@@ -1,0 +1,1 @@
+"""Mappings that a user or another tool fixed, whole or in part."""

@@ -1,0 +1,1 @@
+"""One layer on one chip: searched, remembered, made a schedule, told as text."""

@@ -1,0 +1,1 @@
+"""Which tensors stay on the chip, and at which addresses."""

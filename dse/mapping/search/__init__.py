@@ -1,0 +1,1 @@
+"""The best mapping of a packed problem, and one given mapping evaluated."""

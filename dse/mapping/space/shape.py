@@ -1,0 +1,277 @@
+"""What a compute layer is on an array of a given shape: all that no price, clock or memory changes.
+
+A search maps the same layers on thousands of chips of few array shapes; this part of a problem is
+made once for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from dse.errors import UnmappableError
+from dse.hardware.chip import Axis, Chip
+from dse.mapping.cost import costs as k
+from dse.mapping.cost.streaming import Counts, vector_counts, vector_cycles
+from dse.mapping.cost.zeros import Savings, savings, winograd_adds
+from dse.mapping.space.candidates import (
+    FloatArray,
+    alignment,
+    flow_codes,
+    reduced,
+    spatial_rows,
+    tile_lists,
+)
+from dse.mapping.space.choices import LEVEL_LIMITS, Factors, rate_of, spatial_choices
+from dse.registry import Remembered
+from dse.workload.layer import DIMS, Layer
+from dse.workload.precision import bits_of
+
+#: Dataflow codes of arrays with operand registers, by what stays in them.
+REGISTER_FLOWS = {"ws": (5,), "os": (6,), "is": (7,), "rs": (5, 6, 7)}
+#: Partial sums that Winograd's F(2x2, 3x3) accumulates for each that the direct 3x3 filter does.
+WINOGRAD_SUMS = 4.0 / 9.0
+#: Shapes, layers and chips remembered.
+SHAPES = 16384
+LAYERS = 16384
+CHIPS = 4096
+
+
+@dataclass(eq=False)
+class Shape:
+    """A layer, or a core's part of it, on an array.
+
+    ``c`` holds the constants known so far, ``whole`` and ``part`` are elements of W, of I (only
+    what is touched) and of O of the layer and of the part, which has ``macs`` of the dense layer,
+    at ``rate`` per unit and cycle; ``worked`` of them cost the energy of a MAC. ``fixed_counts``
+    are actions that no mapping changes, ``after`` the vector cycles of the pass after the layer
+    (None without one), whose moves are not among them. ``flows``,
+    ``spatial``, ``dims``, ``tiles``, ``lengths``, ``align`` and ``nest`` are arguments of the
+    kernels, ``level_tiles`` and ``level_lengths`` the tile sizes where more levels than the buffer
+    are searched. Arrays are shared: nobody writes to them.
+    """
+
+    c: FloatArray
+    pair: str
+    rate: float
+    on_vector: bool
+    saved: Savings
+    whole: tuple[float, float, float]
+    part: tuple[float, float, float]
+    macs: float
+    worked: float
+    fixed_counts: Counts
+    after: float | None
+    choices: tuple[Factors, ...]
+    flows: Any
+    spatial: FloatArray
+    dims: FloatArray
+    tiles: FloatArray
+    lengths: Any
+    align: FloatArray
+    nest: FloatArray
+    level_tiles: FloatArray
+    level_lengths: Any
+
+
+_shapes, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
+_by_chip, _array_by_chip = Remembered(256), Remembered(256)
+_by_layer, _by_key = Remembered(LAYERS), Remembered(LAYERS)
+_numbers = count()
+
+
+def layer_number(layer: Layer) -> int:
+    """A number of all that mappings of a layer depend on, as :func:`chip_number` of a chip."""
+    return _by_layer.of(
+        id(layer), lambda: _by_key.of(layer.shape_key, lambda: next(_numbers)), layer
+    )
+
+
+def chip_number(chip: Chip) -> int:
+    """A number of all that mappings on a chip depend on.
+
+    Equal numbers mean equal chips; equal chips have equal numbers as long as they are remembered.
+    """
+    return _by_chip.of(id(chip), lambda: _by_slice.of(chip.slice_key, lambda: next(_numbers)), chip)
+
+
+def array_number(chip: Chip) -> int:
+    """The same of a chip's array, its compiler's limits and the rates of its vector unit."""
+    return _array_by_chip.of(
+        id(chip), lambda: _by_array.of(_array_key(chip), lambda: next(_numbers)), chip
+    )
+
+
+def _array_key(chip: Chip) -> tuple[object, ...]:
+    array = chip.array
+    return (
+        array.axes, array.dataflows, tuple(sorted(array.rates.items())), array.depthwise,
+        tuple(sorted(array.align.items())), array.accumulator_bytes, array.registers,
+        array.sparsity, array.compression, array.preload, array.preload_cycles, array.fill_drain,
+        array.fill_drain_cycles, array.matmul_rate, array.strided_rate, array.depthwise_rate,
+        array.winograd, chip.legality,
+        chip.vector.wide_factor, tuple(sorted(chip.vector.ops_per_cycle.items())),
+        chip.vector.fused,
+    )  # fmt: skip
+
+
+def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
+    """The shape of a layer, or of a part of ``sizes``, on the chip's array.
+
+    Raises:
+        UnmappableError: no unit runs the layer's formats.
+    """
+    key = (layer_number(layer), array_number(chip), sizes, legal, winograd)
+    return _shapes.of(key, lambda: _make(layer, chip, sizes, legal=legal, winograd=winograd))
+
+
+def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
+    assert layer.nest is not None
+    nest, array = layer.nest, chip.array
+    bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
+    on_vector = nest.depthwise and array.depthwise == "vector"
+    try:
+        pair, rate = (
+            ("", 1.0) if on_vector else rate_of(array.rates, layer.w_format, layer.i_format)
+        )
+    except UnmappableError as error:
+        raise UnmappableError(
+            f"layer {layer.name}: {error.message}",
+            layer=layer.name,
+            field="array.rates",
+            mend=error.mend,
+        ) from None
+    axes, align = array.axes, alignment(array, nest)
+    flows: tuple[str, ...] = array.dataflows
+    legality = chip.legality if legal else None
+    if legality and legality.dataflow:
+        flows = (legality.dataflow,)
+    if winograd:
+        axes = tuple(Axis(a.size, tuple(d for d in a.dims if d not in ("FY", "FX"))) for a in axes)
+    saved = Savings() if on_vector else savings(layer, array, winograd=winograd)
+    rate = rate / saved.slots
+    if on_vector:
+        axes, flows = (_lanes(chip),), ("os",)
+        align = (1,) * len(DIMS)
+        rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
+    elif nest.OY == nest.FY == nest.FX == 1:
+        rate *= array.matmul_rate
+    else:
+        rate *= array.strided_rate if min(nest.stride_y, nest.stride_x) > 1 else 1.0
+        rate *= array.depthwise_rate if nest.depthwise else 1.0
+    whole = volumes(nest.sizes, nest.numbers[8:])
+    part = volumes(sizes, nest.numbers[8:])
+    c = np.zeros(k.CONSTANTS)
+    macs = float(math.prod(sizes))
+    worked = macs * saved.worked
+    w_bytes = bits_w / 8 * saved.weight_bits
+    outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
+    lanes = math.prod(axis.size for axis in axes)
+    share = part[2] / whole[2]
+    counts: Counts = {"launch": 1.0}
+    if on_vector:
+        wide = ".wide" if max(bits_w, bits_i) > 8 else ""
+        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
+    else:
+        counts[f"mac.{pair.replace('x', '.')}"] = worked
+        if saved.slots > saved.worked:
+            counts["array.idle_mac"] = (macs * saved.slots - worked) / (rate * saved.slots)
+        if winograd:
+            counts["vector.add.wide"] = part[2] * winograd_adds()[1]
+    fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
+    apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
+    for action, amount in vector_counts((*fused, *apart), bits_o).items():
+        counts[action] = counts.get(action, 0.0) + amount
+    enter(
+        c,
+        {
+            k.C_MACS: macs,
+            k.C_RATE: rate,
+            k.C_UNITS: 0.0 if on_vector else float(lanes),
+            k.C_PRELOAD: 0.0 if on_vector else float(array.preload_cycles),
+            k.C_HIDDEN: float(array.preload == "hidden"),
+            k.C_FILL: (
+                float(array.fill_drain_cycles)
+                if array.fill_drain == "paid" and not on_vector
+                else 0.0
+            ),
+            k.C_ACC_BYTES: float(array.accumulator_bytes) / (4.0 if winograd else 1.0),
+            k.C_ON_VECTOR: float(on_vector),
+            k.C_WB: w_bytes,
+            k.C_IB: bits_i / 8,
+            k.C_OB: bits_o / 8,
+            k.C_AB: layer.acc_bits / 8,
+            k.C_SW: outside / (whole[0] * w_bytes) if layer.w_elements else 1.0,
+            k.C_SI: min(1.0, layer.i_elements / whole[1]) if layer.i_elements else 1.0,
+            k.C_SO: layer.o_elements / whole[2] if layer.o_elements else 1.0,
+            k.C_SIDE: layer.side_bytes / whole[2],
+            k.C_BANK: legality.bank_bytes if legality else 0.0,
+            k.C_VECTOR: vector_cycles(chip, fused, bits_o),
+        },
+    )
+    choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
+    touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
+    spatial = spatial_rows(choices, sizes, align, (part[0], touched, part[2]))
+    tiles, lengths = tile_lists(sizes, choices[0], legality, align)
+    levels = tile_lists(sizes, choices[0], legality, align, LEVEL_LIMITS)
+    if array.registers.present and not on_vector:
+        codes = list(dict.fromkeys(code for flow in flows for code in REGISTER_FLOWS[flow]))
+    else:
+        codes = flow_codes(flows, 0 if on_vector else array.accumulator_bytes)
+    return Shape(
+        c=c,
+        pair=pair,
+        rate=rate,
+        on_vector=on_vector,
+        saved=saved,
+        whole=whole,
+        part=part,
+        macs=macs,
+        worked=worked,
+        fixed_counts=counts,
+        after=vector_cycles(chip, apart, bits_o) if apart else None,
+        choices=choices,
+        flows=np.array(codes, np.int64),
+        spatial=spatial,
+        dims=np.array(sizes[:6], np.float64),
+        tiles=tiles,
+        lengths=lengths,
+        align=np.array(align[:6], np.float64),
+        nest=np.array((sizes[6], sizes[7], *reduced(nest.numbers[8:])), np.float64),
+        level_tiles=levels[0],
+        level_lengths=levels[1],
+    )
+
+
+def enter(c: FloatArray, values: dict[int, float]) -> None:
+    """Put ``values`` into the constants ``c`` at their indices (``costs.C_*``)."""
+    for index, value in values.items():
+        c[index] = value
+
+
+def _lanes(chip: Chip) -> Axis:
+    lanes = int(min(chip.vector.ops_per_cycle.get(f, 0.0) for f in ("mul", "add")))
+    if lanes < 1:
+        raise UnmappableError(
+            f"the vector unit of {chip.name} cannot multiply and add",
+            field="vector.ops_per_cycle",
+            mend="give it mul and add, or run depthwise layers on the array",
+        )
+    return Axis(lanes, ("G", "OX", "OY", "B"))
+
+
+def volumes(sizes: Factors, strides: tuple[int, ...]) -> tuple[float, float, float]:
+    """Elements of W, of I (only what is touched) and of O of a nest."""
+    g, b, ko, ci, oy, ox, fy, fx = sizes
+    sy, dy, sx, dx = reduced(strides)
+    rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
+    cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
+    return (
+        float(g * ko * ci * fy * fx),
+        float(g * b * ci * rows * cols),
+        float(g * b * ko * oy * ox),
+    )
