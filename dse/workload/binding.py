@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.workload.axes import Axis, computed, open_axes, parts
+from dse.workload.axes import Axis, computed, fitting, open_axes, parts, solved
 from dse.workload.layer import Binding
 from dse.workload.remedies import options
 
@@ -38,6 +38,7 @@ class Bound:
         defaults: the names that took their default, with the inputs they are sizes of.
         values: inputs that were given a value, now stored tensors.
         inner: bindings of tensors inside the graph: ``NAME`` is a value, ``NAME.AXIS`` a size.
+        names: names of bindings that mean an axis, also where a tensor has that name.
     """
 
     factor: int = 1
@@ -45,6 +46,7 @@ class Bound:
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     values: frozenset[str] = frozenset()
     inner: Mapping[str, Binding] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
 
 def bind_inputs(
@@ -66,10 +68,11 @@ def bind_inputs(
             form than its input.
     """
     stored = {t.name for t in model.graph.initializer}
+    _shape(model, bindings, stored)
     inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
     given = {value.name: value for value in model.graph.input}
     axes = open_axes(inputs)
-    names = _names(axes)
+    names = _names(axes, bindings)
     chosen: dict[str, int] = {}
     values: dict[str, Binding] = {}
     inner: dict[str, Binding] = {}
@@ -81,7 +84,7 @@ def bind_inputs(
             continue
         elif name in given or bare in given:
             values[name if name in given else bare] = number
-        elif places := _inside(model, name, stated or {}):
+        elif places := _inside(model, name, stated or {}) or _inside(model, bare, stated or {}):
             inner.update(dict.fromkeys(places, number))
         else:
             raise _unknown(name, axes, given, stored, file)
@@ -90,14 +93,15 @@ def bind_inputs(
         moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
     batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
     kept = [axis for axis in axes if axis.input not in values]
-    remarks, defaults = _settle(model, kept, file, chosen)
+    _solve(axes, set(names), file, chosen)
+    remarks, defaults = _settle(model, kept, file, chosen, set(names))
     moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
     for name, number in values.items():
-        _store(model, given[name], number, file)
+        _store(model, given[name], number, file, taken=name in names)
     factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
         forget_shapes(model)
-    return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner)
+    return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner, frozenset(names))
 
 
 def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
@@ -116,12 +120,24 @@ def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
 
 
 def _size(name: str, value: Binding, file: str) -> int:
-    if isinstance(value, int) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     raise InputError(
         f"{name}={shown} is no size", file=file, field=name, mend="use a whole number from 0"
     )
+
+
+def _shape(model: onnx.ModelProto, bindings: Mapping[str, Binding], stored: set[str]) -> None:
+    """Gives inputs without any shape the axes that are bound by place (``x.0``, ``x.1``, ...)."""
+    for value in model.graph.input:
+        if value.name in stored or _shaped(value) or not value.type.HasField("tensor_type"):
+            continue
+        axes = 0
+        while f"{value.name}.{axes}" in bindings:
+            axes += 1
+        for _ in range(axes):
+            value.type.tensor_type.shape.dim.add()
 
 
 def _shaped(value: onnx.ValueInfoProto) -> bool:
@@ -133,12 +149,47 @@ def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
     return list(value.type.tensor_type.shape.dim)
 
 
-def _names(axes: list[Axis]) -> dict[str, str]:
+def _names(axes: list[Axis], bindings: Container[str]) -> dict[str, str]:
     """For every name that a binding of an axis may have, the symbol that it means."""
     found = {axis.place: axis.symbol for axis in axes}
+    known = _Known({axis.symbol for axis in axes if axis.named}, bindings)
     for axis in axes:
-        found.update({part: part for part in parts(axis.symbol) if axis.named})
+        found.update({part: part for part in parts(axis.symbol, known) if axis.named})
     return found | {axis.symbol: axis.symbol for axis in axes}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Symbols of the file, and names that are bound."""
+
+    symbols: Container[str]
+    bound: Container[str]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.symbols or name in self.bound
+
+
+def _solve(axes: list[Axis], known: Container[str], file: str, chosen: dict[str, int]) -> None:
+    """Binds what a formula is made of where only the formula is bound: ``s-1=7`` makes s 8.
+
+    Raises:
+        InputError: no whole size comes to that.
+    """
+    for axis in axes:
+        names = parts(axis.symbol, known) if axis.named and axis.symbol in chosen else ()
+        missing = [name for name in names if name not in chosen]
+        if len(missing) != 1:
+            continue
+        size = solved(axis.symbol, chosen[axis.symbol], missing[0], chosen)
+        if size is not None:
+            chosen[missing[0]] = size
+        elif not any(mark in axis.symbol for mark in ("%", "Mod", "Max", "Min")):
+            raise InputError(
+                f"no whole {missing[0]} gives {axis.symbol}={chosen[axis.symbol]}",
+                file=file,
+                field=axis.symbol,
+                mend=f"bind {missing[0]} instead: {options(missing)}",
+            )
 
 
 def _unknown(
@@ -169,8 +220,10 @@ def _inside(
     stem, _, axis = name.rpartition(".")
     written = set(_written(model.graph))
     for bare in (name, stem) if axis.isdigit() else (name,):
-        tails = [bare, *(bare[i + 1 :] for i, letter in enumerate(bare) if letter == "/")]
-        if any(tail in written for tail in tails):
+        slashes = [i for i, letter in enumerate(bare) if letter == "/"]
+        tails = [bare, *(bare[i + 1 :] for i in slashes)]
+        heads = [tail[:i] for tail in tails for i in range(len(tail)) if tail[i] == "/"]
+        if any(part in written for part in (*tails, *heads)):
             return [name]
     results = {
         value.name: [dim.dim_param for dim in value.type.tensor_type.shape.dim]
@@ -185,11 +238,13 @@ def _inside(
 
 
 def _written(graph: onnx.GraphProto) -> Iterator[str]:
-    """Tensors that the nodes of a graph, and of the bodies in it, write."""
+    """Tensors that the nodes of a graph, and of the bodies in it, write; and what a loop hands to
+    its body."""
     for node in graph.node:
         yield from node.output
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
+                yield from (value.name for value in inner.input)
                 yield from _written(inner)
 
 
@@ -242,7 +297,10 @@ def _bind_batch(
     if BATCH not in bindings:
         return False
     batch = _size(BATCH, bindings[BATCH], file)
-    named = [n for axis in axes if axis.named for n in parts(axis.symbol) or (axis.symbol,)]
+    symbols = {axis.symbol for axis in axes if axis.named}
+    named = [
+        n for axis in axes if axis.named for n in parts(axis.symbol, symbols) or (axis.symbol,)
+    ]
     found = [name for name in named if BATCH in name.lower()]
     if not found:
         along = _batch_axes(model, inputs)
@@ -271,7 +329,11 @@ def _batch_axes(model: onnx.ModelProto, inputs: list[onnx.ValueInfoProto]) -> di
 
 
 def _settle(
-    model: onnx.ModelProto, axes: list[Axis], file: str, chosen: Mapping[str, int]
+    model: onnx.ModelProto,
+    axes: list[Axis],
+    file: str,
+    chosen: Mapping[str, int],
+    known: Container[str],
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Sets every dynamic axis; remarks and names of the defaults that were taken.
 
@@ -279,19 +341,20 @@ def _settle(
     """
     taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
+    least = _least(axes, chosen, known)
     for axis in axes:
-        names = (parts(axis.symbol) if axis.named else ()) or (axis.symbol,)
+        names = (parts(axis.symbol, known) if axis.named else ()) or (axis.symbol,)
         missing = [] if axis.symbol in chosen else [n for n in names if n not in chosen]
         if missing and _spatial(model, axis):
             unbound.update(dict.fromkeys(missing, axis.input))
             continue
         default = 0 if axis.zero and (axis.index or axis.rank < 2) else 1
-        sizes = dict.fromkeys(names, default) | dict(chosen)
+        sizes = dict.fromkeys(names, default) | least | dict(chosen)
         size = sizes.get(axis.symbol)
         if size is None:
             size = computed(axis.symbol, sizes)
         for name in missing:
-            taken.setdefault(name, []).append((axis, default))
+            taken.setdefault(name, []).append((axis, sizes[name]))
         axis.dim.dim_value = 1 if size is None else size
     if unbound:
         reads = next((n for n in model.graph.node if set(n.input) & set(unbound.values())), None)
@@ -305,6 +368,17 @@ def _settle(
     remarks = [_remark(name, places) for name, places in taken.items()]
     places = {n: tuple(dict.fromkeys(axis.input for axis, _ in at)) for n, at in taken.items()}
     return remarks, places
+
+
+def _least(axes: list[Axis], chosen: Mapping[str, int], known: Container[str]) -> dict[str, int]:
+    """Defaults of symbols for which no formula made of them leaves nothing (``s-1`` wants 2)."""
+    formulas: dict[str, list[str]] = {}
+    for axis in axes:
+        names = parts(axis.symbol, known) if axis.named and axis.symbol not in chosen else ()
+        missing = [name for name in names if name not in chosen]
+        if len(missing) == 1:
+            formulas.setdefault(missing[0], []).append(axis.symbol)
+    return {name: fitting(name, texts, chosen) for name, texts in formulas.items()}
 
 
 def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
@@ -330,8 +404,15 @@ def _remark(name: str, places: list[tuple[Axis, int]]) -> str:
     )
 
 
-def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, file: str) -> None:
-    """Makes an input a stored tensor of the values given."""
+def _store(
+    model: onnx.ModelProto,
+    value: onnx.ValueInfoProto,
+    given: Binding,
+    file: str,
+    *,
+    taken: bool = False,
+) -> None:
+    """Makes an input a stored tensor of the values given; ``taken``: its name means an axis."""
     numbers = given if isinstance(given, tuple) else (given,)
     kind = value.type.tensor_type.elem_type
     shape = [max(0, d.dim_value) for d in _dims(value)] if _shaped(value) else [1]
@@ -347,7 +428,8 @@ def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, f
             field=value.name,
             mend=f"bind its sizes ({value.name}.0=N), only inputs of few elements have values here"
             if many
-            else f"write --bind {value.name}=" + ",".join(["VALUE"] * math.prod(shape)),
+            else f"write --bind {value.name}{VALUE if taken else ''}="
+            + ",".join(["VALUE"] * math.prod(shape)),
         )
     try:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)

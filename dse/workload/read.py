@@ -146,7 +146,13 @@ def _read(
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
     loops = Bodies(
-        budget, trips, bound=known, assumed=assumed, declared=declared, defaults=bound.defaults
+        budget,
+        trips,
+        bound=known,
+        assumed=assumed,
+        declared=declared,
+        defaults=bound.defaults,
+        named=bound.names,
     )
     graph = read_body(model, loops)
     loops.check_trips()
@@ -252,7 +258,7 @@ def _inferred(
                 mend="the graph is invalid: export it again",
             ) from None
         graph = _assembled(model, loops.budget, nodes, stored)
-        graph = replace(graph, defaults=loops.defaults)
+        graph = replace(graph, defaults=loops.defaults, named=loops.named)
         inside = frozenset(loops.repeats)
         corrected = correct_shapes(graph)
         learnt = 0

@@ -76,10 +76,10 @@ def to_bind(name: str, graph: Graph) -> str:
     inputs = sources(name, graph)
     sized = {i: graph.size(i) for i in inputs if i in graph.inputs and i in graph.shapes}
     if inputs and all(0 < sized.get(i, SMALL + 1) <= SMALL for i in inputs):
-        return " ".join(_option(i, sized[i]) for i in inputs)
+        return " ".join(_option(i, sized[i], graph) for i in inputs)
     if name in graph.shapes and graph.size(name) > 1:
         name = _waist(name, graph)
-    return _option(name, graph.size(name) if name in graph.shapes else 1)
+    return _option(name, graph.size(name) if name in graph.shapes else 1, graph)
 
 
 def _waist(name: str, graph: Graph) -> str:
@@ -102,14 +102,26 @@ def _waist(name: str, graph: Graph) -> str:
     return found
 
 
-def _option(name: str, elements: int) -> str:
+def _option(name: str, elements: int, graph: Graph) -> str:
+    if name in graph.named:
+        name += ".value"  # by its bare name a symbolic size is meant
     values = ["VALUE"] * elements if elements <= _WRITTEN else ["VALUE", "...", "VALUE"]
     return f"--bind {name}={','.join(values)}"
+
+
+def sizes_of_input(name: str) -> str:
+    """How to give an input the shape that the file leaves out."""
+    how = f"--bind {name}.0=N, one for each axis"
+    return f"give the sizes of input {name!r}, which has no shape: {how}"
 
 
 def remedy(node: Node, graph: Graph) -> str:
     """How to make the shape of a node's result known, as an option that can be followed."""
     ways = list(_ways(node, graph))
+    behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
+    bare = [name for name in graph.inputs if name in behind and name not in graph.shapes]
+    if bare:
+        ways = [sizes_of_input(bare[0])]
     if not ways:
         first = next((o for o in node.outputs if o and o not in graph.shapes), "")
         ways.append(
