@@ -219,5 +219,5 @@ def _number(tree: ast.expr, sizes: Mapping[str, int]) -> float:
     if isinstance(tree.op, ast.Div):
         return left / right
     if isinstance(tree.op, ast.Pow):
-        return float(left) ** right
+        return math.pow(left, right)
     return left // right if isinstance(tree.op, ast.FloorDiv) else left % right

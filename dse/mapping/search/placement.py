@@ -22,7 +22,6 @@ from dse.mapping.space.candidates import FloatArray, spatial_row
 from dse.mapping.space.choices import fits_axes
 from dse.mapping.space.hierarchy import Outer, constants_by_mask
 from dse.mapping.space.problem import Problem
-from dse.mapping.tools.compiling import COMPILED
 from dse.workload.layer import DIMS
 
 
@@ -176,9 +175,14 @@ def hold_code(order: int, held: Mapping[Any, Collection[Any]]) -> int:
 
 def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     """Cost of one mapping; its room is reported, not enforced."""
-    outer = placed.outer
-    if COMPILED and outer is None and placed.registers is None:
+    if placed.outer is None and placed.registers is None:
         return _compiled(problem, placed)
+    return _plain(problem, placed)
+
+
+def _plain(problem: Problem, placed: Placement) -> Evaluation:
+    """Any mapping, by the same functions, which mean the same on Python's own numbers."""
+    outer = placed.outer
     c = problem.c if outer is None else constants_by_mask(problem, (outer.mask,))[outer.mask]
     s, flow, order, hold = placed.spatial, placed.flow, placed.order, placed.hold
     size = k.REGISTER_FIELDS

@@ -1,4 +1,4 @@
-"""How the kernels are compiled: by Numba where it is, else run as they are over arrays."""
+"""How the kernels are compiled, by Numba."""
 
 from __future__ import annotations
 
@@ -50,13 +50,9 @@ def some(condition: Any) -> Any:
 
 def _compilers() -> tuple[bool, Function, Function, Function, Function]:
     """Whether Numba compiles the search, and the decorators (see :data:`COMPILED`)."""
-    if os.environ.get("DSE_MAPPER", "").lower() == "numpy":
-        return False, _plain, _plain, _plain, _plain
-    try:
-        from numba import config, njit
-        from numba.extending import overload, register_jitable
-    except ImportError:
-        return False, _plain, _plain, _plain, _plain
+    from numba import config, njit
+    from numba.extending import overload, register_jitable
+
     if getattr(config, "DISABLE_JIT", False):
         return False, _plain, _plain, _plain, _plain
 
@@ -159,11 +155,11 @@ _said = False
 _kept = True
 
 
-#: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment. The
-#: decorators: ``shared`` for what takes arrays and numbers and returns numbers; ``making`` for
-#: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for
-#: its loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to
-#: arrays: that takes atomic operations, which were half of a search's time. A function so compiled
-#: must not return an array to one that counts. What is ``shared`` is put into its callers: handing
-#: over arrays, seven words each, takes longer than the arithmetic.
+#: ``COMPILED`` is false with ``NUMBA_DISABLE_JIT``, Numba's own switch: all runs as Python, slowly.
+#: The decorators: ``shared`` for what takes arrays and numbers and returns numbers; ``making`` for
+#: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for its
+#: loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to arrays:
+#: that takes atomic operations, which were half of a search's time. A function so compiled must not
+#: return an array to one that counts. What is ``shared`` is put into its callers: handing over
+#: arrays, seven words each, takes longer than the arithmetic.
 COMPILED, shared, making, compiled, loops = _compilers()
