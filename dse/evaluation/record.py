@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from dse.evaluation.causes import Cause, with_causes
 from dse.evaluation.metrics import METRICS, Band
@@ -216,7 +216,7 @@ class Evaluation:
             causes, reasons = content.pop("causes", None), content["reasons"]
             content["reasons"] = told(reasons) if causes is None else with_causes(reasons, causes)
             return _adapter().validate_python(content)
-        except (ValidationError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"no record ({str(error).splitlines()[0]})") from None
 
     def table(self) -> list[dict[str, Any]]:
