@@ -20,6 +20,7 @@ from dse.workload.binding import (
     bind_inputs,
     check_positive,
     forget_shapes,
+    free_inputs,
 )
 from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
@@ -134,6 +135,7 @@ def _read(
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
+    freed = free_inputs(model, sizes)
     check_inputs(model, file, sizes)
     declared = Declared.set_aside(model)
     bound = bind_inputs(model, file, sizes, declared.written)
@@ -154,6 +156,7 @@ def _read(
     loops.check_trips()
     assumed.check(graph)
     remarks = (
+        *freed,
         *bound.remarks,
         *branch_remarks(loops),
         *loops.forbidden,
@@ -234,7 +237,7 @@ def _inferred(
     Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way. Only
     when nothing more can be inferred, shapes are taken as the file states them.
     """
-    file, lists, declared = loops.file, Sequences(loops.file), loops.declared
+    file, lists, declared = loops.file, Sequences(loops.file, repeats=loops.repeats), loops.declared
     reasons: dict[str, str] = {}
     nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
     rounds, taken = 0, 0

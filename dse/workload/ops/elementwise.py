@@ -298,7 +298,7 @@ RULES: dict[str, Rule] = {
     "DynamicQuantizeLinear": dynamic_quantize,
     "BiasGelu": bias_gelu,
     "BiasAdd": biased,
-    "BiasDropout": biased,
+    **dict.fromkeys(("BiasDropout", "BitmaskBiasDropout"), biased),
     "BiasSplitGelu": split_gelu,
     "CDist": distances,
     "SwiGLU": gated,
