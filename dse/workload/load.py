@@ -305,8 +305,19 @@ def lower_bytes(
         formats=stored_as.formats,
         prescribed=lowered.prescribed,
         beside=lowered.beside,
-        remarks=(*remarks, *stored_as.remarks),
+        remarks=(*remarks, *stored_as.remarks, *_nothing(lowered)),
     )
+
+
+def _nothing(lowered: Lowered) -> tuple[str, ...]:
+    """A remark on a network without a layer: what became of its nodes."""
+    if lowered.layers:
+        return ()
+    views = sum(fate == "view" for fate in lowered.fates.values())
+    why = "its results follow from stored tensors and shapes, so that nothing is left to run"
+    if views:
+        why = "its nodes only name the elements of tensors anew"
+    return (f"there is no layer: {why}",)
 
 
 def _check_work(lowered: Lowered, sizes: Mapping[str, Binding], file: str) -> None:

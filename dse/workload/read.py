@@ -18,6 +18,7 @@ from dse.workload.bound_numbers import BATCH, RESOLUTION, check_positive
 from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.declared import Declared, check_inputs
+from dse.workload.defaults import free_inputs
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.functions import inlined
@@ -129,6 +130,7 @@ def _read(
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
+    freed = free_inputs(model, sizes)
     check_inputs(model, file, sizes)
     declared = Declared.set_aside(model)
     bound = bind_inputs(model, file, sizes, declared.written)
@@ -149,6 +151,7 @@ def _read(
     loops.check_trips()
     assumed.check(graph)
     remarks = (
+        *freed,
         *bound.remarks,
         *branch_remarks(loops),
         *loops.forbidden,
@@ -229,7 +232,7 @@ def _inferred(
     Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way. Only
     when nothing more can be inferred, shapes are taken as the file states them.
     """
-    file, lists, declared = loops.file, Sequences(loops.file), loops.declared
+    file, lists, declared = loops.file, Sequences(loops.file, repeats=loops.repeats), loops.declared
     reasons: dict[str, str] = {}
     nodes = executed(nodes_of(model, loops.repeats), stored, model, file)
     rounds, taken = 0, 0

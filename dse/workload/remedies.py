@@ -53,8 +53,9 @@ def undecided(node: Node, graph: Graph) -> str | None:
     return None
 
 
-def sources(name: str, graph: Graph) -> list[str]:
-    """Graph inputs and loop counters on which the value of tensor ``name`` depends."""
+def ends(name: str, graph: Graph) -> list[str]:
+    """Tensors that the value of ``name`` is computed from, other than by the shape of one: what no
+    node writes, what is :attr:`Graph.given`, and counters of loops."""
     found: dict[str, None] = {}
     seen: set[str] = set()
     waiting = [name]
@@ -64,11 +65,18 @@ def sources(name: str, graph: Graph) -> list[str]:
             continue
         seen.add(tensor)
         node = graph.producers.get(tensor)
-        if node is not None and node.inputs and node.op not in ("Shape", "Size"):
-            waiting.extend(filter(None, node.inputs))
-        elif tensor in graph.inputs or (node is not None and node.op == "Step"):
+        if node is None or tensor in graph.given or node.op == "Step":
             found[tensor] = None
+        elif node.op not in ("Shape", "Size"):
+            waiting.extend(filter(None, node.inputs))
     return list(found)
+
+
+def sources(name: str, graph: Graph) -> list[str]:
+    """Graph inputs and loop counters on which the value of tensor ``name`` depends."""
+    found = ends(name, graph)
+    counters = {n for n in found if n in graph.producers and graph.producers[n].op == "Step"}
+    return [n for n in found if n in graph.inputs or n in counters]
 
 
 def to_bind(name: str, graph: Graph) -> str:

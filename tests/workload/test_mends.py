@@ -257,8 +257,7 @@ def test_a_tensor_called_like_a_symbol(inner: bool) -> None:
     ]
     inputs = [info("x", FLOAT, ["n", 3])]
     if inner:
-        nodes.insert(0, helper.make_node("ReduceSum", ["x", "axes"], ["t"], keepdims=0))
-        nodes.insert(1, helper.make_node("Cast", ["t"], ["n"], to=INT64))
+        nodes.insert(0, helper.make_node("ArgMax", ["x"], ["n"], axis=0, keepdims=0))
     else:
         inputs.append(info("n", INT64, [3]))
     tensors = [
