@@ -6,9 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dse.evaluation import Evaluation
 
 _PREFIXES = (
+    (1e12, "T"),
     (1e9, "G"),
     (1e6, "M"),
     (1e3, "k"),
@@ -42,10 +46,21 @@ def si(value: float | None, unit: str) -> str:
         return "-"
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}"
+    rounded = abs(float(f"{value:.3g}"))  # 999.6 mW are 1 W
     for factor, prefix in _PREFIXES:
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
+        if rounded >= factor * (1.0 - 1e-9):
+            digits = f"{value / factor:.3g}"
+            if "e+" in digits:  # beyond the largest prefix
+                digits = f"{value / factor:,.0f}"
+            return f"{digits} {prefix}{unit}"
     return f"{value:.3g} {unit}"
+
+
+def utilization_shown(record: Evaluation) -> str:
+    """Utilization with what it is a share of: a model's cores, or all cores of the chip."""
+    alone = record.kind == "model" and record.fidelity != "roofline"
+    of = "the cores it runs on" if alone else "all cores"
+    return f"utilization {record.utilization or 0:.1%} of {of} at peak"
 
 
 def note_step(what: str, done: int, wanted: int) -> None:

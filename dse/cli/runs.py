@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.app_tables import app_figures, print_binding, print_tasks
 from dse.cli.mapping import layer_table
-from dse.cli.output import note_step, print_json, print_table, si
+from dse.cli.output import note_step, print_json, print_table, si, utilization_shown
 from dse.cli.parse import bindings, is_app, settings
 from dse.cli.parse import draws as check_draws
 from dse.errors import InputError
@@ -332,7 +332,7 @@ def headline(record: Evaluation) -> None:
         "energy": si(record.energy_j, "J")
         + (f" over {record.horizon_s:g} s" if record.horizon_s else " per inference"),
         "power": si(record.average_power_w, "W") + f", peak {si(record.peak_power_w, 'W')}",
-        "MACs": si(float(record.macs), "") + f", utilization {record.utilization or 0:.1%}",
+        "MACs": si(float(record.macs), "") + f", {utilization_shown(record)}",
         "DRAM traffic": si(record.dram_bytes, "B"),
         "die": f"{record.area_mm2:.3g} mm2, {record.die_cost_usd:.3g} USD",
         "unit cost": f"{record.unit_cost_usd:.3g} USD at {record.volume:,.0f} units",

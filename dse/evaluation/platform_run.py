@@ -11,6 +11,7 @@ from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import app_frame, common, decided, expected, played
+from dse.evaluation.app_scores import hottest
 from dse.evaluation.economics import HOURS_PER_YEAR
 from dse.evaluation.loads import utilization
 from dse.evaluation.placement import Placed, Placer
@@ -84,7 +85,8 @@ def evaluate_on_platform(
     record = _with_cloud(record, app, platform, flow)
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
-    record = replace(record, utilization=utilized, offered_load=usage)
+    warm = hottest(record, timeline)
+    record = replace(record, utilization=utilized, offered_load=usage, junction_c=warm)
     reasons = [
         *(f"stream {p.stream.id}: {p.verdict.reason}" for p in placed if not p.verdict.passes),
         *(place.forbidden for place in placed if place.forbidden),

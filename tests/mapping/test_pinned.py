@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dse
 from dse.errors import InputError, UnmappableError
+from dse.hardware.resolve import load_chip
 from dse.mapping.build import ORDERS
 from dse.mapping.chain import item
 from dse.mapping.homes import default_homes
@@ -19,6 +21,7 @@ from dse.mapping.interchange import read_foreign, timeloop
 from dse.mapping.mapper import map_layer
 from dse.mapping.network import map_network
 from dse.mapping.pinned import Pin, Pins, load_pins, map_pinned
+from dse.mapping.placed_by_hand import evaluate_mapping
 from dse.workload.layer import DIMS
 
 from .conftest import make_chip, make_layer
@@ -214,6 +217,11 @@ def test_zigzag_mapping(tmp_path: Path) -> None:
     tight = map_pinned(LAYER, CHIP, pin, "edp", homes, 8 * 1024)
     assert (tight.tiles["K"], tight.tiles["C"]) == (8, 20)
     assert tight.tiles["OY"] * tight.tiles["OX"] < 196
+    file.write_text("- {name: default, spatial_mapping: {D1: ['K, 8'], D2: ['C, 32']}}\n")
+    clipped = load_pins(file).of(LAYER)
+    assert clipped is not None
+    assert clipped.spatial == {"K": 8, "C": min(32, LAYER.nest.C)}
+    assert map_pinned(LAYER, CHIP, clipped, "edp", homes, 64 * 1024).spatial["C"] <= LAYER.nest.C
     file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
     with pytest.raises(InputError, match="is no loop"):
         load_pins(file)
@@ -238,3 +246,26 @@ def test_pins_of_homes_and_operators() -> None:
     with pytest.raises(UnmappableError, match="I to level nvm, which holds constant weights only"):
         pinned(LAYER, flash, homes={"I": "nvm"})
     assert set(ORDERS) == {"W", "I", "O"}
+
+
+@pytest.mark.parametrize(
+    ("chip", "name"), [("nvdla_512", "mobilenetv2"), ("edge_vision", "resnet8")]
+)
+def test_the_mapper_s_own_unrolling_may_be_given(chip: str, name: str) -> None:
+    """Also where the array pads a dim, so that its factor is beyond the layer's size."""
+    own = load_chip(chip)
+    layers = [x for x in dse.load_model(name).at("w8a8").layers if x.kind == "compute"][:24]
+    padded = 0
+    for layer in layers:
+        made = map_layer(layer, own)
+        if made.unit != "array" or layer.nest is None:
+            continue
+        sizes = dict(zip(DIMS, layer.nest.sizes, strict=True))
+        padded += any(factor > sizes[dim] for dim, factor in made.spatial.items())
+        tiles = {"buffer": {dim: min(n, sizes[dim]) for dim, n in made.tiles.items()}}
+        order: Any = made.order if made.order in ("W", "I", "O") else "W"
+        again = evaluate_mapping(layer, own, made.spatial, tiles, order, made.dataflow)
+        assert again.spatial == made.spatial
+    assert padded
+    with pytest.raises(UnmappableError, match="cannot be unrolled"):
+        evaluate_mapping(layers[0], own, {"K": 100_000}, {})

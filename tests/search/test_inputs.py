@@ -21,7 +21,7 @@ from dse.search.folder import CONFIG
 from dse.search.inputs import input_digests
 
 CHIP = {"schema_version": 1, "name": "mine", "template": "mcu_npu", "f_hz": 2.0e8}
-APP = {
+APP: dict[str, Any] = {
     "name": "tinyapp",
     "streams": [{"id": "a", "model": "net.onnx", "rate_hz": 5, "deadline_s": 1.0}],
 }
@@ -77,7 +77,7 @@ def test_a_changed_file_is_noticed_and_nothing_is_reused(changed: str) -> None:
     if changed.startswith("chip"):
         write("chip", {**CHIP, "f_hz": 3.0e8})
     elif changed.startswith("app"):
-        streams = [{**APP["streams"][0], "rate_hz": 6}]  # type: ignore[index]
+        streams = [{**APP["streams"][0], "rate_hz": 6}]
         write("app", {**APP, "streams": streams})
     else:
         shutil.copyfile(shipped_folder("models") / "dscnn_kws.onnx", "net.onnx")
@@ -132,10 +132,10 @@ def test_a_full_disk_at_the_end_is_one_error(monkeypatch: pytest.MonkeyPatch) ->
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("dse.search.folder.os.fsync", full)
-    with pytest.raises(RunError, match=r"No space left on device.*free the disk"):
-        run(2)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr("dse.search.folder.os.fsync", full)
+        with pytest.raises(RunError, match=r"No space left on device.*free the disk"):
+            run(2)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "evaluations.jsonl",
         "progress.jsonl",
