@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dse.cli.output import print_json, print_table, print_tree, si
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION, nearest
+from dse.files import SCHEMA_VERSION, is_file, nearest
 
 if TYPE_CHECKING:
     from dse.workload.layer import Binding
@@ -197,7 +197,7 @@ def _app(name: str) -> dict[str, Any] | None:
     from dse.cli.parse import is_app
     from dse.files import shipped_folder
 
-    shipped = (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
+    shipped = is_file(shipped_folder("experiments") / "apps" / f"{name}.yaml")
     if not shipped and not (is_app(name) and _has_streams(name)):
         return None
     app = load_app(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dse.errors import InputError
+from dse.files import is_file
 
 if TYPE_CHECKING:
     from dse.evaluation.design import Value
@@ -107,7 +108,7 @@ def draws(count: int | None) -> None:
 
 def has_settings(name: str) -> bool:
     """Whether ``name`` is a model's with settings behind ``@`` (which may name files too)."""
-    return "@" in name and not Path(name).exists()
+    return "@" in name and not is_file(name)
 
 
 def is_app(name: str) -> bool:
@@ -118,4 +119,4 @@ def is_app(name: str) -> bool:
         return False
     if Path(name).suffix in (".yaml", ".yml"):
         return True
-    return (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
+    return is_file(shipped_folder("experiments") / "apps" / f"{name}.yaml")

@@ -36,6 +36,9 @@ class Record(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def fidelity(self) -> str: ...
+
+    @property
     def horizon_s(self) -> float | None: ...
 
     @property
@@ -160,6 +163,11 @@ def _at_volume(record: Record) -> str:
     return f"at {record.volume:,.0f} units"
 
 
+def _of_cores(record: Record) -> str:
+    alone = record.kind == "model" and record.fidelity != "roofline"
+    return f"of {'the cores it runs on' if alone else 'all cores'} at peak"
+
+
 def _margin(record: Record) -> str:
     return "(margin, 0 = at the floor)" if record.kind == "app" else "as published"
 
@@ -191,7 +199,7 @@ _TABLE = (
         bounded=False, exact=False, uncertain=False,
     ),
     Metric(
-        name="utilization", label="array utilization", sense="maximize", share=True,
+        name="utilization", label="array utilization", sense="maximize", share=True, said=_of_cores,
         bounded=False, exact=False, uncertain=False,
     ),
     Metric(

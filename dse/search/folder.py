@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dse.errors import InputError, OlderFileWarning, RunError
-from dse.files import regular, write_json
+from dse.files import is_file, regular, write_json
 from dse.migrations import FIELD, Migrated, current, migrated, read_json, remarked
 from dse.schema import digest, validate
 from dse.search.candidate import Outcome
@@ -44,7 +44,7 @@ class StudyFolder:
 
     @property
     def exists(self) -> bool:
-        return (self.path / CONFIG).is_file()
+        return is_file(self.path / CONFIG)
 
     def open(
         self,

@@ -109,10 +109,13 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
         spatial: factors by dim, one where a dim is missing.
 
     Raises:
-        UnmappableError: a factor beyond the layer's size, or units that the axes do not offer so.
+        UnmappableError: a factor beyond the layer's size (padded, if the array pads), or units
+            that the axes do not offer so.
     """
     factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
-    for dim, factor, size in zip(DIMS, factors, problem.sizes, strict=True):
+    align = (*(int(v) for v in problem.align), 1, 1)
+    for dim, factor, length, grain in zip(DIMS, factors, problem.sizes, align, strict=True):
+        size = -(-length // grain) * grain  # an array that pads a dim unrolls the padding, too
         if not 1 <= factor <= size:
             raise UnmappableError(
                 f"layer {problem.layer.name}: {dim} cannot be unrolled {factor} times",
@@ -132,7 +135,6 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
             mend="unroll dims that the axes allow, each up to its size",
         )
     volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
-    align = (*(int(v) for v in problem.align), 1, 1)
     return np.array(spatial_row(factors, taps, problem.sizes, align, volumes), np.float64)
 
 

@@ -108,7 +108,8 @@ class Announced:
     """A compiled function whose first call, if it takes long, says on stderr why.
 
     Compiling takes seconds, loading from Numba's disk cache tenths of one; which of them the first
-    call will do is not known beforehand. What cannot be loaded, a file cut short say, is compiled.
+    call does is known once the cache has been asked. What cannot be loaded (a file cut short, say)
+    is compiled.
 
     Attributes:
         plain: the Python function.
@@ -127,9 +128,18 @@ class Announced:
 
     def compile(self, signature: Any) -> None:
         """Compile for arguments of these types, or load what is on disk, before the first call."""
-        timer = threading.Timer(PATIENCE_S, _announce)
-        timer.daemon = True
-        timer.start()
+        over, missed = threading.Event(), self._missed()
+
+        def watch() -> None:
+            wait = PATIENCE_S
+            while not over.wait(wait):
+                now = self._missed()
+                if missed is None or now is None or now > missed:  # else it is loaded, slowly
+                    _announce()
+                    return
+                wait = max(PATIENCE_S, 0.1)
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             self._function.compile(signature)
         except Exception:  # of any kind, from a damaged file; one of our own comes again below
@@ -138,8 +148,13 @@ class Announced:
             self._function = self._again()
             self._function.compile(signature)
         finally:
-            timer.cancel()
+            over.set()
             self._ready = True
+
+    def _missed(self) -> int | None:
+        """How often Numba's disk cache had nothing for this function; None if it does not say."""
+        stats = getattr(self._function, "stats", None)
+        return None if stats is None else sum(stats.cache_misses.values())
 
 
 def _announce() -> None:
