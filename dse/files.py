@@ -67,6 +67,19 @@ def regular(path: str | Path) -> Path:
     raise InputError(f"it is {kind}, not a file", file=path, mend=mend)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; a name that no file can have (too long, say) is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shortened(name: str, most: int = 80) -> str:
+    """A name as errors show it: of a very long one the beginning."""
+    return name if len(name) <= most else f"{name[:most]}... ({len(name):,} characters)"
+
+
 def find_file(
     path_or_name: str, folder: str, suffix: str, what: str, *, also: Sequence[str] = ()
 ) -> Path:
@@ -83,20 +96,21 @@ def find_file(
         InputError: if there is neither such a file nor such a shipped name.
     """
     direct = Path(path_or_name)
-    if direct.is_file():
+    if is_file(direct):
         return direct
     if len(direct.parts) > 1:
         regular(direct)
     top, _, rest = folder.partition("/")
     known = shipped_folder(top) / rest
     named = known / f"{path_or_name}{suffix}"
-    if len(direct.parts) == 1 and named.is_file():
+    if len(direct.parts) == 1 and is_file(named):
         return named
     shipped = {p.name.removesuffix(suffix): p for p in sorted(known.glob(f"*{suffix}"))}
     if direct.suffix in (".onnx", ".yaml", ".yml") or len(direct.parts) > 1:
-        raise InputError("there is no such file", file=path_or_name, mend="check the path")
+        name = shortened(path_or_name)
+        raise InputError("there is no such file", file=name, mend="check the path")
     raise InputError(
-        f"unknown {what} {path_or_name!r}",
+        f"unknown {what} {shortened(path_or_name)!r}",
         mend=f"give a file or one of: {', '.join(shipped) or '(none shipped)'}"
         + nearest(path_or_name, [*shipped, *also]),
     )

@@ -19,6 +19,7 @@ ROWS_SHOWN, FIELDS_SHOWN = 100, 16
 WIDEST = 28
 
 _PREFIXES = (
+    (1e12, "T"),
     (1e9, "G"),
     (1e6, "M"),
     (1e3, "k"),
@@ -39,9 +40,13 @@ def si(value: float | None, unit: str) -> str:
         return "-"
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}"
+    rounded = abs(float(f"{value:.3g}"))  # 999.6 mW are 1 W
     for factor, prefix in _PREFIXES:
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
+        if rounded >= factor * (1.0 - 1e-9):
+            digits = f"{value / factor:.3g}"
+            if "e+" in digits:  # beyond the largest prefix
+                digits = f"{value / factor:,.0f}"
+            return f"{digits} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 
 

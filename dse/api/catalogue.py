@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dse.api.loading import has_settings, is_app
 from dse.api.options import UnknownOps
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION, nearest
+from dse.files import SCHEMA_VERSION, is_file, nearest, shipped_folder
 from dse.printing import Printed
 
 if TYPE_CHECKING:
@@ -267,9 +267,8 @@ def _names() -> list[str]:
 
 def _app(name: str) -> dict[str, Any] | None:
     from dse.apps import figures, load_app
-    from dse.files import shipped_folder
 
-    shipped = (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
+    shipped = is_file(shipped_folder("experiments") / "apps" / f"{name}.yaml")
     if not shipped and not (is_app(name) and _has_streams(name)):
         return None
     app = load_app(name)

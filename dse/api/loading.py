@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.api.options import UnknownOps
+from dse.files import is_file, shipped_folder
 
 if TYPE_CHECKING:
     from dse.apps import App
@@ -115,15 +116,13 @@ def load_study(folder_or_storage: str | Path) -> Study:
 
 def is_app(name: str | Path) -> bool:
     """Whether a name means an app (a shipped one or a YAML file) rather than a model."""
-    from dse.files import shipped_folder
-
     if has_settings(str(name)):
         return False
     if Path(name).suffix in (".yaml", ".yml"):
         return True
-    return (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()
+    return is_file(shipped_folder("experiments") / "apps" / f"{name}.yaml")
 
 
 def has_settings(name: str) -> bool:
     """Whether ``name`` is a model's with settings behind ``@`` (which may name files too)."""
-    return "@" in name and not Path(name).exists()
+    return "@" in name and not is_file(name)

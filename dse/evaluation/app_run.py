@@ -10,7 +10,7 @@ from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
-from dse.evaluation.app_scores import scored
+from dse.evaluation.app_scores import hottest, scored
 from dse.evaluation.causes import Cause
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
@@ -104,7 +104,7 @@ def evaluate_app(
         record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
     record = common(record, app, loads, task_rows(loads, stats), chains, chip)
-    record = replace(record, offered_load=usage)
+    record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
     reasons = [
         *excess,
         *poor(_verdicts(loads)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from dse.evaluation.causes import Cause, with_causes
 from dse.evaluation.metrics import METRICS, Band
@@ -113,6 +113,11 @@ class Evaluation(Printed):
     network and the device's share of the data centre too (``platform`` holds the parts); on one
     chip they are ``energy_j`` and ``unit_cost_usd``.
 
+    ``utilization`` is MACs over those at peak: of a model alone (mapped) at the peak of the cores
+    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is steady at the
+    app's ``thermal_c_per_w``; where it has none, the highest of a play with the chip's own thermal
+    model.
+
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
     ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
@@ -217,7 +222,7 @@ class Evaluation(Printed):
             causes, reasons = content.pop("causes", None), content["reasons"]
             content["reasons"] = told(reasons) if causes is None else with_causes(reasons, causes)
             return _adapter().validate_python(content)
-        except (ValidationError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"no record ({str(error).splitlines()[0]})") from None
 
     def table(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from dse.errors import InputError
-from dse.files import nearest, shipped_folder
+from dse.files import is_file, nearest, shipped_folder
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.hardware.resolve import load_chip
@@ -93,7 +93,7 @@ def platform_file(path_or_name: str | Path) -> Path | None:
     """The file of a platform; None if the name or file means something else (a chip)."""
     text = str(path_or_name)
     direct = Path(text)
-    if direct.is_file():
+    if is_file(direct):
         return direct if direct.suffix in (".yaml", ".yml") and _holds_device(direct) else None
     return shipped_platforms().get(text)
 
@@ -200,7 +200,7 @@ def _override(
 
 def _chip(path: Path, side: SideSpec, node: str | None, values: Mapping[str, object]) -> Chip:
     beside = path.parent / side.chip
-    name = str(beside) if beside.is_file() else side.chip
+    name = str(beside) if is_file(beside) else side.chip
     plain = dict(values)
     inner = plain.pop("node", None)
     wanted = node or (str(inner) if inner is not None else side.node)

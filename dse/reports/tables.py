@@ -10,7 +10,7 @@ from typing import Any
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.evaluation import METRICS, Evaluation
-from dse.files import write_json
+from dse.files import is_file, write_json
 from dse.migrations import current
 from dse.printing import Printed
 from dse.search import (
@@ -103,7 +103,7 @@ def read_study(source: str | Path) -> Study:
     progress: tuple[dict[str, float], ...] = ()
     effort = Effort()
     made_by = ("", "")
-    if "://" in text or Path(text).is_file():
+    if "://" in text or is_file(text):
         from dse.search.mirror import read_storage
 
         stored = read_storage(text)

@@ -20,6 +20,8 @@ from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.causes import Cause
 from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
 from dse.evaluation.finite import not_finite, storable
+from dse.evaluation.metrics import compared
+from dse.evaluation.old_causes import told
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
@@ -109,9 +111,7 @@ class Outcome:
         if record is None:
             reasons = tuple(Cause(text, "unbuildable") for text in texts)
         else:
-            reasons = record.reasons
-        if list(reasons) != list(texts):
-            raise ValueError("reasons")
+            reasons = record.reasons if list(record.reasons) == list(texts) else told(texts)
         out = cls(
             **data,
             objectives=None if objectives is None else tuple(float(v) for v in objectives),
@@ -255,12 +255,10 @@ def bound_of(payload: tuple[Experiment, dict[str, Value]]) -> Bound:
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
-    """Objective values, None if one is unknown; an unknown quality is -1, below every floor."""
+    """Objective values; None if one is unknown and nothing stands for it."""
     out = []
     for objective in experiment.objectives:
-        value = record.metric(objective.metric)
-        if value is None and objective.metric == "quality":
-            value = -1.0
+        value = compared(objective.metric, record)
         if value is None or not math.isfinite(value):
             return None
         out.append(float(value))

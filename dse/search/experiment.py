@@ -13,7 +13,7 @@ from dse.apps import load_app
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.design import GROUPS, Design, Value
 from dse.evaluation.metrics import METRICS, metric_of, named
-from dse.files import find_file, nearest
+from dse.files import find_file, is_file, nearest
 from dse.hardware.chip import SCOPES
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
@@ -315,7 +315,7 @@ def load_experiment(path_or_name: str | Path) -> Experiment:
 def _beside(file: Path, name: str) -> str:
     """``name`` as a path, if it is a YAML file beside the experiment's own."""
     near = file.parent / name
-    return str(near) if name.endswith((".yaml", ".yml")) and near.is_file() else name
+    return str(near) if name.endswith((".yaml", ".yml")) and is_file(near) else name
 
 
 def _load_site(name: str) -> object:

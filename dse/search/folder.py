@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dse.errors import InputError, OlderFileWarning, RunError
-from dse.files import regular, write_json
+from dse.files import is_file, regular, write_json
 from dse.migrations import FIELD, Migrated, current, migrated, read_json, remarked
 from dse.schema import digest, validate
 from dse.search.candidate import Outcome
@@ -44,7 +44,7 @@ class StudyFolder:
 
     @property
     def exists(self) -> bool:
-        return (self.path / CONFIG).is_file()
+        return is_file(self.path / CONFIG)
 
     def open(
         self,
@@ -130,8 +130,6 @@ class StudyFolder:
                 write_json(self.path / CONFIG, config)
             except OSError as error:
                 raise _unwritable(self.path, error) from None
-        with contextlib.suppress(OSError):
-            (self.path / PROGRESS).unlink(missing_ok=True)
         self._log = self._appendable()
 
     def _appendable(self) -> IO[str]:
@@ -164,6 +162,11 @@ class StudyFolder:
             self._log.flush()
         except OSError as error:
             raise _disk(self.path / LOG, error) from None
+
+    def forget_progress(self) -> None:
+        """Drop the lines of :meth:`note`: the run that begins replays its batches."""
+        with contextlib.suppress(OSError):
+            (self.path / PROGRESS).unlink(missing_ok=True)
 
     def note(self, row: Mapping[str, Any]) -> None:
         """Add one line about the state of the search after a batch."""

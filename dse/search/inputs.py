@@ -16,6 +16,7 @@ from typing import Any
 from dse.apps import App, load_app
 from dse.apps.stream import MODEL_SLOT
 from dse.errors import InputError
+from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
 from dse.schema import digest
@@ -68,7 +69,7 @@ def _sites(name: str) -> Iterator[tuple[str, str]]:
     yield f"platform {name}", digest(_without_words(spec.model_dump(mode="json")))
     for side in (spec.device, spec.cloud):
         beside = path.parent / side.chip
-        chip = str(beside) if beside.is_file() else side.chip
+        chip = str(beside) if is_file(beside) else side.chip
         yield f"chip {chip}", digest(_without_words(load_spec(chip).model_dump(mode="json")))
 
 
@@ -106,7 +107,7 @@ def _files(text: str) -> Iterator[Path]:
         yield resolve(text).file
     for part in (network, *(one.partition("=")[2] for one in settings.split(","))):
         with contextlib.suppress(OSError, ValueError):
-            if part and Path(part).is_file():
+            if part and is_file(part):
                 yield Path(part)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,6 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from dse.errors import InputError, RunError
+from dse.files import is_file
 from dse.migrations import FIELD, current, migrate
 from dse.schema import validate
 from dse.search.candidate import Outcome
@@ -164,7 +164,7 @@ def read_storage(url: str) -> Stored:
         InputError: no storage, or none that this package wrote.
     """
     file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).is_file():
+    if file != url and not is_file(file):
         raise InputError("there is no such database", file=url, mend="check the path")
     storage = open_storage(url)
     try:

@@ -277,6 +277,7 @@ def _run(
         if folder is not None:
             folder.open(experiment, technology, start, break_lock=place.break_lock)
             known = {outcome.key: outcome for outcome in folder.outcomes()}
+            folder.forget_progress()
         mirror = None
         if place.storage is not None:
             from dse.search.mirror import Mirror

@@ -10,7 +10,7 @@ import onnx
 
 from dse.errors import InputError
 from dse.workload.graph import Graph, Node
-from dse.workload.remedies import to_bind
+from dse.workload.remedies import ends, to_bind
 
 if TYPE_CHECKING:
     from dse.workload.control import Bodies
@@ -49,7 +49,7 @@ def choose(node: Node, model: onnx.ModelProto, graph: Graph, bodies: Bodies) -> 
     condition = node.inputs[0]
     value = graph.scalar(condition)
     if value is not None:
-        bound = [name for name in _stored_behind(condition, graph) if name in bodies.bound]
+        bound = [name for name in ends(condition, graph) if name in bodies.bound]
         why = f"as {' and '.join(bound)} is bound" if bound else ""
         return Choice(BRANCHES[0 if value else 1], why)
     how = to_bind(condition, graph)
@@ -100,24 +100,6 @@ def _short(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.3g}{letter}"
     return str(count)
-
-
-def _stored_behind(name: str, graph: Graph) -> list[str]:
-    """Stored tensors, and those given a value, that a known tensor is computed from."""
-    found: dict[str, None] = {}
-    seen: set[str] = set()
-    waiting = [name]
-    while waiting:
-        tensor = waiting.pop()
-        if tensor in seen:
-            continue
-        seen.add(tensor)
-        node = graph.producers.get(tensor)
-        if node is None or tensor in graph.given:
-            found[tensor] = None
-        elif node.op not in ("Shape", "Size"):
-            waiting.extend(filter(None, node.inputs))
-    return list(found)
 
 
 def renamed(

@@ -91,6 +91,7 @@ class Bodies:
         assumed: bindings of tensors inside, which the branches of an If may hold as well.
         declared: shapes that the file states, set aside.
         defaults: names of dynamic axes that took their default, for errors.
+        named: names that mean an axis, for errors.
         forbidden: remarks on element types that operators do not take.
     """
 
@@ -104,6 +105,7 @@ class Bodies:
     assumed: Assumed = field(default_factory=lambda: Assumed(""))
     declared: Declared = field(default_factory=Declared)
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
     forbidden: list[str] = field(default_factory=list)
 
     @property

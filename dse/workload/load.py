@@ -81,8 +81,11 @@ def load_model(
             file=request.file,
             mend="check the path",
         ) from None
-    lowering = _lowered if len(data) <= REMEMBERED_BYTES else lower_bytes
-    bare = lowering(data, str(request.file), tuple(sorted(sizes.items())), unknown_ops)
+    given = tuple(sorted(sizes.items()))
+    if len(data) <= REMEMBERED_BYTES:
+        bare = _lowered(data, str(request.file), given, repr(given), unknown_ops)
+    else:
+        bare = lower_bytes(data, str(request.file), given, unknown_ops)
     apart = (*PRECISION_KEYS, *SPARSITY_KEYS)
     settings = {k: v for k, v in request.settings.items() if k not in apart}
     settings |= sparsity.settings
@@ -166,7 +169,17 @@ def _key(name: str) -> str:
 
 
 def _shown(value: Binding) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "x".join(str(item).lower() for item in _items(value))
+
+
+def _plain(value: Binding) -> Binding:
+    """``value`` with 1 for true."""
+    numbers = tuple(int(item) if isinstance(item, bool) else item for item in _items(value))
+    return numbers if isinstance(value, tuple) else numbers[0]
+
+
+def _items(value: Binding) -> tuple[int | float, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def parse_binding(text: str) -> Binding | None:
@@ -176,7 +189,7 @@ def parse_binding(text: str) -> Binding | None:
     for part in re.split(r"[x,]", text.strip().lower()):
         item = part.strip()
         if item in ("true", "false"):
-            found.append(int(item == "true"))
+            found.append(item == "true")
         elif re.fullmatch(r"-?\d{1,15}", item, re.ASCII):
             found.append(int(item))
         elif re.fullmatch(r"-?\d{1,15}(\.\d{1,20})?(e[-+]?\d{1,2})?", item, re.ASCII):
@@ -211,15 +224,14 @@ def bound_sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, 
                 + nearest(key, list(known)),
             )
     for key, value in bindings.items():
-        items = value if isinstance(value, tuple) else (value,)
+        items = _items(value)
         if not items or not all(isinstance(i, (int, float)) for i in items):
             raise InputError(
                 f"{key}={value!r} is not a number, nor a tuple of numbers",
                 field=key,
                 mend=f"write {key}=224",
             )
-        numbers = tuple(int(i) if isinstance(i, bool) else i for i in items)
-        sizes[key] = numbers if isinstance(value, tuple) else numbers[0]
+        sizes[key] = value
     if request.info is None and "width" in request.settings:
         raise InputError(
             "width belongs to shipped networks", field="width", mend="leave it out for a file"
@@ -245,8 +257,10 @@ def _check_resizable(request: Request, sizes: Mapping[str, Binding]) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _lowered(data: bytes, file: str, sizes: Bindings, unknown_ops: UnknownOps) -> Model:
-    """:func:`lower_bytes`, remembered."""
+def _lowered(
+    data: bytes, file: str, sizes: Bindings, written: str, unknown_ops: UnknownOps
+) -> Model:
+    """:func:`lower_bytes`, remembered; as they are written, 1 and ``True`` differ."""
     return lower_bytes(data, file, sizes, unknown_ops)
 
 
@@ -271,7 +285,7 @@ def lower_bytes(
     ]
     identity = {
         "file": hashlib.sha256(data).hexdigest(),
-        "sizes": dict(sizes),
+        "sizes": {name: _plain(value) for name, value in sizes},
         "unknown_ops": unknown_ops,
     }
     return Model(
@@ -291,8 +305,19 @@ def lower_bytes(
         formats=stored_as.formats,
         prescribed=lowered.prescribed,
         beside=lowered.beside,
-        remarks=(*remarks, *stored_as.remarks),
+        remarks=(*remarks, *stored_as.remarks, *_nothing(lowered)),
     )
+
+
+def _nothing(lowered: Lowered) -> tuple[str, ...]:
+    """A remark on a network without a layer: what became of its nodes."""
+    if lowered.layers:
+        return ()
+    views = sum(fate == "view" for fate in lowered.fates.values())
+    why = "its results follow from stored tensors and shapes, so that nothing is left to run"
+    if views:
+        why = "its nodes only name the elements of tensors anew"
+    return (f"there is no layer: {why}",)
 
 
 def _check_work(lowered: Lowered, sizes: Mapping[str, Binding], file: str) -> None:

@@ -142,9 +142,14 @@ class Model(Printed):
         from_file = given is None and self.explicit is None and self.native is not None
         single = self._by_policy()
         single |= {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}
-        key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])))
+        idle = given.kv if given is not None and not self.cached else None
+        key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])), idle)
         if key not in self._cache:
-            self._cache[key] = self._applied(chosen, from_file, single)
+            made = self._applied(chosen, from_file, single)
+            if idle is not None:
+                why = f"{idle} for the KV cache changes nothing: the network has none"
+                made = replace(made, notes=(*made.notes, why))
+            self._cache[key] = made
         return self._cache[key]
 
     def _by_policy(self) -> dict[str, Precision]:

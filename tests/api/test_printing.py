@@ -73,7 +73,7 @@ def test_nothing_breaks_the_screen() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [si(v, "W") for v in (None, 0.0, 1.5e-3, 2e12)] == ["-", "0 W", "1.5 mW", "2e+03 GW"]
+    assert [si(v, "W") for v in (None, 0.0, 1.5e-3, 2e12)] == ["-", "0 W", "1.5 mW", "2 TW"]
     assert [cell(v) for v in (None, True, 1 / 3, 1e6, 12345, "x")] == [
         "-", "yes", "0.333", "1.000e+06", "12345", "x",
     ]  # fmt: skip

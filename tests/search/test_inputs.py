@@ -132,10 +132,10 @@ def test_a_full_disk_at_the_end_is_one_error(monkeypatch: pytest.MonkeyPatch) ->
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("dse.search.folder.os.fsync", full)
-    with pytest.raises(RunError, match=r"No space left on device.*free the disk"):
-        run(2)
-    monkeypatch.undo()
+    with monkeypatch.context() as disk:
+        disk.setattr("dse.search.folder.os.fsync", full)
+        with pytest.raises(RunError, match=r"No space left on device.*free the disk"):
+            run(2)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "evaluations.jsonl",
         "progress.jsonl",

@@ -35,10 +35,9 @@ from dse.mapping.ir.homes import default_homes, resident_bytes
 from dse.mapping.layer.mapper import map_layer
 from dse.mapping.path.chain import item
 from dse.mapping.search import kernel
-from dse.mapping.search.kernel_numpy import search_numpy
+from dse.mapping.search.best import ALL_ORDERS
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
-from dse.mapping.tools.compiling import COMPILED
 from dse.printing import Printed
 from dse.workload.layer import Layer, Workload
 
@@ -398,8 +397,7 @@ class _Table:
 
 
 def _optimum(c: FloatArray, number: int, base: Problem) -> Any:
-    run = kernel.search if COMPILED else search_numpy
-    return run(c, number, *base.arguments)
+    return kernel.search(c, number, ALL_ORDERS, *base.arguments)
 
 
 def spread(c: FloatArray, among: Any, count: int) -> Any:
