@@ -11,6 +11,7 @@ from typing import Any
 def main() -> None:
     """Entry point: runs a command; a :class:`~dse.errors.DseError` is one line and an exit code."""
     from dse.cli.commands import app
+    from dse.cli.options import as_flag
     from dse.errors import DseError, OlderFileWarning
 
     def remark(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     try:
         app()
     except DseError as error:
+        as_flag(error)
         print(f"error: {error.describe()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:

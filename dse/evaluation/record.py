@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from dse.evaluation.metrics import METRICS, Band
 from dse.evaluation.old_causes import told
 from dse.mapping import LayerRow
 from dse.migrations import FIELD, current
+from dse.printing import Printed, si
 
 #: Records that are read may have no field that they do not know.
 CLOSED = ConfigDict(extra="forbid")
@@ -94,8 +95,8 @@ class ChainRow:
     meets_deadline: bool | None
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Printed):
     """What a design is worth. Keys are the metric names of the contract.
 
     Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2``
@@ -228,6 +229,63 @@ class Evaluation:
         """The layer or task rows as plain mappings (for a data frame)."""
         rows = self.layers if self.kind == "model" else self.tasks
         return [asdict(row) for row in rows]
+
+    def _title(self) -> str:
+        state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+        where = f"{self.subject} on {self.chip} at {self.node}, {self.fidelity}"
+        return f"{where}: {state[self.feasible]}"
+
+    def figures(self) -> dict[str, str]:
+        """Every metric by its label, with what must be known beside the number, for a person."""
+        out = {}
+        for metric in METRICS.values():
+            value, said = metric.of(self), metric.said(self)
+            if said is None or (metric.app_only and value is None):
+                continue
+            if value is None:
+                figure = "-"
+            elif metric.share:
+                figure = f"{value:.1%}"
+            elif metric.unit in ("s", "J", "W", "B", "1/s"):
+                figure = si(value, metric.unit.replace("1/", "/"))
+            else:
+                figure = f"{value:.3g} {metric.unit}".rstrip()
+            out[metric.label] = f"{figure} {said}".rstrip()
+        return out
+
+    def _figures(self) -> Mapping[str, Any]:
+        reasons = {f"reason {n}": text for n, text in enumerate(self.reasons[:5], 1)}
+        clock = f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.precision}"
+        known = {name: text for name, text in self.figures().items() if text != "-"}
+        return {**reasons, "clock": clock, **known, "bottleneck": self.bottleneck}
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        if self.kind != "model":
+            return [
+                {
+                    "task": row.task,
+                    "model": row.model,
+                    "rate": si(row.rate_hz, "/s"),
+                    "deadline": si(row.deadline_s, "s"),
+                    "alone": si(row.isolated_latency_s, "s"),
+                    "p99": si(row.latency_p99_s, "s"),
+                    "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
+                    "bottleneck": row.bottleneck,
+                }
+                for row in self.tasks
+            ]
+        return [
+            {
+                "layer": row.name,
+                "op": row.op,
+                "MACs": row.macs,
+                "latency": si(row.latency_s, "s"),
+                "energy": si(row.energy_j, "J"),
+                "utilization": f"{row.utilization:.1%}",
+                "bottleneck": row.bottleneck,
+            }
+            for row in self.layers
+        ]
 
 
 #: Fields, beside metrics, that only an app has.

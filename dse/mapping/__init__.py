@@ -15,7 +15,7 @@ are first used, so that importing the package stays light:
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
   ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
-* ``mapped_layer``, ``MappedLayer``: one layer as a record for users; ``LayerRow``: of a table
+* ``LayerRow``: a row of the layer table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
 The rooms and who may know whom: ``docs/developing/architecture.md``.
@@ -66,7 +66,6 @@ if TYPE_CHECKING:
         roofline_energy_j,
         roofline_latency_s,
     )
-    from dse.mapping.network.mapped import MappedLayer, mapped_layer
     from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.network.program import (
         energy_breakdown_j,
@@ -88,7 +87,6 @@ _HOME = {
     "Homes": "ir.homes",
     "LayerRow": "ir.layer_row",
     "LayerSchedule": "ir.schedule",
-    "MappedLayer": "network.mapped",
     "NO_BYTES": "ir.schedule",
     "Objective": "cost.objectives",
     "Phase": "ir.schedule",
@@ -117,7 +115,6 @@ _HOME = {
     "map_layer": "layer.mapper",
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
-    "mapped_layer": "network.mapped",
     "objective_value": "cost.objectives",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
@@ -143,7 +140,6 @@ __all__ = [
     "Homes",
     "LayerRow",
     "LayerSchedule",
-    "MappedLayer",
     "Objective",
     "Phase",
     "Pins",
@@ -171,7 +167,6 @@ __all__ = [
     "map_layer",
     "map_network",
     "map_pipeline",
-    "mapped_layer",
     "objective_value",
     "pareto_layer",
     "plan_memory",

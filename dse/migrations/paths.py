@@ -14,6 +14,7 @@ from dse.files import SCHEMA_VERSION, json_text, regular, write_text
 from dse.migrations.content import Migrated, migrated
 from dse.migrations.registry import KINDS, kind_of
 from dse.migrations.rewrite import rewritten
+from dse.printing import Printed
 from dse.schema import read_yaml
 
 _YAML = (".yaml", ".yml")
@@ -44,8 +45,8 @@ class FileMigration:
     backup: str | None = None
 
 
-@dataclass(frozen=True)
-class MigrationReport:
+@dataclass(frozen=True, repr=False)
+class MigrationReport(Printed):
     """What :func:`migrate_path` found and did.
 
     Attributes:
@@ -72,6 +73,9 @@ class MigrationReport:
     def table(self) -> list[dict[str, Any]]:
         """One row per file."""
         return [asdict(one) for one in self.files]
+
+    def _title(self) -> str:
+        return f"{len(self.changed)} of {len(self.files)} files in {self.path} migrated"
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ class Experiment(Strict):
         try:
             nodes = validate(LineNodes, {"line": line})
         except InputError as error:
-            raise InputError(error.message, field="--line", mend=error.mend) from None
+            raise InputError(error.message, field="line", mend=error.mend) from None
         fixed = {path: value for path, value in self.fixed.items() if path != "chip.node"}
         update = {
             "name": f"{self.name}-{line}",

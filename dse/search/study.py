@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from dse.errors import InputError
 from dse.evaluation.design import Value
 from dse.files import SCHEMA_VERSION
+from dse.printing import Printed
 from dse.search.candidate import Outcome, values_key
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
+from dse.search.failures import failure_counts
 from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
 from dse.search.progress import Progress, SearchState
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 IDLE_BATCHES = 40
 
 
-@dataclass(frozen=True)
-class StudyResult:
+@dataclass(frozen=True, repr=False)
+class StudyResult(Printed):
     """All distinct designs of a study, in the order proposed, and which of them are the front."""
 
     experiment: Experiment
@@ -47,11 +49,17 @@ class StudyResult:
         return sum(outcome.evaluated for outcome in self.outcomes)
 
     @property
+    def failures(self) -> list[tuple[str, int]]:
+        """How many designs break each kind of requirement, most frequent first."""
+        return failure_counts(self.outcomes)
+
+    @property
     def front(self) -> tuple[Outcome, ...]:
         """Feasible designs at the experiment's own fidelity that none of their kind dominates."""
         return tuple(self.outcomes[index] for index in self.front_indices)
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``: the counts, and the front in full."""
         return {
             "schema_version": SCHEMA_VERSION,
             "experiment": self.experiment.name,
@@ -72,6 +80,30 @@ class StudyResult:
     def table(self) -> list[dict[str, Any]]:
         """One flat row per design: parameters, objectives, fidelity, feasible."""
         return [design_row(outcome, self.experiment) for outcome in self.outcomes]
+
+    def _title(self) -> str:
+        return f"study {self.experiment.name}: {len(self.outcomes)} designs"
+
+    def _figures(self) -> Mapping[str, Any]:
+        return {
+            "feasible": sum(outcome.feasible for outcome in self.outcomes),
+            "mapped": self.evaluated,
+            "on the front": len(self.front_indices),
+            "time": f"{self.elapsed_s:.1f} s",
+            **({"stopped": self.stopped} if self.stopped else {}),
+        }
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return front_rows(self.front, self.experiment)
+
+
+def front_rows(front: Iterable[Outcome], experiment: Experiment) -> list[dict[str, Any]]:
+    """A row for each member of a front: its objectives, then its parameters."""
+    metrics = [objective.metric for objective in experiment.objectives]
+    return [
+        {**dict(zip(metrics, outcome.objectives or (), strict=True)), **outcome.values}
+        for outcome in front
+    ]
 
 
 def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
@@ -172,7 +204,7 @@ def check_numbers(trials: int | None, workers: int | None) -> None:
     Raises:
         InputError: naming the option.
     """
-    for option, count in (("--trials", trials), ("--workers", workers)):
+    for option, count in (("trials", trials), ("workers", workers)):
         if count is not None and count < 1:
             raise InputError(f"a count of {count}", field=option, mend="give 1 or more")
 

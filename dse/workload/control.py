@@ -23,7 +23,8 @@ import onnx
 
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
-from dse.workload.branches import Choice, choose, renamed
+from dse.workload.bodies import renamed
+from dse.workload.branches import Choice, choose
 from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
 from dse.workload.layer import Binding

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dse.errors import InputError
 from dse.files import nearest
+from dse.printing import Printed, si
 from dse.schema import digest
 from dse.workload.ends import ends_of
 from dse.workload.layer import Layer, Tensor, Workload
@@ -23,8 +24,8 @@ from dse.workload.sparsity import DENSE, Sparsity
 from dse.workload.zeros import pruned_layers, rectified_layers
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Printed):
     """A network whose layers are known; only number formats are open.
 
     Attributes:
@@ -78,6 +79,29 @@ class Model:
     @property
     def macs(self) -> int:
         return sum(layer.macs for layer in self.layers)
+
+    def table(self) -> list[dict[str, object]]:
+        """One row per layer at the precision in force; see :func:`dse.workload.layer_table`."""
+        from dse.workload.table import layer_table
+
+        return layer_table(self.at())
+
+    def _title(self) -> str:
+        return f"model {self.name}: {len(self.layers)} layers"
+
+    def _figures(self) -> Mapping[str, object]:
+        shapes = {
+            name: "x".join(map(str, self.tensors[name].shape))
+            for name in (*self.inputs, *self.outputs)[:8]
+        }
+        return {
+            "MACs": si(float(self.macs), "").strip(),
+            "parameters": si(float(self.parameters), "").strip(),
+            "precision": self.precision().name,
+            "inputs": {name: shapes[name] for name in self.inputs if name in shapes},
+            "outputs": {name: shapes[name] for name in self.outputs if name in shapes},
+            **({"remarks": len(self.remarks)} if self.remarks else {}),
+        }
 
     def precision(self, default: Precision | str | None = None) -> Precision:
         """The precision in force: of the name, else of the file, else ``default``, else w8a8."""

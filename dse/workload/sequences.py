@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from dse.errors import InputError
-from dse.workload.branches import renamed
+from dse.workload.bodies import renamed
 from dse.workload.graph import LOOP_DOMAIN, Graph, Node
 from dse.workload.remedies import to_bind, undecided
 

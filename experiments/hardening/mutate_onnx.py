@@ -26,7 +26,7 @@ import onnx
 from limited import guarded, in_child
 from onnx import TensorProto, helper, numpy_helper
 
-from dse.api import load_chip, simulate
+from dse import load_chip, simulate
 from dse.errors import DseError, InputError
 from dse.workload import Workload, list_models
 from dse.workload.load import lower_bytes

@@ -13,13 +13,13 @@ import pytest
 
 from dse.apps import load_app
 from dse.cli import _system_fault
-from dse.cli.output import si
 from dse.errors import InputError
 from dse.evaluation.app_scores import hottest
 from dse.evaluation.design import Design, resolve_design
 from dse.hardware import load_spec
 from dse.hardware.library import list_chips
 from dse.mapping.tools.compiling import Announced
+from dse.printing import si
 from tests.cli.conftest import Run
 from tests.cli.test_bad_input import CHIP, refused
 

@@ -14,7 +14,6 @@ import pytest
 import dse
 from dse.apps import App, load_app
 from dse.apps.limits import Environment
-from dse.cli.runs import metric_figures
 from dse.errors import InputError
 from dse.evaluation import METRICS, Evaluation, Metric, evaluate_app, stream_workloads
 from dse.evaluation.metrics import UNITS, label
@@ -137,7 +136,7 @@ def test_every_metric_has_a_value_where_it_should(
     for record in (app, model):
         again = Evaluation.from_dict(json.loads(json.dumps(record.to_dict())))
         assert json.dumps(again.to_dict()) == json.dumps(record.to_dict())
-        told = metric_figures(record)
+        told = record.figures()
         assert "module power" in told
         assert told["unit cost"].endswith("units")
     scoped = {name for name, metric in METRICS.items() if metric.scoped}
@@ -230,7 +229,7 @@ def test_a_new_metric_is_one_entry(
     assert effect.metrics[name] == (value, value)
     assert summary(record)[name] == value
     assert f"energy of an inference (J): {value:.3g}" in hover(outcome(record))
-    assert metric_figures(record)["energy of an inference"].endswith("J")
+    assert record.figures()["energy of an inference"].endswith("J")
     assert name in model_uncertainty(dse.load_model("dscnn_kws").at("w8a8"), chip, 1).samples
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dse.api import load_chip
+from dse import load_chip
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.files import regular
