@@ -53,7 +53,7 @@ class StudyFolder:
         start: Sequence[Mapping[str, Any]] = (),
         *,
         break_lock: bool = False,
-    ) -> None:
+    ) -> tuple[Outcome, ...]:
         """Create the folder, or check that it belongs to the same experiment; hold it until close.
 
         Args:
@@ -61,6 +61,9 @@ class StudyFolder:
             technology_digest: of the technology data.
             start: the designs that the search begins with; they are part of what it is.
             break_lock: take the folder from another run that holds it.
+
+        Returns:
+            What was evaluated before.
 
         Raises:
             InputError: the folder holds another experiment, or was made by another version of the
@@ -80,7 +83,7 @@ class StudyFolder:
         lock.acquire(break_lock=break_lock)
         self._lock = lock
         try:
-            self._begin(experiment, technology_digest, start, inputs)
+            return self._begin(experiment, technology_digest, start, inputs)
         except BaseException:
             self.close()
             raise
@@ -106,7 +109,7 @@ class StudyFolder:
         technology_digest: str,
         start: Sequence[Mapping[str, Any]],
         inputs: Mapping[str, str],
-    ) -> None:
+    ) -> tuple[Outcome, ...]:
         """Write the configuration, if there is none, and open the log; the folder is ours."""
         if not self.exists:
             if _holds_rows(self.path / LOG):
@@ -130,7 +133,11 @@ class StudyFolder:
                 write_json(self.path / CONFIG, config)
             except OSError as error:
                 raise _unwritable(self.path, error) from None
+        known = tuple(self.outcomes())  # a log that cannot be read leaves everything as it is
+        with contextlib.suppress(OSError):
+            (self.path / PROGRESS).unlink(missing_ok=True)
         self._log = self._appendable()
+        return known
 
     def _appendable(self) -> IO[str]:
         """The log opened for appending, a half-written last line cut off first."""
@@ -162,11 +169,6 @@ class StudyFolder:
             self._log.flush()
         except OSError as error:
             raise _disk(self.path / LOG, error) from None
-
-    def forget_progress(self) -> None:
-        """Drop the lines of :meth:`note`: the run that begins replays its batches."""
-        with contextlib.suppress(OSError):
-            (self.path / PROGRESS).unlink(missing_ok=True)
 
     def note(self, row: Mapping[str, Any]) -> None:
         """Add one line about the state of the search after a batch."""

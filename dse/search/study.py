@@ -275,9 +275,8 @@ def _run(
     with contextlib.closing(_Closer(folder)):
         known: dict[str, Outcome] = {}
         if folder is not None:
-            folder.open(experiment, technology, start, break_lock=place.break_lock)
-            known = {outcome.key: outcome for outcome in folder.outcomes()}
-            folder.forget_progress()
+            found = folder.open(experiment, technology, start, break_lock=place.break_lock)
+            known = {outcome.key: outcome for outcome in found}
         mirror = None
         if place.storage is not None:
             from dse.search.mirror import Mirror

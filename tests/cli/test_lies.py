@@ -14,7 +14,6 @@ import pytest
 from dse.apps import load_app
 from dse.cli import _system_fault
 from dse.errors import InputError
-from dse.evaluation.app_scores import hottest
 from dse.evaluation.design import Design, resolve_design
 from dse.hardware import load_spec
 from dse.hardware.library import list_chips
@@ -146,7 +145,7 @@ def test_what_is_loaded_slowly_is_not_said_to_be_compiled(
 def test_what_an_app_s_file_may_say_a_setting_may(path: str, value: Any, holds: Any) -> None:
     found = resolve_design(Design("wearable_kws", "wearable_npu", {f"app.{path}": value}, 0))
     assert holds(found.app)
-    assert not holds(load_app("wearable_kws")) or path == "environment.ambient_c"
+    assert found.app != load_app("wearable_kws")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,6 @@ def test_the_temperature_of_a_play_is_in_the_record(run: Run) -> None:
     )
     assert done.code == 0, done.err
     assert json.loads(done.out)["junction_c"] >= 25.0
-    assert hottest.__doc__
 
 
 #: Figures in a description, and how many operations a second each stands for.
@@ -202,6 +200,7 @@ def test_a_chip_does_what_its_description_says(name: str) -> None:
         found = {(one.array.rows, one.array.cols * one.array.depth) for one in every}
         found |= {(a, b) for b, a in found}
         assert (int(sides[0]), int(sides[1])) in found, (name, sides, found)
-    for count in re.findall(r"(?<![x\d])(\d+) int8 MACs?(?! each)", own):
+    for count in re.findall(r"(?<![x\d,])([\d,]+) int8 MACs?(?! each)", own):
         counts = {round(one.macs_per_cycle) for one in every}
-        assert int(count) in counts, (name, count, counts)
+        counts |= {round(one.macs_per_cycle) * one.cores for one in every}
+        assert int(count.replace(",", "")) in counts, (name, count, counts)
