@@ -250,5 +250,6 @@ def metric_of(path: str) -> Metric:
 def label(path: str) -> str:
     """Axis label of a metric, also of one scope; other names stay as they are."""
     scope, _, name = path.rpartition(".")
-    text = METRICS[name].axis if name in METRICS else name
-    return f"{text}, {scope}" if scope else text
+    if name not in METRICS:
+        return path
+    return f"{METRICS[name].axis}, {scope}" if scope else METRICS[name].axis
