@@ -275,5 +275,4 @@ def label(path: str) -> str:
     scope, _, name = path.rpartition(".")
     if name not in METRICS:
         return path
-    text = METRICS[name].axis
-    return f"{text}, {scope}" if scope else text
+    return f"{METRICS[name].axis}, {scope}" if scope else METRICS[name].axis
