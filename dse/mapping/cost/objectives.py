@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Literal
 
 from dse.errors import InputError
 from dse.mapping.cost.costs import OBJECTIVES
+from dse.registry import cached
 
 #: Exponents are multiples of a quarter up to this one: such powers round the same everywhere.
 LARGEST_EXPONENT = 8.0
@@ -60,7 +60,7 @@ def exponents(objective: Weights) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _parsed(text: str) -> tuple[float, float]:
     powers = {"energy": 0.0, "latency": 0.0}
     for part in text.replace(" ", "").split("*"):
