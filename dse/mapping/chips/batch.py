@@ -16,7 +16,6 @@ Layers without a loop nest, and those with registers or Winograd, are mapped chi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +38,7 @@ from dse.mapping.search.best import ALL_ORDERS
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
 from dse.printing import Printed
+from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Searches that make the table of a layer: chips far apart, each at several capacities.
@@ -55,14 +55,12 @@ CHECKS = 4
 TABLE_FROM = 64
 
 
-_lock = threading.Lock()
-_tables: dict[object, dict[tuple[int, ...], None]] = {}
+_tables = Remembered(TABLES)
 
 
 def forget_tables() -> None:
     """Forget all tables of mappings."""
-    with _lock:
-        _tables.clear()
+    _tables.clear()
 
 
 @dataclass(frozen=True, repr=False)
@@ -262,10 +260,7 @@ class _Table:
             return
         self.c = constants(self.base, columns, rooms)
         key = (layer.shape_key, shape, self.homes, objective)
-        with _lock:
-            self._rows = _tables.setdefault(key, {})
-            while len(_tables) > TABLES:
-                _tables.pop(next(iter(_tables)))
+        self._rows: dict[tuple[int, ...], None] = _tables.of(key, dict)
 
     def run(self, every: bool, probes: int, checks: int, rng: np.random.Generator) -> float:
         """Search all chips, or fill the table, pass it over them and check some.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from dse.mapping.search.placement import Placement
 from dse.mapping.space.hierarchy import Outer, can_tile, constants_by_mask, entries, whole_entry
 from dse.mapping.space.problem import Problem
 from dse.mapping.space.registers import register_units
-from dse.registry import Remembered
+from dse.registry import Remembered, cached
 
 #: Mask of all order classes.
 ALL_ORDERS = 0b111
@@ -159,7 +158,7 @@ def unit_groups(units: Any) -> Any:
     return np.array([0, *(np.flatnonzero(changes) + 1), len(units)], np.int64)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def tile_grid(lengths: tuple[int, ...]) -> Any:
     """Tile indices of every tiling, a coarse part of them first so that bounds bite early."""
     found = np.indices(lengths).reshape(6, -1).T

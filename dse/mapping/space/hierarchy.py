@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors, tile_sizes
 from dse.mapping.space.problem import Problem
-from dse.registry import Remembered
+from dse.registry import Remembered, cached
 
 #: Most L2 tile sizes tried of G, B, K, C, OY, OX, and most L2 tiles (with mask and order) kept.
 OUTER_LIMITS = (4, 3, 7, 7, 6, 6)
@@ -98,7 +97,7 @@ def whole_entry(problem: Problem) -> FloatArray:
     return entry.reshape(1, -1)
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def outer_lists(sizes: Factors, best: Factors) -> tuple[tuple[int, ...], ...]:
     """Sizes of L2 tiles tried of G, B, K, C, OY, OX, descending."""
     return tuple(tile_sizes(sizes[d], best[d], OUTER_LIMITS[d]) for d in range(6))
