@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.workload.axes import Axis, computed, fitting, open_axes, parts, solved
+from dse.workload.axes import Axis, Known, computed, least_sizes, open_axes, parts, solve
+from dse.workload.inputs import (
+    BATCH,
+    RESOLUTION,
+    VALUE,
+    dims_of,
+    is_shaped,
+    shape_by_place,
+    store,
+)
 from dse.workload.layer import Binding
 from dse.workload.remedies import options
 
-#: Bindings with a meaning of their own.
-BATCH, RESOLUTION = "batch", "res"
-#: Ending of a binding that means the value of an input, where a symbol has the input's name.
-VALUE = ".value"
 #: Operators along whose leading axis steps follow each other, so that it is no batch.
 SEQUENTIAL = frozenset({"LSTM", "GRU", "RNN", "Scan", "Loop"})
 #: Recurrent operators, whose batch is axis 1 of the sequence (0) and of the states (5, 6).
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
-#: Most values that can be bound to one input.
-MOST_VALUES = 4096
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def bind_inputs(
             form than its input.
     """
     stored = {t.name for t in model.graph.initializer}
-    _shape(model, bindings, stored)
-    inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
+    shape_by_place(model, bindings, stored)
+    inputs = [v for v in model.graph.input if v.name not in stored and is_shaped(v)]
     given = {value.name: value for value in model.graph.input}
     axes = open_axes(inputs)
     names = _names(axes, bindings)
@@ -93,51 +93,15 @@ def bind_inputs(
         moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
     batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
     kept = [axis for axis in axes if axis.input not in values]
-    _solve(axes, set(names), file, chosen)
+    solve(axes, set(names), file, chosen)
     remarks, defaults = _settle(model, kept, file, chosen, set(names))
     moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
     for name, number in values.items():
-        _store(model, given[name], number, file, taken=name in names)
+        store(model, given[name], number, file, taken=name in names)
     factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
         forget_shapes(model)
     return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner, frozenset(names))
-
-
-def free_inputs(model: onnx.ModelProto, bindings: Iterable[str]) -> tuple[str, ...]:
-    """Makes inputs of a file whose inputs all have a stored default inputs in earnest, in place.
-
-    From version 4 of the format a run may override what is stored for an input, and ONNX Runtime
-    computes nothing beforehand from it; up to version 3 every stored tensor is listed among the
-    inputs, and none can be overridden. Where some input has no default, those that have one are the
-    weights of an exporter that lists them, and stay stored. Sizes that are not bound are those of
-    the default.
-
-    Returns:
-        A remark, if there are such inputs.
-    """
-    bound = set(bindings)
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.type.HasField("tensor_type")]
-    if model.ir_version < 4 or not inputs or any(value.name not in stored for value in inputs):
-        return ()
-    for value in inputs:
-        shape = value.type.tensor_type.shape
-        default = list(stored[value.name].dims)
-        if not _shaped(value) or len(shape.dim) != len(default):
-            shape.ClearField("dim")
-            shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=n) for n in default)
-        for axis in open_axes([value]):
-            if not {axis.symbol, axis.place, BATCH, RESOLUTION} & bound:
-                axis.dim.dim_value = default[axis.index]
-    freed = {value.name for value in inputs}
-    kept = [t for name, t in stored.items() if name not in freed]
-    copies = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(copies)
-    names = ", ".join(repr(value.name) for value in inputs[:3])
-    names += f" and {len(inputs) - 3} more" if len(inputs) > 3 else ""
-    return (f"every input has a stored default, which a run may override: {names} read as inputs",)
 
 
 def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
@@ -164,68 +128,13 @@ def _size(name: str, value: Binding, file: str) -> int:
     )
 
 
-def _shape(model: onnx.ModelProto, bindings: Mapping[str, Binding], stored: set[str]) -> None:
-    """Gives inputs without any shape the axes that are bound by place (``x.0``, ``x.1``, ...)."""
-    for value in model.graph.input:
-        if value.name in stored or _shaped(value) or not value.type.HasField("tensor_type"):
-            continue
-        axes = 0
-        while f"{value.name}.{axes}" in bindings:
-            axes += 1
-        for _ in range(axes):
-            value.type.tensor_type.shape.dim.add()
-
-
-def _shaped(value: onnx.ValueInfoProto) -> bool:
-    kind = value.type
-    return bool(kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"))
-
-
-def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
-    return list(value.type.tensor_type.shape.dim)
-
-
 def _names(axes: list[Axis], bindings: Container[str]) -> dict[str, str]:
     """For every name that a binding of an axis may have, the symbol that it means."""
     found = {axis.place: axis.symbol for axis in axes}
-    known = _Known({axis.symbol for axis in axes if axis.named}, bindings)
+    known = Known({axis.symbol for axis in axes if axis.named}, bindings)
     for axis in axes:
         found.update({part: part for part in parts(axis.symbol, known) if axis.named})
     return found | {axis.symbol: axis.symbol for axis in axes}
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Symbols of the file, and names that are bound."""
-
-    symbols: Container[str]
-    bound: Container[str]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.symbols or name in self.bound
-
-
-def _solve(axes: list[Axis], known: Container[str], file: str, chosen: dict[str, int]) -> None:
-    """Binds what a formula is made of where only the formula is bound: ``s-1=7`` makes s 8.
-
-    Raises:
-        InputError: no whole size comes to that.
-    """
-    for axis in axes:
-        names = parts(axis.symbol, known) if axis.named and axis.symbol in chosen else ()
-        missing = [name for name in names if name not in chosen]
-        if len(missing) != 1:
-            continue
-        size = solved(axis.symbol, chosen[axis.symbol], missing[0], chosen)
-        if size is not None:
-            chosen[missing[0]] = size
-        elif not any(mark in axis.symbol for mark in ("%", "Mod", "Max", "Min")):
-            raise InputError(
-                f"no whole {missing[0]} gives {axis.symbol}={chosen[axis.symbol]}",
-                file=file,
-                field=axis.symbol,
-                mend=f"bind {missing[0]} instead: {options(missing)}",
-            )
 
 
 def _unknown(
@@ -297,7 +206,7 @@ def _resize(
             f"res has {len(pair)} sizes", file=file, field=RESOLUTION, mend="write res=96x160"
         )
     height, width = (_size(RESOLUTION, item, file) for item in pair)
-    images = [v for v in inputs if len(_dims(v)) == 4 and _dims(v)[1].dim_value in (1, 3)]
+    images = [v for v in inputs if len(dims_of(v)) == 4 and dims_of(v)[1].dim_value in (1, 3)]
     if not images:
         raise InputError(
             "no input is an image (N, 1 or 3 channels, height, width)",
@@ -305,14 +214,14 @@ def _resize(
             field=RESOLUTION,
             mend="leave res out, or bind its symbols by name",
         )
-    before = [(_dims(v)[2].dim_value, _dims(v)[3].dim_value) for v in images]
+    before = [(dims_of(v)[2].dim_value, dims_of(v)[3].dim_value) for v in images]
     sizes = {(v.name, index): n for v in images for index, n in ((2, height), (3, width))}
     for axis in axes:
         if (axis.input, axis.index) in sizes:
             chosen.setdefault(axis.symbol, sizes[axis.input, axis.index])
     for value in images:
-        _dims(value)[2].dim_value = height
-        _dims(value)[3].dim_value = width
+        dims_of(value)[2].dim_value = height
+        dims_of(value)[3].dim_value = width
     axes[:] = [axis for axis in axes if (axis.input, axis.index) not in sizes]
     return any(b != (height, width) for b in before)
 
@@ -377,7 +286,7 @@ def _settle(
     """
     taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
-    least = _least(axes, chosen, known)
+    least = least_sizes(axes, chosen, known)
     for axis in axes:
         names = (parts(axis.symbol, known) if axis.named else ()) or (axis.symbol,)
         missing = [] if axis.symbol in chosen else [n for n in names if n not in chosen]
@@ -406,17 +315,6 @@ def _settle(
     return remarks, places
 
 
-def _least(axes: list[Axis], chosen: Mapping[str, int], known: Container[str]) -> dict[str, int]:
-    """Defaults of symbols for which no formula made of them leaves nothing (``s-1`` wants 2)."""
-    formulas: dict[str, list[str]] = {}
-    for axis in axes:
-        names = parts(axis.symbol, known) if axis.named and axis.symbol not in chosen else ()
-        missing = [name for name in names if name not in chosen]
-        if len(missing) == 1:
-            formulas.setdefault(missing[0], []).append(axis.symbol)
-    return {name: fitting(name, texts, chosen) for name, texts in formulas.items()}
-
-
 def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
     """Whether an axis is one of an image's, whose size no default can stand for.
 
@@ -426,7 +324,7 @@ def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
         return False
     if not axis.zero:
         return True
-    dims = _dims(next(v for v in model.graph.input if v.name == axis.input))
+    dims = dims_of(next(v for v in model.graph.input if v.name == axis.input))
     return dims[1].dim_value in (1, 3) and all(not dim.dim_value for dim in dims[2:])
 
 
@@ -440,57 +338,6 @@ def _remark(name: str, places: list[tuple[Axis, int]]) -> str:
     )
 
 
-def _store(
-    model: onnx.ModelProto,
-    value: onnx.ValueInfoProto,
-    given: Binding,
-    file: str,
-    *,
-    taken: bool = False,
-) -> None:
-    """Makes an input a stored tensor of the values given; ``taken``: its name means an axis."""
-    numbers = given if isinstance(given, tuple) else (given,)
-    kind = value.type.tensor_type.elem_type
-    shape = [max(0, d.dim_value) for d in _dims(value)] if _shaped(value) else [1]
-    known = math.prod(n for n in shape if n)
-    rest = len(numbers) // known if shape.count(0) == 1 and len(numbers) % known == 0 else 1
-    shape = [n or rest for n in shape]  # a dynamic axis is as long as there are values
-    if math.prod(shape) != len(numbers) or len(numbers) > MOST_VALUES:
-        elements = "x".join(map(str, shape)) or "1"
-        many = math.prod(shape) > 16
-        raise InputError(
-            f"input {value.name!r} has {elements} elements, and {len(numbers)} are given",
-            file=file,
-            field=value.name,
-            mend=f"bind its sizes ({value.name}.0=N), only inputs of few elements have values here"
-            if many
-            else f"write --bind {value.name}{VALUE if taken else ''}="
-            + ",".join(["VALUE"] * math.prod(shape)),
-        )
-    try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
-        array = np.array(numbers, dtype).reshape(shape)
-        exact = np.issubdtype(dtype, np.floating) or all(n == int(n) for n in numbers)
-    except (ValueError, TypeError, OverflowError, KeyError):
-        exact = False
-    if not exact:
-        shown = ",".join(map(str, numbers))
-        raise InputError(
-            f"{shown} is no value of input {value.name!r} "
-            f"({onnx.TensorProto.DataType.Name(kind).lower()})",
-            file=file,
-            field=value.name,
-            mend="give a value of that type",
-        )
-    kept = [t for t in model.graph.initializer if t.name != value.name]
-    kept = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
-    if len(kept) < len(model.graph.initializer):
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)
-    model.graph.initializer.append(numpy_helper.from_array(array, value.name))
-    model.graph.input.remove(value)
-
-
 def _batch(
     model: onnx.ModelProto,
     inputs: list[onnx.ValueInfoProto],
@@ -502,10 +349,10 @@ def _batch(
         return 1, []
     batch = _size(BATCH, bindings[BATCH], file)
     along = _batch_axes(model, inputs)
-    sized = [v for v in inputs if len(_dims(v)) > along[v.name]]
-    rank = max((len(_dims(v)) for v in sized), default=0)
-    leading = {_dims(v)[along[v.name]].dim_value for v in sized}
-    main = {_dims(v)[along[v.name]].dim_value for v in sized if len(_dims(v)) == rank}
+    sized = [v for v in inputs if len(dims_of(v)) > along[v.name]]
+    rank = max((len(dims_of(v)) for v in sized), default=0)
+    leading = {dims_of(v)[along[v.name]].dim_value for v in sized}
+    main = {dims_of(v)[along[v.name]].dim_value for v in sized if len(dims_of(v)) == rank}
     if main == {batch}:
         return 1, []
     sequential = any(node.op_type in SEQUENTIAL for node in model.graph.node)

@@ -199,8 +199,13 @@ def test_automatic_padding_of_dilated_pools(
     ceil: int,
 ) -> None:
     """ONNX Runtime pads for the window without its dilations, the standard for the whole one."""
-    attrs = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "auto_pad": auto}
-    node = helper.make_node(op, ["x"], ["y"], name="pool", ceil_mode=ceil, **attrs)
+    attrs: dict[str, Any] = {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "dilations": dilation,
+        "auto_pad": auto,
+    }
+    node = helper.make_node(op, ["x"], ["y"], name="pool", auto_pad=auto, ceil_mode=ceil, **attrs)
     shape = (1, 2, *size)
     model = graph([node], {"x": shape}, ["y"], opset=22)
     want = theirs(model, shape)
@@ -216,7 +221,7 @@ def test_automatic_padding_of_dilated_pools(
 @pytest.mark.parametrize("op", POOLS)
 def test_a_dilated_pool_by_hand(op: str, auto: str, tmp_path: Path) -> None:
     """Kernel 3 takes 2 of padding: (8 + 2 - 2 * 2 - 1) + 1 = 6 places, by the standard 8."""
-    attrs = {"kernel_shape": [3, 3], "dilations": [2, 2], "auto_pad": auto}
+    attrs: dict[str, Any] = {"kernel_shape": [3, 3], "dilations": [2, 2], "auto_pad": auto}
     node = helper.make_node(op, ["x"], ["y"], name="pool", **attrs)
     stated = graph([node], {"x": (1, 2, 8, 8)}, ["y"], opset=22)
     after = helper.make_node("Relu", ["y"], ["z"])
