@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import onnx
 
+from dse.errors import InputError
+
 #: Longer texts than this are names, not sums (characters).
 LONGEST = 200
 #: What makes a symbol a sum or a product: ``past + 1``, ``2*s0``, ``floor(s1/2)``. A hyphen or a
@@ -221,3 +223,50 @@ def _number(tree: ast.expr, sizes: Mapping[str, int]) -> float:
     if isinstance(tree.op, ast.Pow):
         return math.pow(left, right)
     return left // right if isinstance(tree.op, ast.FloorDiv) else left % right
+
+
+@dataclass(frozen=True)
+class Known:
+    """Symbols of the file, and names that are bound."""
+
+    symbols: Container[str]
+    bound: Container[str]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.symbols or name in self.bound
+
+
+def solve(axes: list[Axis], known: Container[str], file: str, chosen: dict[str, int]) -> None:
+    """Binds what a formula is made of where only the formula is bound: ``s-1=7`` makes s 8.
+
+    Raises:
+        InputError: no whole size comes to that.
+    """
+    for axis in axes:
+        names = parts(axis.symbol, known) if axis.named and axis.symbol in chosen else ()
+        missing = [name for name in names if name not in chosen]
+        if len(missing) != 1:
+            continue
+        size = solved(axis.symbol, chosen[axis.symbol], missing[0], chosen)
+        if size is not None:
+            chosen[missing[0]] = size
+        elif not any(mark in axis.symbol for mark in ("%", "Mod", "Max", "Min")):
+            raise InputError(
+                f"no whole {missing[0]} gives {axis.symbol}={chosen[axis.symbol]}",
+                file=file,
+                field=axis.symbol,
+                mend=f"bind {missing[0]} instead: --bind {missing[0]}=VALUE",
+            )
+
+
+def least_sizes(
+    axes: list[Axis], chosen: Mapping[str, int], known: Container[str]
+) -> dict[str, int]:
+    """Defaults of symbols for which no formula made of them leaves nothing (``s-1`` wants 2)."""
+    formulas: dict[str, list[str]] = {}
+    for axis in axes:
+        names = parts(axis.symbol, known) if axis.named and axis.symbol not in chosen else ()
+        missing = [name for name in names if name not in chosen]
+        if len(missing) == 1:
+            formulas.setdefault(missing[0], []).append(axis.symbol)
+    return {name: fitting(name, texts, chosen) for name, texts in formulas.items()}

@@ -9,20 +9,23 @@ import onnx
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.workload.axes import Axis, computed, fitting, open_axes, parts, solved
-from dse.workload.bound_numbers import (
+from dse.workload.axes import Axis, Known, computed, least_sizes, open_axes, parts, solve
+from dse.workload.inputs import (
     BATCH,
     RESOLUTION,
     VALUE,
-    bind_batch,
     dims_of,
-    fixed_batch,
     is_shaped,
-    size_of,
+    shape_by_place,
     store,
 )
 from dse.workload.layer import Binding
 from dse.workload.remedies import options
+
+#: Operators along whose leading axis steps follow each other, so that it is no batch.
+SEQUENTIAL = frozenset({"LSTM", "GRU", "RNN", "Scan", "Loop"})
+#: Recurrent operators, whose batch is axis 1 of the sequence (0) and of the states (5, 6).
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def bind_inputs(
             form than its input.
     """
     stored = {t.name for t in model.graph.initializer}
-    _shape(model, bindings, stored)
+    shape_by_place(model, bindings, stored)
     inputs = [v for v in model.graph.input if v.name not in stored and is_shaped(v)]
     given = {value.name: value for value in model.graph.input}
     axes = open_axes(inputs)
@@ -76,7 +79,7 @@ def bind_inputs(
     for name, number in bindings.items():
         bare = name.removesuffix(VALUE)
         if name in names:
-            chosen[names[name]] = size_of(name, number, file)
+            chosen[names[name]] = _size(name, number, file)
         elif name in (BATCH, RESOLUTION):
             continue
         elif name in given or bare in given:
@@ -88,72 +91,50 @@ def bind_inputs(
     moved = any(not axis.zero for axis in axes)
     if RESOLUTION in bindings and RESOLUTION not in names:
         moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
-    batched = bind_batch(model, inputs, axes, bindings, chosen, file)
+    batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
     kept = [axis for axis in axes if axis.input not in values]
-    _solve(axes, set(names), file, chosen)
+    solve(axes, set(names), file, chosen)
     remarks, defaults = _settle(model, kept, file, chosen, set(names))
     moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
     for name, number in values.items():
         store(model, given[name], number, file, taken=name in names)
-    factor, fixed = (1, []) if batched else fixed_batch(model, inputs, bindings, file)
+    factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
         forget_shapes(model)
     return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner, frozenset(names))
 
 
-def _shape(model: onnx.ModelProto, bindings: Mapping[str, Binding], stored: set[str]) -> None:
-    """Gives inputs without any shape the axes that are bound by place (``x.0``, ``x.1``, ...)."""
-    for value in model.graph.input:
-        if value.name in stored or is_shaped(value) or not value.type.HasField("tensor_type"):
-            continue
-        axes = 0
-        while f"{value.name}.{axes}" in bindings:
-            axes += 1
-        for _ in range(axes):
-            value.type.tensor_type.shape.dim.add()
+def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
+    """Refuses batch, resolution and trips that are not whole numbers from 1.
+
+    Raises:
+        InputError: names the binding.
+    """
+    for name, value in bindings.items():
+        for item in value if isinstance(value, tuple) else (value,):
+            if item < 1:
+                raise InputError(
+                    f"{name}={item} is below 1", file=file, field=name, mend="use 1 or more"
+                )
+            _size(name, item, file)
+
+
+def _size(name: str, value: Binding, file: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    raise InputError(
+        f"{name}={shown} is no size", file=file, field=name, mend="use a whole number from 0"
+    )
 
 
 def _names(axes: list[Axis], bindings: Container[str]) -> dict[str, str]:
     """For every name that a binding of an axis may have, the symbol that it means."""
     found = {axis.place: axis.symbol for axis in axes}
-    known = _Known({axis.symbol for axis in axes if axis.named}, bindings)
+    known = Known({axis.symbol for axis in axes if axis.named}, bindings)
     for axis in axes:
         found.update({part: part for part in parts(axis.symbol, known) if axis.named})
     return found | {axis.symbol: axis.symbol for axis in axes}
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Symbols of the file, and names that are bound."""
-
-    symbols: Container[str]
-    bound: Container[str]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.symbols or name in self.bound
-
-
-def _solve(axes: list[Axis], known: Container[str], file: str, chosen: dict[str, int]) -> None:
-    """Binds what a formula is made of where only the formula is bound: ``s-1=7`` makes s 8.
-
-    Raises:
-        InputError: no whole size comes to that.
-    """
-    for axis in axes:
-        names = parts(axis.symbol, known) if axis.named and axis.symbol in chosen else ()
-        missing = [name for name in names if name not in chosen]
-        if len(missing) != 1:
-            continue
-        size = solved(axis.symbol, chosen[axis.symbol], missing[0], chosen)
-        if size is not None:
-            chosen[missing[0]] = size
-        elif not any(mark in axis.symbol for mark in ("%", "Mod", "Max", "Min")):
-            raise InputError(
-                f"no whole {missing[0]} gives {axis.symbol}={chosen[axis.symbol]}",
-                file=file,
-                field=axis.symbol,
-                mend=f"bind {missing[0]} instead: {options(missing)}",
-            )
 
 
 def _unknown(
@@ -224,7 +205,7 @@ def _resize(
         raise InputError(
             f"res has {len(pair)} sizes", file=file, field=RESOLUTION, mend="write res=96x160"
         )
-    height, width = (size_of(RESOLUTION, item, file) for item in pair)
+    height, width = (_size(RESOLUTION, item, file) for item in pair)
     images = [v for v in inputs if len(dims_of(v)) == 4 and dims_of(v)[1].dim_value in (1, 3)]
     if not images:
         raise InputError(
@@ -245,6 +226,53 @@ def _resize(
     return any(b != (height, width) for b in before)
 
 
+def _bind_batch(
+    model: onnx.ModelProto,
+    inputs: list[onnx.ValueInfoProto],
+    axes: list[Axis],
+    bindings: Mapping[str, Binding],
+    chosen: dict[str, int],
+    file: str,
+) -> bool:
+    """Binds the symbols that are the batch; whether there is one.
+
+    They are those with that word in their name, wherever they stand, else those along the batch
+    axes of the inputs.
+    """
+    if BATCH not in bindings:
+        return False
+    batch = _size(BATCH, bindings[BATCH], file)
+    symbols = {axis.symbol for axis in axes if axis.named}
+    named = [
+        n for axis in axes if axis.named for n in parts(axis.symbol, symbols) or (axis.symbol,)
+    ]
+    found = [name for name in named if BATCH in name.lower()]
+    if not found:
+        along = _batch_axes(model, inputs)
+        found = [axis.symbol for axis in axes if axis.index == along[axis.input]]
+    if found and all(chosen.get(name, batch) != batch for name in found):
+        raise InputError(
+            f"batch={batch} sets nothing: its axis is bound by {found[0]}={chosen[found[0]]}",
+            file=file,
+            field=BATCH,
+            mend="keep one of the two",
+        )
+    for name in found:
+        chosen.setdefault(name, batch)
+    return bool(found)
+
+
+def _batch_axes(model: onnx.ModelProto, inputs: list[onnx.ValueInfoProto]) -> dict[str, int]:
+    """For each input, the axis that is its batch."""
+    along = dict.fromkeys((value.name for value in inputs), 0)
+    for node in model.graph.node:
+        rows = any(a.name == "layout" and a.i for a in node.attribute)
+        if node.op_type in _RECURRENT and not rows:
+            read = [node.input[i] for i in (0, 5, 6) if i < len(node.input)]
+            along.update((name, 1) for name in read if name in along)
+    return along
+
+
 def _settle(
     model: onnx.ModelProto,
     axes: list[Axis],
@@ -258,7 +286,7 @@ def _settle(
     """
     taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
-    least = _least(axes, chosen, known)
+    least = least_sizes(axes, chosen, known)
     for axis in axes:
         names = (parts(axis.symbol, known) if axis.named else ()) or (axis.symbol,)
         missing = [] if axis.symbol in chosen else [n for n in names if n not in chosen]
@@ -287,17 +315,6 @@ def _settle(
     return remarks, places
 
 
-def _least(axes: list[Axis], chosen: Mapping[str, int], known: Container[str]) -> dict[str, int]:
-    """Defaults of symbols for which no formula made of them leaves nothing (``s-1`` wants 2)."""
-    formulas: dict[str, list[str]] = {}
-    for axis in axes:
-        names = parts(axis.symbol, known) if axis.named and axis.symbol not in chosen else ()
-        missing = [name for name in names if name not in chosen]
-        if len(missing) == 1:
-            formulas.setdefault(missing[0], []).append(axis.symbol)
-    return {name: fitting(name, texts, chosen) for name, texts in formulas.items()}
-
-
 def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
     """Whether an axis is one of an image's, whose size no default can stand for.
 
@@ -319,6 +336,36 @@ def _remark(name: str, places: list[tuple[Axis, int]]) -> str:
         f"{name}={default} by default (axis {first.index} of {first.input}{more}{written}): "
         f"--bind {name}=VALUE sets it"
     )
+
+
+def _batch(
+    model: onnx.ModelProto,
+    inputs: list[onnx.ValueInfoProto],
+    bindings: Mapping[str, Binding],
+    file: str,
+) -> tuple[int, list[str]]:
+    """The factor for a graph without a symbolic batch."""
+    if BATCH not in bindings:
+        return 1, []
+    batch = _size(BATCH, bindings[BATCH], file)
+    along = _batch_axes(model, inputs)
+    sized = [v for v in inputs if len(dims_of(v)) > along[v.name]]
+    rank = max((len(dims_of(v)) for v in sized), default=0)
+    leading = {dims_of(v)[along[v.name]].dim_value for v in sized}
+    main = {dims_of(v)[along[v.name]].dim_value for v in sized if len(dims_of(v)) == rank}
+    if main == {batch}:
+        return 1, []
+    sequential = any(node.op_type in SEQUENTIAL for node in model.graph.node)
+    if leading != {1} or sequential:
+        sizes = ", ".join(map(str, sorted(leading)))
+        why = "has steps along its leading axis" if sequential else f"has leading axes {sizes}"
+        raise InputError(
+            f"the batch cannot be {batch}: the graph {why}",
+            file=file,
+            field=BATCH,
+            mend="export it with a symbolic batch",
+        )
+    return batch, [f"batch {batch}: every layer of the fixed batch of 1 multiplied"]
 
 
 def forget_shapes(model: onnx.ModelProto) -> None:

@@ -13,16 +13,21 @@ from onnx import shape_inference
 
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
-from dse.workload.binding import bind_inputs, forget_shapes
-from dse.workload.bound_numbers import BATCH, RESOLUTION, check_positive
+from dse.workload.binding import (
+    BATCH,
+    RESOLUTION,
+    bind_inputs,
+    check_positive,
+    forget_shapes,
+)
 from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.declared import Declared, check_inputs
-from dse.workload.defaults import free_inputs
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.functions import inlined
 from dse.workload.graph import CONTROL, DIALECT, Graph, Node
+from dse.workload.inputs import free_inputs
 from dse.workload.layer import Binding
 from dse.workload.limits import LIMITS, Budget, beyond, check_size
 from dse.workload.nodes import STANDARD, executed, nodes_of
@@ -138,15 +143,8 @@ def _read(
     forget_data(model.graph, contents, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
-    loops = Bodies(
-        budget,
-        trips,
-        bound=known,
-        assumed=assumed,
-        declared=declared,
-        defaults=bound.defaults,
-        named=bound.names,
-    )
+    loops = Bodies(budget, trips, bound=known, assumed=assumed, declared=declared)
+    loops.defaults, loops.named = bound.defaults, bound.names
     graph = read_body(model, loops)
     loops.check_trips()
     assumed.check(graph)

@@ -117,19 +117,33 @@ def _option(name: str, elements: int, graph: Graph) -> str:
     return f"--bind {name}={','.join(values)}"
 
 
-def sizes_of_input(name: str) -> str:
-    """How to give an input the shape that the file leaves out."""
+def _bare(node: Node, graph: Graph) -> str:
+    """What to do about an input in front of ``node`` that has no shape; empty if there is none."""
+    behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
+    name = next((n for n in graph.inputs if n in behind and n not in graph.shapes), None)
+    if name is None:
+        return ""
+    if name not in graph.types:  # a sequence, a map, an optional
+        return f"export it with plain tensors in the place of its input {name!r}"
     how = f"--bind {name}.0=N, one for each axis"
     return f"give the sizes of input {name!r}, which has no shape: {how}"
+
+
+def open_sizes(node: Node, graph: Graph, *ways: str, otherwise: str) -> str:
+    """The mend of a node with bodies whose shapes are not known."""
+    read = (*node.inputs, *graph.inputs)  # its bodies may read any of them
+    around = Node(node.name, node.op, node.domain, read, ())
+    found = [_bare(around, graph)]
+    if not found[0] and (shown := symbols(around, graph)):
+        found = [f"bind its symbolic sizes: {shown}"]
+    return " or ".join([*filter(None, found), *ways, otherwise])
 
 
 def remedy(node: Node, graph: Graph) -> str:
     """How to make the shape of a node's result known, as an option that can be followed."""
     ways = list(_ways(node, graph))
-    behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
-    bare = [name for name in graph.inputs if name in behind and name not in graph.shapes]
-    if bare:
-        ways = [sizes_of_input(bare[0])]
+    if bare := _bare(node, graph):
+        ways = [bare]
     if not ways:
         first = next((o for o in node.outputs if o and o not in graph.shapes), "")
         ways.append(

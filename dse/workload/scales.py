@@ -42,10 +42,10 @@ _SCALING = frozenset({"DequantizeLinear", "Mul", "Div", "Sub", "Add"})
 _TYPE = onnx.TensorProto
 #: Number format with the bits of each element type; those of 64 bits count as two numbers.
 _WHOLE: dict[int, str] = {
-    **dict.fromkeys((_TYPE.BOOL, _TYPE.STRING), "int8"),
-    **dict.fromkeys((_TYPE.INT32, _TYPE.UINT32, _TYPE.INT64, _TYPE.UINT64), "int32"),
+    **dict.fromkeys(map(int, (_TYPE.BOOL, _TYPE.STRING)), "int8"),
+    **dict.fromkeys(map(int, (_TYPE.INT32, _TYPE.UINT32, _TYPE.INT64, _TYPE.UINT64)), "int32"),
 }
-_DOUBLE = frozenset({_TYPE.DOUBLE, _TYPE.INT64, _TYPE.UINT64})
+_DOUBLE: frozenset[int] = frozenset(map(int, (_TYPE.DOUBLE, _TYPE.INT64, _TYPE.UINT64)))
 
 
 def with_scales(graph: Graph, lowered: Lowered) -> Lowered:

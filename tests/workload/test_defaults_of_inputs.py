@@ -20,7 +20,7 @@ def product(
 ) -> onnx.ModelProto:
     """``y = x @ w + b`` with stored tensors ``defaults`` and listed ``inputs``."""
     held = {"x": weight(2, 8), "w": weight(8, 4), "b": weight(4)}
-    sizes: dict[str, Sequence[int | str]] = {"x": list(shape), "w": [8, 4], "b": [4]}
+    sizes: dict[str, list[int | str]] = {"x": list(shape), "w": [8, 4], "b": [4]}
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["m"]),
         helper.make_node("Add", ["m", "b"], ["y"]),

@@ -138,6 +138,40 @@ def test_one_of_two_inputs_without_a_shape() -> None:
     assert read(model, "z.0=6").layers[0].o_elements == 12
 
 
+def test_inputs_that_are_no_tensors_have_no_sizes_to_bind() -> None:
+    sequence = helper.make_tensor_sequence_value_info("x", FLOAT, None)
+    node = helper.make_node("SequenceLength", ["x"], ["n"])
+    error = refusal(network([node], [sequence], ["n"]))
+    assert "--bind" not in (error.mend or "")
+    optional = onnx.ValueInfoProto(name="x")
+    optional.type.CopyFrom(
+        helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, [2]))
+    )
+    node = helper.make_node("Identity", ["x"], ["y"])
+    error = refusal(network([node], [optional]))
+    assert "--bind" not in (error.mend or "")
+    assert "plain tensors" in (error.mend or "")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_branches_that_read_an_input_without_a_shape(known: bool) -> None:
+    """What their bodies read is named, with the branch where it may be chosen."""
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(op, ["x"], ["r"])], name, [], [info("r", FLOAT, None)]
+        )
+        for name, op in (("then", "Relu"), ("else", "Tanh"))
+    }
+    node = helper.make_node("If", ["c"], ["y"], name="if", **branches)
+    tensors = [numpy_helper.from_array(np.array(True), "c")] if known else []
+    inputs = [info("x", FLOAT, None), *([] if known else [info("c", BOOL, [])])]
+    model = network([node], inputs, ["y"], tensors)
+    mend = refusal(model).mend or ""
+    assert "--bind x.0=N, one for each axis" in mend
+    assert ("--bind c=VALUE" in mend) is not known
+    assert read(model, "x.0=2", "x.1=3").layers[0].o_elements == 6
+
+
 # Sizes written as formulas
 
 

@@ -121,7 +121,7 @@ def test_dequantized_weights(name: str, scales: str, real: int, zero: bool, tmp_
     }
     inputs = ["w", "s", "z"] if zero else ["w", "s"]
     nodes = [
-        helper.make_node("DequantizeLinear", inputs, ["wd"], **attrs[scales]),
+        helper.make_node("DequantizeLinear", inputs, ["wd"], **attrs.get(scales, {})),
         helper.make_node("MatMul", ["x", "wd"], ["y"]),
     ]
     tensors = [stored("w", kind, depth, width), stored("s", real, *shape)]
@@ -210,16 +210,9 @@ def test_integer_products(op: str, tmp_path: Path) -> None:
 
 def test_tables_of_few_bits(tmp_path: Path) -> None:
     """GatherBlockQuantized with scales and packed zero points."""
-    node = helper.make_node(
-        "GatherBlockQuantized",
-        ["t", "x", "s", "z"],
-        ["y"],
-        domain="com.microsoft",
-        bits=4,
-        block_size=32,
-        gather_axis=0,
-        quantize_axis=1,
-    )
+    attrs: dict[str, Any] = {"bits": 4, "block_size": 32, "gather_axis": 0, "quantize_axis": 1}
+    inputs = ["t", "x", "s", "z"]
+    node = helper.make_node("GatherBlockQuantized", inputs, ["y"], domain="com.microsoft", **attrs)
     tensors = [stored("t", TensorProto.UINT8, 100, 32), stored("s", HALF, 100, 2)]
     tensors.append(stored("z", TensorProto.UINT8, 100, 1))
     model = network([node], tensors, (5,), TensorProto.INT64)

@@ -205,7 +205,7 @@ def test_automatic_padding_of_dilated_pools(
         "dilations": dilation,
         "auto_pad": auto,
     }
-    node = helper.make_node(op, ["x"], ["y"], name="pool", ceil_mode=ceil, **attrs)
+    node = helper.make_node(op, ["x"], ["y"], name="pool", auto_pad=auto, ceil_mode=ceil, **attrs)
     shape = (1, 2, *size)
     model = graph([node], {"x": shape}, ["y"], opset=22)
     want = theirs(model, shape)
