@@ -165,10 +165,10 @@ REFUSED = [
     ("MaxPool", "com.microsoft.nchwc", "level extended"),
     ("Conv", "com.ms.internal.nhwc", "level extended"),
     ("EPContext", "com.microsoft", "compiled from"),
-    ("BeamSearch", "com.microsoft", "files of their own"),
-    ("GreedySearch", "com.microsoft", "files of their own"),
-    ("Sampling", "com.microsoft", "files of their own"),
-    ("WhisperBeamSearch", "com.microsoft", "files of their own"),
+    ("BeamSearch", "com.microsoft", "a file of its own"),
+    ("GreedySearch", "com.microsoft", "a file of its own"),
+    ("Sampling", "com.microsoft", "a file of its own"),
+    ("WhisperBeamSearch", "com.microsoft", "a file of its own"),
 ]
 
 
