@@ -203,7 +203,6 @@ def test_automatic_padding_of_dilated_pools(
         "kernel_shape": kernel,
         "strides": stride,
         "dilations": dilation,
-        "auto_pad": auto,
     }
     node = helper.make_node(op, ["x"], ["y"], name="pool", auto_pad=auto, ceil_mode=ceil, **attrs)
     shape = (1, 2, *size)
