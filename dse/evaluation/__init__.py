@@ -11,8 +11,10 @@ from dse.evaluation.design import (
     identity_at,
     model_at,
     resolve_design,
+    resolve_parts,
     split_settings,
     stream_workloads,
+    with_values,
     workload_on,
 )
 from dse.evaluation.metrics import METRICS, Band, Metric
@@ -52,7 +54,9 @@ __all__ = [
     "probability_better",
     "profile_cpu",
     "resolve_design",
+    "resolve_parts",
     "split_settings",
     "stream_workloads",
+    "with_values",
     "workload_on",
 ]

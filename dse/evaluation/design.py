@@ -21,7 +21,7 @@ from dse.evaluation.terms import Fidelity
 from dse.files import find_file, nearest
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.platform import load_platform, platform_file
-from dse.hardware.resolve import load_chip
+from dse.hardware.resolve import load_chip, resolve
 from dse.schema import digest
 from dse.version import model_version
 from dse.workload import Model, Workload, load_model, parse_precision
@@ -62,6 +62,16 @@ STREAM_KEYS = (
     "cores",
     "pipeline",
 )
+#: Fields of the whole app (``app.<key>``), and its blocks (``app.budgets.<key>``).
+APP_KEYS = (
+    "scheduler",
+    "preemption",
+    "partition",
+    "horizon_s",
+    "junction_c",
+    "placement_objective",
+)
+APP_BLOCKS = ("budgets", "environment")
 #: Groups of parameter paths; ``link`` and ``cloud`` belong to a platform.
 GROUPS = ("app", "model", "chip", "link", "cloud")
 
@@ -125,24 +135,63 @@ def resolve_design(design: Design) -> Resolved:
         InputError: unknown names, paths or values; a chip that cannot exist (a clock its node does
             not reach, a memory that is not positive) or lacks a core that a stream names.
     """
-    groups = split_settings(design.settings)
-    app = _app(design.app, groups["app"])
-    chip = _site(design.chip, groups, app)
-    _check_cores(design, app, chip)
-    workloads = stream_workloads(app, chip, groups["model"])
+    return resolve_parts(design.app, design.chip, design.settings, design.seed)
+
+
+def resolve_parts(
+    app: App | str, chip: Chip | Platform | str, settings: Mapping[str, Value], seed: int = 0
+) -> Resolved:
+    """The same for an app or a chip that is at hand already, or the name of it.
+
+    A chip at hand keeps its junction temperature; one that is named takes the app's.
+
+    Raises:
+        InputError: as :func:`resolve_design`; settings of the link or the data centre of a platform
+            that is at hand.
+    """
+    groups = split_settings(settings)
+    found = with_settings(_load_app(app) if isinstance(app, str) else app, groups["app"])
+    site = _site(chip, groups, found) if isinstance(chip, str) else _changed_site(chip, groups)
+    _check_cores(app if isinstance(app, str) else None, settings, found, site)
+    workloads = stream_workloads(found, site, groups["model"])
     identity = digest(
         {
             "version": model_version(),
-            "app": app.model_dump(mode="json"),
-            "chip": chip.digest,
+            "app": found.model_dump(mode="json"),
+            "chip": site.digest,
             "workloads": {name: load.digest for name, load in workloads.items()},
-            "seed": design.seed,
+            "seed": seed,
         }
     )
-    return Resolved(app, chip, workloads, identity)
+    return Resolved(found, site, workloads, identity)
 
 
-def _check_cores(design: Design, app: App, chip: Chip | Platform) -> None:
+def _changed_site(
+    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]]
+) -> Chip | Platform:
+    """A chip or platform with other values of its chip (the device)."""
+    for group in ("link", "cloud"):
+        for path in groups[group]:
+            raise InputError(
+                f"{group} settings of a site that is loaded already",
+                field=f"{group}.{path}",
+                mend="give them where the platform is loaded",
+            )
+    if isinstance(site, Chip):
+        return with_values(site, groups["chip"])
+    return replace(site, chips=(with_values(site.chip, groups["chip"]), *site.chips[1:]))
+
+
+def with_values(chip: Chip, values: Mapping[str, Value]) -> Chip:
+    """A chip with other values by path (``array.rows``, ``node``), resolved anew."""
+    if not values:
+        return chip
+    return resolve(chip.spec.with_values(values), chip.technology)
+
+
+def _check_cores(
+    named: str | None, settings: Mapping[str, Value], app: App, chip: Chip | Platform
+) -> None:
     """Every stream must find its cores on the chip (the device); the error names the app's file if
     that says which they are."""
     device = chip.chip if isinstance(chip, Platform) else chip
@@ -155,8 +204,8 @@ def _check_cores(design: Design, app: App, chip: Chip | Platform) -> None:
             field = error.field or ""
             file = (
                 None
-                if field in design.settings
-                else find_file(design.app, APP_FOLDER, ".yaml", "app")
+                if named is None or field in settings
+                else find_file(named, APP_FOLDER, ".yaml", "app")
             )
             raise ImpossibleChipError(
                 error.message, file=file, field=field, mend=error.mend
@@ -180,14 +229,21 @@ def identity_at(identity: str, fidelity: str) -> str:
     return digest([identity, fidelity])
 
 
-def _app(name: str, settings: Mapping[str, Value]) -> App:
-    app = _load_app(name)
+def with_settings(app: App, settings: Mapping[str, Value]) -> App:
+    """The app with other values of its streams, by ``<stream>.<key>``.
+
+    Raises:
+        InputError: no such stream, key or value.
+    """
     if not settings:
         return app
+    app = _changed_app(app, settings)
     streams = {stream.id: stream for stream in app.streams}
     for path, value in settings.items():
         stream_id, _, key = path.partition(".")
-        stream = app.stream(stream_id)
+        if _of_the_app(app, path):
+            continue
+        stream = _stream(app, stream_id)
         if key not in STREAM_KEYS:
             raise InputError(
                 f"a stream has no parameter {key!r}",
@@ -196,6 +252,40 @@ def _app(name: str, settings: Mapping[str, Value]) -> App:
             )
         streams[stream.id] = _changed(streams[stream.id], key, value, f"app.{path}")
     return app.model_copy(update={"streams": tuple(streams[s.id] for s in app.streams)})
+
+
+def _of_the_app(app: App, path: str) -> bool:
+    """Whether a path is of the whole app; a stream of the same name goes first."""
+    head, _, rest = path.partition(".")
+    if head in {stream.id for stream in app.streams}:
+        return False
+    return head in (APP_BLOCKS if rest else APP_KEYS)
+
+
+def _stream(app: App, name: str) -> Stream:
+    try:
+        return app.stream(name)
+    except InputError as error:
+        keys = (*APP_KEYS, *(f"{block}.NAME" for block in APP_BLOCKS))
+        mend = f"{error.mend}; or of the whole app: {', '.join(keys)}"
+        raise InputError(error.message, field=error.field, mend=mend) from None
+
+
+def _changed_app(app: App, settings: Mapping[str, Value]) -> App:
+    """The app with its own fields set; what the file may say, a setting may."""
+    from dse.schema import validate
+
+    for path, value in settings.items():
+        if not _of_the_app(app, path):
+            continue
+        data = app.model_dump()
+        head, _, rest = path.partition(".")
+        data[head] = {**(data[head] or {}), rest: value} if rest else value
+        try:
+            app = validate(App, data)
+        except InputError as error:
+            raise InputError(error.message, field=f"app.{path}", mend=error.mend) from None
+    return app
 
 
 def _changed(stream: Stream, key: str, value: Value, path: str) -> Stream:

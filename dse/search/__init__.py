@@ -6,7 +6,7 @@ from dse.search.experiment import Experiment, check_experiment, load_experiment
 from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 from dse.search.progress import Progress
-from dse.search.study import StudyResult, check_numbers, design_row, explore, sweep
+from dse.search.study import StudyResult, check_numbers, design_row, explore, front_rows, sweep
 from dse.search.warm import starting_designs
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "evaluate_candidate",
     "explore",
     "front_of",
+    "front_rows",
     "load_experiment",
     "starting_designs",
     "sweep",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
-from dse.files import nearest, shipped_folder
+from dse.files import is_file, nearest, regular, shipped_folder, shortened
 from dse.schema import read_yaml, validate
 
 #: Prefix of a manifest file that lies inside the installed ``onnx`` package.
@@ -217,11 +217,11 @@ def resolve(path_or_name: str | Path) -> Request:
             which no graph ships.
     """
     text = str(path_or_name)
-    if Path(text).is_file():
+    if is_file(text):
         return Request(Path(text).stem, Path(text), {}, None)
     name, _, tail = text.rpartition("@") if "@" in text else (text, "", "")
     settings = _settings(tail, text)
-    if Path(name).is_file():
+    if is_file(name):
         return Request(Path(name).stem, Path(name), settings, None)
     known = {info.name: info for info in list_models()}
     if name not in known:
@@ -238,8 +238,10 @@ def resolve(path_or_name: str | Path) -> Request:
 
 
 def _unknown(name: str, known: dict[str, Any]) -> None:
+    if len(Path(name).parts) > 1:
+        regular(name)
     if name.endswith(".onnx") or len(Path(name).parts) > 1:
-        raise InputError("there is no such file", file=name, mend="check the path")
+        raise InputError("there is no such file", file=shortened(name), mend="check the path")
     apps = [path.stem for path in (shipped_folder("experiments") / "apps").glob("*.yaml")]
     if name in apps:
         raise InputError(
@@ -247,7 +249,7 @@ def _unknown(name: str, known: dict[str, Any]) -> None:
             mend=f"give one of its models: `dse show {name}` names them",
         )
     raise InputError(
-        f"unknown model {name!r}",
+        f"unknown model {shortened(name)!r}",
         mend=f"give an .onnx file or one of: {', '.join(known)}{nearest(name, [*known, *apps])}",
     )
 
