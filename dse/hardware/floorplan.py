@@ -11,7 +11,7 @@ from dse.hardware.blocks import number
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
-from dse.technology import FloorFacts, Technology, parse_node
+from dse.technology import FloorFacts, Technology
 
 #: Packages whose die is wire-bonded: pads in a ring on all four sides.
 WIRE_BONDED = ("qfn", "bga")
@@ -169,7 +169,8 @@ def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
     It is a mix of logic, SRAM and analog (camera, Ethernet and display PHYs): the first two shrink
     as their own densities do, the last does not.
     """
-    home = parse_node(spec.die.other_area_node) if spec.die.other_area_node else spec.node_nm
+    stated = spec.die.other_area_node
+    home = tech.known_nodes.parse(stated) if stated else spec.node_nm
     if home == node:
         return spec.die.other_area_mm2
     logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)

@@ -35,7 +35,7 @@ from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
 from dse.schema import digest
-from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology, parse_node
+from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
 #: Load of the converter, as shares of its rating, at which its curve is kept.
 _PMIC_SHARES = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.2)
@@ -67,7 +67,9 @@ def load_chip(
     spec = apply_values(load_spec(path_or_name), node, values)
     notes: tuple[str, ...] = ()
     if node is not None:
-        spec, notes = within_reach(spec, technology or load_technology(), tuple(values))
+        tech = technology or load_technology()
+        tech.known_nodes.parse(spec.node)  # a fault of the argument, not of the file
+        spec, notes = within_reach(spec, tech, tuple(values))
     return resolve(spec, technology, notes)
 
 
@@ -196,14 +198,16 @@ def check_names(spec: ChipSpec, tech: Technology) -> None:
     Raises:
         InputError: for the first unknown name, with the field that holds it.
     """
+    parse = tech.known_nodes.parse
     checks: list[tuple[str, Callable[[], object]]] = [
+        ("node", lambda: parse(spec.node)),
         ("die.package", lambda: tech.package_cost_usd(1.0, spec.die.package)),
         ("cost.design_class", lambda: tech.royalty_fraction(spec.cost.design_class)),
         ("host.core", lambda: tech.floor(spec.node_nm).host(spec.host.core)),
     ]
     if spec.die.other_area_node is not None:
         home = spec.die.other_area_node
-        checks.append(("die.other_area_node", lambda: parse_node(home)))
+        checks.append(("die.other_area_node", lambda: parse(home)))
     if spec.dram.channels:
         checks.append(("dram.kind", lambda: tech.dram_at(spec.node_nm, spec.dram.kind)))
     if spec.nvm.bytes:

@@ -38,7 +38,7 @@ from dse.hardware.sections import (
 )
 from dse.ranges import Celsius, CoreCount, Guard, Hertz, Speed, Volt
 from dse.schema import Strict, validate
-from dse.technology import parse_node
+from dse.technology import node_size
 
 KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -99,7 +99,7 @@ class ChipSpec(Strict):
         if not isinstance(value, (str, int)) or isinstance(value, bool):
             raise ValueError(f"{value!r} is no node; write one such as 16nm")
         try:
-            return f"{parse_node(value)}nm"
+            return f"{node_size(value)}nm"
         except InputError as error:
             raise ValueError(f"{error.message}; {error.mend or 'use a known node'}") from None
 
@@ -166,7 +166,7 @@ class ChipSpec(Strict):
     @property
     def node_nm(self) -> int:
         """The node as a number of nanometres."""
-        return parse_node(self.node)
+        return node_size(self.node)
 
     @property
     def origin(self) -> str | None:

@@ -11,6 +11,7 @@ from dse.errors import InputError
 from dse.schema import canonical_json, validate
 from dse.search.experiment import Experiment
 from dse.search.inputs import changed_inputs
+from dse.technology import digest_of_today
 from dse.version import model_version, search_version
 
 #: Experiment fields that may change between a run and its continuation.
@@ -115,7 +116,9 @@ def _versions(what: str, there: object, here: str) -> str:
 
 def _data(config: Mapping[str, Any], here: str) -> str:
     there = config.get("technology")
-    if there == here or not (there or config.get("version")):  # names neither: said once
+    if digest_of_today(str(there)) == here or not (
+        there or config.get("version")
+    ):  # names neither: said once
         return ""
     data = f"technology data {str(there)[:_DIGITS]}" if there else "data that it does not name"
     return f"with {data}, these are {here[:_DIGITS]}"

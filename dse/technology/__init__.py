@@ -8,17 +8,15 @@ from dse.technology.cost import UnitCost
 from dse.technology.datapath import FORMATS, format_bits
 from dse.technology.device import OperatingPoint
 from dse.technology.dram import D2dKind, DramKind
-from dse.technology.facts import FactRow
+from dse.technology.facts import FactRow, digest_of_today
 from dse.technology.floor import FloorFacts, HostCore
-from dse.technology.lines import Line, make_line
-from dse.technology.nodes import ALL_NODES, NODES, VALIDATION_NODES, parse_node
-from dse.technology.technology import Technology, load_technology, technology_draws
+from dse.technology.lines import Line
+from dse.technology.nodes import Nodes, node_size
+from dse.technology.shipped import load_technology, make_line, parse_node, technology_draws
+from dse.technology.technology import Technology
 
 __all__ = [
-    "ALL_NODES",
     "FORMATS",
-    "NODES",
-    "VALIDATION_NODES",
     "CheckRow",
     "D2dKind",
     "DramKind",
@@ -26,12 +24,15 @@ __all__ = [
     "FloorFacts",
     "HostCore",
     "Line",
+    "Nodes",
     "OperatingPoint",
     "Technology",
     "UnitCost",
+    "digest_of_today",
     "format_bits",
     "load_technology",
     "make_line",
+    "node_size",
     "parse_node",
     "technology_checks",
     "technology_draws",

@@ -14,7 +14,8 @@ from dse.technology.checks_physical import area_checks, memory_checks, outside_c
 from dse.technology.checks_row import CheckRow
 from dse.technology.device import Rail
 from dse.technology.facts import DATA_FOLDER, FactFile
-from dse.technology.technology import Technology, load_technology
+from dse.technology.shipped import load_technology
+from dse.technology.technology import Technology
 
 
 def technology_checks(technology: Technology | None = None) -> list[CheckRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dse.technology.cost import CarbonModel, CostModel, UnitCost
-from dse.technology.nodes import parse_node
+from dse.technology.nodes import Nodes
 
 
 class Economics:
@@ -11,10 +11,11 @@ class Economics:
 
     cost: CostModel
     carbon: CarbonModel
+    known_nodes: Nodes
     _known: frozenset[int]
 
     def _node(self, node_nm: int) -> int:
-        return node_nm if node_nm in self._known else parse_node(node_nm)
+        return node_nm if node_nm in self._known else self.known_nodes.parse(node_nm)
 
     def yield_fraction(
         self, node_nm: int, die_area_mm2: float, model: str = "negative_binomial"

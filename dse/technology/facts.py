@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dse.errors import InputError
+from dse.technology.nodes import NodeFile, Nodes, Provenance, place_nodes
 
 DATA_FOLDER = Path(__file__).resolve().parent / "data"
 FILES = (
@@ -35,17 +37,23 @@ FILES = (
     "carbon",
     "lines",
 )
+#: Folder of the files of nodes beside these.
+NODES = "nodes"
+#: Digests of facts by bytes of files, as studies hold that were made then, and those by content.
+FORMER_DIGESTS = {
+    "660c86b989ce899c95916bd980ff0b84832026bb462f6bc197178a46cf3e3cea": (
+        "724c68e57c1adcc5bee7e7848af39c85dc304a36cb1939ea1353720eddf264fb"
+    ),
+}
 Status = Literal["read", "recalled", "assumed", "computed", "fitted"]
+M = TypeVar("M", bound=BaseModel)
+#: What a data file says to people only.
+_WORDS: Any = {
+    "about": True,
+    "facts": {"__all__": {"source": True, "status": True, "exceptions": True}},
+}
 _Z90 = 1.6449
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-
-
-class Provenance(BaseModel):
-    """Status and source of one node's value where it differs from its series."""
-
-    model_config = _STRICT
-    status: Status
-    source: str = Field(min_length=1)
 
 
 class Fact(BaseModel):
@@ -61,7 +69,7 @@ class Fact(BaseModel):
 
 
 class Series(BaseModel):
-    """One quantity over process nodes (nm)."""
+    """One quantity over process nodes (nm); the values stand in the files of the nodes."""
 
     model_config = _STRICT
     values: dict[int, float | str]
@@ -96,11 +104,19 @@ class FactRow:
 
 @dataclass(frozen=True)
 class FactBase:
-    """All facts of the package, nominal or under one draw."""
+    """All facts of the package, nominal or under one draw.
+
+    ``digest`` is of what the facts say, not of the files that say it.
+    """
 
     files: dict[str, FactFile]
+    nodes: Nodes
     digest: str
     draw: tuple[int, int] | None
+
+    def drawn(self, draw: tuple[int, int] | None) -> FactBase:
+        """The same facts under another draw."""
+        return replace(self, digest=facts_digest(self.files, self.nodes, draw), draw=draw)
 
     def value(self, file: str, name: str) -> Any:
         """The value of a scalar or table fact, under the draw."""
@@ -190,27 +206,83 @@ def load_facts(draw: tuple[int, int] | None = None, folder: Path = DATA_FOLDER) 
     Raises:
         InputError: naming file and field when a data file is missing or malformed.
     """
-    files: dict[str, FactFile] = {}
-    sha = hashlib.sha256()
-    for name in FILES:
-        path = folder / f"{name}.json"
-        try:
-            raw = path.read_bytes()
-            files[name] = FactFile.model_validate(json.loads(raw))
-        except OSError as exc:
+    raw = {name: _read(folder / f"{name}.json") for name in FILES}
+    nodes = _read_nodes(folder / NODES)
+    place_nodes(raw, nodes)
+    files = {
+        name: _checked(FactFile.model_validate, content, folder / f"{name}.json")
+        for name, content in raw.items()
+    }
+    known = Nodes.of({size: node for size, (_, node) in nodes.items()})
+    return FactBase(files, known, facts_digest(files, known, draw), draw)
+
+
+def facts_digest(files: Mapping[str, FactFile], nodes: Nodes, draw: tuple[int, int] | None) -> str:
+    """Digest of all that decides a price: values, units, uncertainties and how they are drawn."""
+    said = {
+        name: content.model_dump(mode="json", exclude=_WORDS) for name, content in files.items()
+    }
+    whole = [said, nodes.design, nodes.validation, draw]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_today(digest: str) -> str:
+    """The digest that the facts with this one have now, where the way to digest them changed."""
+    return FORMER_DIGESTS.get(digest, digest)
+
+
+def _read_nodes(folder: Path) -> dict[int, tuple[Path, NodeFile]]:
+    """The nodes of a folder by size; each stands in the file of its name."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        names = []
+    if not names:
+        raise InputError(
+            "there are no technology nodes", file=folder, mend="install the package again"
+        )
+    found: dict[int, tuple[Path, NodeFile]] = {}
+    for name in names:
+        path = folder / name
+        node = _checked(NodeFile.model_validate_json, _bytes(path), path)
+        if name != f"{node.node_nm}nm.json":
             raise InputError(
-                "a technology data file is missing", file=path, mend="install the package again"
-            ) from exc
-        except json.JSONDecodeError as exc:
-            raise InputError(f"not JSON: {exc}", file=path) from exc
-        except ValidationError as exc:
-            first = exc.errors()[0]
-            raise InputError(
-                first["msg"], file=path, field=".".join(str(part) for part in first["loc"])
-            ) from exc
-        sha.update(name.encode() + b"\0" + raw)
-    sha.update(repr(draw).encode())
-    return FactBase(files=files, digest=sha.hexdigest(), draw=draw)
+                f"the file is of the {node.node_nm} nm node",
+                file=path,
+                field="node_nm",
+                mend=f"name the file {node.node_nm}nm.json, or mend the field",
+            )
+        found[node.node_nm] = path, node
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        raw = json.loads(_bytes(path))
+    except ValueError as exc:
+        raise InputError(f"not JSON: {exc}", file=path) from exc
+    if not isinstance(raw, dict) or not isinstance(raw.get("facts"), dict):
+        raise InputError("no data file: it has no facts", file=path, field="facts")
+    return raw
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(
+            "a technology data file is missing", file=path, mend="install the package again"
+        ) from exc
+
+
+def _checked(check: Callable[[Any], M], content: Any, path: Path) -> M:
+    try:
+        return check(content)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise InputError(
+            first["msg"], file=path, field=".".join(str(part) for part in first["loc"])
+        ) from exc
 
 
 def _scale(value: Any, factor: float) -> Any:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dse.errors import InputError
 from dse.technology.facts import Fact, FactBase
-from dse.technology.nodes import parse_node
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,3 @@ def read_lines(facts: FactBase) -> dict[str, Line]:
                 name, tuple(value["nodes"]), value["date"], fact.source, value.get("note", "")
             )
     return lines
-
-
-def make_line(name: str, nodes: Iterable[str | int], date: str = "", source: str = "user") -> Line:
-    """A line of the user's own; nodes are checked as any node is."""
-    found = tuple(parse_node(node) for node in nodes)
-    if not found:
-        raise InputError(f"line {name!r} has no nodes", field="line", mend="list its nodes")
-    return Line(name, found, date, source)

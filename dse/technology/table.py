@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dse.technology.cost import UnitCost
-from dse.technology.nodes import NODES
 
 if TYPE_CHECKING:
     from dse.technology.technology import Technology
@@ -25,7 +24,7 @@ def node_table(
         f_hz: the common frequency (Hz) of the equal-frequency columns.
         nodes: which nodes (nm); the designable ones by default.
     """
-    return [_row(technology, node, f_hz) for node in nodes or NODES]
+    return [_row(technology, node, f_hz) for node in nodes or technology.nodes]
 
 
 def _row(technology: Technology, node: int, f_hz: float) -> dict[str, float]:
@@ -97,7 +96,7 @@ def unit_cost_by_node(
     sram_bytes: float,
     package: str = "fccsp",
     design_class: str = "small_npu",
-    nodes: tuple[int, ...] = NODES,
+    nodes: tuple[int, ...] | None = None,
 ) -> list[UnitCost]:
     """Cost of the same work at each node at a volume, all parts shown, cheapest first."""
     rows = [
@@ -108,6 +107,6 @@ def unit_cost_by_node(
             package=package,
             design_class=design_class,
         )
-        for node in nodes
+        for node in nodes or technology.nodes
     ]
     return sorted(rows, key=lambda row: row.total_usd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import overload
 
@@ -12,11 +11,11 @@ from dse.technology.datapath import DatapathModel
 from dse.technology.device import DeviceModel, FloatArray, N, OperatingPoint
 from dse.technology.dram import D2dKind, DramKind, DramModel
 from dse.technology.economics import Economics
-from dse.technology.facts import FactBase, FactRow, load_facts
+from dse.technology.facts import FactBase, FactRow
 from dse.technology.floor import FloorFacts, FloorModel
 from dse.technology.lines import Line, read_lines
 from dse.technology.memories import MemoryModel
-from dse.technology.nodes import NODES, VALIDATION_NODES
+from dse.technology.nodes import Nodes
 from dse.technology.points import highest_hz, solve_point, solve_points
 
 
@@ -25,15 +24,17 @@ class Technology(Economics):
 
     Frozen: make one with :func:`load_technology` and hand it down. Energies are
     J, powers W, areas mm2, frequencies Hz, voltages V, money USD. Nodes are integers in nm as
-    returned by :func:`parse_node`; an unknown one is an InputError.
+    returned by ``known_nodes.parse``; an unknown one is an InputError. ``nodes`` may be designed
+    with, ``validation_nodes`` are there to compare published chips.
     """
 
     def __init__(self, facts: FactBase) -> None:
         self.fact_base = facts
         self.digest: str = facts.digest
         self.draw: tuple[int, int] | None = facts.draw
-        self.nodes: tuple[int, ...] = NODES
-        self.validation_nodes: tuple[int, ...] = VALIDATION_NODES
+        self.known_nodes: Nodes = facts.nodes
+        self.nodes: tuple[int, ...] = facts.nodes.design
+        self.validation_nodes: tuple[int, ...] = facts.nodes.validation
         self.device = DeviceModel(facts)
         self.datapath = DatapathModel(facts, self.device)
         self.memory = MemoryModel(facts, self.device)
@@ -44,7 +45,7 @@ class Technology(Economics):
         self.lines: Mapping[str, Line] = MappingProxyType(read_lines(facts))
         self._points: dict[tuple[object, ...], OperatingPoint[float]] = {}
         self._table_c: dict[int, float] = {}
-        self._known = frozenset(self.nodes + self.validation_nodes)
+        self._known = frozenset(facts.nodes.every)
         self._sealed = True
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -368,19 +369,3 @@ class Technology(Economics):
         from dse.technology.table import node_table
 
         return node_table(self, f_hz, nodes)
-
-
-@lru_cache(maxsize=128)
-def load_technology(draw: tuple[int, int] | None = None) -> Technology:
-    """The shipped technology.
-
-    Args:
-        draw: None for the nominal facts, or (seed, index) of one joint draw of all uncertain
-            facts, the same for every design that asks.
-    """
-    return Technology(load_facts(draw))
-
-
-def technology_draws(count: int, seed: int = 0) -> list[Technology]:
-    """``count`` joint draws, the same for every design that is compared under ``seed``."""
-    return [load_technology((seed, index)) for index in range(count)]

@@ -17,10 +17,11 @@ from dse.hardware.prices import GROUP_SCOPE
 from dse.hardware.sections import VECTOR_FUNCTIONS
 from dse.hardware.table import area_by_scope, static_by_scope
 from dse.schema import read_yaml
-from dse.technology import NODES
+from dse.technology import load_technology
 
 CHIPS = [entry.name for entry in list_chips()]
 TEMPLATES = [entry.name for entry in list_templates()]
+NODES = load_technology().nodes
 SHIPPED = CHIPS + TEMPLATES
 
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.errors import InputError
-from dse.technology import ALL_NODES, FORMATS, NODES, Technology, load_technology
+from dse.technology import FORMATS, Technology, load_technology
 
 TECH = load_technology()
+NODES, ALL_NODES = TECH.nodes, TECH.known_nodes.every
 PAIRS = list(itertools.pairwise(ALL_NODES))
 SLACK = 1.0 + 1e-9
 draws = st.integers(min_value=0, max_value=40)
