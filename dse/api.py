@@ -204,9 +204,9 @@ def explore(
     found = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     if seed is not None:
         found = found.model_copy(update={"seed": seed})
-    check_experiment(found, name)
+    resolved = check_experiment(found, name)
     start = () if warm_start is None else starting_designs(found, warm_start)
-    return run(found, out, trials=trials, workers=workers, storage=storage, start=start)
+    return run(resolved, out, trials=trials, workers=workers, storage=storage, start=start)
 
 
 def migrate(

@@ -5,7 +5,6 @@ from dse.evaluation.cpu_baseline import CpuProfile, profile_cpu
 from dse.evaluation.design import (
     Design,
     Resolved,
-    Value,
     app_design,
     evaluate,
     identity_at,
@@ -15,6 +14,7 @@ from dse.evaluation.design import (
     stream_workloads,
     workload_on,
 )
+from dse.evaluation.inputs import ResolvedInputs, Value, read_inputs
 from dse.evaluation.metrics import METRICS, Band, Metric
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import Evaluation, LayerRow, TaskRow
@@ -37,6 +37,7 @@ __all__ = [
     "LayerRow",
     "Metric",
     "Resolved",
+    "ResolvedInputs",
     "TaskRow",
     "Terms",
     "Uncertainty",
@@ -51,6 +52,7 @@ __all__ = [
     "model_uncertainty",
     "probability_better",
     "profile_cpu",
+    "read_inputs",
     "resolve_design",
     "split_settings",
     "stream_workloads",

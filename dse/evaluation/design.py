@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from dse.apps import App, Stream, load_app
-from dse.apps.scenario import APP_FOLDER
+from dse.apps import App, Stream
 from dse.apps.stream import MODEL_SLOT
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.core_choice import seats
+from dse.evaluation.inputs import (
+    ResolvedInputs,
+    Value,
+    load_cached,
+    model_named,
+    model_names,
+    read_inputs,
+    read_models,
+    stage_models,
+    with_settings,
+)
 from dse.evaluation.loads import part_keys
 from dse.evaluation.placement import CLOUD
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Fidelity
-from dse.files import find_file, nearest
+from dse.files import nearest
 from dse.hardware.chip import Chip, Platform
-from dse.hardware.platform import load_platform, platform_file
-from dse.hardware.resolve import load_chip
-from dse.schema import digest
-from dse.version import model_version
-from dse.workload import Model, Workload, load_model, parse_precision
+from dse.hardware.platform import ReadPlatform, platform_at
+from dse.hardware.resolve import chip_at
+from dse.registry import Remembered
+from dse.schema import canonical_json, digest, digest_of_texts, validate
+from dse.workload import Model, Workload, parse_precision
 from dse.workload.layer import Binding
 from dse.workload.lower import UnknownOps
+from dse.workload.sources import ReadFiles
 
-Value = str | int | float | bool | None
+#: Apps and chips of the designs looked at last; neighbours in a search often share them.
+REMEMBERED = 512
+_apps = Remembered(REMEMBERED)
+_sites = Remembered(REMEMBERED)
 
 #: Parameters of a stream's model (``model.<stream>.<key>``) and of a stream
 #: (``app.<stream>.<key>``).
@@ -118,31 +130,40 @@ def split_settings(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]
     return groups
 
 
-def resolve_design(design: Design) -> Resolved:
-    """Find and check everything a design names.
+def resolve_design(design: Design, inputs: ResolvedInputs | None = None) -> Resolved:
+    """Apply the values of a design to what it names, and check them.
+
+    Args:
+        design: names and values.
+        inputs: what the names mean, read before: then no file is looked at. By default they are
+            found and read here; whoever has many designs reads them once.
 
     Raises:
         InputError: unknown names, paths or values; a chip that cannot exist (a clock its node does
             not reach, a memory that is not positive) or lacks a core that a stream names.
     """
     groups = split_settings(design.settings)
-    app = _app(design.app, groups["app"])
-    chip = _site(design.chip, groups, app)
-    _check_cores(design, app, chip)
-    workloads = stream_workloads(app, chip, groups["model"])
-    identity = digest(
+    if inputs is None:
+        choices = {path: (value,) for path, value in design.settings.items()}
+        inputs = read_inputs(design.app, design.chip, choices)
+    app, app_text = _app(inputs, groups["app"])
+    chip = _site(inputs, groups, app)
+    _check_cores(design, app, chip, inputs.app_file)
+    workloads = stream_workloads(app, chip, groups["model"], inputs.models)
+    loads = {name: load.digest for name, load in workloads.items()}
+    identity = digest_of_texts(
         {
-            "version": model_version(),
-            "app": app.model_dump(mode="json"),
-            "chip": chip.digest,
-            "workloads": {name: load.digest for name, load in workloads.items()},
-            "seed": design.seed,
+            "version": canonical_json(inputs.version),
+            "app": app_text,
+            "chip": canonical_json(chip.digest),
+            "workloads": canonical_json(loads),
+            "seed": canonical_json(design.seed),
         }
     )
     return Resolved(app, chip, workloads, identity)
 
 
-def _check_cores(design: Design, app: App, chip: Chip | Platform) -> None:
+def _check_cores(design: Design, app: App, chip: Chip | Platform, app_file: Path) -> None:
     """Every stream must find its cores on the chip (the device); the error names the app's file if
     that says which they are."""
     device = chip.chip if isinstance(chip, Platform) else chip
@@ -153,11 +174,7 @@ def _check_cores(design: Design, app: App, chip: Chip | Platform) -> None:
             seats(stream, device)
         except ImpossibleChipError as error:
             field = error.field or ""
-            file = (
-                None
-                if field in design.settings
-                else find_file(design.app, APP_FOLDER, ".yaml", "app")
-            )
+            file = None if field in design.settings else app_file
             raise ImpossibleChipError(
                 error.message, file=file, field=field, mend=error.mend
             ) from None
@@ -180,8 +197,27 @@ def identity_at(identity: str, fidelity: str) -> str:
     return digest([identity, fidelity])
 
 
-def _app(name: str, settings: Mapping[str, Value]) -> App:
-    app = _load_app(name)
+def resolve_app(design: Design, inputs: ResolvedInputs) -> App:
+    """The app alone with what the design sets in it."""
+    return _app(inputs, split_settings(design.settings)["app"])[0]
+
+
+def _app(inputs: ResolvedInputs, settings: Mapping[str, Value]) -> tuple[App, str]:
+    """The app with its settings, and its canonical JSON."""
+
+    def make() -> tuple[App, str]:
+        app = _changed_app(inputs.app, settings)
+        return app, canonical_json(app.model_dump(mode="json"))
+
+    return _apps.of((id(inputs), _key(settings)), make, inputs)
+
+
+def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
+    """Settings as a key: 1, 1.0 and True are not the same value of a file."""
+    return tuple((path, type(value), value) for path, value in settings.items())
+
+
+def _changed_app(app: App, settings: Mapping[str, Value]) -> App:
     if not settings:
         return app
     streams = {stream.id: stream for stream in app.streams}
@@ -199,8 +235,6 @@ def _app(name: str, settings: Mapping[str, Value]) -> App:
 
 
 def _changed(stream: Stream, key: str, value: Value, path: str) -> Stream:
-    from dse.schema import validate
-
     data = stream.model_dump() | {key: value}
     if key == "output_tokens":
         data.pop(key)
@@ -217,48 +251,44 @@ def _changed(stream: Stream, key: str, value: Value, path: str) -> Stream:
         raise InputError(error.message, field=path, mend=error.mend) from None
 
 
-def _load_app(name: str) -> App:
-    """The app, read once as long as its file stays as it is."""
-    path = find_file(name, APP_FOLDER, ".yaml", "app")
-    status = path.stat()
-    app = _read_app(str(path), (status.st_mtime_ns, status.st_size))
-    traced = any(stream.arrivals and stream.arrivals.trace for stream in app.streams)
-    return load_app(path) if traced else app  # a trace may have changed since
-
-
-@functools.lru_cache(maxsize=64)
-def _read_app(path: str, stamp: tuple[int, int]) -> App:
-    return load_app(path)
-
-
-def _site(name: str, groups: Mapping[str, Mapping[str, Value]], app: App) -> Chip | Platform:
+def _site(
+    inputs: ResolvedInputs, groups: Mapping[str, Mapping[str, Value]], app: App
+) -> Chip | Platform:
     """The chip or platform of a design, at the app's junction temperature unless set."""
     settings = dict(groups["chip"])
     if app.junction_c is not None:
         settings.setdefault("junction_c", app.junction_c)
-    node = settings.pop("node", None)
-    wanted = None if node is None else str(node)
-    if platform_file(name) is None:
-        for group in ("link", "cloud"):
-            for path in groups[group]:
-                raise InputError(
-                    f"a chip alone has no {group}",
-                    field=f"{group}.{path}",
-                    mend="give a platform as the chip, or leave this out",
-                )
-        return load_chip(name, node=wanted, overrides=settings or None)
-    further = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
-    return load_platform(name, wanted, {**settings, **further})
+    apart = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
+
+    def make() -> Chip | Platform:
+        node = settings.pop("node", None)
+        wanted = None if node is None else str(node)
+        if isinstance(inputs.site, ReadPlatform):
+            whole = {**settings, **apart}
+            return platform_at(inputs.site, wanted, whole, inputs.technology)
+        for path in apart:
+            raise InputError(
+                f"a chip alone has no {path.partition('.')[0]}",
+                field=path,
+                mend="give a platform as the chip, or leave this out",
+            )
+        return chip_at(inputs.site, wanted, settings or None, inputs.technology)
+
+    return _sites.of((id(inputs), _key(settings), _key(apart)), make, inputs)
 
 
 def stream_workloads(
-    app: App, chip: Chip | Platform, settings: Mapping[str, Value] | None = None
+    app: App,
+    chip: Chip | Platform,
+    settings: Mapping[str, Value] | None = None,
+    files: ReadFiles | None = None,
 ) -> dict[str, Workload]:
     """The network of every stream: name and variant, then precision.
 
     Precision: explicit setting > the app's > what the model file is quantized to > the chip's
     native. Keys are those of :func:`dse.evaluation.loads.part_keys`; on a platform the networks at
     the native precision of the data-centre chip, and at its batch, follow behind ``cloud/``.
+    ``files`` are those of the models, if they were read before.
     """
     by_stream: dict[str, dict[str, Value]] = {stream.id: {} for stream in app.streams}
     for path, value in (settings or {}).items():
@@ -271,6 +301,9 @@ def stream_workloads(
                 mend=f"use one of: {', '.join(MODEL_KEYS)}{nearest(key, list(MODEL_KEYS))}",
             )
         by_stream[stream_id][key] = value
+    if files is None:
+        choices = {f"model.{path}": (value,) for path, value in (settings or {}).items()}
+        files = read_models(model_names(app, choices))
     sides: list[tuple[str, Chip, int]] = [
         ("", chip.chip if isinstance(chip, Platform) else chip, 1)
     ]
@@ -282,7 +315,7 @@ def stream_workloads(
         for stream in app.streams
         if not prefix or stream.placement != "device"
         for key, load in _stream_parts(
-            stream, side if prefix else _seen_by(stream, side), by_stream[stream.id], batch
+            files, stream, side if prefix else _seen_by(stream, side), by_stream[stream.id], batch
         ).items()
     }
 
@@ -294,7 +327,7 @@ def _seen_by(stream: Stream, device: Chip) -> Chip:
 
 
 def _stream_parts(
-    stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
+    files: ReadFiles, stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
 ) -> dict[str, Workload]:
     """The networks of one stream on one chip, by key."""
     chosen = dict(settings)
@@ -302,22 +335,28 @@ def _stream_parts(
         chosen["batch"] = batch * int(str(chosen.get("batch") or 1))
     name = str(chosen.get("name") or stream.model)
     if stream.request is None:
-        return {stream.id: _workload(stream, name, stream.precision, chip, chosen)}
+        return {stream.id: _workload(files, stream, name, stream.precision, chip, chosen)}
     out = {}
-    for (key, _, _), stage in zip(part_keys(stream), stream.request.parts, strict=True):
-        model = stage.model.replace(MODEL_SLOT, name)
+    stages = zip(stream.request.parts, stage_models(stream, name), strict=True)
+    for (key, _, _), (stage, model) in zip(part_keys(stream), stages, strict=True):
         if "name" in chosen and model == stage.model:
             raise InputError(
                 f"the stages of stream {stream.id!r} name their models themselves",
                 field=f"model.{stream.id}.name",
                 mend=f"write {MODEL_SLOT} in them where the stream's model belongs",
             )
-        out[key] = _workload(stream, model, stage.precision or stream.precision, chip, chosen)
+        stated = stage.precision or stream.precision
+        out[key] = _workload(files, stream, model, stated, chip, chosen)
     return out
 
 
 def _workload(
-    stream: Stream, name: str, stated: str | None, chip: Chip, settings: Mapping[str, Value]
+    files: ReadFiles,
+    stream: Stream,
+    name: str,
+    stated: str | None,
+    chip: Chip,
+    settings: Mapping[str, Value],
 ) -> Workload:
     precision = str(settings.get("precision") or stated or "") or None
     variant: dict[str, Value] = {}
@@ -327,10 +366,8 @@ def _workload(
     if precision is not None and not variant.keys().isdisjoint(("w", "a", "method")):
         variant["precision"] = parse_precision(precision).name  # which w, a and method then change
         precision = None
-    settled = ",".join(f"{key}={value}" for key, value in variant.items())
-    full = name + (("," if "@" in name else "@") + settled if settled else "")
     try:
-        return model_at(full, precision, chip)
+        return workload_on(model_named(files, with_settings(name, variant)), precision, chip)
     except InputError as error:
         where = f"stream {stream.id}: {error.field or 'model'}"
         raise InputError(error.message, file=error.file, field=where, mend=error.mend) from None
@@ -354,35 +391,6 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     if precision is not None:
         return model.at(parse_precision(precision))
     return model.at(default=chip.native_precision)
-
-
-def load_cached(
-    name: str, bindings: tuple[tuple[str, Binding], ...] = (), unknown_ops: UnknownOps = "error"
-) -> Model:
-    """A model read once per process, as long as the files that its name speaks of stay."""
-    return _loaded(name, _stamps(name), bindings, unknown_ops)
-
-
-@functools.lru_cache(maxsize=256)
-def _loaded(
-    name: str,
-    stamps: tuple[tuple[int, int], ...],
-    bindings: tuple[tuple[str, Binding], ...],
-    unknown_ops: UnknownOps,
-) -> Model:
-    return load_model(name, unknown_ops=unknown_ops, **dict(bindings))
-
-
-def _stamps(name: str) -> tuple[tuple[int, int], ...]:
-    """Time and size of the user's files in a name: the network, precisions, measured quality."""
-    network, _, settings = name.partition("@")
-    files = [name, network, *(part.partition("=")[2] for part in settings.split(","))]
-    found = []
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            if file and (status := os.stat(file)):
-                found.append((status.st_mtime_ns, status.st_size))
-    return tuple(found)
 
 
 def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:

@@ -14,6 +14,7 @@ from dse.evaluation import (
     app_design,
     evaluate_app,
     evaluate_model,
+    read_inputs,
     resolve_design,
 )
 from dse.evaluation.loads import Load, stream_load
@@ -45,7 +46,8 @@ def explain_app(
         only: the paths whose steps are tried (all by default).
     """
     base_design = app_design(app, chip, dict(settings), 0)
-    found = resolve_design(base_design)
+    choices = {path: (value,) for path, value in settings.items()}
+    found = resolve_design(base_design, read_inputs(app, chip, choices))
     base, _ = evaluate_app(found.app, found.workloads, found.chip)
     precisions = {s.id: found.workloads[s.id].precision.name for s in found.app.streams}
     models = {
@@ -61,11 +63,14 @@ def explain_app(
     )
     if only is not None:
         steps = [step for step in steps if step.path in only]
+    for step in steps:
+        choices[step.path] = (*choices.get(step.path, ()), step.after)
+    inputs = read_inputs(app, chip, choices)
     parts: dict[Step, Resolved] = {}
 
     def evaluate(step: Step) -> Evaluation:
         changed = app_design(app, chip, {**settings, step.path: step.after}, 0)
-        parts[step] = resolve_design(changed)
+        parts[step] = resolve_design(changed, inputs)
         return evaluate_app(parts[step].app, parts[step].workloads, parts[step].chip)[0]
 
     tried = effects(
