@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,44 @@ def shipped_names(folder: str, suffix: str) -> dict[str, Path]:
     return {p.stem: p for p in sorted(shipped_folder(folder).glob(f"*{suffix}"))}
 
 
+def regular(path: str | Path) -> Path:
+    """``path``, unless something else than a file lies there, which might be read without end.
+
+    A path where nothing lies passes: whoever reads it says so.
+
+    Raises:
+        InputError: a folder, a device, a pipe or a socket.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return Path(path)
+    if stat.S_ISREG(mode):
+        return Path(path)
+    kinds = {
+        "a folder": stat.S_ISDIR,
+        "a pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: True,
+    }
+    kind = next(name for name, test in kinds.items() if test(mode))
+    mend = "give a file in it" if kind == "a folder" else "write its content to a file, give that"
+    raise InputError(f"it is {kind}, not a file", file=path, mend=mend)
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; a name that no file can have (too long, say) is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shortened(name: str, most: int = 80) -> str:
+    """A name as errors show it: of a very long one the beginning."""
+    return name if len(name) <= most else f"{name[:most]}... ({len(name):,} characters)"
+
+
 def find_file(
     path_or_name: str, folder: str, suffix: str, what: str, *, also: Sequence[str] = ()
 ) -> Path:
@@ -59,18 +99,21 @@ def find_file(
         InputError: if there is neither such a file nor such a shipped name.
     """
     direct = Path(path_or_name)
-    if direct.is_file():
+    if is_file(direct):
         return direct
+    if len(direct.parts) > 1:
+        regular(direct)
     top, _, rest = folder.partition("/")
     known = shipped_folder(top) / rest
     named = known / f"{path_or_name}{suffix}"
-    if len(direct.parts) == 1 and named.is_file():
+    if len(direct.parts) == 1 and is_file(named):
         return named
     shipped = {p.name.removesuffix(suffix): p for p in sorted(known.glob(f"*{suffix}"))}
     if direct.suffix in (".onnx", ".yaml", ".yml") or len(direct.parts) > 1:
-        raise InputError("there is no such file", file=path_or_name, mend="check the path")
+        name = shortened(path_or_name)
+        raise InputError("there is no such file", file=name, mend="check the path")
     raise InputError(
-        f"unknown {what} {path_or_name!r}",
+        f"unknown {what} {shortened(path_or_name)!r}",
         mend=f"give a file or one of: {', '.join(shipped) or '(none shipped)'}"
         + nearest(path_or_name, [*shipped, *also]),
     )

@@ -1,22 +1,73 @@
-"""Values remembered by key: as many as a limit, the oldest dropped."""
+"""What is remembered in this process: values by key, as many as a limit, the oldest dropped.
+
+Every cache made here is known by :func:`caches` and emptied by :func:`clear_caches`.
+"""
 
 from __future__ import annotations
 
+import functools
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Cache(Protocol):
+    """A bounded store that can be emptied."""
+
+    @property
+    def limit(self) -> int: ...
+
+    def clear(self) -> None: ...
+
+
+#: All caches of the process that are still there.
+_caches: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def caches() -> tuple[Cache, ...]:
+    """All caches of this process."""
+    return tuple(_caches)
+
+
+def clear_caches() -> None:
+    """Forget all that is remembered: the next answers are computed anew, and are the same."""
+    for cache in caches():
+        cache.clear()
+
+
+class _Results:
+    """The cache of one function."""
+
+    def __init__(self, clear: Callable[[], None], limit: int) -> None:
+        self.clear, self.limit = clear, limit
+
+
+def cached(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """As ``functools.lru_cache``, among the caches known here, and with the arguments' types."""
+
+    def remembering(function: Callable[P, T]) -> Callable[P, T]:
+        made = functools.lru_cache(maxsize=limit)(function)
+        results = _Results(made.cache_clear, limit)
+        made.results = results  # type: ignore[attr-defined]  # alive as long as the function
+        _caches.add(results)
+        return cast("Callable[P, T]", made)
+
+    return remembering
 
 
 class Remembered:
     """As many values by key as ``limit``; safe to share between threads."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._store: OrderedDict[object, tuple[Any, object]] = OrderedDict()
         self._lock = threading.Lock()
+        _caches.add(self)
 
     def get(self, key: object) -> Any:
         """The value of ``key``; None if it is not known."""
@@ -28,7 +79,7 @@ class Remembered:
         """Remember a value; ``keep`` as in :meth:`of`."""
         with self._lock:
             self._store[key] = value, keep
-            if len(self._store) > self._limit:
+            if len(self._store) > self.limit:
                 self._store.popitem(last=False)
         return value
 

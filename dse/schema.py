@@ -19,9 +19,13 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from dse.errors import InputError
-from dse.files import nearest
+from dse.files import nearest, regular, shortened
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Digits of an integer in a file, at most: more than any figure has.
+MOST_DIGITS = 40
+#: Values of a file with its aliases written out, at most: recorded arrivals take 100,000.
+MOST_VALUES = 1_000_000
 Item = TypeVar("Item")
 
 
@@ -71,7 +75,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     Raises:
         InputError: missing or unreadable file, or not a YAML mapping.
     """
-    path = Path(path)
+    path = regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -86,8 +90,27 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 @functools.lru_cache(maxsize=256)
 def _load_text(text: str) -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 
-    return YAML(typ="rt").load(text)
+    class Constructor(RoundTripConstructor):
+        """Integers longer than any figure, and aliases inside of themselves, are faults."""
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            if node in self.recursive_objects:
+                why = "an alias inside of what it stands for"
+                raise ConstructorError(None, None, why, node.start_mark)
+            return super().construct_object(node, deep)
+
+        def construct_yaml_int(self, node: Any) -> Any:
+            if len(node.value) > MOST_DIGITS:
+                why = f"an integer of {len(node.value):,} digits"
+                raise ConstructorError(None, None, why, node.start_mark)
+            return super().construct_yaml_int(node)
+
+    Constructor.add_constructor("tag:yaml.org,2002:int", Constructor.construct_yaml_int)
+    yaml = YAML(typ="rt")
+    yaml.Constructor = Constructor
+    return yaml.load(text)
 
 
 def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -106,26 +129,62 @@ def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], dict[str, i
     except YAMLError as error:
         why = f"not valid YAML ({str(error).splitlines()[0]})"
         raise InputError(why, file=path, mend="save it as plain text") from None
+    except RecursionError:
+        raise _too_large(path, "is nested too deep to be read") from None
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        # A tag that its value does not fit (!!int x, !!timestamp x), or a merge of no mapping.
+        why = f"a value that YAML can make nothing of ({shortened(str(error))})"
+        raise InputError(why, file=path, mend="write plain values, without tags") from None
     if not isinstance(loaded, Mapping):
         raise InputError(
             "the file does not hold a YAML mapping", file=path, mend="write `key: value` lines"
         )
     lines: dict[str, int] = {}
-    return _plain(loaded, "", lines), lines
+    try:
+        return _plain(loaded, "", lines, _Room(path)), lines
+    except RecursionError:
+        raise _too_large(path, "is nested too deep to be read") from None
 
 
-def _plain(node: Any, prefix: str, lines: dict[str, int]) -> Any:
-    """Plain Python values of a round-trip node; field lines are collected on the way."""
+def _too_large(path: Path, what: str) -> InputError:
+    return InputError(f"the file {what}", file=path, mend="write it without aliases (*name)")
+
+
+class _Room:
+    """How many values a file may still bring once its aliases are written out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.left = path, MOST_VALUES
+
+    def take(self, count: int) -> None:
+        """Room for so many values.
+
+        Raises:
+            InputError: there is none left.
+        """
+        self.left -= count
+        if self.left < 0:
+            why = f"brings more than {MOST_VALUES:,} values with its aliases written out"
+            raise _too_large(self.path, why)
+
+
+def _plain(node: Any, prefix: str, lines: dict[str, int], room: _Room) -> Any:
+    """Plain Python values of a round-trip node; field lines are collected on the way.
+
+    What ``<<`` merges into a mapping counts as written there; its own keys win, as YAML has it.
+    """
     if isinstance(node, Mapping):
+        room.take(len(node))
         out: dict[str, Any] = {}
         for key, value in node.items():
             field = f"{prefix}.{key}" if prefix else str(key)
-            with contextlib.suppress(AttributeError, KeyError):
+            with contextlib.suppress(AttributeError, KeyError, TypeError):
                 lines[field] = node.lc.key(key)[0] + 1  # type: ignore[attr-defined]
-            out[str(key)] = _plain(value, field, lines)
+            out[str(key)] = _plain(value, field, lines, room)
         return out
     if isinstance(node, list):
-        return [_plain(item, f"{prefix}.{index}", lines) for index, item in enumerate(node)]
+        room.take(len(node))
+        return [_plain(item, f"{prefix}.{index}", lines, room) for index, item in enumerate(node)]
     if isinstance(node, bool) or node is None:
         return node
     if isinstance(node, int):
@@ -205,7 +264,8 @@ def _explain(model: type[BaseModel], fault: Any, path: list[str]) -> tuple[str, 
         message, _, mend = text.partition("; ")
         return message, mend or "correct the value"
     given = fault.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    plain = isinstance(given, (str, int, float, bool))
+    shown = f" (given: {shortened(repr(given))})" if plain else ""
     return f"{text[:1].lower()}{text[1:]}{shown}", "correct the value"
 
 

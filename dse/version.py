@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 #: What shows results and asks for them: above everything that decides one.
 ABOVE_SEARCH = frozenset(
-    {"explanation", "validation", "reports", "api.py", "cli", "__main__.py", "shipped"}
+    {"explanation", "validation", "reports", "api", "cli", "__main__.py", "shipped"}
 )
 #: What chooses designs, besides; it does not change what one gives.
 ABOVE_EVALUATION = ABOVE_SEARCH | {"search"}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from dse.errors import InputError
+from dse.files import is_file
+from dse.ranges import Moment
 from dse.schema import Strict
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Arrivals(Strict):
     """
 
     trace: str | None = None
-    times_s: tuple[float, ...] = Field(default=(), max_length=MAX_TIMES)
+    times_s: tuple[Moment, ...] = Field(default=(), max_length=MAX_TIMES)
 
     @model_validator(mode="after")
     def _something(self) -> Arrivals:
@@ -68,7 +70,7 @@ def with_traces(app: App, file: Path) -> App:
                     mend="give one of them",
                 )
             path = file.parent / given.trace
-            if not path.is_file():
+            if not is_file(path):
                 raise InputError(
                     f"there is no trace file {given.trace!r}",
                     file=file,

@@ -5,17 +5,32 @@ A missing limit does not bind. SI units; the names carry them.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.model_quality import METRICS, Quality
+from dse.ranges import (
+    AmbientCelsius,
+    AmpleWatts,
+    DutyShare,
+    Hours,
+    JunctionCelsius,
+    KelvinPerWatt,
+    ModuleMm2,
+    OtherWatts,
+    PartShare,
+    QualityLoss,
+    QualityPoints,
+    SomeUsd,
+    Units,
+    WattHours,
+    Years,
+)
 from dse.schema import Strict
 from dse.workload import parse_precision
 
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 Status = Literal["read", "recalled", "computed", "assumed"]
 
 #: Quality metrics and whether more is better: those of the quality package, and further ones that
@@ -55,9 +70,9 @@ class QualityFigure(Strict):
 
     model: str | None = None
     precision: tuple[str, ...] = Field(min_length=1)
-    float_value: float
-    drop_median: float = 0.0
-    drop_p90: float = 0.0
+    float_value: QualityPoints
+    drop_median: QualityPoints = 0.0
+    drop_p90: QualityPoints = 0.0
     source: str
     status: Status
 
@@ -112,9 +127,9 @@ class QualityFloor(Strict):
     """
 
     metric: str
-    max_drop: float | None = Field(default=None, gt=0)
-    min_ratio: float | None = Field(default=None, gt=0, le=1)
-    min_value: float | None = None
+    max_drop: QualityLoss | None = None
+    min_ratio: PartShare | None = None
+    min_value: QualityPoints | None = None
     risk: Literal["median", "p90"] = "p90"
     method: Literal["any", "ptq", "qat"] = "any"
     figures: tuple[QualityFigure, ...] = ()
@@ -149,19 +164,19 @@ class Budgets(Strict):
     electricity.
     """
 
-    module_power_w: Positive | None = None
-    peak_power_w: Positive | None = None
-    unit_cost_usd: Positive | None = None
-    area_mm2: Positive | None = None
-    volume: Positive = 1e6
-    volumes: tuple[Positive, ...] = ()
-    lifetime_years: Positive = 5.0
-    duty: Share = 1.0
+    module_power_w: AmpleWatts | None = None
+    peak_power_w: AmpleWatts | None = None
+    unit_cost_usd: SomeUsd | None = None
+    area_mm2: ModuleMm2 | None = None
+    volume: Units = 1e6
+    volumes: tuple[Units, ...] = ()
+    lifetime_years: Years = 5.0
+    duty: DutyShare = 1.0
     grid: str = "japan"
-    battery_wh: Positive | None = None
-    battery_usable: Share = 1.0
-    min_hours: Positive | None = None
-    other_power_w: float = Field(default=0.0, ge=0)
+    battery_wh: WattHours | None = None
+    battery_usable: PartShare = 1.0
+    min_hours: Hours | None = None
+    other_power_w: OtherWatts = 0.0
 
     @model_validator(mode="after")
     def _hours_need_a_battery(self) -> Budgets:
@@ -177,9 +192,9 @@ class Environment(Strict):
     below ``max_junction_c``. ``thermal_c_per_w`` is from junction to ambient, heat sink included.
     """
 
-    ambient_c: float = Field(default=25.0, ge=-60, le=125)
-    max_junction_c: float = Field(default=105.0, ge=0, le=175)
-    thermal_c_per_w: Positive | None = None
+    ambient_c: AmbientCelsius = 25.0
+    max_junction_c: JunctionCelsius = 105.0
+    thermal_c_per_w: KelvinPerWatt | None = None
 
     @model_validator(mode="after")
     def _room(self) -> Environment:

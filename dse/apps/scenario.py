@@ -17,6 +17,7 @@ from dse.apps.stream import Id, Stream
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder
 from dse.migrations import read_versioned
+from dse.ranges import Celsius, Duration, Horizon, PartShare
 from dse.schema import Strict, validate
 
 #: Folder of the shipped apps, below the shipped root.
@@ -34,8 +35,8 @@ class Chain(Strict):
 
     id: Id
     streams: tuple[str, ...] = Field(min_length=2)
-    deadline_s: float = Field(gt=0)
-    percentile: float = Field(default=0.99, gt=0, le=1)
+    deadline_s: Duration
+    percentile: PartShare = 0.99
 
 
 class App(Strict):
@@ -58,11 +59,11 @@ class App(Strict):
     chains: tuple[Chain, ...] = ()
     budgets: Budgets = Budgets()
     environment: Environment | None = None
-    horizon_s: float = Field(default=1.0, gt=0, le=3600)
+    horizon_s: Horizon = 1.0
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"
     partition: bool = False
-    junction_c: float | None = Field(default=None, ge=-40, le=125)
+    junction_c: Celsius | None = None
     privacy: Privacy | str = ""
     placement_objective: Literal["device_energy", "energy", "latency"] = "device_energy"
     sources: dict[str, SourceNote] = Field(default_factory=dict)

@@ -11,6 +11,20 @@ from pydantic import Field, field_validator, model_validator
 from dse.apps.arrivals import Arrivals
 from dse.apps.limits import Privacy, QualityFloor
 from dse.errors import ImpossibleChipError, InputError
+from dse.ranges import (
+    CoreNumber,
+    Duration,
+    Instances,
+    Jitter,
+    PartShare,
+    Payload,
+    PerSecond,
+    PipelineCores,
+    Pixels,
+    Priority,
+    Repeats,
+    Tokens,
+)
 from dse.schema import Strict
 from dse.workload.precision import parse_precision
 
@@ -18,6 +32,7 @@ from dse.workload.precision import parse_precision
 MODEL_SLOT = "{model}"
 ID_PATTERN = r"^[a-z][a-z0-9_]*$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
+CoreName = CoreNumber | Id
 
 
 def _is_core(value: object) -> bool:
@@ -34,7 +49,7 @@ class RequestStage(Strict):
     """
 
     model: str
-    repeat: int = Field(default=1, ge=1, le=100_000)
+    repeat: Repeats = 1
     name: Id | None = None
     precision: str | None = None
 
@@ -50,10 +65,10 @@ class Request(Strict):
 
     prefill: str | None = None
     decode: str | None = None
-    output_tokens: int | None = Field(default=None, ge=2, le=100_000)
+    output_tokens: Tokens | None = None
     stages: tuple[RequestStage, ...] = Field(default=(), max_length=16)
-    ttft_s: float | None = Field(default=None, gt=0)
-    tpot_s: float | None = Field(default=None, gt=0)
+    ttft_s: Duration | None = None
+    tpot_s: Duration | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Request:
@@ -115,28 +130,28 @@ class Stream(Strict):
     choices: tuple[str, ...] = ()
     precision: str | None = None
     precisions: tuple[str, ...] = ()
-    resolutions: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    resolutions: tuple[Pixels, ...] = ()
     request: Request | None = None
     description: str = ""
-    instances: int = Field(default=1, ge=1, le=64)
-    rate_hz: float | None = Field(default=None, gt=0, le=1e6)
-    rate_range_hz: tuple[float, float] | None = None
+    instances: Instances = 1
+    rate_hz: PerSecond | None = None
+    rate_range_hz: tuple[PerSecond, PerSecond] | None = None
     release: Literal["periodic", "poisson"] = "periodic"
-    jitter_s: float = Field(default=0.0, ge=0)
+    jitter_s: Jitter = 0.0
     arrivals: Arrivals | None = None
     after: str | None = None
-    probability: float = Field(default=1.0, gt=0, le=1)
-    deadline_s: float | None = Field(default=None, gt=0)
-    deadline_range_s: tuple[float, float] | None = None
-    percentile: float = Field(default=1.0, gt=0, le=1)
-    priority: int = 0
+    probability: PartShare = 1.0
+    deadline_s: Duration | None = None
+    deadline_range_s: tuple[Duration, Duration] | None = None
+    percentile: PartShare = 1.0
+    priority: Priority = 0
     late: Literal["drop", "keep", "skip"] = "keep"
-    cores: tuple[int | Id, ...] | Id = "all"
+    cores: tuple[CoreName, ...] | Id = "all"
     split: bool = False
-    pipeline: int | None = Field(default=None, ge=2, le=64)
+    pipeline: PipelineCores | None = None
     placement: str = Field(default="device", pattern=r"^(device|cloud|auto|split@.+)$")
-    upload_bytes: float | None = Field(default=None, ge=0)
-    reply_bytes: float | None = Field(default=None, ge=0)
+    upload_bytes: Payload | None = None
+    reply_bytes: Payload | None = None
     privacy: Privacy | None = None
     quality: QualityFloor | None = None
     source: str = "assumed"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dse.cli.output import print_table, si
+from dse.cli.output import print_table
+from dse.printing import si
 
 if TYPE_CHECKING:
-    from dse.evaluation import Evaluation, TaskRow
+    from dse import Evaluation, TaskRow
 
 
 def _requests(record: Evaluation) -> None:

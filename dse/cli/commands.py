@@ -8,6 +8,27 @@ import typer
 
 from dse.cli import catalogue, runs, studies
 from dse.cli.mapping import map_model
+from dse.cli.options import (
+    Bind,
+    BreakLock,
+    Chip,
+    Cores,
+    Draws,
+    Fidelity,
+    Json,
+    Kind,
+    Legal,
+    Line,
+    Node,
+    Objective,
+    Out,
+    Precision,
+    Seed,
+    Settings,
+    UnknownOps,
+    Volume,
+    Workers,
+)
 
 app = typer.Typer(
     name="dse",
@@ -19,64 +40,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-Chip = Annotated[
-    str,
-    typer.Option(
-        "--chip", "--platform", "-c", help="A shipped chip or platform, or a YAML file of one."
-    ),
-]
-Node = Annotated[
-    str | None, typer.Option("--node", "-n", metavar="NODE", help="Process node, such as 7nm.")
-]
-Precision = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--precision", "-p", help="int8, w4a8, w8a16, fp16 ..., -qat behind it."),
-]
-Settings = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--set", "-s", metavar="PATH=VALUE", help="Override, such as chip.array.rows=32."),
-]
-Bind = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--bind",
-        metavar="NAME=VALUE",
-        help="Bind dynamic axes and small inputs, such as batch=1,seq=256 or sr=16000.",
-    ),
-]
-Out = Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes (default: all cores).")]
-Line = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(metavar="LINE", help="Only nodes of a production line: jasm1, jasm2, rapidus ..."),
-]
-Target = Annotated[
-    Literal["edp", "latency", "energy"], typer.Option(help="What the mapper minimises.")
-]
-Volume = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(
-        "--volume",
-        metavar="UNITS",
-        help="Units over the product's life, for cost (default: 1,000,000; an app has its own).",
-    ),
-]
-Kind = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--kind", metavar="KIND", help="Kind of core that a model runs on, of a chip with several."
-    ),
-]
-Legal = Annotated[
-    bool,
-    typer.Option("--legal/--ideal", help="Only mappings that the chip's compiler can express."),
-]
-UnknownOps = Annotated[
-    Literal["error", "host"],
-    typer.Option("--unknown-ops", help="Refuse them, or run them on the host."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -102,20 +65,18 @@ def versions(
 @app.command("models")
 def models(json: Json = False) -> None:
     """List the shipped models."""
-    catalogue.models(json)
+    catalogue.listing("models", json)
 
 
 @app.command("chips")
 def chips(json: Json = False) -> None:
     """List the shipped chips."""
-    catalogue.chips(json)
+    catalogue.listing("chips", json)
 
 
 @app.command("nodes")
 def nodes(
-    line: Annotated[
-        str | None, typer.Option(metavar="LINE", help="Only the nodes of a line: jasm1 ...")
-    ] = None,
+    line: Line = None,
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write plots to this HTML file.")
     ] = None,
@@ -139,13 +100,25 @@ def apps(
     json: Json = False,
 ) -> None:
     """List the shipped applications."""
-    catalogue.apps(json, schema=schema)
+    if schema:
+        catalogue.schema()
+    else:
+        catalogue.listing("apps", json)
+
+
+@app.command("schema")
+def schema(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="app, chip, experiment or platform.")],
+    json: Json = False,
+) -> None:
+    """Show the numbers of a kind of file with range, unit and ground; --json: its JSON schema."""
+    catalogue.file_schema(kind, json)
 
 
 @app.command("templates")
 def templates(json: Json = False) -> None:
     """List the chip template families."""
-    catalogue.templates(json)
+    catalogue.listing("templates", json)
 
 
 @app.command("show")
@@ -165,7 +138,7 @@ def map_(
     chip: Chip,
     node: Node = None,
     precision: Precision = None,
-    objective: Target = "edp",
+    objective: Objective = "edp",
     explain: Annotated[
         str | None, typer.Option(metavar="LAYER", help="Show one layer's loop nest.")
     ] = None,
@@ -180,13 +153,24 @@ def map_(
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
     kind: Kind = None,
+    cores: Cores = 1,
     json: Json = False,
 ) -> None:
     """Map every layer of a model onto a chip."""
     request = runs.ModelRequest(
         model, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
     )
-    map_model(request, objective, explain, json, pin=pin, fuse=fuse, legal=legal, why=why)
+    map_model(
+        request,
+        objective,
+        explain,
+        json,
+        pin=pin,
+        fuse=fuse,
+        legal=legal,
+        why=why,
+        cores=cores,
+    )
 
 
 @app.command("simulate")
@@ -195,9 +179,7 @@ def simulate(
     chip: Chip,
     node: Node = None,
     precision: Precision = None,
-    fidelity: Annotated[
-        Literal["roofline", "analytic", "simulate"], typer.Option(help="Bound, sum, or play.")
-    ] = "simulate",
+    fidelity: Fidelity = "simulate",
     set_: Settings = None,
     bind: Bind = None,
     trace: Annotated[
@@ -210,23 +192,23 @@ def simulate(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="FILE", help="Write power over time to this HTML file."),
     ] = None,
-    objective: Target = "edp",
+    objective: Objective = "edp",
     legal: Legal = False,
     volume: Volume = None,
-    seed: Annotated[int, typer.Option(help="Of jitter, arrivals and triggers.")] = 0,
+    seed: Seed = 0,
     unknown_ops: UnknownOps = "error",
-    uncertainty: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="DRAWS", help="Low and high from draws of the technology facts."),
-    ] = None,
+    uncertainty: Draws = None,
     kind: Kind = None,
+    cores: Cores = 1,
     json: Json = False,
 ) -> None:
     """Run a model or a whole app on a chip: latency, energy, power, deadlines, cost."""
     request = runs.ModelRequest(
         subject, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
     )
-    options = runs.Options(fidelity, objective, volume, seed, trace, uncertainty, power_plot, legal)
+    options = runs.Options(
+        fidelity, objective, volume, seed or 0, trace, uncertainty, power_plot, legal, cores
+    )
     runs.simulate(request, options, json)
 
 
@@ -234,12 +216,16 @@ def simulate(
 def sweep(
     file: Annotated[str, typer.Argument(help="Experiment YAML, or a shipped experiment.")],
     out: Out,
+    seed: Seed = None,
     line: Line = None,
     workers: Workers = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Evaluate the whole grid of an experiment; goes on where it stopped."""
-    studies.sweep(file, out, workers, json, line=line)
+    options = {"experiment": file, "out": out, "seed": seed, "line": line, "workers": workers}
+    options["break_lock"] = break_lock
+    studies.sweep(options, json)
 
 
 @app.command("explore")
@@ -247,7 +233,7 @@ def explore(
     file: Annotated[str, typer.Argument(help="Experiment YAML, or a shipped experiment.")],
     out: Out,
     trials: Annotated[Optional[int], typer.Option(help="Distinct designs wanted.")] = None,  # noqa: UP045
-    seed: Annotated[Optional[int], typer.Option(help="Seed of the search.")] = None,  # noqa: UP045
+    seed: Seed = None,
     line: Line = None,
     workers: Workers = None,
     storage: Annotated[
@@ -266,22 +252,24 @@ def explore(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", help="Stop when N evaluations brought no better front."),
     ] = None,
+    break_lock: BreakLock = False,
     json: Json = False,
 ) -> None:
     """Search an experiment's space with Optuna; goes on where it stopped."""
-    studies.explore(
-        file,
-        out,
-        trials,
-        seed,
-        workers,
-        storage,
-        json,
-        warm_start=warm_start,
-        max_s=max_time,
-        stall=stall,
-        line=line,
-    )
+    options = {
+        "experiment": file,
+        "out": out,
+        "trials": trials,
+        "seed": seed,
+        "line": line,
+        "workers": workers,
+        "storage": storage,
+        "warm_start": warm_start,
+        "max_s": max_time,
+        "stall": stall,
+        "break_lock": break_lock,
+    }
+    studies.explore(options, json)
 
 
 @app.command("report")
@@ -293,15 +281,15 @@ def report(
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
     ] = True,
-    uncertainty: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="DRAWS", help="How likely each front member beats its neighbour."),
-    ] = None,
+    uncertainty: Draws = None,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
-    studies.report(source, out, feedback, uncertainty, workers, json)
+    options = {
+        "study": source, "out": out, "feedback": feedback, "draws": uncertainty, "workers": workers,
+    }  # fmt: skip
+    studies.report(options, json)
 
 
 @app.command("compare")
@@ -337,9 +325,8 @@ def explain(
 def profile(
     file: Annotated[str, typer.Argument(help="An .onnx file or a shipped model.")],
     chip: Annotated[
-        str | None,
-        typer.Option("--chip", "-c", help="Chip to compare with (default: edge_vision)."),
-    ] = None,
+        str, typer.Option("--chip", "-c", help="Chip to compare with.")
+    ] = "edge_vision",
     node: Node = None,
     precision: Precision = None,
     runs_: Annotated[int, typer.Option("--runs", help="Timed runs after one warm-up.")] = 5,
@@ -349,11 +336,20 @@ def profile(
     json: Json = False,
 ) -> None:
     """Run a model in onnxruntime on this CPU, beside a simulated chip."""
-    from dse.cli.profiling import ProfileRequest
+    from dse.cli.parse import bindings
     from dse.cli.profiling import profile as run_profile
 
-    request = ProfileRequest(file, chip, node, precision, runs_, bind or [], unknown_ops, force)
-    run_profile(request, json)
+    options = {
+        "model": file,
+        "chip": chip,
+        "node": node,
+        "precision": precision,
+        "runs": runs_,
+        "bindings": bindings(bind or []),
+        "unknown_ops": unknown_ops,
+        "force": force,
+    }
+    run_profile(options, json)
 
 
 @app.command("quality")
@@ -387,14 +383,20 @@ def quality(
     json: Json = False,
 ) -> None:
     """Measure what quantization costs a model file; without inputs, show what is published."""
-    from dse.cli.measuring import QualityRequest
     from dse.cli.measuring import quality as run_quality
 
-    precisions = precision or ["w8a8"]
-    request = QualityRequest(
-        model, inputs, evaluate, labels, precisions, dynamic, calibration, group, out
-    )
-    run_quality(request, json)
+    options = {
+        "model": model,
+        "inputs": inputs,
+        "precisions": precision or ["w8a8"],
+        "evaluate": evaluate,
+        "labels": labels,
+        "dynamic": dynamic,
+        "calibration": calibration,
+        "group": group,
+        "out": out,
+    }
+    run_quality(options, json)
 
 
 @app.command("validate")
@@ -408,7 +410,9 @@ def validate(
     json: Json = False,
 ) -> None:
     """Compare with published figures, section by section."""
-    studies.validate(section, html, json)
+    from dse.cli.measuring import validate as run_validate
+
+    run_validate(section, html, json)
 
 
 @app.command("migrate")

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dse.cli.output import print_json, print_table, si
-from dse.errors import InputError, UnmappableError
+import dse
+from dse.cli.output import print_json, print_table
 from dse.files import SCHEMA_VERSION
+from dse.printing import si
 
 if TYPE_CHECKING:
+    from dse import Chip, Evaluation, LayerRow, NetworkMapping
     from dse.cli.runs import ModelRequest
-    from dse.evaluation.record import Evaluation, LayerRow
-    from dse.hardware.chip import Chip
-    from dse.mapping import Objective, Pins
-    from dse.workload import Workload
 
 #: Columns from this width on, characters; below it a layer takes two lines.
 WIDE = 150
@@ -28,7 +26,7 @@ SHOWN = 3
 
 def map_model(
     request: ModelRequest,
-    objective: Objective,
+    objective: str,
     explain: str | None,
     as_json: bool,
     *,
@@ -36,6 +34,7 @@ def map_model(
     fuse: bool = True,
     legal: bool = False,
     why: bool = False,
+    cores: int = 1,
 ) -> None:
     """Print the layer table, or with ``explain`` one layer's loop nest.
 
@@ -48,72 +47,52 @@ def map_model(
         fuse: whether groups of layers may run fused.
         legal: whether mappings keep to what the chip's compiler can express.
         why: in place of the mappings, where the time of each layer goes.
+        cores: over which a layer is split.
     """
     from dse.cli.runs import headline
-    from dse.evaluation import Terms, evaluate_model
-    from dse.evaluation.core_choice import mapped_model
-    from dse.mapping import explain as loop_nest
-    from dse.mapping import layer_rows, load_pins
 
-    chip = request.load_chip()
-    workload = request.load_model(chip)
-    pins = load_pins(pin) if pin is not None else None
-    if pins is not None and not (pins.pins or pins.sized):
-        raise InputError(
-            "no pin in the file", file=pin, field="pins", mend="write one, or no --pin"
-        )
-    try:
-        kind, program = mapped_model(
-            workload, chip, objective, kind=request.kind, fuse=fuse, pins=pins, legal=legal
-        )
-    except UnmappableError as error:
-        if pins is None or not _about_a_pin(error, pins, workload):
-            raise
-        raise InputError(
-            error.message, file=pin, field=error.field, mend=error.mend or "change the pin"
-        ) from None
+    made = dse.map_network(
+        request.model(),
+        request.chip,
+        objective,
+        precision=request.precision,
+        cores=cores,
+        kind=request.kind,
+        fuse=fuse,
+        legal=legal,
+        pins=pin,
+        settings=request.settings,
+    )
     if explain is not None:
-        names = [schedule.layer for schedule in program.schedules]
-        if explain not in names:
-            from dse.files import nearest
-
-            raise InputError(
-                f"no layer {explain!r} in {workload.name}",
-                field="--explain",
-                mend="see `dse map` without --explain for the names" + nearest(explain, names),
-            )
-        schedule = program.schedules[names.index(explain)]
-        if as_json:
-            found = {"layer": asdict(schedule), "notes": list(workload.notes)}
-            print_json({"schema_version": SCHEMA_VERSION, **found})
-        else:
-            if kind.name:
-                print(f"on the {kind.name} cores of {chip.name}")
-            print(loop_nest(schedule, kind.chip))
-            row = layer_rows(program, kind.chip)[names.index(explain)]
-            seconds = si(row.latency_s, "s")
-            print(f"in the network: {seconds}, bottleneck {row.bottleneck}; {row.why}")
-            for note in workload.notes:
-                print(f"note: {note}")
+        _explain(made, explain, as_json)
         return
-    terms = Terms(objective=objective, kind=kind.name or None, legal=legal)
-    record = evaluate_model(workload, chip, "analytic", terms, program=program)
+    record = made.evaluation
     if as_json:
-        print_json({**record.to_dict(), "objective": objective, "legality": program.legality})
+        print_json(made.to_dict())
         return
     headline(record)
-    print(f"  mapping: {_legality(program.legality, kind.chip)}")
+    print(f"  mapping: {_legality(made.program.legality, made.chip)}")
     if why:
         reasons(record)
     else:
         layer_table(record)
 
 
-def _about_a_pin(error: UnmappableError, pins: Pins, workload: Workload) -> bool:
-    """Whether what cannot be mapped is a pinned layer: then the pin file is what to mend."""
-    return any(
-        layer.name == error.layer and pins.of(layer) is not None for layer in workload.layers
-    )
+def _explain(made: NetworkMapping, layer: str, as_json: bool) -> None:
+    """One layer: its schedule, or its loop nest and what becomes of it in the network."""
+    if as_json:
+        found = {"layer": asdict(made.layer(layer)), "notes": list(made.workload_notes)}
+        print_json({"schema_version": SCHEMA_VERSION, **found})
+        return
+    nest = made.loop_nest(layer)
+    if made.evaluation.core_kind:
+        print(f"on the {made.evaluation.core_kind} cores of {made.evaluation.chip}")
+    print(nest)
+    row = made.in_network(layer)
+    seconds = si(row.latency_s, "s")
+    print(f"in the network: {seconds}, bottleneck {row.bottleneck}; {row.why}")
+    for note in made.workload_notes:
+        print(f"note: {note}")
 
 
 def _legality(legality: str, chip: Chip) -> str:

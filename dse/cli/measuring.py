@@ -1,62 +1,53 @@
-"""``dse quality``: what quantization costs the user's own model, or what is published."""
+"""``dse validate`` and ``dse quality``: our figures beside published and measured ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import dse
 from dse.cli.output import print_json, print_table
-from dse.errors import InputError
-from dse.files import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from dse.model_quality import QualityReport
-    from dse.model_quality.quantize import Calibration
-    from dse.model_quality.results import MeasuredOutput
+    from dse import PublishedQuality, QualityReport
 
 
-@dataclass(frozen=True)
-class QualityRequest:
-    """A model, the data to measure it with (none: publications answer), and the schemes."""
-
-    model: str
-    inputs: str | None
-    evaluate: str | None
-    labels: str | None
-    precisions: list[str]
-    dynamic: bool
-    calibration: Calibration
-    group: int
-    out: str | None
-
-
-def quality(request: QualityRequest, as_json: bool) -> None:
-    """Measure a file, or look a network up."""
-    if request.inputs is None:
-        _published(request, as_json)
-        return
-    from dse.model_quality import measure_quality
-
-    report = measure_quality(
-        request.model,
-        request.inputs,
-        request.precisions,
-        evaluate=request.evaluate,
-        labels=request.labels,
-        dynamic=request.dynamic,
-        calibration=request.calibration,
-        group=request.group,
-        cache=request.out,
-    )
-    if request.out is not None:
-        report.write(request.out)
+def validate(section: str | None, html: str | None, as_json: bool) -> None:
+    """Every section with its summary, targets and notes."""
+    found = dse.validate(section, html=html)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json(found.to_dict())
         return
-    _show(report, request.out)
+    for part in found.sections:
+        print_table([row.to_dict() for row in part.rows], title=part.name)
+        summary = (
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in part.summary.items()
+        )
+        print("  " + ", ".join(summary))
+        for target in part.targets:
+            shown = "-" if target.value is None else f"{target.value:.3g}"
+            verdict = "met" if target.met else "missed"
+            print(f"  target {verdict}: {target.name} {shown} (at most {target.limit:.3g})")
+        for line in part.notes:
+            print(f"  {line}")
+        print()
+    if html is not None:
+        print(f"written: {html}")
 
 
-def _show(report: QualityReport, out: str | None) -> None:
+def quality(options: Mapping[str, Any], as_json: bool) -> None:
+    """Measure a file, or look a network up; ``options`` are the arguments of ``dse.quality``."""
+    found = dse.quality(**options)
+    if as_json:
+        print_json(found.to_dict())
+    elif isinstance(found, dse.PublishedQuality):
+        _published(found)
+    else:
+        _measured(found, options["out"])
+
+
+def _measured(report: QualityReport, out: str | None) -> None:
     print(f"{report.model} on {report.inputs}, by {report.runtime}")
     print_table(
         [
@@ -79,7 +70,7 @@ def _show(report: QualityReport, out: str | None) -> None:
                 "precision": r.precision,
                 "output": o.name,
                 "shape": "x".join(map(str, o.shape)),
-                "SQNR": f"{o.sqnr_db:.1f} dB" if o.sqnr_db is not None else _no_sqnr(o),
+                "SQNR": _sqnr(o.sqnr_db, o.cosine),
                 "cosine": f"{o.cosine:.5f}",
                 "agreement": "-" if o.agreement is None else f"{o.agreement:.1f} %",
             }
@@ -91,43 +82,22 @@ def _show(report: QualityReport, out: str | None) -> None:
         print(f"\nwritten to {out}; use it as {report.model}@quality={out}")
 
 
-def _no_sqnr(output: MeasuredOutput) -> str:
-    return "equal" if output.cosine > 0 else "no signal"
+def _sqnr(sqnr_db: float | None, cosine: float) -> str:
+    if sqnr_db is not None:
+        return f"{sqnr_db:.1f} dB"
+    return "equal" if cosine > 0 else "no signal"
 
 
-def _published(request: QualityRequest, as_json: bool) -> None:
+def _published(found: PublishedQuality) -> None:
     """What is known of a network without measuring it."""
-    from dse.model_quality import quality as look_up
-    from dse.workload import load_model
-
-    for option, given in (
-        ("--eval", request.evaluate),
-        ("--labels", request.labels),
-        ("--out", request.out),
-        ("--dynamic", request.dynamic or None),
-    ):
-        if given is not None:
-            raise InputError(
-                "nothing is measured without inputs",
-                field=option,
-                mend="add --inputs DATA.npz, or leave it out to see what is published",
-            )
-    model = load_model(request.model)
-    rows: list[dict[str, Any]] = []
-    for precision in request.precisions:
-        workload = model.at(precision)
-        found = look_up(workload.family, workload.settings, workload.precision)
-        rows.append({"precision": workload.precision.name, **(found.to_dict() if found else {})})
-    if as_json:
-        print_json({"schema_version": SCHEMA_VERSION, "model": model.name, "quality": rows})
-        return
     keys = ("metric", "float_value", "drop_median", "drop_p90", "value_p90", "cases", "basis")
+    rows: Sequence[Mapping[str, Any]] = found.rows
     print_table(
         [
             {"precision": row["precision"], **{key: row.get(key, "unknown") for key in keys}}
             for row in rows
         ],
-        title=f"{model.name}, as published",
+        title=f"{found.model}, as published",
     )
     for row in rows:
         for source in row.get("sources", ()):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dse
 from dse.cli.output import print_json
 
 
 def migrate(path: str, out: str | None, in_place: bool, as_json: bool) -> None:
     """Migrate, and say what was done to which file."""
-    from dse.migrations import migrate_path
-
-    report = migrate_path(path, out, in_place=in_place)
+    report = dse.migrate(path, out, in_place=in_place)
     if as_json:
         print_json(report.to_dict())
         return

@@ -8,17 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_PREFIXES = (
-    (1e9, "G"),
-    (1e6, "M"),
-    (1e3, "k"),
-    (1.0, ""),
-    (1e-3, "m"),
-    (1e-6, "µ"),
-    (1e-9, "n"),
-    (1e-12, "p"),
-    (1e-15, "f"),
-)
+from dse.printing import cell
 
 
 def print_json(content: Any) -> None:
@@ -34,18 +24,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def si(value: float | None, unit: str) -> str:
-    """A number with an SI prefix and three significant digits: ``12.3 mW``."""
-    if value is None:
-        return "-"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}"
-    for factor, prefix in _PREFIXES:
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
 
 
 def note_step(what: str, done: int, wanted: int) -> None:
@@ -77,24 +55,9 @@ def print_table(
             min_width=max(len(word) for word in name.split(".")) if "." in name else None,
         )
     for row in rows:
-        table.add_row(*(text(row.get(name)) for name in names))
+        table.add_row(*(cell(row.get(name)) for name in names))
     width = None if Console().is_terminal else 200
     Console(width=width, highlight=False, markup=False).print(table)
-
-
-def text(value: Any) -> str:
-    """One cell: three significant digits, short mappings as ``key=value``."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.3e}"
-    if isinstance(value, Mapping):
-        return " ".join(f"{key}={text(item)}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(text(item) for item in value)
-    return str(value)
 
 
 def print_tree(content: Any, indent: int = 0) -> None:
@@ -107,6 +70,6 @@ def print_tree(content: Any, indent: int = 0) -> None:
         elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
             print(f"{pad}{key}:")
             for item in value:
-                print(f"{pad}  - {text(item)}")
+                print(f"{pad}  - {cell(item)}")
         else:
-            print(f"{pad}{key}: {text(value)}")
+            print(f"{pad}{key}: {cell(value)}")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dse.errors import InputError
 
 if TYPE_CHECKING:
-    from dse.evaluation.design import Value
-    from dse.workload.layer import Binding
-
-#: Each draw evaluates the design again: beyond this the quantiles no longer move.
-MOST_DRAWS = 10_000
+    from dse.api.options import Binding, Value
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Value]:
@@ -58,7 +53,7 @@ def bindings(pairs: Sequence[str]) -> dict[str, Binding]:
     """
     if not pairs:
         return {}
-    from dse.workload.load import parse_binding
+    from dse.api.options import read_binding
 
     texts: dict[str, str] = {}
     for pair in pairs:
@@ -72,7 +67,7 @@ def bindings(pairs: Sequence[str]) -> dict[str, Binding]:
                 if name in ("path_or_name", "unknown_ops"):  # they are parameters of load_model
                     mend = "bind it by its place, such as x.0=4"
                     raise InputError(f"{name!r} cannot be bound", field="--bind", mend=mend)
-            found = parse_binding(text if equals else item)
+            found = read_binding(text if equals else item)
             if found is None or not name:
                 raise InputError(
                     f"cannot read {item!r}"[:200],
@@ -84,38 +79,8 @@ def bindings(pairs: Sequence[str]) -> dict[str, Binding]:
 
 
 def _number(text: str) -> Binding:
-    from dse.workload.load import parse_binding
+    from dse.api.options import read_binding
 
-    found = parse_binding(text)
+    found = read_binding(text)
     assert found is not None  # each part of it was read before
     return found
-
-
-def draws(count: int | None) -> None:
-    """Check a number of draws of the technology facts; None is none.
-
-    Raises:
-        InputError: fewer than two, or more than anybody waits for.
-    """
-    if count is not None and not 2 <= count <= MOST_DRAWS:
-        raise InputError(
-            f"{count:,} draws",
-            field="--uncertainty",
-            mend=f"give 2 to {MOST_DRAWS:,}; 32 is usual",
-        )
-
-
-def has_settings(name: str) -> bool:
-    """Whether ``name`` is a model's with settings behind ``@`` (which may name files too)."""
-    return "@" in name and not Path(name).exists()
-
-
-def is_app(name: str) -> bool:
-    """Whether ``name`` means an app (a shipped one or a YAML file) rather than a model."""
-    from dse.files import shipped_folder
-
-    if has_settings(name):
-        return False
-    if Path(name).suffix in (".yaml", ".yml"):
-        return True
-    return (shipped_folder("experiments") / "apps" / f"{name}.yaml").is_file()

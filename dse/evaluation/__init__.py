@@ -10,8 +10,10 @@ from dse.evaluation.design import (
     identity_at,
     model_at,
     resolve_design,
+    resolve_parts,
     split_settings,
     stream_workloads,
+    with_values,
     workload_on,
 )
 from dse.evaluation.inputs import ResolvedInputs, Value, read_inputs
@@ -54,7 +56,9 @@ __all__ = [
     "profile_cpu",
     "read_inputs",
     "resolve_design",
+    "resolve_parts",
     "split_settings",
     "stream_workloads",
+    "with_values",
     "workload_on",
 ]

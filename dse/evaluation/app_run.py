@@ -10,10 +10,11 @@ from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
-from dse.evaluation.app_scores import scored
+from dse.evaluation.app_scores import hottest, scored
 from dse.evaluation.causes import Cause
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
+from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
@@ -103,7 +104,7 @@ def evaluate_app(
         record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
     record = common(record, app, loads, task_rows(loads, stats), chains, chip)
-    record = replace(record, offered_load=usage)
+    record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
     reasons = [
         *excess,
         *poor(_verdicts(loads)),
@@ -156,7 +157,8 @@ def pipelines(app: App, tasks: Sequence[Task]) -> dict[str, list[Task]]:
 def decided(record: Evaluation, fidelity: Fidelity, reasons: Sequence[Cause]) -> Evaluation:
     """The record with its verdict: only a simulation may call an app feasible."""
     good = True if fidelity == "simulate" else None
-    return replace(record, feasible=False if reasons else good, reasons=tuple(reasons))
+    judged = replace(record, feasible=False if reasons else good, reasons=tuple(reasons))
+    return with_finite_verdict(judged)
 
 
 def app_frame(

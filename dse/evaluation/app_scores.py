@@ -14,6 +14,7 @@ from dse.apps.score import (
     quality_score,
 )
 from dse.evaluation.record import Evaluation, TaskRow
+from dse.simulation.task import Timeline
 
 
 def scored(record: Evaluation, app: App, verdicts: Sequence[QualityVerdict]) -> Evaluation:
@@ -58,6 +59,14 @@ def battery_hours(app: App, power_w: float) -> float | None:
     if budgets.battery_wh is None or drawn <= 0.0:
         return None
     return budgets.battery_wh * budgets.battery_usable / drawn
+
+
+def hottest(record: Evaluation, timeline: Timeline | None) -> float | None:
+    """The junction temperature of the record, or where the app says nothing of heat, the highest
+    of a play with the chip's own thermal model."""
+    if record.junction_c is not None or timeline is None or not timeline.junction_c:
+        return record.junction_c
+    return max(degrees for _, degrees in timeline.junction_c)
 
 
 def _junction_c(app: App, record: Evaluation) -> float | None:

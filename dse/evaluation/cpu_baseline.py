@@ -83,7 +83,7 @@ def profile_cpu(
         RunError: the model fails while running.
     """
     if runs < 1:
-        raise InputError(f"{runs} runs", field="--runs", mend="give 1 or more")
+        raise InputError(f"{runs} runs", field="runs", mend="give 1 or more")
     request = resolve(name)
     model = load_model(name, unknown_ops="error", **bindings)
     stored = 4 * model.parameters

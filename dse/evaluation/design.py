@@ -10,17 +10,20 @@ from dse.apps import App, Stream
 from dse.apps.stream import MODEL_SLOT
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
+from dse.evaluation.app_values import with_settings
 from dse.evaluation.core_choice import seats
 from dse.evaluation.inputs import (
     ResolvedInputs,
     Value,
+    app_named,
     load_cached,
     model_named,
     model_names,
+    named_with,
     read_inputs,
     read_models,
+    site_named,
     stage_models,
-    with_settings,
 )
 from dse.evaluation.loads import part_keys
 from dse.evaluation.placement import CLOUD
@@ -29,9 +32,12 @@ from dse.evaluation.terms import Fidelity
 from dse.files import nearest
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.platform import ReadPlatform, platform_at
-from dse.hardware.resolve import chip_at
+from dse.hardware.resolve import chip_at, resolve
+from dse.hardware.spec import ChipSpec
 from dse.registry import Remembered
-from dse.schema import canonical_json, digest, digest_of_texts, validate
+from dse.schema import canonical_json, digest, digest_of_texts
+from dse.technology import Technology, load_technology
+from dse.version import model_version
 from dse.workload import Model, Workload, parse_precision
 from dse.workload.layer import Binding
 from dse.workload.lower import UnknownOps
@@ -42,8 +48,7 @@ REMEMBERED = 512
 _apps = Remembered(REMEMBERED)
 _sites = Remembered(REMEMBERED)
 
-#: Parameters of a stream's model (``model.<stream>.<key>``) and of a stream
-#: (``app.<stream>.<key>``).
+#: Parameters of a stream's model (``model.<stream>.<key>``).
 MODEL_KEYS = (
     "name",
     "precision",
@@ -60,19 +65,6 @@ MODEL_KEYS = (
     "act_density",
     "per_layer",
     "quality",
-)
-STREAM_KEYS = (
-    "rate_hz",
-    "deadline_s",
-    "percentile",
-    "instances",
-    "priority",
-    "probability",
-    "placement",
-    "late",
-    "output_tokens",
-    "cores",
-    "pipeline",
 )
 #: Groups of parameter paths; ``link`` and ``cloud`` belong to a platform.
 GROUPS = ("app", "model", "chip", "link", "cloud")
@@ -147,23 +139,89 @@ def resolve_design(design: Design, inputs: ResolvedInputs | None = None) -> Reso
         choices = {path: (value,) for path, value in design.settings.items()}
         inputs = read_inputs(design.app, design.chip, choices)
     app, app_text = _app(inputs, groups["app"])
-    chip = _site(inputs, groups, app)
-    _check_cores(design, app, chip, inputs.app_file)
-    workloads = stream_workloads(app, chip, groups["model"], inputs.models)
-    loads = {name: load.digest for name, load in workloads.items()}
-    identity = digest_of_texts(
+    site = _site(inputs, groups, app)
+    _check_cores(design.settings, app, site, inputs.app_file)
+    workloads = stream_workloads(app, site, groups["model"], inputs.models)
+    identity = _identity(inputs.version, app_text, site, workloads, design.seed)
+    return Resolved(app, site, workloads, identity)
+
+
+def resolve_parts(
+    app: App | str,
+    chip: Chip | Platform | str,
+    settings: Mapping[str, Value],
+    seed: int = 0,
+    inputs: ResolvedInputs | None = None,
+) -> Resolved:
+    """The same for an app or a chip that is at hand already, or the name of it.
+
+    A chip at hand keeps its junction temperature; one that is named takes the app's. ``inputs`` is
+    what both names mean, if it was read before.
+
+    Raises:
+        InputError: as :func:`resolve_design`; settings of the link or the data centre of a platform
+            that is at hand.
+    """
+    if isinstance(app, str) and isinstance(chip, str):
+        return resolve_design(Design(app, chip, settings, seed), inputs)
+    groups = split_settings(settings)
+    plain, file = app_named(app) if isinstance(app, str) else (app, None)
+    found = with_settings(plain, groups["app"])
+    if isinstance(chip, str):
+        site = _priced(site_named(chip), groups, found, load_technology())
+    else:
+        site = _changed_site(chip, groups)
+    _check_cores(settings, found, site, file)
+    workloads = stream_workloads(found, site, groups["model"])
+    identity = _identity(model_version(), app_text_of(found), site, workloads, seed)
+    return Resolved(found, site, workloads, identity)
+
+
+def _identity(
+    version: str,
+    app_text: str,
+    site: Chip | Platform,
+    workloads: Mapping[str, Workload],
+    seed: int,
+) -> str:
+    """Identity of a design; ``app_text`` is its app as canonical JSON."""
+    return digest_of_texts(
         {
-            "version": canonical_json(inputs.version),
+            "version": canonical_json(version),
             "app": app_text,
-            "chip": canonical_json(chip.digest),
-            "workloads": canonical_json(loads),
-            "seed": canonical_json(design.seed),
+            "chip": canonical_json(site.digest),
+            "workloads": canonical_json({name: load.digest for name, load in workloads.items()}),
+            "seed": canonical_json(seed),
         }
     )
-    return Resolved(app, chip, workloads, identity)
 
 
-def _check_cores(design: Design, app: App, chip: Chip | Platform, app_file: Path) -> None:
+def _changed_site(
+    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]]
+) -> Chip | Platform:
+    """A chip or platform with other values of its chip (the device)."""
+    for group in ("link", "cloud"):
+        for path in groups[group]:
+            raise InputError(
+                f"{group} settings of a site that is loaded already",
+                field=f"{group}.{path}",
+                mend="give them where the platform is loaded",
+            )
+    if isinstance(site, Chip):
+        return with_values(site, groups["chip"])
+    return replace(site, chips=(with_values(site.chip, groups["chip"]), *site.chips[1:]))
+
+
+def with_values(chip: Chip, values: Mapping[str, Value]) -> Chip:
+    """A chip with other values by path (``array.rows``, ``node``), resolved anew."""
+    if not values:
+        return chip
+    return resolve(chip.spec.with_values(values), chip.technology)
+
+
+def _check_cores(
+    settings: Mapping[str, Value], app: App, chip: Chip | Platform, app_file: Path | None
+) -> None:
     """Every stream must find its cores on the chip (the device); the error names the app's file if
     that says which they are."""
     device = chip.chip if isinstance(chip, Platform) else chip
@@ -174,7 +232,7 @@ def _check_cores(design: Design, app: App, chip: Chip | Platform, app_file: Path
             seats(stream, device)
         except ImpossibleChipError as error:
             field = error.field or ""
-            file = None if field in design.settings else app_file
+            file = None if field in settings else app_file
             raise ImpossibleChipError(
                 error.message, file=file, field=field, mend=error.mend
             ) from None
@@ -206,10 +264,15 @@ def _app(inputs: ResolvedInputs, settings: Mapping[str, Value]) -> tuple[App, st
     """The app with its settings, and its canonical JSON."""
 
     def make() -> tuple[App, str]:
-        app = _changed_app(inputs.app, settings)
-        return app, canonical_json(app.model_dump(mode="json"))
+        app = with_settings(inputs.app, settings)
+        return app, app_text_of(app)
 
     return _apps.of((id(inputs), _key(settings)), make, inputs)
+
+
+def app_text_of(app: App) -> str:
+    """An app as canonical JSON."""
+    return canonical_json(app.model_dump(mode="json"))
 
 
 def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
@@ -217,64 +280,37 @@ def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
     return tuple((path, type(value), value) for path, value in settings.items())
 
 
-def _changed_app(app: App, settings: Mapping[str, Value]) -> App:
-    if not settings:
-        return app
-    streams = {stream.id: stream for stream in app.streams}
-    for path, value in settings.items():
-        stream_id, _, key = path.partition(".")
-        stream = app.stream(stream_id)
-        if key not in STREAM_KEYS:
-            raise InputError(
-                f"a stream has no parameter {key!r}",
-                field=f"app.{path}",
-                mend=f"use one of: {', '.join(STREAM_KEYS)}{nearest(key, list(STREAM_KEYS))}",
-            )
-        streams[stream.id] = _changed(streams[stream.id], key, value, f"app.{path}")
-    return app.model_copy(update={"streams": tuple(streams[s.id] for s in app.streams)})
-
-
-def _changed(stream: Stream, key: str, value: Value, path: str) -> Stream:
-    data = stream.model_dump() | {key: value}
-    if key == "output_tokens":
-        data.pop(key)
-        if stream.request is None or stream.request.stages:
-            raise InputError(
-                f"stream {stream.id!r} is no prefill and decode request",
-                field=path,
-                mend="leave it out, or change the repeats in the app's file",
-            )
-        data["request"] = data["request"] | {key: value}
-    try:
-        return validate(Stream, data)
-    except InputError as error:
-        raise InputError(error.message, field=path, mend=error.mend) from None
-
-
 def _site(
     inputs: ResolvedInputs, groups: Mapping[str, Mapping[str, Value]], app: App
 ) -> Chip | Platform:
-    """The chip or platform of a design, at the app's junction temperature unless set."""
+    """The chip or platform of a design, remembered."""
+    own = tuple(_key(groups[group]) for group in ("chip", "link", "cloud"))
+    key = (id(inputs), app.junction_c, own)
+    return _sites.of(key, lambda: _priced(inputs.site, groups, app, inputs.technology), inputs)
+
+
+def _priced(
+    site: ChipSpec | ReadPlatform,
+    groups: Mapping[str, Mapping[str, Value]],
+    app: App,
+    technology: Technology,
+) -> Chip | Platform:
+    """A chip or platform with a design's values, at the app's junction temperature unless set."""
     settings = dict(groups["chip"])
     if app.junction_c is not None:
         settings.setdefault("junction_c", app.junction_c)
     apart = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
-
-    def make() -> Chip | Platform:
-        node = settings.pop("node", None)
-        wanted = None if node is None else str(node)
-        if isinstance(inputs.site, ReadPlatform):
-            whole = {**settings, **apart}
-            return platform_at(inputs.site, wanted, whole, inputs.technology)
-        for path in apart:
-            raise InputError(
-                f"a chip alone has no {path.partition('.')[0]}",
-                field=path,
-                mend="give a platform as the chip, or leave this out",
-            )
-        return chip_at(inputs.site, wanted, settings or None, inputs.technology)
-
-    return _sites.of((id(inputs), _key(settings), _key(apart)), make, inputs)
+    node = settings.pop("node", None)
+    wanted = None if node is None else str(node)
+    if isinstance(site, ReadPlatform):
+        return platform_at(site, wanted, {**settings, **apart}, technology)
+    for path in apart:
+        raise InputError(
+            f"a chip alone has no {path.partition('.')[0]}",
+            field=path,
+            mend="give a platform as the chip, or leave this out",
+        )
+    return chip_at(site, wanted, settings or None, technology)
 
 
 def stream_workloads(
@@ -367,7 +403,7 @@ def _workload(
         variant["precision"] = parse_precision(precision).name  # which w, a and method then change
         precision = None
     try:
-        return workload_on(model_named(files, with_settings(name, variant)), precision, chip)
+        return workload_on(model_named(files, named_with(name, variant)), precision, chip)
     except InputError as error:
         where = f"stream {stream.id}: {error.field or 'model'}"
         raise InputError(error.message, file=error.file, field=where, mend=error.mend) from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from dse.apps import App, Stream, load_app
 from dse.apps.scenario import APP_FOLDER
 from dse.apps.stream import MODEL_SLOT
+from dse.errors import InputError
 from dse.files import Stamp, find_file, stamp_of
 from dse.hardware.blocks import block_facts
 from dse.hardware.library import load_spec
@@ -110,7 +111,7 @@ def model_names(app: App, choices: Mapping[str, Sequence[Value]]) -> Iterator[st
         for name in (stream.model, *choices.get(f"model.{stream.id}.name", ())):
             for model in stage_models(stream, str(name or "")):
                 for values in itertools.product(*ways):
-                    yield with_settings(model, dict(zip(NAMING, values, strict=True)))
+                    yield named_with(model, dict(zip(NAMING, values, strict=True)))
 
 
 def stage_models(stream: Stream, name: str) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ def stage_models(stream: Stream, name: str) -> tuple[str, ...]:
     return tuple(stage.model.replace(MODEL_SLOT, name) for stage in stream.request.parts)
 
 
-def with_settings(name: str, settings: Mapping[str, Value]) -> str:
+def named_with(name: str, settings: Mapping[str, Value]) -> str:
     """A model's name with settings behind it; those that are None are left out."""
     settled = ",".join(f"{key}={value}" for key, value in settings.items() if value is not None)
     return name + (("," if "@" in name else "@") + settled if settled else "")
@@ -128,7 +129,7 @@ def with_settings(name: str, settings: Mapping[str, Value]) -> str:
 
 def read_models(names: Iterable[str]) -> ReadFiles:
     """The files of models, each read once."""
-    content: dict[str, bytes | OSError] = {}
+    content: dict[str, bytes | OSError | InputError] = {}
     for name in dict.fromkeys(names):
         for file, held in files_of(name).items():
             content.setdefault(file, held)

@@ -36,6 +36,9 @@ class Record(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def fidelity(self) -> str: ...
+
+    @property
     def horizon_s(self) -> float | None: ...
 
     @property
@@ -43,6 +46,8 @@ class Record(Protocol):
 
     @property
     def platform(self) -> Any: ...
+
+    def metric(self, name: str) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class Metric:
         judged: steps of ``dse explain`` and of reports are judged by it.
         short: short summaries name it.
         share: a share of a whole, written in percent.
+        scale: of a pure number of an app, how it is to be read.
+        budget: the field of an app's budgets that limits it.
+        unknown: what an unknown value counts as where designs are compared; None: then they are
+            not.
         best: what the best design in it is called; "least" or "most" and the label by default.
         value: gives it from the other fields of a record; None: it is a field of its own.
         said: of a record, what a reader must know beside the number; None: of this record the
@@ -96,9 +105,12 @@ class Metric:
     judged: bool = False
     short: bool = False
     share: bool = False
+    scale: str = ""
+    budget: str = ""
+    unknown: float | None = None
     best: str = ""
-    value: Callable[[Record], float | None] | None = None
-    said: Callable[[Record], str | None] = nothing
+    value: Callable[[Any], float | None] | None = None
+    said: Callable[[Any], str | None] = nothing
 
     @property
     def unit(self) -> str:
@@ -108,7 +120,7 @@ class Metric:
     @property
     def axis(self) -> str:
         """Label with the unit, for an axis or a column."""
-        unit = self.unit.replace("mm2", "mm²")
+        unit = self.unit.replace("mm2", "mm²") or self.scale
         return f"{self.label} ({unit})" if unit else self.label
 
     @property
@@ -127,6 +139,12 @@ class Metric:
         return None if found is None else float(found)
 
 
+def compared(path: str, record: Record) -> float | None:
+    """What a record counts as in a metric, also of one scope, where designs are compared."""
+    value = record.metric(path)
+    return METRICS[path].unknown if value is None and path in METRICS else value
+
+
 def unit_of(name: str) -> str:
     """The unit that the end of a name says; empty for a pure number."""
     ends = [end for end in UNITS if name.endswith(end)]
@@ -134,7 +152,7 @@ def unit_of(name: str) -> str:
 
 
 def _late(record: Record) -> str:
-    return "worst p99" if record.kind == "app" else ""
+    return "(worst p99)" if record.kind == "app" else ""
 
 
 def _over(record: Record) -> str:
@@ -145,6 +163,15 @@ def _at_volume(record: Record) -> str:
     return f"at {record.volume:,.0f} units"
 
 
+def _of_cores(record: Record) -> str:
+    alone = record.kind == "model" and record.fidelity != "roofline"
+    return f"of {'the cores it runs on' if alone else 'all cores'} at peak"
+
+
+def _margin(record: Record) -> str:
+    return "(margin, 0 = at the floor)" if record.kind == "app" else "as published"
+
+
 def _with_cloud(record: Record) -> str | None:
     return "with network and data centre" if record.platform else None
 
@@ -152,6 +179,7 @@ def _with_cloud(record: Record) -> str | None:
 _TABLE = (
     Metric(
         name="average_power_w", label="module power", sense="minimize", best="least power",
+        budget="module_power_w",
         bounded=True, exact=False, uncertain=True, scoped=True, judged=True, short=True,
     ),
     Metric(
@@ -163,15 +191,15 @@ _TABLE = (
         bounded=True, exact=False, uncertain=False, judged=True,
     ),
     Metric(
-        name="peak_power_w", label="peak module power", sense="minimize",
+        name="peak_power_w", label="peak power", sense="minimize", budget="peak_power_w",
         bounded=False, exact=False, uncertain=True, scoped=True,
     ),
     Metric(
-        name="throughput_per_s", label="inferences", sense="maximize",
+        name="throughput_per_s", label="throughput", sense="maximize",
         bounded=False, exact=False, uncertain=False,
     ),
     Metric(
-        name="utilization", label="array utilization", sense="maximize", share=True,
+        name="utilization", label="array utilization", sense="maximize", share=True, said=_of_cores,
         bounded=False, exact=False, uncertain=False,
     ),
     Metric(
@@ -179,25 +207,26 @@ _TABLE = (
         bounded=True, exact=False, uncertain=False,
     ),
     Metric(
-        name="area_mm2", label="die area", sense="minimize", combines="chip",
-        bounded=True, exact=True, uncertain=True, scoped=True, short=True,
-    ),
-    Metric(
         name="die_cost_usd", label="die cost", sense="minimize", combines="chip",
         bounded=True, exact=True, uncertain=True,
     ),
     Metric(
         name="unit_cost_usd", label="unit cost", sense="minimize", combines="chip",
-        best="cheapest", said=_at_volume,
+        best="cheapest", said=_at_volume, budget="unit_cost_usd",
         bounded=True, exact=True, uncertain=True, judged=True, short=True,
+    ),
+    Metric(
+        name="area_mm2", label="die area", sense="minimize", combines="chip",
+        budget="area_mm2",
+        bounded=True, exact=True, uncertain=True, scoped=True, short=True,
     ),
     Metric(
         name="carbon_kg", label="carbon, CO₂e", sense="minimize",
         bounded=True, exact=False, uncertain=True,
     ),
     Metric(
-        name="quality", label="quality margin (0 = at the floor)", sense="maximize",
-        best="best quality",
+        name="quality", label="quality", sense="maximize",
+        best="best quality", scale="margin, 0 = at the floor", said=_margin, unknown=-1.0,
         bounded=True, exact=True, uncertain=False, judged=True, short=True,
     ),
     Metric(
@@ -209,7 +238,7 @@ _TABLE = (
         bounded=False, exact=False, uncertain=False, app_only=True,
     ),
     Metric(
-        name="score", label="score of all in one", sense="maximize", best="best score",
+        name="score", label="score", sense="maximize", best="best score",
         bounded=False, exact=False, uncertain=False, app_only=True, judged=True,
     ),
     Metric(
@@ -244,5 +273,6 @@ def metric_of(path: str) -> Metric:
 def label(path: str) -> str:
     """Axis label of a metric, also of one scope; other names stay as they are."""
     scope, _, name = path.rpartition(".")
-    text = METRICS[name].axis if name in METRICS else name
-    return f"{text}, {scope}" if scope else text
+    if name not in METRICS:
+        return path
+    return f"{METRICS[name].axis}, {scope}" if scope else METRICS[name].axis

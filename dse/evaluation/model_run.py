@@ -18,6 +18,7 @@ from dse.evaluation.energy import (
     static_by_component_w,
     static_by_scope_w,
 )
+from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
@@ -102,7 +103,7 @@ def evaluate_model(
     )
     try:
         if fidelity == "roofline":
-            return _bounded(base, workload, chip, terms)
+            return with_finite_verdict(_bounded(base, workload, chip, terms))
         if program is None:
             kind, program = mapped_model(
                 workload,
@@ -122,7 +123,7 @@ def evaluate_model(
         if fidelity == "analytic"
         else _simulated(program, chip, kind, trace, power_plot)
     )
-    return _filled(_on(base, kind), program, kind.chip, run, terms)
+    return with_finite_verdict(_filled(_on(base, kind), program, kind.chip, run, terms))
 
 
 def _on(base: Evaluation, kind: CoreKind) -> Evaluation:

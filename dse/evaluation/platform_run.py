@@ -18,6 +18,7 @@ from dse.evaluation.app_run import (
     played,
     poor,
 )
+from dse.evaluation.app_scores import hottest
 from dse.evaluation.causes import Cause
 from dse.evaluation.economics import HOURS_PER_YEAR
 from dse.evaluation.frame import unmappable
@@ -93,7 +94,8 @@ def evaluate_on_platform(
     record = _with_cloud(record, app, platform, flow)
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
-    record = replace(record, utilization=utilized, offered_load=usage)
+    warm = hottest(record, timeline)
+    record = replace(record, utilization=utilized, offered_load=usage, junction_c=warm)
     reasons = [
         *poor([place.verdict for place in placed]),
         *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from dse.evaluation.causes import Cause, with_causes
 from dse.evaluation.metrics import METRICS, Band
 from dse.evaluation.old_causes import told
 from dse.mapping import LayerRow
 from dse.migrations import FIELD, current
+from dse.printing import Printed, si
 
 #: Records that are read may have no field that they do not know.
 CLOSED = ConfigDict(extra="forbid")
@@ -94,8 +95,8 @@ class ChainRow:
     meets_deadline: bool | None
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Printed):
     """What a design is worth. Keys are the metric names of the contract.
 
     Plain ``energy_j``, ``average_power_w`` and ``peak_power_w`` are at module scope, ``area_mm2``
@@ -111,6 +112,11 @@ class Evaluation:
     resource (above 1 it cannot be served). ``system_energy_j`` and ``total_cost_usd`` count the
     network and the device's share of the data centre too (``platform`` holds the parts); on one
     chip they are ``energy_j`` and ``unit_cost_usd``.
+
+    ``utilization`` is MACs over those at peak: of a model alone (mapped) at the peak of the cores
+    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is steady at the
+    app's ``thermal_c_per_w``; where it has none, the highest of a play with the chip's own thermal
+    model.
 
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
@@ -216,13 +222,70 @@ class Evaluation:
             causes, reasons = content.pop("causes", None), content["reasons"]
             content["reasons"] = told(reasons) if causes is None else with_causes(reasons, causes)
             return _adapter().validate_python(content)
-        except (ValidationError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"no record ({str(error).splitlines()[0]})") from None
 
     def table(self) -> list[dict[str, Any]]:
         """The layer or task rows as plain mappings (for a data frame)."""
         rows = self.layers if self.kind == "model" else self.tasks
         return [asdict(row) for row in rows]
+
+    def _title(self) -> str:
+        state = {True: "feasible", False: "NOT feasible", None: "feasibility not decided"}
+        where = f"{self.subject} on {self.chip} at {self.node}, {self.fidelity}"
+        return f"{where}: {state[self.feasible]}"
+
+    def figures(self) -> dict[str, str]:
+        """Every metric by its label, with what must be known beside the number, for a person."""
+        out = {}
+        for metric in METRICS.values():
+            value, said = metric.of(self), metric.said(self)
+            if said is None or (metric.app_only and value is None):
+                continue
+            if value is None:
+                figure = "-"
+            elif metric.share:
+                figure = f"{value:.1%}"
+            elif metric.unit in ("s", "J", "W", "B", "1/s"):
+                figure = si(value, metric.unit.replace("1/", "/"))
+            else:
+                figure = f"{value:.3g} {metric.unit}".rstrip()
+            out[metric.label] = f"{figure} {said}".rstrip()
+        return out
+
+    def _figures(self) -> Mapping[str, Any]:
+        reasons = {f"reason {n}": text for n, text in enumerate(self.reasons[:5], 1)}
+        clock = f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.precision}"
+        known = {name: text for name, text in self.figures().items() if text != "-"}
+        return {**reasons, "clock": clock, **known, "bottleneck": self.bottleneck}
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        if self.kind != "model":
+            return [
+                {
+                    "task": row.task,
+                    "model": row.model,
+                    "rate": si(row.rate_hz, "/s"),
+                    "deadline": si(row.deadline_s, "s"),
+                    "alone": si(row.isolated_latency_s, "s"),
+                    "p99": si(row.latency_p99_s, "s"),
+                    "late": "-" if row.missed_fraction is None else f"{row.missed_fraction:.1%}",
+                    "bottleneck": row.bottleneck,
+                }
+                for row in self.tasks
+            ]
+        return [
+            {
+                "layer": row.name,
+                "op": row.op,
+                "MACs": row.macs,
+                "latency": si(row.latency_s, "s"),
+                "energy": si(row.energy_j, "J"),
+                "utilization": f"{row.utilization:.1%}",
+                "bottleneck": row.bottleneck,
+            }
+            for row in self.layers
+        ]
 
 
 #: Fields, beside metrics, that only an app has.

@@ -25,6 +25,10 @@ Kind = Literal[
 ]
 
 
+#: Kinds of budgets by the unit of what they limit.
+_BUDGETED: dict[str, Kind] = {"W": "power", "USD": "cost", "mm2": "area"}
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One demand: what was found, what is allowed, and the room left relative to the limit (of a
@@ -148,16 +152,12 @@ def _of_chain(row: ChainRow) -> Requirement:
 def _of_product(app: App, record: Evaluation) -> list[Requirement]:
     budgets, heat = app.budgets, app.environment
     out = []
-    checks: tuple[tuple[Kind, str, str, float | None], ...] = (
-        ("power", "module power", "average_power_w", budgets.module_power_w),
-        ("power", "peak power", "peak_power_w", budgets.peak_power_w),
-        ("cost", "unit cost", "unit_cost_usd", budgets.unit_cost_usd),
-        ("area", "die area", "area_mm2", budgets.area_mm2),
-    )
-    for kind, name, metric, limit in checks:
-        value = record.metric(metric)
+    for metric in METRICS.values():
+        limit = getattr(budgets, metric.budget) if metric.budget else None
         if limit is not None:
-            out.append(Requirement(kind, name, metric, value, limit, _room(value, limit)))
+            value, kind = metric.of(record), _BUDGETED[metric.unit]
+            room = _room(value, limit)
+            out.append(Requirement(kind, metric.label, metric.name, value, limit, room))
     if budgets.min_hours is not None:
         hours = record.battery_hours
         room = None if hours is None else _battery_room(app, record, hours, budgets.min_hours)

@@ -23,6 +23,8 @@ from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Terms
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
+from dse.mapping import Objective
+from dse.printing import Printed
 from dse.technology import Technology, technology_draws
 from dse.workload import Workload
 
@@ -32,8 +34,8 @@ Site = Chip | Platform
 BAND = (0.1, 0.9)
 
 
-@dataclass(frozen=True)
-class Uncertainty:
+@dataclass(frozen=True, repr=False)
+class Uncertainty(Printed):
     """Bands by metric, and the samples they come from (draw by draw, None where it failed).
 
     ``reaches_clock`` is the share of draws in which the node reaches the design's clock at all.
@@ -58,16 +60,31 @@ class Uncertainty:
             "bands": {name: asdict(band) for name, band in self.bands.items()},
         }
 
+    def table(self) -> list[dict[str, Any]]:
+        """One row per metric: low, nominal, high."""
+        return [{"metric": name, **asdict(band)} for name, band in self.bands.items()]
+
+    def _title(self) -> str:
+        return f"{self.draws} draws of the technology facts: one in ten is below low, above high"
+
+    def _figures(self) -> Mapping[str, Any]:
+        return {"reaches its clock": f"{self.reaches_clock:.0%}"}
+
 
 def app_uncertainty(
-    app: App, workloads: Mapping[str, Workload], chip: Site, draws: int, seed: int = 0
+    app: App,
+    workloads: Mapping[str, Workload],
+    chip: Site,
+    draws: int,
+    seed: int = 0,
+    objective: Objective = "edp",
 ) -> Uncertainty:
     """The app's metrics under ``draws`` draws, simulated in each."""
     return _spread(
         chip,
         draws,
         seed,
-        lambda drawn: evaluate_app(app, workloads, drawn, mapped_on=chip)[0],
+        lambda drawn: evaluate_app(app, workloads, drawn, objective=objective, mapped_on=chip)[0],
     )
 
 

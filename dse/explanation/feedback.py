@@ -12,7 +12,8 @@ from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.metrics import METRICS
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements, violation
-from dse.explanation.steps import Step, shown
+from dse.explanation.steps import Step
+from dse.printing import setting as shown
 
 #: What a step of an infeasible design is to lessen: the sum of its broken demands.
 VIOLATION = "violation"

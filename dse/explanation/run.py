@@ -6,16 +6,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from dse.apps import App
 from dse.errors import UnmappableError
 from dse.evaluation import (
     Evaluation,
     Resolved,
     Value,
-    app_design,
     evaluate_app,
     evaluate_model,
     read_inputs,
-    resolve_design,
+    resolve_parts,
 )
 from dse.evaluation.loads import Load, stream_load
 from dse.explanation.binding import binds, confirmed
@@ -29,8 +29,8 @@ Progress = Callable[[int, int], None]
 
 
 def explain_app(
-    app: str,
-    chip: str,
+    app: App | str,
+    chip: Chip | Platform | str,
     settings: Mapping[str, Value],
     on_step: Progress | None = None,
     *,
@@ -39,15 +39,15 @@ def explain_app(
     """What binds an app on a chip, and what one step in app, model or chip buys by simulation.
 
     Args:
-        app: name or file.
-        chip: name or file of a chip or a platform.
+        app: the app, or its name or file.
+        chip: a chip or a platform, or its name or file.
         settings: overrides by path.
         on_step: called with (done, all).
         only: the paths whose steps are tried (all by default).
     """
-    base_design = app_design(app, chip, dict(settings), 0)
+    named = isinstance(app, str) and isinstance(chip, str)
     choices = {path: (value,) for path, value in settings.items()}
-    found = resolve_design(base_design, read_inputs(app, chip, choices))
+    found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip)
     precisions = {s.id: found.workloads[s.id].precision.name for s in found.app.streams}
     models = {
@@ -65,12 +65,11 @@ def explain_app(
         steps = [step for step in steps if step.path in only]
     for step in steps:
         choices[step.path] = (*choices.get(step.path, ()), step.after)
-    inputs = read_inputs(app, chip, choices)
+    inputs = read_inputs(app, chip, choices) if named else None
     parts: dict[Step, Resolved] = {}
 
     def evaluate(step: Step) -> Evaluation:
-        changed = app_design(app, chip, {**settings, step.path: step.after}, 0)
-        parts[step] = resolve_design(changed, inputs)
+        parts[step] = resolve_parts(app, chip, {**settings, step.path: step.after}, inputs=inputs)
         return evaluate_app(parts[step].app, parts[step].workloads, parts[step].chip)[0]
 
     tried = effects(

@@ -35,19 +35,6 @@ class Step:
         return "chip" if head in ("link", "cloud") else head
 
 
-def shown(path: str, value: Value) -> str:
-    """A parameter value as a person would write it: MHz for clocks, KiB or MiB for sizes."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    name = path.rpartition(".")[2]
-    if name == "f_hz":
-        return f"{value / 1e6:.4g} MHz"
-    if name == "bytes" or name.endswith("_bytes"):
-        mib = value / (1 << 20)
-        return f"{mib:.4g} MiB" if mib >= 1 else f"{value / 1024:.4g} KiB"
-    return f"{value:.4g}"
-
-
 def ladder_steps(
     values: Mapping[str, Value], ladders: Mapping[str, Sequence[Value]], ordered: set[str]
 ) -> list[Step]:

@@ -27,6 +27,7 @@ from dse.hardware.core import (
 )
 from dse.hardware.modes import Arbitration, CoreNetwork, Governor, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
+from dse.printing import Printed, si
 from dse.schema import digest
 
 __all__ = [
@@ -137,8 +138,8 @@ class Pmic:
         return ys[-1]
 
 
-@dataclass(frozen=True)
-class Chip:
+@dataclass(frozen=True, repr=False)
+class Chip(Printed):
     """A chip at one operating point, ready to be mapped onto, simulated and costed.
 
     ``prices`` maps each action to joules per count; the actions are
@@ -202,6 +203,32 @@ class Chip:
     arbitration: Arbitration = "processor_sharing"
     kinds: tuple[CoreKind, ...] = ()
 
+    def _title(self) -> str:
+        return f"chip {self.name} ({self.template}) at {self.node_nm} nm"
+
+    def _figures(self) -> Mapping[str, object]:
+        axes = " x ".join(f"{axis.size}" for axis in self.array.axes)
+        return {
+            "clock": f"{si(self.f_hz, 'Hz')} at {self.voltage_v:.2f} V, {self.junction_c:g} C",
+            "peak": f"{si(self.peak_macs_per_s, 'MAC/s')}, native {self.native_precision}",
+            "cores": ", ".join(f"{len(k.cores)} {k.name}" for k in self.kinds) or self.cores,
+            "array": f"{axes}, {', '.join(self.array.dataflows)}",
+            "buffer": si(float(self.buffer.capacity_bytes), "B"),
+            "die": f"{self.area_mm2:.3g} mm2",
+            "static power": si(sum(part.active_w for part in self.static), "W"),
+            **{f"note {n}": text for n, text in enumerate(self.notes[:3], 1)},
+        }
+
+    def _rows(self) -> list[dict[str, object]]:
+        return [
+            {
+                "link": name,
+                "bandwidth": si(link.bytes_per_s, "B/s"),
+                "capacity": si(link.capacity_bytes, "B"),
+            }
+            for name, link in self.links.items()
+        ]
+
     @functools.cached_property
     def area_mm2(self) -> float:
         """Area of the whole die, mm2."""
@@ -263,8 +290,8 @@ class Chip:
         return next(kind.cores for kind in self.kinds if kind.name == part.kind)
 
 
-@dataclass(frozen=True)
-class Platform:
+@dataclass(frozen=True, repr=False)
+class Platform(Printed):
     """Chips joined by a network; one chip by default.
 
     With a ``link`` and ``cloud`` terms, the first chip is the device and the second one stands in
@@ -275,6 +302,15 @@ class Platform:
     link: NetLink | None = None
     cloud: CloudTerms | None = None
     name: str = ""
+
+    def _title(self) -> str:
+        return f"platform {self.name or self.chip.name} of {len(self.chips)} chips"
+
+    def _rows(self) -> list[dict[str, object]]:
+        return [
+            {"chip": chip.name, "node": f"{chip.node_nm}nm", **chip._figures()}
+            for chip in self.chips
+        ]
 
     @property
     def chip(self) -> Chip:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
-from dse.hardware.options import Positive
+from dse.ranges import CoreCount, Hertz, Speed, Volt
 from dse.schema import Strict
 
 #: Blocks that a kind of core may change; the rest of a chip is shared by all its cores.
@@ -34,13 +34,13 @@ class KindSpec(Strict):
     rest of the die are shared with all other cores.
     """
 
-    cores: Annotated[int, Field(ge=1, le=64)] = 1
+    cores: CoreCount = 1
     description: str = ""
-    f_hz: Positive | None = None
-    voltage_v: Positive | None = None
-    sram_voltage_v: Positive | None = None
+    f_hz: Hertz | None = None
+    voltage_v: Volt | None = None
+    sram_voltage_v: Volt | None = None
     vt: str | None = None
-    speed_factor: Annotated[float, Field(ge=0.2, le=5)] | None = None
+    speed_factor: Speed | None = None
     native_precision: str | None = None
     array: dict[str, Any] = Field(default_factory=dict)
     buffer: dict[str, Any] = Field(default_factory=dict)

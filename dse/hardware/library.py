@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.files import Stamp, find_file, nearest, shipped_folder, shipped_names, stamp_of
+from dse.files import (
+    Stamp,
+    find_file,
+    is_file,
+    nearest,
+    shipped_folder,
+    shipped_names,
+    shortened,
+    stamp_of,
+)
 from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.migrations import read_versioned
@@ -40,10 +49,10 @@ def find_chip_file(path_or_name: str | Path) -> Path:
     """The file of a chip or template; a chip goes before a template of the same name."""
     text = str(path_or_name)
     templates = _template_files()
-    if text in templates and not Path(text).is_file() and text not in _chip_files():
+    if text in templates and not is_file(text) and text not in _chip_files():
         return templates[text]
     platforms = [path.stem for path in (shipped_folder(_FOLDER) / "platforms").glob("*.yaml")]
-    if text in platforms and not Path(text).is_file() and text not in _chip_files():
+    if text in platforms and not is_file(text) and text not in _chip_files():
         raise InputError(
             f"{text!r} is a platform, a device with a data centre; only an app runs on one",
             mend=f"give an app, or the device's chip: `dse show {text}` names it",
@@ -58,6 +67,14 @@ def template_file_of(path: Path) -> Path | None:
     if name == CUSTOM:
         return None
     templates = _template_files()
+    if not isinstance(name, str):
+        line = lines.get("template")
+        raise InputError(
+            f"{shortened(repr(name))} is no template's name",
+            file=path,
+            field=f"line {line}: template" if line else "template",
+            mend=f"use one of: {', '.join([*templates, CUSTOM])}",
+        )
     if name not in templates:
         line = lines.get("template")
         raise InputError(

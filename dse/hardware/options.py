@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dse.ranges import OverPlain, PeBytes, PortOrNone, RateShare, Ratio, SpeedUp, TileSize
 from dse.schema import Strict
 
 Dim = Literal["G", "B", "K", "C", "OY", "OX", "FY", "FX"]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1 << 40)]
-Whole = Annotated[int, Field(ge=0, le=1 << 50)]
 
 
 class RegistersSpec(Strict):
     """Operand registers of each PE; see :class:`dse.hardware.chip.Registers`. Bytes."""
 
-    W: Whole = 0
-    I: Whole = 0  # noqa: E741 - the operand's name everywhere
-    O: Whole = 0  # noqa: E741
-    shared: Whole = 0
+    W: PeBytes = 0
+    I: PeBytes = 0  # noqa: E741 - the operand's name everywhere
+    O: PeBytes = 0  # noqa: E741
+    shared: PeBytes = 0
     latch: bool = True
 
     @model_validator(mode="after")
@@ -46,11 +42,11 @@ class SparsitySpec(Strict):
 
     kind: Literal["none", "gating", "structured", "unstructured"] = "none"
     pattern: str = "2:4"
-    max_speedup: Annotated[float, Field(ge=1, le=64)] = 2.0
-    utilization: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_speedup: SpeedUp = 2.0
+    utilization: RateShare = 1.0
     operands: Literal["weights", "both"] = "weights"
-    energy_factor: Annotated[float, Field(ge=1)] = 1.0
-    area_factor: Annotated[float, Field(ge=1)] = 1.0
+    energy_factor: OverPlain = 1.0
+    area_factor: OverPlain = 1.0
 
     @field_validator("pattern")
     @classmethod
@@ -64,8 +60,8 @@ class SparsitySpec(Strict):
 class CompressionSpec(Strict):
     """Weights compressed outside the buffer; see :class:`dse.hardware.chip.Compression`."""
 
-    ratio: Annotated[float, Field(ge=1)] | None = None
-    decoder_bytes_per_cycle: NotNegative = 0.0
+    ratio: Ratio | None = None
+    decoder_bytes_per_cycle: PortOrNone = 0.0
 
 
 class LegalitySpec(Strict):
@@ -75,9 +71,9 @@ class LegalitySpec(Strict):
     ``min_tile`` keeps a dim whole.
     """
 
-    granularity: dict[Dim, Count] = Field(default_factory=dict)
-    min_tile: dict[Dim, Count] = Field(default_factory=dict)
-    max_tile: dict[Dim, Count] = Field(default_factory=dict)
+    granularity: dict[Dim, TileSize] = Field(default_factory=dict)
+    min_tile: dict[Dim, TileSize] = Field(default_factory=dict)
+    max_tile: dict[Dim, TileSize] = Field(default_factory=dict)
     dataflow: Literal["ws", "os", "is"] | None = None
     own_banks: bool = False
 

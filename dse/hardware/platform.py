@@ -10,23 +10,34 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from dse.errors import InputError
-from dse.files import Stamp, nearest, shipped_folder, stamp_of
+from dse.files import Stamp, is_file, nearest, shipped_folder, stamp_of
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.library import load_spec
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.hardware.resolve import chip_at
-from dse.hardware.sections import Count, NotNegative, Positive, Source
+from dse.hardware.sections import Source
 from dse.hardware.spec import ChipSpec
 from dse.migrations import kind_of, read_versioned
+from dse.ranges import (
+    LinkRate,
+    PartShare,
+    Pue,
+    RadioJoules,
+    RoundTrip,
+    Units,
+    Usd,
+    UsdPerKwh,
+    Users,
+    Watts,
+    Years,
+)
 from dse.schema import Strict, read_yaml, validate
 from dse.technology import Technology
-
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class SideSpec(Strict):
@@ -40,14 +51,14 @@ class SideSpec(Strict):
 class CloudSpec(SideSpec):
     """The data-centre side; see :class:`dse.hardware.offload.CloudTerms`."""
 
-    utilization: Share
-    batch: Count = 1
-    server_w: NotNegative
-    server_cost_usd: NotNegative
-    pue: Annotated[float, Field(ge=1, le=5)]
-    lifetime_years: Positive
-    volume: Positive
-    electricity_usd_per_kwh: NotNegative
+    utilization: PartShare
+    batch: Users = 1
+    server_w: Watts
+    server_cost_usd: Usd
+    pue: Pue
+    lifetime_years: Years
+    volume: Units
+    electricity_usd_per_kwh: UsdPerKwh
     grid: str
 
     @model_validator(mode="after")
@@ -61,13 +72,13 @@ class LinkSpec(Strict):
     """The network; see :class:`dse.hardware.offload.NetLink`."""
 
     name: str = "network"
-    up_bytes_per_s: Positive
-    down_bytes_per_s: Positive
-    rtt_s: NotNegative
-    device_j_per_bit: NotNegative
-    network_j_per_bit: NotNegative
-    idle_w: NotNegative = 0.0
-    availability: Share = 1.0
+    up_bytes_per_s: LinkRate
+    down_bytes_per_s: LinkRate
+    rtt_s: RoundTrip
+    device_j_per_bit: RadioJoules
+    network_j_per_bit: RadioJoules
+    idle_w: Watts = 0.0
+    availability: PartShare = 1.0
 
 
 class PlatformSpec(Strict):
@@ -86,7 +97,7 @@ def platform_file(path_or_name: str | Path) -> Path | None:
     """The file of a platform; None if the name or file means something else (a chip)."""
     text = str(path_or_name)
     direct = Path(text)
-    if direct.is_file():
+    if is_file(direct):
         return direct if direct.suffix in (".yaml", ".yml") and _holds_device(direct) else None
     return shipped_platforms().get(text)
 
@@ -225,7 +236,7 @@ def _override(
 
 def _chip_spec(path: Path, side: SideSpec) -> ChipSpec:
     beside = path.parent / side.chip
-    return load_spec(beside if beside.is_file() else side.chip)
+    return load_spec(beside if is_file(beside) else side.chip)
 
 
 def _chip(

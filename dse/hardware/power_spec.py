@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from dse.hardware.options import NotNegative, Positive, Share
+from dse.ranges import (
+    Celsius,
+    ClockPoint,
+    HotCelsius,
+    JoulePerKelvin,
+    Kelvin,
+    KelvinPerWatt,
+    ShareBelow,
+    SomeWatts,
+    SwitchJoules,
+    SwitchSeconds,
+    TickSeconds,
+    Watts,
+)
 from dse.schema import Strict
 
 
@@ -27,10 +40,10 @@ class DvfsSpec(Strict):
     change takes (null: the block facts); nothing runs meanwhile.
     """
 
-    points: tuple[Share, ...] = ()
+    points: tuple[ClockPoint, ...] = ()
     governor: Literal["fixed", "race_to_idle", "deadline_aware"] = "fixed"
-    transition_s: NotNegative | None = None
-    transition_j: NotNegative | None = None
+    transition_s: SwitchSeconds | None = None
+    transition_j: SwitchJoules | None = None
 
     @field_validator("points", mode="before")
     @classmethod
@@ -54,13 +67,13 @@ class ThermalSpec(Strict):
     ``hysteresis_k`` below it one up again. ``tick_s`` null: 1/500 of the time constant.
     """
 
-    resistance_k_per_w: Positive | None = None
-    capacitance_j_per_k: Positive | None = None
-    ambient_c: Annotated[float, Field(ge=-40, le=125)] = 25.0
-    start_c: Annotated[float, Field(ge=-40, le=125)] | None = None
-    limit_c: Annotated[float, Field(ge=-40, le=150)] = 105.0
-    hysteresis_k: Positive = 3.0
-    tick_s: Positive | None = None
+    resistance_k_per_w: KelvinPerWatt | None = None
+    capacitance_j_per_k: JoulePerKelvin | None = None
+    ambient_c: Celsius = 25.0
+    start_c: Celsius | None = None
+    limit_c: HotCelsius = 105.0
+    hysteresis_k: Kelvin = 3.0
+    tick_s: TickSeconds | None = None
 
 
 class PowerSpec(Strict):
@@ -77,10 +90,10 @@ class PowerSpec(Strict):
 
     gating: bool = False
     clock_gating: bool = True
-    clock_share: Share = 0.2
-    always_on_w: NotNegative | None = None
-    other_w: NotNegative = 0.0
-    pmic_rated_w: Positive
+    clock_share: ShareBelow = 0.2
+    always_on_w: Watts | None = None
+    other_w: Watts = 0.0
+    pmic_rated_w: SomeWatts
     sleep_states: tuple[Literal["clock_gated", "retention"], ...] = ()
     dvfs: DvfsSpec = DvfsSpec()
     thermal: ThermalSpec = ThermalSpec()

@@ -5,22 +5,61 @@ Each class is one block of the YAML layout. SI units; bytes and cycles where the
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.hardware.formats import pair_key
-from dse.hardware.options import (
-    CompressionSpec,
-    Count,
-    Dim,
-    NotNegative,
-    Positive,
-    RegistersSpec,
-    Share,
-    SparsitySpec,
-    Whole,
+from dse.hardware.options import CompressionSpec, Dim, RegistersSpec, SparsitySpec
+from dse.ranges import (
+    AccBits,
+    AccBytes,
+    ActionJoules,
+    AlignTo,
+    AreaMm2,
+    Banks,
+    BurstBytes,
+    Channels,
+    Chiplets,
+    CoreCount,
+    Cycles,
+    Depth,
+    DescriptorBytes,
+    DescriptorCycles,
+    DutyShare,
+    EnergyRatio,
+    FlashBytes,
+    Gates,
+    Hertz,
+    HopCycles,
+    HopJoules,
+    Lanes,
+    LinkRate,
+    Margin,
+    MetricLimit,
+    Pads,
+    PartCycles,
+    PeBytes,
+    Plls,
+    PortBytes,
+    PortOrNone,
+    Rate,
+    RateShare,
+    Setting,
+    ShareBelow,
+    SharedBytes,
+    Side,
+    SomeChannels,
+    SramBytes,
+    Stages,
+    StartSeconds,
+    StoreBytes,
+    Usd,
+    Volt,
+    Wide,
+    WireMm,
+    Years,
 )
 from dse.schema import Strict
 
@@ -41,31 +80,31 @@ class ArraySpec(Strict):
     that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
     """
 
-    rows: Annotated[int, Field(ge=1, le=4096)]
-    cols: Annotated[int, Field(ge=1, le=4096)]
-    depth: Annotated[int, Field(ge=1, le=1024)] = 1
+    rows: Side
+    cols: Side
+    depth: Depth = 1
     row_dims: tuple[Dim, ...]
     col_dims: tuple[Dim, ...]
     depth_dims: tuple[Dim, ...] = ()
     dataflows: tuple[Literal["ws", "os", "is", "rs"], ...]
-    formats: dict[str, Positive]
-    accumulator_bits: Annotated[int, Field(ge=16, le=64)] = 32
+    formats: dict[str, Rate]
+    accumulator_bits: AccBits = 32
     preload: Literal["hidden", "paid"] = "hidden"
-    preload_cycles: Whole | None = None
+    preload_cycles: Cycles | None = None
     fill_drain: Literal["hidden", "paid"] = "hidden"
-    fill_drain_cycles: Whole | None = None
+    fill_drain_cycles: Cycles | None = None
     depthwise: Literal["none", "diagonal", "vector"] = "none"
-    align: dict[Dim, Count] = Field(default_factory=dict)
-    accumulator_bytes: Whole = 0
-    register_bytes: Whole = 0
-    dot_width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    align: dict[Dim, AlignTo] = Field(default_factory=dict)
+    accumulator_bytes: AccBytes = 0
+    register_bytes: PeBytes = 0
+    dot_width: Depth | None = None
     registers: RegistersSpec = RegistersSpec()
     sparsity: SparsitySpec = SparsitySpec()
     weight_compression: CompressionSpec = CompressionSpec()
     winograd: bool = False
-    matmul_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    strided_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    depthwise_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    matmul_rate: RateShare = 1.0
+    strided_rate: RateShare = 1.0
+    depthwise_rate: RateShare = 1.0
 
     @field_validator("formats")
     @classmethod
@@ -107,15 +146,13 @@ class BufferSpec(Strict):
     never leaves the buffer. False where it finishes each layer first.
     """
 
-    bytes: Count
-    banks: Annotated[int, Field(ge=1, le=4096)] = 1
-    read_bytes_per_cycle: Positive
-    write_bytes_per_cycle: Positive
+    bytes: SramBytes
+    banks: Banks = 1
+    read_bytes_per_cycle: PortBytes
+    write_bytes_per_cycle: PortBytes
     double_buffered: bool = True
     dual_port: bool = False
-    parts: dict[Literal["W", "I", "O"], Annotated[float, Field(gt=0, le=1)]] = Field(
-        default_factory=dict
-    )
+    parts: dict[Literal["W", "I", "O"], RateShare] = Field(default_factory=dict)
     keeps_results: bool = True
     fuses: bool = True
 
@@ -123,9 +160,9 @@ class BufferSpec(Strict):
 class L2Spec(Strict):
     """Memory shared by the cores; ``bytes: 0`` for none."""
 
-    bytes: Whole = 0
-    banks: Annotated[int, Field(ge=1, le=4096)] = 8
-    bytes_per_cycle: NotNegative = 0.0
+    bytes: SharedBytes = 0
+    banks: Banks = 8
+    bytes_per_cycle: PortOrNone = 0.0
 
     @model_validator(mode="after")
     def _port(self) -> L2Spec:
@@ -138,8 +175,8 @@ class NvmSpec(Strict):
     """On-chip non-volatile memory for weights; ``kind: none`` for none."""
 
     kind: str = "none"
-    bytes: Whole = 0
-    bytes_per_cycle: NotNegative = 0.0
+    bytes: FlashBytes = 0
+    bytes_per_cycle: PortOrNone = 0.0
 
     @model_validator(mode="after")
     def _port(self) -> NvmSpec:
@@ -157,10 +194,10 @@ class VectorSpec(Strict):
     grows with them.
     """
 
-    lanes: Annotated[int, Field(ge=1, le=65536)]
-    stages: Annotated[int, Field(ge=1, le=16)] = 1
-    ops_per_lane_cycle: dict[str, Positive]
-    wide_factor: Annotated[float, Field(ge=1)] = 2.0
+    lanes: Lanes
+    stages: Stages = 1
+    ops_per_lane_cycle: dict[str, Rate]
+    wide_factor: Wide = 2.0
     fused: tuple[str, ...] = ("relu", "add", "mul")
 
     @model_validator(mode="after")
@@ -179,9 +216,9 @@ class VectorSpec(Strict):
 class DmaSpec(Strict):
     """Transfers between links and buffer."""
 
-    channels: Annotated[int, Field(ge=1, le=256)] = 2
-    descriptor_cycles: NotNegative = 50.0
-    max_descriptor_bytes: Count = 1 << 20
+    channels: Channels = 2
+    descriptor_cycles: DescriptorCycles = 50.0
+    max_descriptor_bytes: DescriptorBytes = 1 << 20
 
 
 class HostSpec(Strict):
@@ -191,8 +228,8 @@ class HostSpec(Strict):
     """
 
     core: str
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    f_hz: Positive | None = None
+    count: CoreCount = 1
+    f_hz: Hertz | None = None
 
 
 class OverheadSpec(Strict):
@@ -205,9 +242,9 @@ class OverheadSpec(Strict):
     """
 
     attachment: Literal["cpu", "chained", "dsp", "link"]
-    launch_cycles: NotNegative
-    invoke_s: NotNegative = 0.0
-    control_gates: Whole = 300_000
+    launch_cycles: PartCycles
+    invoke_s: StartSeconds = 0.0
+    control_gates: Gates = 300_000
 
 
 class NocSpec(Strict):
@@ -223,14 +260,14 @@ class NocSpec(Strict):
     ``memories``: ``shared``, or ``private`` channels of each die.
     """
 
-    mm: Positive | None = None
+    mm: WireMm | None = None
     topology: Literal["none", "bus", "ring", "mesh"] = "none"
-    bytes_per_cycle: NotNegative = 0.0
-    hop_cycles: NotNegative = 2.0
-    hop_j_per_bit: NotNegative | None = None
-    chiplets: Annotated[int, Field(ge=1, le=16)] = 1
+    bytes_per_cycle: PortOrNone = 0.0
+    hop_cycles: HopCycles = 2.0
+    hop_j_per_bit: HopJoules | None = None
+    chiplets: Chiplets = 1
     die_link: str = "ucie_standard"
-    die_bytes_per_s: Positive | None = None
+    die_bytes_per_s: LinkRate | None = None
     memories: Literal["shared", "private"] = "shared"
 
     @model_validator(mode="after")
@@ -259,12 +296,12 @@ class DramSpec(Strict):
     """
 
     kind: str = "none"
-    channels: Annotated[int, Field(ge=0, le=64)] = 0
-    capacity_bytes: Whole = 0
-    reserved_fraction: Share = 0.0
-    burst_bytes: Count = 256
-    bytes_per_s_per_channel: Positive | None = None
-    efficiency: Annotated[float, Field(gt=0, le=1)] | None = None
+    channels: SomeChannels = 0
+    capacity_bytes: StoreBytes = 0
+    reserved_fraction: ShareBelow = 0.0
+    burst_bytes: BurstBytes = 256
+    bytes_per_s_per_channel: LinkRate | None = None
+    efficiency: RateShare | None = None
     weights: Literal["resident", "streamed"] = "resident"
     activations: bool = True
     arbitration: Literal["processor_sharing", "fcfs", "round_robin"] = "processor_sharing"
@@ -287,24 +324,24 @@ class DieSpec(Strict):
     ``white_space``: share of the die that stays empty.
     """
 
-    other_area_mm2: NotNegative = 0.0
+    other_area_mm2: AreaMm2 = 0.0
     other_area_node: str | None = None
     other_vt: str = "svt"
-    io_pads: Whole
-    pll_count: Annotated[int, Field(ge=0, le=64)] = 1
+    io_pads: Pads
+    pll_count: Plls = 1
     package: str
-    white_space: Share = 0.08
+    white_space: ShareBelow = 0.08
 
 
 class CostSpec(Strict):
     """Business side: what is licensed, how long units live, how hard they work."""
 
     design_class: str
-    ip_usd: NotNegative | None = None
-    royalty_fraction: Share = 0.0
-    price_over_cost: Annotated[float, Field(ge=1)] = 1.6
-    lifetime_years: Positive = 5.0
-    duty: Annotated[float, Field(gt=0, le=1)] = 1.0
+    ip_usd: Usd | None = None
+    royalty_fraction: ShareBelow = 0.0
+    price_over_cost: Margin = 1.6
+    lifetime_years: Years = 5.0
+    duty: DutyShare = 1.0
 
 
 class MeasuredSpec(Strict):
@@ -316,10 +353,10 @@ class MeasuredSpec(Strict):
 
     source: str
     node: str | None = None
-    f_hz: Positive | None = None
-    voltage_v: Positive | None = None
-    energy_j: dict[str, Positive] = Field(default_factory=dict)
-    energy_ratio: dict[str, Positive] = Field(default_factory=dict)
+    f_hz: Hertz | None = None
+    voltage_v: Volt | None = None
+    energy_j: dict[str, ActionJoules] = Field(default_factory=dict)
+    energy_ratio: dict[str, EnergyRatio] = Field(default_factory=dict)
 
 
 class Source(Strict):
@@ -333,8 +370,8 @@ class Source(Strict):
 class Range(Strict):
     """What a search may turn a parameter to: ``choices``, or ``low`` to ``high``."""
 
-    choices: tuple[bool | int | float | str, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    choices: tuple[Setting, ...] = ()
+    low: MetricLimit | None = None
+    high: MetricLimit | None = None
     log: bool = False
     source: str = "assumed"

@@ -30,14 +30,13 @@ from dse.hardware.sections import (
     L2Spec,
     MeasuredSpec,
     NocSpec,
-    NotNegative,
     NvmSpec,
     OverheadSpec,
-    Positive,
     Range,
     Source,
     VectorSpec,
 )
+from dse.ranges import Celsius, CoreCount, Guard, Hertz, Speed, Volt
 from dse.schema import Strict, validate
 from dse.technology import parse_node
 
@@ -60,17 +59,17 @@ class ChipSpec(Strict):
     template: str = "custom"
     description: str = ""
     node: str
-    f_hz: Positive | None = None
-    voltage_v: Positive | None = None
-    sram_voltage_v: Positive | None = None
-    guard_band: NotNegative | None = None
-    junction_c: Annotated[float, Field(ge=-40, le=125)] = 60.0
+    f_hz: Hertz | None = None
+    voltage_v: Volt | None = None
+    sram_voltage_v: Volt | None = None
+    guard_band: Guard | None = None
+    junction_c: Celsius = 60.0
     sram_rail: str = "shared"
     vt: str = "mixed"
     corner: str = "tt"
-    speed_factor: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    speed_factor: Speed = 1.0
     sram_assist: bool = False
-    cores: Annotated[int, Field(ge=1, le=64)] = 1
+    cores: CoreCount = 1
     kind: KindName = "main"
     kinds: dict[KindName, KindSpec] = Field(default_factory=dict)
     native_precision: str = "int8"

@@ -4,8 +4,8 @@ The names in ``__all__`` are what other packages use; all else is inside. They a
 are first used, so that importing the package stays light:
 
 * ``map_layer``, ``warm_up``, ``cache_statistics``, ``clear_cache``, ``use_disk_cache``; ``explain``
-* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``: what keeps
-  a layer of the table below peak
+* ``map_network``, ``layer_rows``, ``energy_breakdown_j``, ``program_energy_j``; ``why``,
+  ``losses``: what keeps a layer of the table below peak
 * ``pareto_layer``: all schedules of a layer worth having
 * ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
 * ``Homes``, ``default_homes``, ``plan_memory``: where operands live
@@ -15,7 +15,7 @@ are first used, so that importing the package stays light:
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
   ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
-* ``mapped_layer``, ``MappedLayer``: one layer as a record for users; ``LayerRow``: of a table
+* ``LayerRow``: a row of the layer table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
 The rooms and who may know whom: ``docs/developing/architecture.md``.
@@ -66,7 +66,6 @@ if TYPE_CHECKING:
         roofline_energy_j,
         roofline_latency_s,
     )
-    from dse.mapping.network.mapped import MappedLayer, mapped_layer
     from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.network.program import (
         energy_breakdown_j,
@@ -75,7 +74,7 @@ if TYPE_CHECKING:
         program_energy_j,
     )
     from dse.mapping.network.warming import warm_up
-    from dse.mapping.network.why import why
+    from dse.mapping.network.why import losses, why
     from dse.mapping.space.shape import chip_number
 
 #: Where each public name stands.
@@ -88,7 +87,6 @@ _HOME = {
     "Homes": "ir.homes",
     "LayerRow": "ir.layer_row",
     "LayerSchedule": "ir.schedule",
-    "MappedLayer": "network.mapped",
     "NO_BYTES": "ir.schedule",
     "Objective": "cost.objectives",
     "Phase": "ir.schedule",
@@ -112,11 +110,11 @@ _HOME = {
     "layer_rows": "network.program",
     "link_rates": "ir.schedule",
     "load_pins": "given.pinned",
+    "losses": "network.why",
     "map_batch": "chips.batch",
     "map_layer": "layer.mapper",
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
-    "mapped_layer": "network.mapped",
     "objective_value": "cost.objectives",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
@@ -142,7 +140,6 @@ __all__ = [
     "Homes",
     "LayerRow",
     "LayerSchedule",
-    "MappedLayer",
     "Objective",
     "Phase",
     "Pins",
@@ -165,11 +162,11 @@ __all__ = [
     "layer_rows",
     "link_rates",
     "load_pins",
+    "losses",
     "map_batch",
     "map_layer",
     "map_network",
     "map_pipeline",
-    "mapped_layer",
     "objective_value",
     "pareto_layer",
     "plan_memory",

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.files import SCHEMA_VERSION, json_text, write_text
+from dse.files import SCHEMA_VERSION, json_text, regular, write_text
 from dse.migrations.content import Migrated, migrated
 from dse.migrations.registry import KINDS, kind_of
 from dse.migrations.rewrite import rewritten
+from dse.printing import Printed
 from dse.schema import read_yaml
 
 _YAML = (".yaml", ".yml")
@@ -44,8 +45,8 @@ class FileMigration:
     backup: str | None = None
 
 
-@dataclass(frozen=True)
-class MigrationReport:
+@dataclass(frozen=True, repr=False)
+class MigrationReport(Printed):
     """What :func:`migrate_path` found and did.
 
     Attributes:
@@ -72,6 +73,9 @@ class MigrationReport:
     def table(self) -> list[dict[str, Any]]:
         """One row per file."""
         return [asdict(one) for one in self.files]
+
+    def _title(self) -> str:
+        return f"{len(self.changed)} of {len(self.files)} files in {self.path} migrated"
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ def _content(path: Path) -> tuple[str, list[dict[str, Any]], dict[str, int]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return regular(path).read_text(encoding="utf-8")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
         raise InputError(why, file=path, mend="check the path") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.migrations.content import migrate, migrated, remarked
 from dse.schema import read_yaml
 
@@ -29,7 +30,7 @@ def read_json(kind: str, path: str | Path, *, mend: str = "restore the file") ->
         InputError: it cannot be read, is no JSON object, or of a version that is not known.
     """
     try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
+        loaded = json.loads(regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"
         raise InputError(why, file=path, mend=mend) from None

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from dse.errors import InputError, RunError
+from dse.files import is_file, regular
 from dse.model_quality.quantize import Calibration, Scheme, quantize
 from dse.model_quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
 from dse.model_quality.samples import Array, Sample, load_samples, samples_digest
@@ -126,7 +127,7 @@ def _check_weights(path: Path) -> tuple[str, str]:
         InputError: missing, no ONNX, without weights, or quantized already.
     """
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
         proto = onnx.load_model_from_string(data)
     except OSError as error:
         raise InputError(
@@ -154,7 +155,14 @@ def _check_weights(path: Path) -> tuple[str, str]:
         for entry in tensor.external_data:
             if entry.key == "location":
                 beside = path.parent / entry.value
-                found.update(beside.read_bytes() if beside.is_file() else b"")
+                try:
+                    found.update(beside.read_bytes() if is_file(beside) else b"")
+                except OSError as error:
+                    raise InputError(
+                        f"the file cannot be read ({error.strerror or error})",
+                        file=beside,
+                        mend=f"{path.name} keeps weights in it: make it readable",
+                    ) from None
     return hashlib.sha256(data).hexdigest(), found.hexdigest()
 
 

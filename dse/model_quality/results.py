@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.migrations import migrate
 from dse.model_quality.metrics import METRICS
 from dse.model_quality.published import Quality
+from dse.printing import Printed
 from dse.schema import validate
 from dse.workload.precision import Precision, parse_precision
 
@@ -65,7 +67,7 @@ class MeasuredQuality(BaseModel):
     outputs: tuple[MeasuredOutput, ...]
 
 
-class QualityReport(BaseModel):
+class QualityReport(Printed, BaseModel):
     """The content of a file of ``dse quality``.
 
     Attributes:
@@ -82,6 +84,20 @@ class QualityReport(BaseModel):
     inputs: str
     runtime: str
     results: tuple[MeasuredQuality, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``."""
+        return self.model_dump(mode="json")
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per precision, in the units of its metric."""
+        return [
+            result.model_dump(mode="json", exclude={"outputs", "identity"})
+            for result in self.results
+        ]
+
+    def _title(self) -> str:
+        return f"{self.model} on {self.inputs}, by {self.runtime}"
 
     def write(self, path: str | Path) -> None:
         """Write it as JSON.
@@ -107,7 +123,7 @@ def read_report(path: str | Path) -> QualityReport:
         InputError: missing, unreadable, or not a report.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = regular(path).read_text(encoding="utf-8")
         data = json.loads(text)
     except OSError as error:
         raise InputError(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dse.errors import InputError
+from dse.files import regular
 
 Array = np.ndarray[Any, Any]
 #: One feed of a model: an array by input name.
@@ -56,7 +57,7 @@ def load_samples(path: str | Path, inputs: Mapping[str, tuple[Sequence[Any], Any
 def _arrays(file: Path, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """The array of each input in a file; of a model with one input its name does not matter."""
     try:
-        loaded = np.load(file, allow_pickle=False)
+        loaded = np.load(regular(file), allow_pickle=False)
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
     except OSError as error:
         why = error.strerror or "it is no NumPy file"

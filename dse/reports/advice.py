@@ -12,7 +12,7 @@ from dse.reports.choice import Pick
 from dse.reports.tables import Study
 from dse.search import Outcome
 from dse.search.candidate import values_key
-from dse.search.experiment import Choices
+from dse.search.parameters import Choices
 from dse.search.resolved import ResolvedExperiment, resolve_experiment
 from dse.search.workers import Workers
 

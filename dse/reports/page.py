@@ -31,6 +31,7 @@ from dse.reports.tables import (
     write_tables,
 )
 from dse.search import Experiment, Outcome
+from dse.search.failures import failure_counts
 from dse.search.study import by_level
 from dse.version import model_version
 
@@ -220,14 +221,3 @@ def front_lines(study: Study) -> list[list[Any]]:
 def front_line(outcome: Outcome, experiment: Experiment) -> list[Any]:
     settings = [shown(path, outcome.values[path]) for path in experiment.parameters]
     return [*(outcome.objectives or ()), *settings]
-
-
-def failure_counts(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
-    """How many designs break each kind of requirement, most frequent first."""
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        if outcome.pruned:
-            continue
-        for what in {cause.broken for cause in outcome.reasons}:
-            counts[what] = counts.get(what, 0) + 1
-    return sorted(counts.items(), key=lambda item: -item[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,24 @@ from typing import Any
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.evaluation import METRICS, Evaluation
-from dse.files import write_json
+from dse.files import is_file, write_json
 from dse.migrations import current
-from dse.search import Effort, Experiment, Outcome, StudyFolder, design_row, front_of
+from dse.printing import Printed
+from dse.search import (
+    Effort,
+    Experiment,
+    Outcome,
+    StudyFolder,
+    design_row,
+    front_of,
+    front_rows,
+)
 from dse.technology import load_technology
 from dse.version import model_version
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, repr=False)
+class Study(Printed):
     """A finished or running study as the report sees it: designs in a stable order."""
 
     experiment: Experiment
@@ -64,6 +73,23 @@ class Study:
     def feasible(self) -> list[Outcome]:
         return [outcome for outcome in self.outcomes if outcome.feasible]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The front with its objectives, parameters and full records, as in ``pareto.json``."""
+        return pareto_json(self)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One flat row per design: parameters, metrics, fidelity, feasible."""
+        return [design_row(outcome, self.experiment) for outcome in self.outcomes]
+
+    def _title(self) -> str:
+        return f"study {self.experiment.name} in {self.source}: {len(self.outcomes)} designs"
+
+    def _figures(self) -> Mapping[str, Any]:
+        return {"feasible": len(self.feasible), "on the front": len(self.front), "by": self.maker}
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return front_rows(self.front, self.experiment)
+
 
 def read_study(source: str | Path) -> Study:
     """The study of a folder, or of an Optuna storage.
@@ -77,7 +103,7 @@ def read_study(source: str | Path) -> Study:
     progress: tuple[dict[str, float], ...] = ()
     effort = Effort()
     made_by = ("", "")
-    if "://" in text or Path(text).is_file():
+    if "://" in text or is_file(text):
         from dse.search.mirror import read_storage
 
         stored = read_storage(text)

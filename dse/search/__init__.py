@@ -7,7 +7,7 @@ from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 from dse.search.progress import Progress
 from dse.search.resolved import ResolvedExperiment, check_experiment, resolve_experiment
-from dse.search.study import StudyResult, check_numbers, design_row, explore, sweep
+from dse.search.study import StudyResult, check_numbers, design_row, explore, front_rows, sweep
 from dse.search.warm import starting_designs
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "evaluate_candidate",
     "explore",
     "front_of",
+    "front_rows",
     "load_experiment",
     "resolve_experiment",
     "starting_designs",

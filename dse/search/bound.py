@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.evaluation.metrics import metric_of
+from dse.evaluation.metrics import compared, metric_of
 from dse.evaluation.record import Evaluation
 from dse.search.experiment import Experiment
 
@@ -41,9 +41,7 @@ def bounds_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...]:
     out = []
     for objective in experiment.objectives:
         metric = metric_of(objective.metric)
-        value = record.metric(objective.metric)
-        if value is None and metric.name == "quality":
-            value = -1.0
+        value = compared(objective.metric, record)
         natural = metric.sense == objective.sense
         if value is None or not (metric.bounded and (natural or metric.exact)):
             out.append(-math.inf)

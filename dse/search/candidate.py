@@ -6,6 +6,7 @@ names read before, and the values.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,6 +20,9 @@ from dse.errors import DseError, ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.causes import Cause
 from dse.evaluation.design import Value, identity_at
+from dse.evaluation.finite import not_finite, storable
+from dse.evaluation.metrics import compared
+from dse.evaluation.old_causes import told
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
 from dse.evaluation.terms import Fidelity
@@ -107,9 +111,7 @@ class Outcome:
         if record is None:
             reasons = tuple(Cause(text, "unbuildable") for text in texts)
         else:
-            reasons = record.reasons
-        if list(reasons) != list(texts):
-            raise ValueError("reasons")
+            reasons = record.reasons if list(record.reasons) == list(texts) else told(texts)
         out = cls(
             **data,
             objectives=None if objectives is None else tuple(float(v) for v in objectives),
@@ -150,8 +152,7 @@ def evaluate_candidate(
         parts = found.parts(chosen)
     except ImpossibleChipError as error:
         timer.stop("resolve")
-        why = (Cause(error.describe(), "unbuildable"),)
-        return Outcome(chosen, "none", False, False, UNBUILDABLE, None, why, "", None)
+        return _beyond(chosen, error.describe())
     timer.stop("resolve")
     levels: tuple[Fidelity, ...] = ("analytic", "simulate")
     if experiment.prune:
@@ -159,7 +160,11 @@ def evaluate_candidate(
     last = experiment.fidelity
     pruned = False
     for level in levels:
-        record, verdict = _at(level, parts, experiment)
+        try:
+            record, verdict = _at(level, parts, experiment)
+        except OverflowError as error:
+            why = f"a figure at the {level} level is beyond what a number can hold ({error})"
+            return _beyond(chosen, why)
         timer.stop(level)
         if level == last or not verdict.serves:
             break
@@ -174,7 +179,7 @@ def evaluate_candidate(
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
     feasible = level == last and verdict.violation == 0.0 and not reasons
-    record = replace(record, feasible=feasible, reasons=reasons, identity=identity)
+    record = storable(replace(record, feasible=feasible, reasons=reasons, identity=identity))
     return Outcome(
         chosen,
         record.fidelity,
@@ -187,6 +192,12 @@ def evaluate_candidate(
         record,
         pruned,
     )
+
+
+def _beyond(values: dict[str, Value], why: str) -> Outcome:
+    """A design of which no level can be computed."""
+    causes = (Cause(why, "unbuildable"),)
+    return Outcome(values, "none", False, False, UNBUILDABLE, None, causes, "", None)
 
 
 def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
@@ -236,19 +247,17 @@ def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
     except ImpossibleChipError:
         return Bound(None, False)
     record, verdict = _at("roofline", parts, experiment)
-    if record.bottleneck == "unmappable":
+    if record.bottleneck == "unmappable" or not_finite(record):
         return Bound(None, False)
     return Bound(bounds_of(record, experiment), verdict.serves)
 
 
 def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
-    """Objective values; an unknown quality counts as -1, below every floor."""
+    """Objective values; None if one is unknown and nothing stands for it."""
     out = []
     for objective in experiment.objectives:
-        value = record.metric(objective.metric)
-        if value is None and objective.metric == "quality":
-            value = -1.0
-        if value is None:
+        value = compared(objective.metric, record)
+        if value is None or not math.isfinite(value):
             return None
         out.append(float(value))
     return tuple(out)
@@ -266,7 +275,7 @@ class Verdict:
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     """Sum of relative excesses over all demands of the app and constraints; and the reasons."""
     reasons = list(record.reasons)
-    if record.bottleneck == "unmappable":
+    if record.bottleneck == "unmappable" or not_finite(record):
         return Verdict(UNBUILDABLE, False, tuple(reasons))
     demands = requirements(app, record)
     beside_cost = sum(demand.excess for demand in demands if demand.kind != "cost")

@@ -4,132 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dse.errors import InputError
 from dse.evaluation.design import GROUPS, Design, Value
 from dse.evaluation.metrics import METRICS, metric_of, named
-from dse.files import find_file, nearest
+from dse.files import find_file, is_file, nearest
 from dse.hardware.chip import SCOPES
 from dse.migrations import read_versioned
-from dse.schema import Strict, distinct, validate
-from dse.technology import load_technology
+from dse.ranges import (
+    Batch,
+    Fraction,
+    LongSeconds,
+    MetricLimit,
+    Population,
+    Seed,
+    Setting,
+    Trials,
+    Weight,
+)
+from dse.schema import Strict, validate
+from dse.search.parameters import LineNodes, Parameter
 
 #: Grids with conditions are counted one by one up to this size.
 COUNTED = 200_000
-
-
-class _Parameter(Strict):
-    """What all parameters share: ``when`` says in which designs the parameter counts at all.
-
-    ``when: {chip.l2.bytes: [1048576, 2097152]}``: only where that other parameter has one of these
-    values; elsewhere the chip's (or model's) own value stands.
-    """
-
-    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
-
-
-class Choices(_Parameter):
-    """A parameter with named alternatives, without order."""
-
-    choices: Annotated[tuple[Value, ...], Field(min_length=1), AfterValidator(distinct)]
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        return self.choices
-
-
-class Ladder(_Parameter):
-    """A parameter with ordered steps, such as powers of two."""
-
-    ladder: Annotated[tuple[float | int | str, ...], Field(min_length=1), AfterValidator(distinct)]
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        return self.ladder
-
-
-class Range(_Parameter):
-    """A number between ``low`` and ``high`` in ``steps`` equal (or equal-ratio, ``log``) steps."""
-
-    low: float
-    high: float
-    steps: int = Field(ge=2, le=1000)
-    log: bool = False
-    integer: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(
-                "low must be below high, and above 0 on a log scale; correct the range"
-            )
-        return self
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        shares = [i / (self.steps - 1) for i in range(self.steps)]
-        if self.log:
-            ratio = math.log(self.high / self.low)
-            raw = [self.low * math.exp(ratio * share) for share in shares]
-        else:
-            raw = [self.low + (self.high - self.low) * share for share in shares]
-        if self.integer:
-            return tuple(dict.fromkeys(round(value) for value in raw))
-        return tuple(float(f"{value:.6g}") for value in raw)
-
-
-class LineNodes(_Parameter):
-    """The nodes of a production line (``jasm1``, ``rapidus`` ...), coarsest first."""
-
-    line: str
-
-    @field_validator("line")
-    @classmethod
-    def _known(cls, line: str) -> str:
-        lines = load_technology().lines
-        if line not in lines:
-            raise ValueError(f"unknown line {line!r}; use one of: {', '.join(lines)}")
-        return line
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        return tuple(
-            f"{n}nm" for n in sorted(load_technology().lines[self.line].nodes, reverse=True)
-        )
-
-
-def _form(data: Any) -> str:
-    """Which form of a parameter is meant; a misspelt one is the form it comes closest to."""
-    if isinstance(data, _Parameter):
-        return f"<{type(data).__name__}>"
-    keys = list(data) if isinstance(data, Mapping) else []
-    forms: dict[str, type] = {"choices": Choices, "ladder": Ladder, "line": LineNodes}
-    forms |= dict.fromkeys(("low", "high", "steps", "log"), Range)
-    close = [near for key in keys for near in get_close_matches(str(key), forms, n=1)]
-    meant = next((key for key in (*keys, *close) if key in forms), "choices")
-    return f"<{forms[meant].__name__}>"
-
-
-#: Tags in angle brackets are no part of a field's path in an error (:mod:`dse.schema`).
-Parameter = Annotated[
-    Annotated[Choices, Tag("<Choices>")]
-    | Annotated[Ladder, Tag("<Ladder>")]
-    | Annotated[Range, Tag("<Range>")]
-    | Annotated[LineNodes, Tag("<LineNodes>")],
-    Discriminator(_form),
-]
 
 
 class AppUse(Strict):
     """One app of a product line, and how much it weighs against the others."""
 
     app: str
-    weight: float = Field(default=1.0, gt=0)
+    weight: Weight = 1.0
 
 
 def known_metric(metric: str) -> str:
@@ -180,8 +88,8 @@ class Constraint(Strict):
     """A limit on a metric, beside the app's own budgets and deadlines."""
 
     metric: MetricName
-    max: float | None = None
-    min: float | None = None
+    max: MetricLimit | None = None
+    min: MetricLimit | None = None
 
     @model_validator(mode="after")
     def _limits(self) -> Constraint:
@@ -228,20 +136,20 @@ class Experiment(Strict):
     combine: Literal["worst", "weighted"] = "worst"
     chip: str
     parameters: dict[str, Parameter] = Field(min_length=1)
-    fixed: dict[str, Value] = Field(default_factory=dict)
+    fixed: dict[str, Setting] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = Field(min_length=1, max_length=6)
     constraints: tuple[Constraint, ...] = ()
     fidelity: Literal["analytic", "simulate"] = "simulate"
     sampler: Literal["nsga2", "nsga3", "tpe", "qmc", "random", "cmaes", "gp", "grid"] = "nsga2"
-    population: int = Field(default=24, ge=4, le=1000)
-    batch: int = Field(default=8, ge=1, le=1000)
-    local_share: float = Field(default=0.85, ge=0, le=1)
+    population: Population = 24
+    batch: Batch = 8
+    local_share: Fraction = 0.85
     stratify: str | None = None
     prune: bool = True
-    trials: int = Field(default=200, ge=1)
-    stall: int | None = Field(default=None, ge=1)
-    max_s: float | None = Field(default=None, gt=0)
-    seed: int = Field(default=0, ge=0)
+    trials: Trials = 200
+    stall: Trials | None = None
+    max_s: LongSeconds | None = None
+    seed: Seed = 0
 
     @field_validator("parameters")
     @classmethod
@@ -347,7 +255,7 @@ class Experiment(Strict):
         try:
             nodes = validate(LineNodes, {"line": line})
         except InputError as error:
-            raise InputError(error.message, field="--line", mend=error.mend) from None
+            raise InputError(error.message, field="line", mend=error.mend) from None
         fixed = {path: value for path, value in self.fixed.items() if path != "chip.node"}
         update = {
             "name": f"{self.name}-{line}",
@@ -404,4 +312,4 @@ def load_experiment(path_or_name: str | Path) -> Experiment:
 def _beside(file: Path, name: str) -> str:
     """``name`` as a path, if it is a YAML file beside the experiment's own."""
     near = file.parent / name
-    return str(near) if name.endswith((".yaml", ".yml")) and near.is_file() else name
+    return str(near) if name.endswith((".yaml", ".yml")) and is_file(near) else name

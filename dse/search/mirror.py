@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,10 +12,13 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from dse.errors import InputError, RunError
+from dse.files import is_file
 from dse.migrations import FIELD, current, migrate
 from dse.schema import validate
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
+from dse.search.folder import experiment_identity, remark_unknown_inputs
+from dse.search.inputs import input_digests
 from dse.search.origin import differences
 from dse.version import model_version
 
@@ -80,8 +82,13 @@ class Mirror:
                 field="--storage",
                 mend="check that it is reachable and holds no other study of this name",
             ) from None
-        if self.present:
-            found = differences(migrate("storage", held, file=url), experiment, technology)
+        inputs = input_digests(experiment)
+        self.identity = experiment_identity(experiment, technology, (), inputs)
+        if self.present or "experiment" in held:
+            there = migrate("storage", held, file=url)
+            found = differences(there, experiment, technology, inputs=inputs)
+            if found is None and self.present and not isinstance(there.get("inputs"), dict):
+                remark_unknown_inputs(url)
             if found is not None:
                 raise InputError(
                     found.why.replace("the folder", "the storage"),
@@ -96,6 +103,7 @@ class Mirror:
                 ("experiment", experiment.model_dump(mode="json")),
                 ("technology", technology),
                 ("version", model_version()),
+                ("inputs", inputs),
             ):
                 self.study.set_user_attr(name, value)
         except Exception as error:
@@ -125,6 +133,7 @@ class Mirror:
             constraints={"requirements": outcome.violation},
             user_attrs={
                 "design": outcome.key,
+                "study": self.identity,
                 _ATTRIBUTE: json.dumps({FIELD: current("outcome"), **outcome.to_dict()}),
             },
         )
@@ -155,7 +164,7 @@ def read_storage(url: str) -> Stored:
         InputError: no storage, or none that this package wrote.
     """
     file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).is_file():
+    if file != url and not is_file(file):
         raise InputError("there is no such database", file=url, mend="check the path")
     storage = open_storage(url)
     try:
@@ -174,8 +183,27 @@ def read_storage(url: str) -> Stored:
     held = migrate("storage", dict(study.user_attrs), file=url)
     experiment = validate(Experiment, held["experiment"], file=url)
     made_by = (str(held.get("technology", "")), str(held.get("version", "")))
-    outcomes = [_outcome(trial, url) for trial in study.get_trials()]
+    trials = study.get_trials()
+    outcomes = [_outcome(trial, url) for trial in trials]
+    _one_study(trials, outcomes, url)
     return Stored(experiment, outcomes, made_by)
+
+
+def _one_study(trials: list[Any], outcomes: list[Outcome], url: str) -> None:
+    """That all designs are of one study: one front of two would be of neither.
+
+    Raises:
+        InputError: they are of several; early releases let them mix.
+    """
+    marks = {trial.user_attrs.get("study") for trial in trials} - {None}
+    chips = {o.evaluation.chip for o in outcomes if o.evaluation is not None}
+    if len(marks) > 1 or len(chips) > 1:
+        what = f" (chips {', '.join(sorted(chips))})" if len(chips) > 1 else ""
+        raise InputError(
+            f"the storage mixes designs of several studies of one name{what}",
+            file=url,
+            mend="report the folders of --out, or mirror each study into a storage of its own",
+        )
 
 
 def _outcome(trial: Any, url: str) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 from dse.errors import InputError
 from dse.schema import canonical_json, validate
 from dse.search.experiment import Experiment
+from dse.search.inputs import changed_inputs
 from dse.version import model_version, search_version
 
 #: Experiment fields that may change between a run and its continuation.
@@ -30,11 +31,13 @@ class Differences:
 
     ``model`` and ``technology``: then its figures are those of another model. ``search``: then
     other designs would be proposed from here on, though the figures are today's. ``experiment``
-    and ``start``: then it is another study.
+    and ``start``: then it is another study. ``inputs``: files of the same names hold other chips,
+    apps or models, so that its figures are those of what was there before.
     """
 
     experiment: str = ""
     start: str = ""
+    inputs: str = ""
     model: str = ""
     technology: str = ""
     search: str = ""
@@ -48,12 +51,20 @@ class Differences:
         if other:
             text = f"the folder holds another experiment: {'; '.join(other)}"
             return f"{text}; it was {made}, too" if made else text
+        if self.inputs:
+            text = f"the folder holds this experiment with other inputs: {self.inputs}"
+            return f"{text}; it was {made}, too" if made else text
         return f"the folder holds this experiment, {made}"
 
     def ways_on(self, path: Path) -> str:
         """What the user can do now."""
         if self.experiment or self.start:
             return "give another --out folder"
+        if self.inputs:
+            return (
+                "bring back the file as it was, give another --out folder, or begin a new study "
+                f"with its best designs with `dse explore FILE --out NEW --warm-start {path}`"
+            )
         return (
             f"report it as it is with `dse report {path} --out {path / 'report'}`, begin a new "
             f"study with its best designs with `dse explore FILE --out NEW --warm-start {path}`, "
@@ -66,6 +77,7 @@ def differences(
     experiment: Experiment,
     technology: str,
     start: Sequence[Mapping[str, Any]] | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> Differences | None:
     """In what a study (its configuration, in the form of today) is another than the one asked for.
 
@@ -73,6 +85,7 @@ def differences(
 
     Args:
         start: None where the study does not say with what it began.
+        inputs: digests of the chips, apps and models of now (:mod:`dse.search.inputs`).
     """
     begun = [dict(values) for values in start or ()]
     same_start = start is None or canonical_json(config.get("start", [])) == canonical_json(begun)
@@ -81,8 +94,10 @@ def differences(
     # of another model it need not be told, as the search's version counts the model's code, too.
     here = search_version()
     search = "" if model else _versions("search", config.get("search", here), here)
+    experiments = _experiments(config.get("experiment"), experiment)
     found = Differences(
-        experiment=_experiments(config.get("experiment"), experiment),
+        experiment=experiments,
+        inputs="" if experiments else changed_inputs(config.get("inputs"), inputs or {}),
         start="" if same_start else "it began with other designs (--warm-start)",
         model=model,
         technology=_data(config, technology),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from dse.evaluation.design import Value
-from dse.search.experiment import Choices, Experiment
+from dse.search.experiment import Experiment
+from dse.search.parameters import Choices
 
 Floats = NDArray[np.float64]
 

@@ -7,26 +7,31 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
 from dse.evaluation.design import Value
 from dse.files import SCHEMA_VERSION
+from dse.printing import Printed
 from dse.search.candidate import Outcome, values_key
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
+from dse.search.failures import failure_counts
 from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
 from dse.search.progress import Progress, SearchState
 from dse.search.resolved import ResolvedExperiment, resolve_experiment
 from dse.search.workers import Evaluator, Workers
 
+if TYPE_CHECKING:
+    from dse.search.mirror import Mirror
+
 #: Batches without a single new design after which a space counts as exhausted.
 IDLE_BATCHES = 40
 
 
-@dataclass(frozen=True)
-class StudyResult:
+@dataclass(frozen=True, repr=False)
+class StudyResult(Printed):
     """All distinct designs of a study, in the order proposed, and which of them are the front."""
 
     experiment: Experiment
@@ -45,11 +50,17 @@ class StudyResult:
         return sum(outcome.evaluated for outcome in self.outcomes)
 
     @property
+    def failures(self) -> list[tuple[str, int]]:
+        """How many designs break each kind of requirement, most frequent first."""
+        return failure_counts(self.outcomes)
+
+    @property
     def front(self) -> tuple[Outcome, ...]:
         """Feasible designs at the experiment's own fidelity that none of their kind dominates."""
         return tuple(self.outcomes[index] for index in self.front_indices)
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``: the counts, and the front in full."""
         return {
             "schema_version": SCHEMA_VERSION,
             "experiment": self.experiment.name,
@@ -70,6 +81,30 @@ class StudyResult:
     def table(self) -> list[dict[str, Any]]:
         """One flat row per design: parameters, objectives, fidelity, feasible."""
         return [design_row(outcome, self.experiment) for outcome in self.outcomes]
+
+    def _title(self) -> str:
+        return f"study {self.experiment.name}: {len(self.outcomes)} designs"
+
+    def _figures(self) -> Mapping[str, Any]:
+        return {
+            "feasible": sum(outcome.feasible for outcome in self.outcomes),
+            "mapped": self.evaluated,
+            "on the front": len(self.front_indices),
+            "time": f"{self.elapsed_s:.1f} s",
+            **({"stopped": self.stopped} if self.stopped else {}),
+        }
+
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        return front_rows(self.front, self.experiment)
+
+
+def front_rows(front: Iterable[Outcome], experiment: Experiment) -> list[dict[str, Any]]:
+    """A row for each member of a front: its objectives, then its parameters."""
+    metrics = [objective.metric for objective in experiment.objectives]
+    return [
+        {**dict(zip(metrics, outcome.objectives or (), strict=True)), **outcome.values}
+        for outcome in front
+    ]
 
 
 def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
@@ -117,6 +152,7 @@ def explore(
     start: Sequence[Mapping[str, Value]] = (),
     evaluator: Evaluator | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    break_lock: bool = False,
 ) -> StudyResult:
     """Search the experiment's space until ``trials`` distinct designs were judged.
 
@@ -134,6 +170,7 @@ def explore(
         evaluator: who evaluates in place of this package's levels, such as a table of a space that
             was enumerated before (for comparing searches).
         on_progress: called after each batch.
+        break_lock: take the folder from another run that holds it (one that is known to be dead).
 
     Returns:
         The result; ``interrupted`` is true after Ctrl-C (what was evaluated is in the folder).
@@ -144,7 +181,8 @@ def explore(
     if experiment.sampler == "grid":
         plan = _grid(experiment)
         pool = evaluator or Workers(what, workers)
-        return _run(experiment, out, wanted, pool, storage, on_progress, plan, ())
+        place = _Place(out, storage, break_lock)
+        return _run(experiment, place, wanted, pool, on_progress, plan, ())
     from dse.search.proposals import OptunaProposer
 
     if out is not None and not start:
@@ -158,7 +196,8 @@ def explore(
     if evaluations is not None:
         wanted, most = min(evaluations, experiment.size), most + 60 * evaluations
         plan = replace(plan, batches=most, mapped_only=True)
-    return _run(experiment, out, wanted, pool, storage, on_progress, plan, start)
+    place = _Place(out, storage, break_lock)
+    return _run(experiment, place, wanted, pool, on_progress, plan, start)
 
 
 def check_numbers(trials: int | None, workers: int | None) -> None:
@@ -167,7 +206,7 @@ def check_numbers(trials: int | None, workers: int | None) -> None:
     Raises:
         InputError: naming the option.
     """
-    for option, count in (("--trials", trials), ("--workers", workers)):
+    for option, count in (("trials", trials), ("workers", workers)):
         if count is not None and count < 1:
             raise InputError(f"a count of {count}", field=option, mend="give 1 or more")
 
@@ -178,6 +217,7 @@ def sweep(
     *,
     workers: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    break_lock: bool = False,
 ) -> StudyResult:
     """Evaluate the whole grid of the experiment; resumable like :func:`explore`."""
     check_numbers(None, workers)
@@ -185,7 +225,8 @@ def sweep(
     experiment = found.experiment.model_copy(update={"prune": False})
     pool = Workers(replace(found, experiment=experiment), workers)
     plan = _grid(experiment)
-    return _run(experiment, out, experiment.size, pool, None, on_progress, plan, ())
+    place = _Place(out, None, break_lock)
+    return _run(experiment, place, experiment.size, pool, on_progress, plan, ())
 
 
 def _grid(experiment: Experiment) -> _Plan:
@@ -212,34 +253,59 @@ class _Plan:
     mapped_only: bool = False
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a study is kept."""
+
+    out: str | Path | None
+    storage: str | None
+    break_lock: bool
+
+
 def _run(
     experiment: Experiment,
-    out: str | Path | None,
+    place: _Place,
     wanted: int,
     evaluator: Evaluator,
-    storage: str | None,
     on_progress: Callable[[Progress], None] | None,
     plan: _Plan,
     start: Sequence[Mapping[str, Value]],
 ) -> StudyResult:
-    from dse.search.mirror import Mirror
     from dse.technology import load_technology
 
-    started = time.perf_counter()
+    folder = StudyFolder(place.out) if place.out is not None else None
     technology = load_technology().digest
-    folder = StudyFolder(out) if out is not None else None
-    known: dict[str, Outcome] = {}
-    if folder is not None:
-        known = {outcome.key: outcome for outcome in folder.outcomes()} if folder.exists else {}
-        folder.open(experiment, technology, start)
-    mirror = Mirror(storage, experiment, technology) if storage is not None else None
+    with contextlib.closing(_Closer(folder)):
+        known: dict[str, Outcome] = {}
+        if folder is not None:
+            found = folder.open(experiment, technology, start, break_lock=place.break_lock)
+            known = {outcome.key: outcome for outcome in found}
+        mirror = None
+        if place.storage is not None:
+            from dse.search.mirror import Mirror
+
+            mirror = Mirror(place.storage, experiment, technology)
+        return _searched(experiment, folder, known, mirror, wanted, evaluator, on_progress, plan)
+
+
+def _searched(
+    experiment: Experiment,
+    folder: StudyFolder | None,
+    known: dict[str, Outcome],
+    mirror: Mirror | None,
+    wanted: int,
+    evaluator: Evaluator,
+    on_progress: Callable[[Progress], None] | None,
+    plan: _Plan,
+) -> StudyResult:
+    started = time.perf_counter()
     state, size = SearchState(experiment), experiment.size
     effort = Effort()
     interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:
         on_progress(Progress(0, wanted, 0, 0, 0, 0.0, 0.0))
     try:
-        with evaluator as pool, contextlib.closing(_Closer(folder)):
+        with evaluator as pool:
             for _ in range(plan.batches):
                 batch = plan.ask(pool.bounds, state.rows)
                 if not batch:

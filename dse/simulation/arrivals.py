@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.simulation.task import Trace
 
 #: Name of the column with the times.
@@ -24,7 +25,7 @@ def read_trace(path: str | Path, *, ordered: bool = False) -> Trace:
             its line).
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = regular(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"the trace cannot be read ({getattr(error, 'strerror', None) or 'not text'})",

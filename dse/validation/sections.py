@@ -75,7 +75,7 @@ def run_sections(name: str | None = None) -> list[Section]:
     if name is not None and name not in SECTIONS:
         raise InputError(
             f"unknown section {name!r}",
-            field="--section",
+            field="section",
             mend=f"use one of: {', '.join(SECTIONS)}{nearest(name, list(SECTIONS))}",
         )
     chosen: dict[str, Any] = {name: SECTIONS[name]} if name else SECTIONS

@@ -110,7 +110,7 @@ class Assumed:
             ) from None
 
     def _length(self, name: str, value: Binding) -> int:
-        if isinstance(value, int) and value >= 0:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
         raise InputError(
             f"{name}={value} is no size", file=self.file, field=name, mend="use a number from 0"

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from dse.errors import InputError
 from dse.files import nearest
-from dse.workload.axes import Axis, computed, open_axes, parts
+from dse.workload.axes import Axis, Known, computed, least_sizes, open_axes, parts, solve
+from dse.workload.inputs import (
+    BATCH,
+    RESOLUTION,
+    VALUE,
+    dims_of,
+    is_shaped,
+    shape_by_place,
+    store,
+)
 from dse.workload.layer import Binding
 from dse.workload.remedies import options
 
-#: Bindings with a meaning of their own.
-BATCH, RESOLUTION = "batch", "res"
-#: Ending of a binding that means the value of an input, where a symbol has the input's name.
-VALUE = ".value"
 #: Operators along whose leading axis steps follow each other, so that it is no batch.
 SEQUENTIAL = frozenset({"LSTM", "GRU", "RNN", "Scan", "Loop"})
 #: Recurrent operators, whose batch is axis 1 of the sequence (0) and of the states (5, 6).
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
-#: Most values that can be bound to one input.
-MOST_VALUES = 4096
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Bound:
         defaults: the names that took their default, with the inputs they are sizes of.
         values: inputs that were given a value, now stored tensors.
         inner: bindings of tensors inside the graph: ``NAME`` is a value, ``NAME.AXIS`` a size.
+        names: names of bindings that mean an axis, also where a tensor has that name.
     """
 
     factor: int = 1
@@ -45,6 +46,7 @@ class Bound:
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     values: frozenset[str] = frozenset()
     inner: Mapping[str, Binding] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
 
 def bind_inputs(
@@ -66,10 +68,11 @@ def bind_inputs(
             form than its input.
     """
     stored = {t.name for t in model.graph.initializer}
-    inputs = [v for v in model.graph.input if v.name not in stored and _shaped(v)]
+    shape_by_place(model, bindings, stored)
+    inputs = [v for v in model.graph.input if v.name not in stored and is_shaped(v)]
     given = {value.name: value for value in model.graph.input}
     axes = open_axes(inputs)
-    names = _names(axes)
+    names = _names(axes, bindings)
     chosen: dict[str, int] = {}
     values: dict[str, Binding] = {}
     inner: dict[str, Binding] = {}
@@ -81,7 +84,7 @@ def bind_inputs(
             continue
         elif name in given or bare in given:
             values[name if name in given else bare] = number
-        elif places := _inside(model, name, stated or {}):
+        elif places := _inside(model, name, stated or {}) or _inside(model, bare, stated or {}):
             inner.update(dict.fromkeys(places, number))
         else:
             raise _unknown(name, axes, given, stored, file)
@@ -90,14 +93,15 @@ def bind_inputs(
         moved |= _resize(inputs, bindings[RESOLUTION], axes, chosen, file)
     batched = _bind_batch(model, inputs, axes, bindings, chosen, file)
     kept = [axis for axis in axes if axis.input not in values]
-    remarks, defaults = _settle(model, kept, file, chosen)
+    solve(axes, set(names), file, chosen)
+    remarks, defaults = _settle(model, kept, file, chosen, set(names))
     moved |= any(axis.zero and axis.dim.dim_value for axis in kept)
     for name, number in values.items():
-        _store(model, given[name], number, file)
+        store(model, given[name], number, file, taken=name in names)
     factor, fixed = (1, []) if batched else _batch(model, inputs, bindings, file)
     if moved:
         forget_shapes(model)
-    return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner)
+    return Bound(factor, (*remarks, *fixed), defaults, frozenset(values), inner, frozenset(names))
 
 
 def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
@@ -116,7 +120,7 @@ def check_positive(bindings: Mapping[str, Binding], file: str) -> None:
 
 
 def _size(name: str, value: Binding, file: str) -> int:
-    if isinstance(value, int) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     raise InputError(
@@ -124,20 +128,12 @@ def _size(name: str, value: Binding, file: str) -> int:
     )
 
 
-def _shaped(value: onnx.ValueInfoProto) -> bool:
-    kind = value.type
-    return bool(kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"))
-
-
-def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
-    return list(value.type.tensor_type.shape.dim)
-
-
-def _names(axes: list[Axis]) -> dict[str, str]:
+def _names(axes: list[Axis], bindings: Container[str]) -> dict[str, str]:
     """For every name that a binding of an axis may have, the symbol that it means."""
     found = {axis.place: axis.symbol for axis in axes}
+    known = Known({axis.symbol for axis in axes if axis.named}, bindings)
     for axis in axes:
-        found.update({part: part for part in parts(axis.symbol) if axis.named})
+        found.update({part: part for part in parts(axis.symbol, known) if axis.named})
     return found | {axis.symbol: axis.symbol for axis in axes}
 
 
@@ -169,8 +165,10 @@ def _inside(
     stem, _, axis = name.rpartition(".")
     written = set(_written(model.graph))
     for bare in (name, stem) if axis.isdigit() else (name,):
-        tails = [bare, *(bare[i + 1 :] for i, letter in enumerate(bare) if letter == "/")]
-        if any(tail in written for tail in tails):
+        slashes = [i for i, letter in enumerate(bare) if letter == "/"]
+        tails = [bare, *(bare[i + 1 :] for i in slashes)]
+        heads = [tail[:i] for tail in tails for i in range(len(tail)) if tail[i] == "/"]
+        if any(part in written for part in (*tails, *heads)):
             return [name]
     results = {
         value.name: [dim.dim_param for dim in value.type.tensor_type.shape.dim]
@@ -185,11 +183,13 @@ def _inside(
 
 
 def _written(graph: onnx.GraphProto) -> Iterator[str]:
-    """Tensors that the nodes of a graph, and of the bodies in it, write."""
+    """Tensors that the nodes of a graph, and of the bodies in it, write; and what a loop hands to
+    its body."""
     for node in graph.node:
         yield from node.output
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
+                yield from (value.name for value in inner.input)
                 yield from _written(inner)
 
 
@@ -206,7 +206,7 @@ def _resize(
             f"res has {len(pair)} sizes", file=file, field=RESOLUTION, mend="write res=96x160"
         )
     height, width = (_size(RESOLUTION, item, file) for item in pair)
-    images = [v for v in inputs if len(_dims(v)) == 4 and _dims(v)[1].dim_value in (1, 3)]
+    images = [v for v in inputs if len(dims_of(v)) == 4 and dims_of(v)[1].dim_value in (1, 3)]
     if not images:
         raise InputError(
             "no input is an image (N, 1 or 3 channels, height, width)",
@@ -214,14 +214,14 @@ def _resize(
             field=RESOLUTION,
             mend="leave res out, or bind its symbols by name",
         )
-    before = [(_dims(v)[2].dim_value, _dims(v)[3].dim_value) for v in images]
+    before = [(dims_of(v)[2].dim_value, dims_of(v)[3].dim_value) for v in images]
     sizes = {(v.name, index): n for v in images for index, n in ((2, height), (3, width))}
     for axis in axes:
         if (axis.input, axis.index) in sizes:
             chosen.setdefault(axis.symbol, sizes[axis.input, axis.index])
     for value in images:
-        _dims(value)[2].dim_value = height
-        _dims(value)[3].dim_value = width
+        dims_of(value)[2].dim_value = height
+        dims_of(value)[3].dim_value = width
     axes[:] = [axis for axis in axes if (axis.input, axis.index) not in sizes]
     return any(b != (height, width) for b in before)
 
@@ -242,7 +242,10 @@ def _bind_batch(
     if BATCH not in bindings:
         return False
     batch = _size(BATCH, bindings[BATCH], file)
-    named = [n for axis in axes if axis.named for n in parts(axis.symbol) or (axis.symbol,)]
+    symbols = {axis.symbol for axis in axes if axis.named}
+    named = [
+        n for axis in axes if axis.named for n in parts(axis.symbol, symbols) or (axis.symbol,)
+    ]
     found = [name for name in named if BATCH in name.lower()]
     if not found:
         along = _batch_axes(model, inputs)
@@ -271,7 +274,11 @@ def _batch_axes(model: onnx.ModelProto, inputs: list[onnx.ValueInfoProto]) -> di
 
 
 def _settle(
-    model: onnx.ModelProto, axes: list[Axis], file: str, chosen: Mapping[str, int]
+    model: onnx.ModelProto,
+    axes: list[Axis],
+    file: str,
+    chosen: Mapping[str, int],
+    known: Container[str],
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Sets every dynamic axis; remarks and names of the defaults that were taken.
 
@@ -279,19 +286,20 @@ def _settle(
     """
     taken: dict[str, list[tuple[Axis, int]]] = {}
     unbound: dict[str, str] = {}  # the input that it is a size of
+    least = least_sizes(axes, chosen, known)
     for axis in axes:
-        names = (parts(axis.symbol) if axis.named else ()) or (axis.symbol,)
+        names = (parts(axis.symbol, known) if axis.named else ()) or (axis.symbol,)
         missing = [] if axis.symbol in chosen else [n for n in names if n not in chosen]
         if missing and _spatial(model, axis):
             unbound.update(dict.fromkeys(missing, axis.input))
             continue
         default = 0 if axis.zero and (axis.index or axis.rank < 2) else 1
-        sizes = dict.fromkeys(names, default) | dict(chosen)
+        sizes = dict.fromkeys(names, default) | least | dict(chosen)
         size = sizes.get(axis.symbol)
         if size is None:
             size = computed(axis.symbol, sizes)
         for name in missing:
-            taken.setdefault(name, []).append((axis, default))
+            taken.setdefault(name, []).append((axis, sizes[name]))
         axis.dim.dim_value = 1 if size is None else size
     if unbound:
         reads = next((n for n in model.graph.node if set(n.input) & set(unbound.values())), None)
@@ -316,7 +324,7 @@ def _spatial(model: onnx.ModelProto, axis: Axis) -> bool:
         return False
     if not axis.zero:
         return True
-    dims = _dims(next(v for v in model.graph.input if v.name == axis.input))
+    dims = dims_of(next(v for v in model.graph.input if v.name == axis.input))
     return dims[1].dim_value in (1, 3) and all(not dim.dim_value for dim in dims[2:])
 
 
@@ -330,49 +338,6 @@ def _remark(name: str, places: list[tuple[Axis, int]]) -> str:
     )
 
 
-def _store(model: onnx.ModelProto, value: onnx.ValueInfoProto, given: Binding, file: str) -> None:
-    """Makes an input a stored tensor of the values given."""
-    numbers = given if isinstance(given, tuple) else (given,)
-    kind = value.type.tensor_type.elem_type
-    shape = [max(0, d.dim_value) for d in _dims(value)] if _shaped(value) else [1]
-    known = math.prod(n for n in shape if n)
-    rest = len(numbers) // known if shape.count(0) == 1 and len(numbers) % known == 0 else 1
-    shape = [n or rest for n in shape]  # a dynamic axis is as long as there are values
-    if math.prod(shape) != len(numbers) or len(numbers) > MOST_VALUES:
-        elements = "x".join(map(str, shape)) or "1"
-        many = math.prod(shape) > 16
-        raise InputError(
-            f"input {value.name!r} has {elements} elements, and {len(numbers)} are given",
-            file=file,
-            field=value.name,
-            mend=f"bind its sizes ({value.name}.0=N), only inputs of few elements have values here"
-            if many
-            else f"write --bind {value.name}=" + ",".join(["VALUE"] * math.prod(shape)),
-        )
-    try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
-        array = np.array(numbers, dtype).reshape(shape)
-        exact = np.issubdtype(dtype, np.floating) or all(n == int(n) for n in numbers)
-    except (ValueError, TypeError, OverflowError, KeyError):
-        exact = False
-    if not exact:
-        shown = ",".join(map(str, numbers))
-        raise InputError(
-            f"{shown} is no value of input {value.name!r} "
-            f"({onnx.TensorProto.DataType.Name(kind).lower()})",
-            file=file,
-            field=value.name,
-            mend="give a value of that type",
-        )
-    kept = [t for t in model.graph.initializer if t.name != value.name]
-    kept = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
-    if len(kept) < len(model.graph.initializer):
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)
-    model.graph.initializer.append(numpy_helper.from_array(array, value.name))
-    model.graph.input.remove(value)
-
-
 def _batch(
     model: onnx.ModelProto,
     inputs: list[onnx.ValueInfoProto],
@@ -384,10 +349,10 @@ def _batch(
         return 1, []
     batch = _size(BATCH, bindings[BATCH], file)
     along = _batch_axes(model, inputs)
-    sized = [v for v in inputs if len(_dims(v)) > along[v.name]]
-    rank = max((len(_dims(v)) for v in sized), default=0)
-    leading = {_dims(v)[along[v.name]].dim_value for v in sized}
-    main = {_dims(v)[along[v.name]].dim_value for v in sized if len(_dims(v)) == rank}
+    sized = [v for v in inputs if len(dims_of(v)) > along[v.name]]
+    rank = max((len(dims_of(v)) for v in sized), default=0)
+    leading = {dims_of(v)[along[v.name]].dim_value for v in sized}
+    main = {dims_of(v)[along[v.name]].dim_value for v in sized if len(dims_of(v)) == rank}
     if main == {batch}:
         return 1, []
     sequential = any(node.op_type in SEQUENTIAL for node in model.graph.node)

@@ -23,12 +23,13 @@ import onnx
 
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
-from dse.workload.branches import Choice, choose, renamed
+from dse.workload.bodies import renamed
+from dse.workload.branches import Choice, choose
 from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
 from dse.workload.layer import Binding
 from dse.workload.limits import Budget
-from dse.workload.remedies import to_bind, undecided
+from dse.workload.remedies import open_sizes, to_bind, undecided
 
 #: Ending of the binding that sets the trips of a loop.
 TRIPS = ".trips"
@@ -64,16 +65,16 @@ def body_fault(node: Node, graph: Graph) -> InputError:
         )
     if node.op == "If":
         condition = undecided(node, graph)
-        how = "" if condition is None else f" or say which branch runs: {to_bind(condition, graph)}"
+        ways = [] if condition is None else [f"say which branch runs: {to_bind(condition, graph)}"]
         return graph.fault(
             node,
             "the shapes that its branches read are not known, or they give other results",
-            f"bind its symbolic sizes (--bind name=value){how}",
+            open_sizes(node, graph, *ways, otherwise="export it with the branch that runs alone"),
         )
     return graph.fault(
         node,
         "the shapes that its body reads are not known, or it is of a form that is not lowered",
-        "bind its symbolic sizes (--bind name=value) or export it unrolled",
+        open_sizes(node, graph, otherwise="export it unrolled"),
     )
 
 
@@ -91,6 +92,7 @@ class Bodies:
         assumed: bindings of tensors inside, which the branches of an If may hold as well.
         declared: shapes that the file states, set aside.
         defaults: names of dynamic axes that took their default, for errors.
+        named: names that mean an axis, for errors.
         forbidden: remarks on element types that operators do not take.
     """
 
@@ -104,6 +106,7 @@ class Bodies:
     assumed: Assumed = field(default_factory=lambda: Assumed(""))
     declared: Declared = field(default_factory=Declared)
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
     forbidden: list[str] = field(default_factory=list)
 
     @property

@@ -79,6 +79,7 @@ class Graph:
             decide sizes and branches, but nothing is computed beforehand from them.
         lengths: sizes given for tensors whose length depends on the data, by axis.
         defaults: names of dynamic axes that took their default, and the inputs they are sizes of.
+        named: names that mean an axis in a binding, also where a tensor has that name.
         budget: what is spent on the file.
     """
 
@@ -94,6 +95,7 @@ class Graph:
     given: dict[str, np.ndarray] = field(default_factory=dict)
     lengths: dict[str, dict[int, int]] = field(default_factory=dict)
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
     budget: Budget = field(default_factory=lambda: Budget(""))
     _values: dict[str, np.ndarray | None] = field(default_factory=dict)
 
@@ -159,11 +161,14 @@ class Graph:
         found = self.shapes.get(name)
         if found is None:
             where = f"node {node.name!r} ({node.op})" if node else "graph"
+            mend = "bind its symbolic sizes (--bind name=value) or export with static shapes"
+            if name in self.inputs:
+                mend = f"give its sizes: --bind {name}.0=N, one for each axis"
             raise InputError(
                 f"the shape of tensor {name!r} is not known",
                 file=self.file,
                 field=where,
-                mend="bind its symbolic sizes (--bind name=value) or export with static shapes",
+                mend=mend,
             )
         return found
 

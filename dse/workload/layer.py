@@ -39,6 +39,8 @@ FUNCTIONS = (
 
 Kind = Literal["compute", "vector", "movement", "host"]
 Role = Literal["input", "weight", "activation", "kv", "output", "bias", "table"]
+#: Roles of what is stored with the network.
+STORED = ("weight", "bias", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +246,9 @@ class Workload:
 
     @functools.cached_property
     def stored_bytes(self) -> float:
-        """Everything stored with the network: weights, biases and whole tables."""
-        stored = ("weight", "bias", "table")
-        return float(sum(t.bytes for t in self.tensors.values() if t.role in stored))
+        """Everything stored with the network: weights, biases and whole tables; of weights that a
+        file quantizes also scales and zero points."""
+        return float(sum(t.bytes for t in self.tensors.values() if t.role in STORED))
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""

@@ -15,7 +15,7 @@ from dse.files import nearest
 from dse.migrations import migrate
 from dse.schema import digest, parse_yaml
 from dse.workload.graph import Graph
-from dse.workload.layer import Binding, Layer, Tensor
+from dse.workload.layer import STORED, Binding, Layer, Tensor
 from dse.workload.limits import check_work
 from dse.workload.lower import Lowered, UnknownOps, lower
 from dse.workload.model import Model
@@ -23,6 +23,7 @@ from dse.workload.precision import KEYS as PRECISION_KEYS
 from dse.workload.precision import REFINING, Precision, parse_precision, refined, written
 from dse.workload.quantization import file_precision
 from dse.workload.read import parse_proto, read_graph
+from dse.workload.scales import with_scales
 from dse.workload.sources import ON_DISK, ModelFiles
 from dse.workload.sparsity import KEYS as SPARSITY_KEYS
 from dse.workload.sparsity import parse_sparsity
@@ -86,8 +87,11 @@ def model_of(
     refined(Precision(), refining)
     sparsity = parse_sparsity(request.settings)
     data = _content(files, request.file)
-    lowering = _lowered if len(data) <= REMEMBERED_BYTES else lower_bytes
-    bare = lowering(data, str(request.file), tuple(sorted(sizes.items())), unknown_ops)
+    given = tuple(sorted(sizes.items()))
+    if len(data) <= REMEMBERED_BYTES:
+        bare = _lowered(data, str(request.file), given, repr(given), unknown_ops)
+    else:
+        bare = lower_bytes(data, str(request.file), given, unknown_ops)
     apart = (*PRECISION_KEYS, *SPARSITY_KEYS)
     settings = {k: v for k, v in request.settings.items() if k not in apart}
     settings |= sparsity.settings
@@ -130,12 +134,12 @@ def _content(files: ModelFiles, file: str | Path) -> bytes:
         ) from None
 
 
-def files_of(name: str) -> dict[str, bytes | OSError]:
+def files_of(name: str) -> dict[str, bytes | OSError | InputError]:
     """The files that a model's name speaks of, for :class:`~dse.workload.sources.ReadFiles`.
 
     Where the name is wrong there are none: :func:`model_of` says what is wrong with it.
     """
-    found: dict[str, bytes | OSError] = {}
+    found: dict[str, bytes | OSError | InputError] = {}
     try:
         request = resolve(name)
     except InputError:
@@ -148,7 +152,7 @@ def files_of(name: str) -> dict[str, bytes | OSError]:
             found[file] = ON_DISK.read(file)
         except FileNotFoundError:
             continue
-        except OSError as error:
+        except (OSError, InputError) as error:
             found[file] = error
     return found
 
@@ -207,7 +211,17 @@ def _key(name: str) -> str:
 
 
 def _shown(value: Binding) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "x".join(str(item).lower() for item in _items(value))
+
+
+def _plain(value: Binding) -> Binding:
+    """``value`` with 1 for true."""
+    numbers = tuple(int(item) if isinstance(item, bool) else item for item in _items(value))
+    return numbers if isinstance(value, tuple) else numbers[0]
+
+
+def _items(value: Binding) -> tuple[int | float, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def parse_binding(text: str) -> Binding | None:
@@ -217,7 +231,7 @@ def parse_binding(text: str) -> Binding | None:
     for part in re.split(r"[x,]", text.strip().lower()):
         item = part.strip()
         if item in ("true", "false"):
-            found.append(int(item == "true"))
+            found.append(item == "true")
         elif re.fullmatch(r"-?\d{1,15}", item, re.ASCII):
             found.append(int(item))
         elif re.fullmatch(r"-?\d{1,15}(\.\d{1,20})?(e[-+]?\d{1,2})?", item, re.ASCII):
@@ -252,15 +266,14 @@ def bound_sizes(request: Request, bindings: Mapping[str, Binding]) -> dict[str, 
                 + nearest(key, list(known)),
             )
     for key, value in bindings.items():
-        items = value if isinstance(value, tuple) else (value,)
+        items = _items(value)
         if not items or not all(isinstance(i, (int, float)) for i in items):
             raise InputError(
                 f"{key}={value!r} is not a number, nor a tuple of numbers",
                 field=key,
                 mend=f"write {key}=224",
             )
-        numbers = tuple(int(i) if isinstance(i, bool) else i for i in items)
-        sizes[key] = numbers if isinstance(value, tuple) else numbers[0]
+        sizes[key] = value
     if request.info is None and "width" in request.settings:
         raise InputError(
             "width belongs to shipped networks", field="width", mend="leave it out for a file"
@@ -286,8 +299,10 @@ def _check_resizable(request: Request, sizes: Mapping[str, Binding]) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _lowered(data: bytes, file: str, sizes: Bindings, unknown_ops: UnknownOps) -> Model:
-    """:func:`lower_bytes`, remembered."""
+def _lowered(
+    data: bytes, file: str, sizes: Bindings, written: str, unknown_ops: UnknownOps
+) -> Model:
+    """:func:`lower_bytes`, remembered; as they are written, 1 and ``True`` differ."""
     return lower_bytes(data, file, sizes, unknown_ops)
 
 
@@ -301,16 +316,18 @@ def lower_bytes(
     """
     proto = parse_proto(data, file)
     graph, factor, remarks = read_graph(proto, file, dict(sizes))
-    lowered = lower(graph, unknown_ops)
+    lowered = with_scales(graph, lower(graph, unknown_ops))
     _check_work(lowered, dict(sizes), file)
     if factor > 1:
         lowered = _batched(lowered, factor)
     check_work(file, lowered.layers)
     stored_as = file_precision(graph, lowered)
-    stored = ("weight", "bias", "table")
+    stored = [
+        t for t in lowered.tensors.values() if t.role in STORED and t.name not in lowered.beside
+    ]
     identity = {
         "file": hashlib.sha256(data).hexdigest(),
-        "sizes": dict(sizes),
+        "sizes": {name: _plain(value) for name, value in sizes},
         "unknown_ops": unknown_ops,
     }
     return Model(
@@ -322,15 +339,27 @@ def lower_bytes(
         tensors=dict(lowered.tensors),
         inputs=lowered.inputs,
         outputs=lowered.outputs,
-        parameters=sum(t.elements for t in lowered.tensors.values() if t.role in stored),
+        parameters=sum(tensor.elements for tensor in stored),
         trainable=_trainable(graph, lowered),
         fates=dict(lowered.fates),
         digest=digest(identity),
         native=stored_as.native,
         formats=stored_as.formats,
         prescribed=lowered.prescribed,
-        remarks=(*remarks, *stored_as.remarks),
+        beside=lowered.beside,
+        remarks=(*remarks, *stored_as.remarks, *_nothing(lowered)),
     )
+
+
+def _nothing(lowered: Lowered) -> tuple[str, ...]:
+    """A remark on a network without a layer: what became of its nodes."""
+    if lowered.layers:
+        return ()
+    views = sum(fate == "view" for fate in lowered.fates.values())
+    why = "its results follow from stored tensors and shapes, so that nothing is left to run"
+    if views:
+        why = "its nodes only name the elements of tensors anew"
+    return (f"there is no layer: {why}",)
 
 
 def _check_work(lowered: Lowered, sizes: Mapping[str, Binding], file: str) -> None:
@@ -350,7 +379,7 @@ def _trainable(graph: Graph, lowered: Lowered) -> int:
 
     Stored tensors are counted where a layer reads them, before normalizations are folded.
     """
-    names = {n for n, t in lowered.tensors.items() if t.role in ("weight", "bias", "table")}
+    names = {n for n, t in lowered.tensors.items() if t.role in STORED} - lowered.beside.keys()
     for node in graph.nodes:
         if node.op == "BatchNormalization":
             names.update(n for n in node.inputs[1:3] if graph.is_const(n))
@@ -379,7 +408,7 @@ def _batched(lowered: Lowered, factor: int) -> Lowered:
         )
 
     def larger(tensor: Tensor) -> Tensor:
-        if tensor.role in ("weight", "bias", "table"):
+        if tensor.role in STORED:
             return tensor
         shape = tensor.shape or (1,)
         return replace(tensor, shape=(shape[0] * factor, *shape[1:]))

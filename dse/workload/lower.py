@@ -35,6 +35,7 @@ class Lowered:
         fates: of every node in the file.
         prescribed: layers whose operator fixes the format of its weights.
         stored_formats: formats that operators fix for other stored tensors, by tensor.
+        beside: formats of what is stored beside weights, by tensor (see ``scales``).
         aliases: for activations that lie in other tensors, those.
     """
 
@@ -45,6 +46,7 @@ class Lowered:
     fates: Mapping[str, str]
     prescribed: Mapping[str, str] = field(default_factory=dict)
     stored_formats: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -192,7 +194,7 @@ def _finished(drafts: list[Draft], ctx: Context, fates: dict[str, str]) -> Lower
     prescribed = {d.name: d.w_format for d in drafts if d.w_format is not None}
     kept = tuple(name for name in outputs if name in tensors)
     stored = {name: form for draft in drafts for name, form in draft.stored_formats.items()}
-    return Lowered(layers, tensors, inputs, kept, fates, prescribed, stored, ctx.sources)
+    return Lowered(layers, tensors, inputs, kept, fates, prescribed, stored, aliases=ctx.sources)
 
 
 def _inner_shape(name: str, draft: Draft) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dse.errors import InputError
 from dse.files import nearest
+from dse.printing import Printed, si
 from dse.schema import digest
 from dse.workload.ends import ends_of
 from dse.workload.layer import Layer, Tensor, Workload
@@ -23,8 +24,8 @@ from dse.workload.sparsity import DENSE, Sparsity
 from dse.workload.zeros import pruned_layers, rectified_layers
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Printed):
     """A network whose layers are known; only number formats are open.
 
     Attributes:
@@ -44,6 +45,8 @@ class Model:
             cache, partial sums and ends, whatever the precision of the rest.
         policy: precisions of layers by pattern of their name, in the order of the policy's file.
         native: precision of a quantized file, if it is one; ``formats`` are its tensors'.
+        beside: formats of scales and zero points that the file stores beside its weights, which no
+            precision changes.
         sparsity: zeros in weights and activations that :meth:`at` applies.
         measured: digest of the file of measured quality that the name points to, if any.
         remarks: defaults that were taken, such as a symbol bound to 1, and branches.
@@ -67,6 +70,7 @@ class Model:
     native: Precision | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
     prescribed: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     sparsity: Sparsity = DENSE
     measured: str = ""
     remarks: tuple[str, ...] = ()
@@ -75,6 +79,29 @@ class Model:
     @property
     def macs(self) -> int:
         return sum(layer.macs for layer in self.layers)
+
+    def table(self) -> list[dict[str, object]]:
+        """One row per layer at the precision in force; see :func:`dse.workload.layer_table`."""
+        from dse.workload.table import layer_table
+
+        return layer_table(self.at())
+
+    def _title(self) -> str:
+        return f"model {self.name}: {len(self.layers)} layers"
+
+    def _figures(self) -> Mapping[str, object]:
+        shapes = {
+            name: "x".join(map(str, self.tensors[name].shape))
+            for name in (*self.inputs, *self.outputs)[:8]
+        }
+        return {
+            "MACs": si(float(self.macs), "").strip(),
+            "parameters": si(float(self.parameters), "").strip(),
+            "precision": self.precision().name,
+            "inputs": {name: shapes[name] for name in self.inputs if name in shapes},
+            "outputs": {name: shapes[name] for name in self.outputs if name in shapes},
+            **({"remarks": len(self.remarks)} if self.remarks else {}),
+        }
 
     def precision(self, default: Precision | str | None = None) -> Precision:
         """The precision in force: of the name, else of the file, else ``default``, else w8a8."""
@@ -115,9 +142,14 @@ class Model:
         from_file = given is None and self.explicit is None and self.native is not None
         single = self._by_policy()
         single |= {name: _parsed(p) or chosen for name, p in (per_layer or {}).items()}
-        key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])))
+        idle = given.kv if given is not None and not self.cached else None
+        key = (chosen, from_file, tuple(sorted(single.items(), key=lambda item: item[0])), idle)
         if key not in self._cache:
-            self._cache[key] = self._applied(chosen, from_file, single)
+            made = self._applied(chosen, from_file, single)
+            if idle is not None:
+                why = f"{idle} for the KV cache changes nothing: the network has none"
+                made = replace(made, notes=(*made.notes, why))
+            self._cache[key] = made
         return self._cache[key]
 
     def _by_policy(self) -> dict[str, Precision]:
@@ -257,7 +289,7 @@ class Model:
         if precision.ends is not None:
             for name in ends_of(self.layers, self.tensors):
                 formats[name] = max(formats[name], precision.ends, key=bits_of)
-        return formats
+        return formats | dict(self.beside)
 
 
 def _formatted(layer: Layer, formats: Mapping[str, str], precision: Precision) -> Layer:

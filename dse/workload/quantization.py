@@ -37,7 +37,7 @@ _KEEPS = frozenset(
     | {"Relu", "Clip", "Max", "Min"}
 )
 #: Nodes between a stored tensor and its reader that are followed back.
-_REACH = 64
+REACH = 64
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ def file_precision(graph: Graph, lowered: Lowered) -> FilePrecision:
     )
     if not native.weights.startswith("int"):
         native = replace(native, method="float")
+    for name, tensor in lowered.tensors.items():
+        if tensor.role == "bias" and (form := stored_format(name, graph)) is not None:
+            formats[name] = form
     return FilePrecision(formats, native, _remarks(products, native, untouched, bare))
 
 
@@ -140,7 +143,7 @@ def stored_format(name: str, graph: Graph) -> str | None:
 
     Followed back is the largest operand of each node: scales are smaller than what they scale.
     """
-    for _ in range(_REACH):
+    for _ in range(REACH):
         if (noted := graph.noted.get(name)) is not None:
             return noted
         if (own := NARROW.get(graph.types.get(name, 0))) is not None and (

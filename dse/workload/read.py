@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -27,23 +26,21 @@ from dse.workload.declared import Declared, check_inputs
 from dse.workload.dialects import domain_of, notes_of
 from dse.workload.element_types import typed
 from dse.workload.functions import inlined
-from dse.workload.graph import CONTROL, DIALECT, Graph, Node, attributes
+from dse.workload.graph import CONTROL, DIALECT, Graph, Node
+from dse.workload.inputs import free_inputs
 from dse.workload.layer import Binding
 from dse.workload.limits import LIMITS, Budget, beyond, check_size
-from dse.workload.order import ordered
-from dse.workload.refused import check_readable
+from dse.workload.nodes import STANDARD, executed, nodes_of
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
 from dse.workload.shapes import fill_shapes, most_lengths
-from dse.workload.shapes_windows import correct_shapes
+from dse.workload.shapes_windows import correct_shapes, unlike_the_standard
 from dse.workload.stored import check_nodes, check_stored
 from dse.workload.survey import check_rest, forget_data, survey
 from dse.workload.wire import NESTED, SMALL_REST, measured, without_weights
 
 #: Stored tensors with more elements than this are dropped before shape inference.
 KEPT_ELEMENTS = 4096
-#: Domains in which operators are looked up; others are refused as unknown operators.
-STANDARD = ("", "ai.onnx")
 #: Rounds of shape inference, each helped by what the last one found; those that take bodies out, a
 #: level at a time, are apart.
 ROUNDS = 12
@@ -138,6 +135,7 @@ def _read(
     trips = {name: value for name, value in bindings.items() if name.endswith(TRIPS)}
     sizes = {name: value for name, value in bindings.items() if name not in trips}
     check_positive(trips | {k: v for k, v in sizes.items() if k in (BATCH, RESOLUTION)}, file)
+    freed = free_inputs(model, sizes)
     check_inputs(model, file, sizes)
     declared = Declared.set_aside(model)
     bound = bind_inputs(model, file, sizes, declared.written)
@@ -145,18 +143,19 @@ def _read(
     forget_data(model.graph, contents, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
-    loops = Bodies(
-        budget, trips, bound=known, assumed=assumed, declared=declared, defaults=bound.defaults
-    )
+    loops = Bodies(budget, trips, bound=known, assumed=assumed, declared=declared)
+    loops.defaults, loops.named = bound.defaults, bound.names
     graph = read_body(model, loops)
     loops.check_trips()
     assumed.check(graph)
     remarks = (
+        *freed,
         *bound.remarks,
         *branch_remarks(loops),
         *loops.forbidden,
         *declared.remarks(graph, frozenset(loops.repeats)),
         *most_lengths(graph, declared),
+        *unlike_the_standard(graph),
     )
     return graph, bound.factor, remarks
 
@@ -231,9 +230,9 @@ def _inferred(
     Bodies of If, Loop and Scan are taken out, and sequences of tensors resolved, on the way. Only
     when nothing more can be inferred, shapes are taken as the file states them.
     """
-    file, lists, declared = loops.file, Sequences(loops.file), loops.declared
+    file, lists, declared = loops.file, Sequences(loops.file, repeats=loops.repeats), loops.declared
     reasons: dict[str, str] = {}
-    nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
+    nodes = executed(nodes_of(model, loops.repeats), stored, model, file)
     rounds, taken = 0, 0
     while rounds < ROUNDS and taken < LIMITS.depth:
         reason = ""
@@ -251,7 +250,7 @@ def _inferred(
                 mend="the graph is invalid: export it again",
             ) from None
         graph = _assembled(model, loops.budget, nodes, stored)
-        graph = replace(graph, defaults=loops.defaults)
+        graph = replace(graph, defaults=loops.defaults, named=loops.named)
         inside = frozenset(loops.repeats)
         corrected = correct_shapes(graph)
         learnt = 0
@@ -264,7 +263,7 @@ def _inferred(
             _tell(model, graph)
         declared.note_loops(graph)
         if loops.take_out(model, graph, stored) or lists.resolve(model, graph):
-            nodes = _ordered(_nodes(model, loops.repeats), stored, model, file)
+            nodes = executed(nodes_of(model, loops.repeats), stored, model, file)
             taken += 1
             continue
         rounds += 1
@@ -346,80 +345,6 @@ def _tell(model: onnx.ModelProto, graph: Graph) -> None:
             known[name].CopyFrom(info)
         else:
             model.graph.value_info.append(info)
-
-
-def _nodes(model: onnx.ModelProto, repeats: Mapping[str, int]) -> list[Node]:
-    used: set[str] = set()
-    counts: dict[str, int] = {}
-    nodes: list[Node] = []
-    for index, proto in enumerate(model.graph.node):
-        first = next((o for o in proto.output if o), "")
-        stem = proto.name or first or f"{proto.op_type}_{index}"
-        name, count = stem, counts.get(stem, 1)
-        while name in used:
-            count += 1
-            name = f"{stem}#{count}"
-        counts[stem] = count
-        used.add(name)
-        proto.name = name
-        domain = domain_of("" if proto.domain in STANDARD else proto.domain, proto.op_type)
-        inputs, outputs = tuple(proto.input), tuple(proto.output)
-        nodes.append(
-            Node(
-                name,
-                proto.op_type,
-                domain,
-                inputs,
-                outputs,
-                attributes(proto),
-                repeat=repeats.get(proto.name, 1),
-                proto=proto,
-            )
-        )
-    return nodes
-
-
-def _ordered(
-    nodes: list[Node],
-    stored: Mapping[str, Any],
-    model: onnx.ModelProto,
-    file: str,
-) -> tuple[Node, ...]:
-    """``nodes`` in an order of execution.
-
-    Raises:
-        InputError: a tensor without producer or with two, or a cycle.
-    """
-    check_readable(nodes, file)
-    producers: dict[str, Node] = {}
-    for node in nodes:
-        for out in filter(None, node.outputs):
-            if out in producers:
-                raise _invalid(node, f"tensor {out!r} is written twice", file)
-            producers[out] = node
-    given = {value.name for value in model.graph.input} | set(stored)
-    for node in nodes:
-        for name in filter(None, node.inputs):
-            if name not in given and name not in producers:
-                raise _invalid(node, f"nothing writes its input {name!r}", file)
-    for value in model.graph.output:
-        if value.name not in producers and value.name not in given:
-            raise InputError(
-                f"nothing writes the output {value.name!r}", file=file, mend="export it again"
-            )
-    found, circular = ordered(nodes, given)
-    if circular is not None:
-        raise _invalid(circular, "the graph has a cycle through this node", file)
-    return found
-
-
-def _invalid(node: Node, message: str, file: str) -> InputError:
-    return InputError(
-        message,
-        file=file,
-        field=f"node {node.name!r} ({node.op})",
-        mend="the graph is invalid: export it again",
-    )
 
 
 def _first_unknown(graph: Graph) -> Node | None:

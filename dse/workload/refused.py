@@ -17,8 +17,7 @@ _COMPILED = (
 )
 _SEARCH = (
     "it runs a whole model for each token, which is no part of one inference",
-    "give that model: save the graphs that it holds (attributes decoder, encoder, init_decoder) "
-    "as files of their own, and bind their lengths",
+    "give that model: the graph that runs for each token as a file of its own",
 )
 #: By domain, for every operator in it.
 _DOMAINS = {
@@ -44,6 +43,22 @@ def check_readable(nodes: Sequence[Node], file: str) -> None:
             found = _OPERATORS.get(node.op)
         if found is not None:
             operator = f"{node.domain}.{node.op}" if node.domain else node.op
+            mend = _held(node, file) if found is _SEARCH else found[1]
             raise InputError(
-                found[0], file=file, field=f"node {node.name!r} ({operator})", mend=found[1]
+                found[0], file=file, field=f"node {node.name!r} ({operator})", mend=mend
             )
+
+
+def _held(node: Node, file: str) -> str:
+    """How to get at the graphs that a node holds: a command that writes the first as a file."""
+    held = [name for name in ("decoder", "encoder", "init_decoder") if name in node.attrs]
+    if not held or node.proto is None:
+        return _SEARCH[1]
+    others = "" if len(held) == 1 else f", and so the others ({', '.join(held[1:])})"
+    code = (
+        f"import onnx; m = onnx.load({file!r}); "
+        f"n = [n for n in m.graph.node if n.op_type == '{node.op}'][0]; "
+        f"g = [a.g for a in n.attribute if a.name == '{held[0]}'][0]; "
+        f"onnx.save(onnx.helper.make_model(g, opset_imports=m.opset_import), '{held[0]}.onnx')"
+    )
+    return f'give that model, {held[0]}, as a file of its own{others}: python -c "{code}"'

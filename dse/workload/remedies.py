@@ -53,8 +53,9 @@ def undecided(node: Node, graph: Graph) -> str | None:
     return None
 
 
-def sources(name: str, graph: Graph) -> list[str]:
-    """Graph inputs and loop counters on which the value of tensor ``name`` depends."""
+def ends(name: str, graph: Graph) -> list[str]:
+    """Tensors that the value of ``name`` is computed from, other than by the shape of one: what no
+    node writes, what is :attr:`Graph.given`, and counters of loops."""
     found: dict[str, None] = {}
     seen: set[str] = set()
     waiting = [name]
@@ -64,11 +65,18 @@ def sources(name: str, graph: Graph) -> list[str]:
             continue
         seen.add(tensor)
         node = graph.producers.get(tensor)
-        if node is not None and node.inputs and node.op not in ("Shape", "Size"):
-            waiting.extend(filter(None, node.inputs))
-        elif tensor in graph.inputs or (node is not None and node.op == "Step"):
+        if node is None or tensor in graph.given or node.op == "Step":
             found[tensor] = None
+        elif node.op not in ("Shape", "Size"):
+            waiting.extend(filter(None, node.inputs))
     return list(found)
+
+
+def sources(name: str, graph: Graph) -> list[str]:
+    """Graph inputs and loop counters on which the value of tensor ``name`` depends."""
+    found = ends(name, graph)
+    counters = {n for n in found if n in graph.producers and graph.producers[n].op == "Step"}
+    return [n for n in found if n in graph.inputs or n in counters]
 
 
 def to_bind(name: str, graph: Graph) -> str:
@@ -76,10 +84,10 @@ def to_bind(name: str, graph: Graph) -> str:
     inputs = sources(name, graph)
     sized = {i: graph.size(i) for i in inputs if i in graph.inputs and i in graph.shapes}
     if inputs and all(0 < sized.get(i, SMALL + 1) <= SMALL for i in inputs):
-        return " ".join(_option(i, sized[i]) for i in inputs)
+        return " ".join(_option(i, sized[i], graph) for i in inputs)
     if name in graph.shapes and graph.size(name) > 1:
         name = _waist(name, graph)
-    return _option(name, graph.size(name) if name in graph.shapes else 1)
+    return _option(name, graph.size(name) if name in graph.shapes else 1, graph)
 
 
 def _waist(name: str, graph: Graph) -> str:
@@ -102,14 +110,40 @@ def _waist(name: str, graph: Graph) -> str:
     return found
 
 
-def _option(name: str, elements: int) -> str:
+def _option(name: str, elements: int, graph: Graph) -> str:
+    if name in graph.named:
+        name += ".value"  # by its bare name a symbolic size is meant
     values = ["VALUE"] * elements if elements <= _WRITTEN else ["VALUE", "...", "VALUE"]
     return f"--bind {name}={','.join(values)}"
+
+
+def _bare(node: Node, graph: Graph) -> str:
+    """What to do about an input in front of ``node`` that has no shape; empty if there is none."""
+    behind = {i for name in node.inputs if name for i in _inputs(name, graph)}
+    name = next((n for n in graph.inputs if n in behind and n not in graph.shapes), None)
+    if name is None:
+        return ""
+    if name not in graph.types:  # a sequence, a map, an optional
+        return f"export it with plain tensors in the place of its input {name!r}"
+    how = f"--bind {name}.0=N, one for each axis"
+    return f"give the sizes of input {name!r}, which has no shape: {how}"
+
+
+def open_sizes(node: Node, graph: Graph, *ways: str, otherwise: str) -> str:
+    """The mend of a node with bodies whose shapes are not known."""
+    read = (*node.inputs, *graph.inputs)  # its bodies may read any of them
+    around = Node(node.name, node.op, node.domain, read, ())
+    found = [_bare(around, graph)]
+    if not found[0] and (shown := symbols(around, graph)):
+        found = [f"bind its symbolic sizes: {shown}"]
+    return " or ".join([*filter(None, found), *ways, otherwise])
 
 
 def remedy(node: Node, graph: Graph) -> str:
     """How to make the shape of a node's result known, as an option that can be followed."""
     ways = list(_ways(node, graph))
+    if bare := _bare(node, graph):
+        ways = [bare]
     if not ways:
         first = next((o for o in node.outputs if o and o not in graph.shapes), "")
         ways.append(

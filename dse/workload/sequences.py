@@ -2,8 +2,9 @@
 
 Nothing runs for a sequence: it is a list of tensors. What reads one becomes an ordinary node:
 ``SequenceAt`` an Identity of the element, ``ConcatFromSequence`` a Concat, ``SequenceLength`` a
-constant, ``SplitToSequence`` a Split. The same goes for an optional tensor, which is a list of one
-tensor or of none. A loop that appends the result of every trip gives a ``Stack`` of the trips.
+constant, ``SplitToSequence`` a Split, ``SequenceMap`` its body once for each element. The same goes
+for an optional tensor, which is a list of one tensor or of none. A loop that appends the result of
+every trip gives a ``Stack`` of the trips.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 import onnx
 
 from dse.errors import InputError
+from dse.workload.bodies import renamed
 from dse.workload.graph import LOOP_DOMAIN, Graph, Node
 from dse.workload.remedies import to_bind, undecided
 
 #: Operators that give a sequence (or an optional tensor), and those that read one.
 MAKERS = frozenset(
     {"SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence"}
-    | {"Optional"}
+    | {"Optional", "SequenceMap"}
 )
 READERS = frozenset(
     {"SequenceAt", "SequenceLength", "ConcatFromSequence", "OptionalGetElement"}
@@ -40,11 +42,13 @@ class Sequences:
         file: for errors.
         lists: the tensors that each sequence holds.
         carried: for a sequence inside a loop, how many tensors it held before the first trip.
+        repeats: runs per inference of nodes that were taken out of bodies.
     """
 
     file: str
     lists: dict[str, list[str]] = field(default_factory=dict)
     carried: dict[str, int] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
 
     def resolve(self, model: onnx.ModelProto, graph: Graph) -> bool:
         """Replaces, in place, what reads a sequence that is known; whether there was one."""
@@ -101,6 +105,38 @@ class Sequences:
             pieces = self._split(node, graph)
             if pieces is not None:
                 made[id(node.proto)], self.lists[out] = pieces
+        elif node.op == "SequenceMap" and first is not None:
+            self._map(node, graph, first, made)
+
+    def _map(
+        self, node: Node, graph: Graph, first: list[str], made: dict[int, list[onnx.NodeProto]]
+    ) -> None:
+        """The body of a SequenceMap once for each element of its first sequence; further inputs are
+        sequences as long as that, or tensors that every run reads."""
+        body = node.attrs["body"]
+        if any(n not in self.lists and n not in graph.shapes for n in node.inputs):
+            return
+        given = [self.lists.get(name) or [name] * len(first) for name in node.inputs]
+        if len(body.input) != len(given) or any(len(names) != len(first) for names in given):
+            raise graph.fault(node, "its sequences do not go together", "the graph is invalid")
+        if len(first) * max(1, len(body.node)) > MOST:
+            raise graph.fault(node, f"more than {MOST} nodes once mapped", "map fewer elements")
+        nodes: list[onnx.NodeProto] = []
+        results: list[list[str]] = [[] for _ in node.outputs]
+        for index in range(len(first)):
+            inner, tensors, names = renamed(f"{node.name}/{index}", body, ())
+            for value, own in zip(body.input, given, strict=True):
+                copy = onnx.helper.make_node("Identity", [own[index]], [names[value.name]])
+                nodes.append(copy)
+            for tensor in tensors:
+                stored = onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+                nodes.append(stored)
+            nodes += inner
+            self.repeats.update((one.name, node.repeat) for one in inner)
+            for held, value in zip(results, body.output, strict=False):
+                held.append(names.get(value.name, value.name))
+        made[id(node.proto)] = nodes
+        self.lists.update((n, held) for n, held in zip(node.outputs, results, strict=True) if n)
 
     def _split(self, node: Node, graph: Graph) -> tuple[list[onnx.NodeProto], list[str]] | None:
         """A Split, a Squeeze of each piece where axes are not kept, and the pieces."""
@@ -204,12 +240,11 @@ class Sequences:
                 nodes.append(node.proto)
                 continue
             nodes.extend(made[id(node.proto)])
-            if node.op == "SplitToSequence":
-                pieces = self.lists[node.outputs[0]]
+            for out in node.outputs if node.op in ("SplitToSequence", "SequenceMap") else ():
+                pieces = self.lists.get(out, [])
                 op = "SequenceConstruct" if pieces else "SequenceEmpty"
-                nodes.append(
-                    onnx.helper.make_node(op, pieces, [node.outputs[0]], name=f"{node.name}/list")
-                )
+                if out:
+                    nodes.append(onnx.helper.make_node(op, pieces, [out], name=f"{out}/list"))
         copies = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in nodes]
         del model.graph.node[:]
         model.graph.node.extend(copies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import onnx
@@ -14,7 +15,7 @@ Found = dict[str, Shape]
 
 #: Operators whose first result has the shape of their first input.
 SAME = frozenset(
-    {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasAdd", "BiasDropout", "BiasSoftmax"}
+    {"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "BiasAdd", "BiasSoftmax"}
     | {"RMSNormalization", "GroupNormalization", "RotaryEmbedding", "Inverse"}
     | {"MeanVarianceNormalization"}
     | {"ImageScaler", "Affine", "Scale", "ScaledTanh", "ParametricSoftplus"}
@@ -166,6 +167,19 @@ def _lstm(node: Node, graph: Graph) -> Found:
     return {name: s for name, s in zip(node.outputs, shapes, strict=False) if name}
 
 
+def _masked(node: Node, graph: Graph) -> Found:
+    """The result, and which of its elements were kept: a truth each, or a bit in words of 32."""
+    shape = graph.shapes[node.inputs[0]]
+    found = {node.outputs[0]: shape}
+    mask = node.outputs[1] if len(node.outputs) > 1 else ""
+    if mask:
+        bits = node.op.startswith("Bitmask")
+        found[mask] = (-(-math.prod(shape) // 32),) if bits else shape
+        kind = onnx.TensorProto.UINT32 if bits else onnx.TensorProto.BOOL
+        graph.types.setdefault(mask, int(kind))
+    return found
+
+
 def _experts(node: Node, graph: Graph) -> Found:
     return {node.outputs[0]: graph.shapes[node.inputs[0]]}
 
@@ -306,6 +320,7 @@ FUSED_RULES: dict[str, Callable[[Node, Graph], Found]] = {
     ),
     "SkipGroupNorm": _skip_group_norm,
     "BiasSplitGelu": _halved,
+    **dict.fromkeys(("BiasDropout", "BitmaskBiasDropout"), _masked),
     "GatherBlockQuantized": _block_gather,
     "DynamicQuantizeLSTM": _lstm,
     **dict.fromkeys(("MoE", "QMoE"), _experts),

@@ -3,7 +3,9 @@
 The inference of onnx lets the last window of a pool with ``ceil_mode`` start behind the input, and
 ignores how automatic padding, ``output_padding`` and ``output_shape`` of a transposed convolution
 go together. The rules here are those of ONNX Runtime (``PoolAttributes`` and
-``ConvTransposeAttributes``), which is what a graph runs on.
+``ConvTransposeAttributes``), which is what a graph runs on. Where those leave the standard, a
+remark says so: of a pool with dilations, automatic padding makes room for the window without them,
+so that the result is smaller than the standard's.
 """
 
 from __future__ import annotations
@@ -25,7 +27,24 @@ def _pads(node: Node, rank: int) -> list[int]:
     return node.ints("pads", [0] * 2 * rank) if explicit else [0] * 2 * rank
 
 
-def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
+def _dilated(node: Node) -> bool:
+    return any(n > 1 for n in node.ints("dilations", []))
+
+
+def _padded_without_dilations(node: Node, spatial: Shape, kernel: Shape) -> list[int]:
+    """Automatic padding of a pool as ONNX Runtime has it: for the window without its dilations."""
+    strides = node.ints("strides", [1] * len(spatial))
+    lower = node.attrs["auto_pad"] == "SAME_LOWER"
+    front: list[int] = []
+    behind: list[int] = []
+    for n, k, s in zip(spatial, kernel, strides, strict=True):
+        needed = (-(-n // s) - 1) * s + k - n
+        front.append(int((needed + 1 if lower else needed) / 2))
+        behind.append(needed - front[-1])
+    return front + behind
+
+
+def windows(node: Node, spatial: Shape, kernel: Shape, *, pooled: bool = False) -> Shape:
     """Output sizes of a convolution or pooling over ``spatial`` with ``kernel``.
 
     With ``ceil_mode`` the last window may hang over the end, but has to start inside the input or
@@ -33,14 +52,20 @@ def windows(node: Node, spatial: Shape, kernel: Shape) -> Shape:
     """
     rank = len(spatial)
     strides, dilations = node.ints("strides", [1] * rank), node.ints("dilations", [1] * rank)
-    if _same(node):
+    automatic = _same(node)
+    if not automatic:
+        pads = _pads(node, rank)
+    elif pooled and _dilated(node):
+        pads = _padded_without_dilations(node, spatial, kernel)
+    else:
         return tuple(-(-n // s) for n, s in zip(spatial, strides, strict=True))
-    pads = _pads(node, rank)
     up = int(node.attrs.get("ceil_mode", 0))
     sizes: list[int] = []
     for i, n in enumerate(spatial):
         room = n + pads[i] + pads[i + rank] - dilations[i] * (kernel[i] - 1) - 1
         count = (room + (strides[i] - 1 if up else 0)) // strides[i] + 1
+        if automatic and not up:
+            count = int(room / strides[i]) + 1  # rounded towards zero
         hangs = up and (count - 1) * strides[i] >= n + pads[i]
         sizes.append(max(0, count - 1 if hangs else count))
     return tuple(sizes)
@@ -96,7 +121,7 @@ def pool(node: Node, graph: Graph) -> Found:
     x = graph.shapes[node.inputs[0]]
     last = node.op == "NhwcMaxPool" or bool(node.attrs.get("channels_last", 0))
     kernel = tuple(node.ints("kernel_shape", []))
-    sizes = windows(node, x[1:-1] if last else x[2:], kernel)
+    sizes = windows(node, x[1:-1] if last else x[2:], kernel, pooled=True)
     shape = (x[0], *sizes, x[-1]) if last else (*x[:2], *sizes)
     return dict.fromkeys(filter(None, node.outputs), shape)
 
@@ -108,8 +133,8 @@ def global_pool(node: Node, graph: Graph) -> Found:
     return {node.outputs[0]: (x[0], *ones, x[-1]) if last else (*x[:2], *ones)}
 
 
-def _ceiling(node: Node) -> bool:
-    return bool(node.attrs.get("ceil_mode", 0))
+def _unlike_onnx(node: Node) -> bool:
+    return bool(node.attrs.get("ceil_mode", 0)) or (_same(node) and _dilated(node))
 
 
 def _cropping(node: Node) -> bool:
@@ -118,7 +143,7 @@ def _cropping(node: Node) -> bool:
 
 #: Standard operators whose shapes onnx infers wrongly, and of which of their nodes.
 CORRECTED: dict[str, Callable[[Node], bool]] = {
-    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _ceiling),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _unlike_onnx),
     "ConvTranspose": _cropping,
 }
 #: Rules of standard operators; also those that onnx infers as well.
@@ -156,3 +181,24 @@ def correct_shapes(graph: Graph) -> bool:
                     graph.forget(name)
                     graph.learn(name, 0, shape)
     return bool(doubtful)
+
+
+def unlike_the_standard(graph: Graph) -> list[str]:
+    """Remarks on pools whose result ONNX Runtime makes smaller than the standard has it."""
+    found = []
+    for node in graph.nodes:
+        pools = node.op in WINDOW_RULES and node.op.endswith("Pool") and not node.domain
+        if not pools or not (_same(node) and _dilated(node)) or node.name not in graph.live:
+            continue
+        x, y = graph.shapes.get(node.inputs[0]), graph.shapes.get(node.outputs[0])
+        if x is None or y is None:
+            continue
+        strides = node.ints("strides", [1] * len(x[2:]))
+        standard = tuple(-(-n // s) for n, s in zip(x[2:], strides, strict=True))
+        if standard != y[2:]:
+            ours, theirs = ("x".join(map(str, sizes)) for sizes in (y[2:], standard))
+            found.append(
+                f"node {node.name!r} ({node.op}): {ours} as ONNX Runtime computes it, {theirs} by "
+                f"the standard (auto_pad={node.attrs['auto_pad']} with dilations)"
+            )
+    return found

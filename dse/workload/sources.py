@@ -6,8 +6,10 @@ import errno
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
+
+from dse.errors import InputError
+from dse.files import is_file, regular
 
 
 class ModelFiles(Protocol):
@@ -21,17 +23,17 @@ class ModelFiles(Protocol):
         """Its content.
 
         Raises:
-            OSError: it cannot be read.
+            OSError, InputError: it cannot be read.
         """
         ...
 
 
 class _Disk:
     def has(self, path: str) -> bool:
-        return Path(path).is_file()
+        return is_file(path)
 
     def read(self, path: str) -> bytes:
-        return Path(path).read_bytes()
+        return regular(path).read_bytes()
 
 
 #: Every file, as it is when it is asked for.
@@ -45,7 +47,7 @@ class ReadFiles:
     ``content`` by path; in place of a file that could not be read, the error.
     """
 
-    content: Mapping[str, bytes | OSError] = field(repr=False)
+    content: Mapping[str, bytes | OSError | InputError] = field(repr=False)
     _digests: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def has(self, path: str) -> bool:
@@ -55,7 +57,7 @@ class ReadFiles:
         if path not in self.content:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         found = self.content[path]
-        if isinstance(found, OSError):
+        if not isinstance(found, bytes):
             raise found
         return found
 

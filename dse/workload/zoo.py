@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
-from dse.files import nearest, shipped_folder
+from dse.files import nearest, regular, shipped_folder, shortened
 from dse.schema import read_yaml, validate
 from dse.workload.sources import ON_DISK, ModelFiles
 
@@ -243,8 +243,10 @@ def resolve(path_or_name: str | Path, files: ModelFiles = ON_DISK) -> Request:
 
 
 def _unknown(name: str, known: dict[str, Any]) -> None:
+    if len(Path(name).parts) > 1:
+        regular(name)
     if name.endswith(".onnx") or len(Path(name).parts) > 1:
-        raise InputError("there is no such file", file=name, mend="check the path")
+        raise InputError("there is no such file", file=shortened(name), mend="check the path")
     apps = [path.stem for path in (shipped_folder("experiments") / "apps").glob("*.yaml")]
     if name in apps:
         raise InputError(
@@ -252,7 +254,7 @@ def _unknown(name: str, known: dict[str, Any]) -> None:
             mend=f"give one of its models: `dse show {name}` names them",
         )
     raise InputError(
-        f"unknown model {name!r}",
+        f"unknown model {shortened(name)!r}",
         mend=f"give an .onnx file or one of: {', '.join(known)}{nearest(name, [*known, *apps])}",
     )
 

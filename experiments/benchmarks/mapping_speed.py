@@ -26,7 +26,6 @@ from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
 from dse.mapping import (
     clear_cache,
-    default_homes,
     map_batch,
     map_layer,
     map_network,
@@ -34,11 +33,9 @@ from dse.mapping import (
     warm_up,
 )
 from dse.mapping.chips.batch import forget_tables
-from dse.mapping.search.best import best_mapping
-from dse.mapping.space.problem import pack
 from dse.search.candidate import evaluate_candidate
-from dse.search.resolved import resolve_experiment
 from dse.search.experiment import load_experiment
+from dse.search.resolved import resolve_experiment
 from dse.workload.layer import Layer
 
 NETWORKS = ("resnet50_v1.5", "mobilenetv2", "deit_tiny", "segformer_b0")
@@ -95,20 +92,6 @@ def weight_registers(name: str) -> None:
         )
     took = cpu_ms(lambda: map_network(workload, chip, fuse=False))
     print(f"  the network layer by layer: 4 memory plans, candidates, path {took:6.1f}")
-
-
-def same_without_numba(chip: Chip) -> None:
-    """The searches over arrays, which need no compiler, on the same layers."""
-    several = distinct_layers(dse.load_model("mobilenetv2").at("w8a8"))[::6]
-    different = 0
-    for layer in several:
-        assert layer.nest is not None
-        room = float(chip.buffer.capacity_bytes)
-        problem = pack(layer, chip, default_homes(layer, chip), room, layer.nest.sizes, 1)
-        found = [best_mapping(problem, "edp", compiled=way) for way in (True, False)]
-        first, second = (None if x is None else (x.keys, x.placement.tiles) for x in found)
-        different += first != second
-    print(f"with and without Numba: {len(several)} layers mapped, {different} differently")
 
 
 def designs(count: int = 12) -> None:
@@ -205,7 +188,6 @@ def main() -> None:
     chip = load_chip(parser.parse_args().chip)
     use_disk_cache(None)
     print(f"kernels loaded or compiled in {spent(warm_up).cpu_s:.1f} s CPU")
-    same_without_numba(chip)
     networks(chip)
     weight_registers(chip.name)
     layers(chip)

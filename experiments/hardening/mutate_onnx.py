@@ -26,7 +26,7 @@ import onnx
 from limited import guarded, in_child
 from onnx import TensorProto, helper, numpy_helper
 
-from dse.api import load_chip, simulate
+from dse import load_chip, simulate
 from dse.errors import DseError, InputError
 from dse.workload import Workload, list_models
 from dse.workload.load import lower_bytes
@@ -142,7 +142,8 @@ def mutated_bytes(data: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         place, kind = rng.randrange(len(out)), rng.random()
         if kind < 0.6:
-            out[place] = rng.choice((0, 255, rng.randrange(256), out[place] ^ 1))
+            flipped = out[place] ^ 1 << rng.randrange(8)
+            out[place] = rng.choice((0, 255, rng.randrange(256), flipped))
         elif kind < 0.7:
             del out[place : place + rng.randrange(1, 9)]
         elif kind < 0.8:

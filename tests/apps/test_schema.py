@@ -84,7 +84,7 @@ def test_names_are_those_of_the_files() -> None:
         ({"privacy": {"may_leave": "everything"}}, "privacy"),
         ({"streams": [stream(rate_range_hz=[2, 4])]}, "within 2 to 4"),
         ({"streams": [stream(cores=[])]}, "cores names none"),
-        ({"streams": [stream(cores=[-1])]}, "cores names none"),
+        ({"streams": [stream(cores=[-1])]}, "counted from 0"),
         ({"streams": [stream(cores=[1, 1])]}, "names one twice"),
         ({"streams": [stream(cores=[True])]}, "True is no core"),
         (
@@ -100,7 +100,10 @@ def test_names_are_those_of_the_files() -> None:
         ({"streams": [stream(arrivals={"times_s": [0.1]})]}, "exactly one"),
         ({"streams": [stream(rate_hz=None, arrivals={})]}, "arrivals hold nothing"),
         ({"streams": [stream(rate_hz=None, arrivals={"times_s": [0.2, 0.1]})]}, "times_s[1]"),
-        ({"streams": [stream(rate_hz=None, arrivals={"times_s": [-0.2]})]}, "before 0"),
+        (
+            {"streams": [stream(rate_hz=None, arrivals={"times_s": [-0.2]})]},
+            "from the start of the play",
+        ),
         (
             {"streams": [stream(rate_hz=None, jitter_s=0.1, arrivals={"times_s": [0.2]})]},
             "jitter_s is of periodic",

@@ -50,7 +50,7 @@ def test_explore_in_memory() -> None:
         lambda: dse.load_app("no_such_app"),
         lambda: dse.explore("no_such_experiment"),
         lambda: dse.simulate(dse.load_model("resnet8"), dse.load_chip("gap9"), "rtl"),  # type: ignore[arg-type]
-        lambda: dse.simulate("resnet8", dse.load_chip("gap9")),  # type: ignore[arg-type]
+        lambda: dse.simulate(8, dse.load_chip("gap9")),  # type: ignore[arg-type]
     ],
 )
 def test_errors_derive_from_one_base(call: object) -> None:

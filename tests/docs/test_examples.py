@@ -56,7 +56,12 @@ def test_the_experiment(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "holding"), [("README.md", "import dse"), ("docs/technology.md", "load_technology")]
+    ("page", "holding"),
+    [
+        ("README.md", "import dse"),
+        ("docs/python.md", "import dse"),
+        ("docs/technology.md", "load_technology"),
+    ],
 )
 def test_snippets(page: str, holding: str) -> None:
     snippet = block(page, "python", holding).replace("trials=50", "trials=2")

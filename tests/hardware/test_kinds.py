@@ -169,7 +169,7 @@ def test_identity_counts_kinds_and_their_order(tmp_path: Path, duo: Chip) -> Non
         ("  listen:", "  l2:", ("kinds.l2", "another name")),
         ("kind: vision", "kind: all", ("kind", "'all'", "another")),
         ("rows: 8,", "rowz: 8,", ("kinds.listen.array.rowz", "array")),
-        ("rows: 8,", "rows: -8,", ("kinds.listen.array.rows", "greater")),
+        ("rows: 8,", "rows: -8,", ("kinds.listen.array.rows", "give 1 to 4,096")),
         ("cores: 1\n    f_hz", "cores: 0\n    f_hz", ("kinds.listen.cores",)),
         ("    f_hz: 5.0e7", "    f_hz: 9.0e9", ("kinds.listen.f_hz", "at most")),
         ("    vector: {lanes: 4}", "    vectr: {lanes: 4}", ("vectr", "vector")),

@@ -52,8 +52,8 @@ def test_combine_replaces_formats_whole() -> None:
     [
         ("  rows: 16", "  rowz: 16", 6, "array.rowz", "did you mean rows?"),
         ("node: 12nm", "node: 6.5nm", 4, "node", "7nm"),
-        ("  bytes: 262144", "  bytes: -1", 9, "buffer.bytes", "correct the value"),
-        ("  bytes: 262144", "  bytes: 0", 9, "buffer.bytes", "correct the value"),
+        ("  bytes: 262144", "  bytes: -1", 9, "buffer.bytes", "give 1 to"),
+        ("  bytes: 262144", "  bytes: 0", 9, "buffer.bytes", "give 1 to"),
         ("template: conv_core", "template: conv_cor", 3, "template", "did you mean conv_core?"),
         ("  cols: 64", "  cols: many", 7, "array.cols", "correct the value"),
         (

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dse"
 #: Floors from the ground up; packages on one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "version", "registry"),
-    ("files",),
+    ("errors", "version", "printing", "registry"),
+    ("files", "ranges"),
     ("schema",),
     ("migrations",),
     ("technology", "workload"),

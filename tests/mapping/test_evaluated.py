@@ -16,13 +16,14 @@ import pytest
 
 import dse
 from dse.hardware.resolve import load_chip
+from dse.mapping import Program, map_network
 from dse.mapping.ir.homes import Homes, default_homes
 from dse.mapping.layer.mapper import clear_cache, map_layer
 from dse.mapping.search import placement
 from dse.mapping.search.placement import Evaluation, Placement, evaluate
 from dse.mapping.space.problem import Problem, pack
 from dse.mapping.tools import compiling
-from dse.mapping.tools.compiling import COMPILED
+from tests.mapping.reference import over_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("array", "tile", "inside", "outside", "footprint", "single", "move", "above", "result")
@@ -44,9 +45,8 @@ def any_placement(problem: Problem, rng: random.Random) -> Placement:
     return Placement(unrolled, tuple(sizes), flow, order, None, None, hold)
 
 
-@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 @pytest.mark.parametrize("name", ["edge_vision", "nvdla_512"])
-def test_compiled_evaluation_is_the_plain_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_evaluation_is_the_plain_one(name: str) -> None:
     rng, chip = random.Random(1), load_chip(name)
     room = float(chip.buffer.capacity_bytes)
     for layer in dse.load_model("mobilenetv2").at("w8a8").layers[::3]:
@@ -55,10 +55,8 @@ def test_compiled_evaluation_is_the_plain_one(name: str, monkeypatch: pytest.Mon
         for homes in (default_homes(layer, chip), Homes("dram", "buffer", "buffer", "buffer")):
             problem = pack(layer, chip, homes, room, layer.nest.sizes, 1, 0.5, 0.1)
             placed = any_placement(problem, rng)
-            monkeypatch.setattr(placement, "COMPILED", True)
             fast = evaluate(problem, placed)
-            monkeypatch.setattr(placement, "COMPILED", False)
-            plain = evaluate(problem, placed)
+            plain = placement._plain(problem, placed)
             for part in PARTS:
                 found, wanted = getattr(fast, part), getattr(plain, part)
                 assert list(numbers(found)) == list(numbers(wanted)), (layer.name, part)
@@ -133,28 +131,39 @@ def test_what_cannot_be_loaded_is_compiled() -> None:
         never(3.0)
 
 
+def programs() -> list[Program]:
+    """Groups, path and memory plan included; nothing remembered."""
+    clear_cache()
+    chip = load_chip("edge_vision")
+    names = ("dscnn_kws", "ad_autoencoder")
+    return [map_network(dse.load_model(name).at("w8a8"), chip) for name in names]
+
+
+def test_networks_are_the_same_over_arrays() -> None:
+    fast = programs()
+    with over_arrays():
+        slow = programs()
+    assert fast == slow
+    assert sum(len(program.schedules) for program in fast) > 10
+
+
 PROGRAM = """
 import dse
 from dse.hardware.resolve import load_chip
-from dse.mapping import map_network
+from dse.mapping import map_layer
 chip = load_chip("edge_vision")
-for name in ("dscnn_kws", "ad_autoencoder"):
-    program = map_network(dse.load_model(name).at("w8a8"), chip)
-    for made in program.schedules:
-        print(made.layer, made.tiles, made.spatial, made.order, made.dataflow, made.fused)
-        print(made.phases, made.counts, made.fill_weight, made.drain)
+layer = next(x for x in dse.load_model("ad_autoencoder").at("w8a8").layers if x.kind == "compute")
+print(map_layer(layer, chip))
 """
 
 
-def test_networks_are_the_same_without_numba() -> None:
-    """Groups, path and memory plan included: two processes, with and without compiled code."""
-    said = []
-    for mapper in ("", "numpy"):
-        environment = {**os.environ, "DSE_MAPPER": mapper, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        said.append(done.stdout)
-    assert said[0] == said[1]
-    assert said[0].count("\n") > 20
+def test_a_layer_is_the_same_without_compiling() -> None:
+    """By Numba's own switch, with which a debugger can step through the kernels."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    layers = dse.load_model("ad_autoencoder").at("w8a8").layers
+    layer = next(x for x in layers if x.kind == "compute")
+    assert done.stdout.strip() == repr(map_layer(layer, load_chip("edge_vision")))

@@ -19,7 +19,7 @@ from dse.hardware.chip import Legality, Registers
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.arrays import register_uses
 from dse.mapping.ir.homes import Homes
-from dse.mapping.search import best, levels_numpy
+from dse.mapping.search import best
 from dse.mapping.search.best import best_mapping
 from dse.mapping.search.placement import Placement, evaluate, held_over
 from dse.mapping.space import hierarchy, registers
@@ -27,6 +27,8 @@ from dse.mapping.space.candidates import spatial_row
 from dse.mapping.space.hierarchy import Outer
 from dse.mapping.space.problem import Problem, pack
 from dse.workload.layer import DIMS
+from tests.mapping.reference import levels as levels_over_arrays
+from tests.mapping.reference import outer_tiles, over_arrays
 from tests.tiers import ROUGH, check_cases, numbers_of_cases
 
 from .conftest import make_chip, make_layer
@@ -253,13 +255,15 @@ def check_search(problem: Problem, l2: float, objective: Any) -> Placement | Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hierarchy, "outer_lists", few_outer)
         patch.setattr(registers, "TILE_LIMIT", 1)
-        fast = best_mapping(problem, objective, outer_room=l2, compiled=True)
-        slow = best_mapping(problem, objective, outer_room=l2, compiled=False)
+        fast = best_mapping(problem, objective, outer_room=l2)
+        with over_arrays():
+            slow = best_mapping(problem, objective, outer_room=l2)
         # No bounds, and every L2 tile that fits, maximal or not.
-        patch.setattr(levels_numpy, "MARGIN", math.inf)
-        patch.setattr(hierarchy, "_maximal", lambda fit: fit)
+        patch.setattr(levels_over_arrays, "MARGIN", math.inf)
+        patch.setattr(outer_tiles, "maximal", lambda fit: fit)
         patch.setattr(hierarchy, "ENTRY_LIMIT", 10**6)
-        full = best_mapping(problem, objective, outer_room=l2, compiled=False)
+        with over_arrays():
+            full = best_mapping(problem, objective, outer_room=l2)
     if fast is None:
         assert slow is None
         assert full is None

@@ -19,7 +19,7 @@ from dse.mapping.given.placed_by_hand import evaluate_mapping
 from dse.mapping.ir.homes import default_homes
 from dse.mapping.ir.schedule import LayerSchedule, program_latency_s
 from dse.mapping.layer.mapper import map_layer
-from dse.mapping.layer.pareto import front_numpy, front_of, pareto_layer
+from dse.mapping.layer.pareto import pareto_layer
 from dse.mapping.network.bounds import roofline
 from dse.mapping.network.program import layer_rows, map_network, program_energy_j
 from dse.mapping.network.why import why
@@ -28,6 +28,7 @@ from dse.mapping.search.best import best_mapping
 from dse.mapping.space.problem import pack
 from dse.workload.layer import Layer, Tensor, Workload
 from dse.workload.precision import Precision
+from tests.mapping.reference import over_arrays
 
 from .conftest import make_chip, make_layer
 from .test_levels import REGISTER_PRICES
@@ -234,12 +235,11 @@ def test_pareto_set_is_one_and_holds_the_optima(double: bool) -> None:
     assert min(p[2] for p in points) < max(p[2] for p in points)
 
 
-def test_pareto_set_is_the_same_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert front_of is not front_numpy
+def test_pareto_set_is_the_same_over_arrays() -> None:
     layer, chip = make_layer("small", K=5, C=6, OX=5), make_chip(3, 2, buffer_bytes=200)
     fast = pareto_layer(layer, chip)
-    monkeypatch.setattr("dse.mapping.layer.pareto.COMPILED", False)
-    assert pareto_layer(layer, chip) == fast
+    with over_arrays():
+        assert pareto_layer(layer, chip) == fast
 
 
 LEVELS = make_chip(

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dse
 from dse.errors import InputError, UnmappableError
+from dse.hardware.resolve import load_chip
 from dse.mapping.given.interchange import read_foreign, timeloop
 from dse.mapping.given.pinned import load_pins, map_pinned
 from dse.mapping.given.pins import Pin, Pins
+from dse.mapping.given.placed_by_hand import evaluate_mapping
 from dse.mapping.ir.homes import default_homes
 from dse.mapping.layer.build import ORDERS
 from dse.mapping.layer.mapper import map_layer
@@ -215,6 +218,11 @@ def test_zigzag_mapping(tmp_path: Path) -> None:
     tight = map_pinned(LAYER, CHIP, pin, "edp", homes, 8 * 1024)
     assert (tight.tiles["K"], tight.tiles["C"]) == (8, 20)
     assert tight.tiles["OY"] * tight.tiles["OX"] < 196
+    file.write_text("- {name: default, spatial_mapping: {D1: ['K, 8'], D2: ['C, 32']}}\n")
+    clipped = load_pins(file).of(LAYER)
+    assert clipped is not None
+    assert clipped.spatial == {"K": 8, "C": min(32, LAYER.nest.C)}
+    assert map_pinned(LAYER, CHIP, clipped, "edp", homes, 64 * 1024).spatial["C"] <= LAYER.nest.C
     file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
     with pytest.raises(InputError, match="is no loop"):
         load_pins(file)
@@ -239,3 +247,26 @@ def test_pins_of_homes_and_operators() -> None:
     with pytest.raises(UnmappableError, match="I to level nvm, which holds constant weights only"):
         pinned(LAYER, flash, homes={"I": "nvm"})
     assert set(ORDERS) == {"W", "I", "O"}
+
+
+@pytest.mark.parametrize(
+    ("chip", "name"), [("nvdla_512", "mobilenetv2"), ("edge_vision", "resnet8")]
+)
+def test_the_mapper_s_own_unrolling_may_be_given(chip: str, name: str) -> None:
+    """Also where the array pads a dim, so that its factor is beyond the layer's size."""
+    own = load_chip(chip)
+    layers = [x for x in dse.load_model(name).at("w8a8").layers if x.kind == "compute"][:24]
+    padded = 0
+    for layer in layers:
+        made = map_layer(layer, own)
+        if made.unit != "array" or layer.nest is None:
+            continue
+        sizes = dict(zip(DIMS, layer.nest.sizes, strict=True))
+        padded += any(factor > sizes[dim] for dim, factor in made.spatial.items())
+        tiles = {"buffer": {dim: min(n, sizes[dim]) for dim, n in made.tiles.items()}}
+        order: Any = made.order if made.order in ("W", "I", "O") else "W"
+        again = evaluate_mapping(layer, own, made.spatial, tiles, order, made.dataflow)
+        assert again.spatial == made.spatial
+    assert padded
+    with pytest.raises(UnmappableError, match="cannot be unrolled"):
+        evaluate_mapping(layers[0], own, {"K": 100_000}, {})

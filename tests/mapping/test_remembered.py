@@ -10,10 +10,10 @@ import weakref
 import pytest
 
 from dse.mapping.layer import build
-from dse.mapping.layer.mapper import clear_cache, map_layer
+from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
 from dse.mapping.search.placement import Placement
 from dse.mapping.space.problem import Problem
-from dse.registry import Remembered
+from dse.registry import Remembered, cached, caches, clear_caches
 
 from .conftest import make_chip, make_layer
 
@@ -42,6 +42,31 @@ def test_what_a_key_names_by_its_id_stays_alive() -> None:
     store.of("next", lambda: 2)
     gc.collect()
     assert alive() is None
+
+
+def test_all_caches_are_emptied_at_once() -> None:
+    """Those of functions too; each has a limit, and mapping's are among them."""
+    made: list[int] = []
+
+    @cached(2)
+    def doubled(n: int) -> int:
+        made.append(n)
+        return 2 * n
+
+    store = Remembered(1)
+    store.put("a", 1)
+    assert [doubled(n) for n in (1, 1, 2, 3, 1)] == [2, 2, 4, 6, 2]
+    assert made == [1, 2, 3, 1]
+    layer, chip = make_layer(K=24, C=16, OY=8, OX=8), make_chip()
+    before = map_layer(layer, chip)
+    clear_caches()
+    assert store.get("a") is None
+    assert doubled(1) == 2
+    assert made[4:] == [1]
+    assert cache_statistics().size == 0
+    assert map_layer(layer, chip) == before
+    assert len(caches()) > 25
+    assert all(cache.limit > 0 for cache in caches())
 
 
 def test_text_is_written_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from dse.errors import InputError
 from dse.reports import write_report
 from dse.search import Effort, Experiment, StudyFolder, StudyResult, explore, front_of, sweep
 from dse.search.candidate import Outcome
-from dse.search.experiment import Constraint, Range
+from dse.search.experiment import Constraint
 from dse.search.folder import CONFIG, LOG
+from dse.search.parameters import Range
 
 SPACE = {
     "chip.node": {"ladder": ["28nm", "16nm", "7nm"]},

@@ -22,7 +22,7 @@ from dse.workload.stored import outside
 from dse.workload.wire import without_weights
 
 from .fused_cases import CASES, model_of, qdq
-from .graphs import graph, weight
+from .graphs import graph, script, weight
 from .test_control import branching, loop, scan
 
 RELU = helper.make_node("Relu", ["x"], ["y"], name="n")
@@ -236,26 +236,6 @@ def test_weights_are_cut_out_before_parsing() -> None:
     assert without_weights(data[:-9]) == data[:-9]
 
 
-def _mutated(data: bytes, rng: random.Random) -> bytes:
-    """``data`` with a few bytes changed, dropped, put in or copied."""
-    out = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        place, kind = rng.randrange(len(out)), rng.random()
-        if kind < 0.6:
-            out[place] = rng.choice(
-                (0, 255, rng.randrange(256), out[place] ^ 1 << rng.randrange(8))
-            )
-        elif kind < 0.7:
-            del out[place : place + rng.randrange(1, 9)]
-        elif kind < 0.8:
-            out[place:place] = rng.randbytes(rng.randrange(1, 5))
-        else:
-            source = rng.randrange(len(out))
-            out[place : place + 8] = out[source : source + 8]
-        out = out or bytearray(b"x")
-    return bytes(out)
-
-
 def _outcome(data: bytes) -> InputError | None:
     """The refusal of a file, or None if it is lowered; anything else is a crash."""
     try:
@@ -268,6 +248,7 @@ def _outcome(data: bytes) -> InputError | None:
 def test_damaged_files_never_crash() -> None:
     """Two thousand mutations of small valid files: a model or an error of ours, one line."""
     rng = random.Random(20240607)
+    mutated = script("mutate_onnx").mutated_bytes
     small = next(i.file for i in list_models() if i.name == "resnet8").read_bytes()
     seeds: list[Any] = [small, scan(3), loop(3), branching(None), qdq(8, TensorProto.UINT8)]
     seeds += [model_of(*case[:6]) for case in CASES]
@@ -276,7 +257,7 @@ def test_damaged_files_never_crash() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2000):
-            refusal = _outcome(_mutated(rng.choice(files), rng))
+            refusal = _outcome(mutated(rng.choice(files), rng))
             lowered += refusal is None
             refused += refusal is not None
             assert refusal is None or (str(refusal).isprintable() and refusal.mend)

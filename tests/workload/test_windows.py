@@ -177,3 +177,66 @@ def test_a_pool_inside_a_branch_reaches_what_follows(tmp_path: Path) -> None:
     model = graph(nodes, {"x": (1, 3, 8, 8)}, ["y"], stored, opset=17)
     assert theirs(model, (1, 3, 8, 8)) == (1, 4, 2, 2)
     assert load(model, tmp_path).macs == math.prod((4, 3, 2, 2))
+
+
+@given(
+    op=st.sampled_from(sorted(POOLS)),
+    size=st.tuples(st.integers(4, 14), st.integers(4, 14)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(2, 4)),
+    stride=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    dilation=st.tuples(st.integers(1, 3), st.integers(2, 3)),
+    auto=st.sampled_from(["SAME_UPPER", "SAME_LOWER"]),
+    ceil=st.integers(0, 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_automatic_padding_of_dilated_pools(
+    op: str,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    auto: str,
+    ceil: int,
+) -> None:
+    """ONNX Runtime pads for the window without its dilations, the standard for the whole one."""
+    attrs: dict[str, Any] = {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "dilations": dilation,
+        "auto_pad": auto,
+    }
+    node = helper.make_node(op, ["x"], ["y"], name="pool", auto_pad=auto, ceil_mode=ceil, **attrs)
+    shape = (1, 2, *size)
+    model = graph([node], {"x": shape}, ["y"], opset=22)
+    want = theirs(model, shape)
+    assume(want is not None and min(want) > 0)
+    assert sizes_of(model) == want
+    _, _, remarks = read_graph(model, "net.onnx", {})
+    standard = tuple(-(-n // s) for n, s in zip(size, stride, strict=True))
+    told = [remark for remark in remarks if "by the standard" in remark]
+    assert bool(told) == (want is not None and want[2:] != standard)
+
+
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("op", POOLS)
+def test_a_dilated_pool_by_hand(op: str, auto: str, tmp_path: Path) -> None:
+    """Kernel 3 takes 2 of padding: (8 + 2 - 2 * 2 - 1) + 1 = 6 places, by the standard 8."""
+    attrs: dict[str, Any] = {"kernel_shape": [3, 3], "dilations": [2, 2], "auto_pad": auto}
+    node = helper.make_node(op, ["x"], ["y"], name="pool", **attrs)
+    stated = graph([node], {"x": (1, 2, 8, 8)}, ["y"], opset=22)
+    after = helper.make_node("Relu", ["y"], ["z"])
+    for model in (stated, graph([node, after], {"x": (1, 2, 8, 8)}, ["z"], opset=22)):
+        found = load(model, tmp_path)
+        assert found.tensors[found.outputs[0]].shape == (1, 2, 6, 6)
+        assert found.remarks == (
+            f"node 'pool' ({op}): 6x6 as ONNX Runtime computes it, 8x8 by the standard "
+            f"(auto_pad={auto} with dilations)",
+        )
+
+
+def test_convolutions_pad_for_the_whole_window(tmp_path: Path) -> None:
+    """Of those ONNX Runtime and the standard say the same."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2], auto_pad="SAME_UPPER")
+    found = load(graph([node], {"x": (1, 2, 8, 8)}, ["y"], {"w": weight(4, 2, 3, 3)}), tmp_path)
+    assert found.tensors["y"].shape == (1, 4, 8, 8)
+    assert not found.remarks

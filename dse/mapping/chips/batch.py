@@ -16,7 +16,6 @@ Layers without a loop nest, and those with registers or Winograd, are mapped chi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from dse.errors import InputError, UnmappableError
+from dse.files import SCHEMA_VERSION
 from dse.hardware.chip import Chip
 from dse.mapping.chips.batch_costs import costs_of
 from dse.mapping.chips.rows import Columns, constants, shape_of
@@ -34,10 +34,11 @@ from dse.mapping.ir.homes import default_homes, resident_bytes
 from dse.mapping.layer.mapper import map_layer
 from dse.mapping.path.chain import item
 from dse.mapping.search import kernel
-from dse.mapping.search.kernel_numpy import search_numpy
+from dse.mapping.search.best import ALL_ORDERS
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
-from dse.mapping.tools.compiling import COMPILED
+from dse.printing import Printed
+from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
 #: Searches that make the table of a layer: chips far apart, each at several capacities.
@@ -54,18 +55,16 @@ CHECKS = 4
 TABLE_FROM = 64
 
 
-_lock = threading.Lock()
-_tables: dict[object, dict[tuple[int, ...], None]] = {}
+_tables = Remembered(TABLES)
 
 
 def forget_tables() -> None:
     """Forget all tables of mappings."""
-    with _lock:
-        _tables.clear()
+    _tables.clear()
 
 
-@dataclass(frozen=True)
-class BatchResult:
+@dataclass(frozen=True, repr=False)
+class BatchResult(Printed):
     """Layers by chips.
 
     Attributes:
@@ -76,6 +75,7 @@ class BatchResult:
         exact: layer x chip, whether the mapping is known to be the optimum.
         gap: largest excess of the objective over the optimum among the chips checked at random.
         searched: how many (layer, chip) pairs were searched in full.
+        chips: names of the chips.
     """
 
     layers: tuple[str, ...]
@@ -85,6 +85,41 @@ class BatchResult:
     exact: Any
     gap: float
     searched: int
+    chips: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready mapping with ``schema_version``; null where a layer cannot run."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "layers": list(self.layers),
+            "times": list(self.times),
+            "gap": self.gap,
+            "searched": self.searched,
+            "chips": [
+                {
+                    **row,
+                    "layer_latency_s": _finite(self.latency_s[:, number]),
+                    "layer_energy_j": _finite(self.energy_j[:, number]),
+                }
+                for number, row in enumerate(self.table())
+            ],
+        }
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per chip: latency, s, and energy, J, summed over layers each mapped alone."""
+        names = self.chips or tuple(map(str, range(self.latency_s.shape[1])))
+        seconds, joules = _finite(self.network_latency_s), _finite(self.network_energy_j)
+        known = self.exact.all(axis=0).tolist()
+        return [
+            {"chip": name, "latency_s": s, "energy_j": j, "exact": sure}
+            for name, s, j, sure in zip(names, seconds, joules, known, strict=True)
+        ]
+
+    def _title(self) -> str:
+        return f"{len(self.layers)} distinct layers on {self.latency_s.shape[1]} chips"
+
+    def _figures(self) -> dict[str, Any]:
+        return {"searched in full": self.searched, "largest gap seen": f"{self.gap:.2%}"}
 
     @property
     def network_latency_s(self) -> FloatArray:
@@ -95,6 +130,11 @@ class BatchResult:
     def network_energy_j(self) -> FloatArray:
         """Per chip: the same sum of energies, J."""
         return np.asarray(np.array(self.times, np.float64) @ self.energy_j, np.float64)
+
+
+def _finite(values: FloatArray) -> list[float | None]:
+    """The numbers, None where they are not finite."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def map_batch(
@@ -156,6 +196,7 @@ def map_batch(
         exact=known,
         gap=worst,
         searched=searched,
+        chips=tuple(chip.name for chip in chips),
     )
 
 
@@ -219,10 +260,7 @@ class _Table:
             return
         self.c = constants(self.base, columns, rooms)
         key = (layer.shape_key, shape, self.homes, objective)
-        with _lock:
-            self._rows = _tables.setdefault(key, {})
-            while len(_tables) > TABLES:
-                _tables.pop(next(iter(_tables)))
+        self._rows: dict[tuple[int, ...], None] = _tables.of(key, dict)
 
     def run(self, every: bool, probes: int, checks: int, rng: np.random.Generator) -> float:
         """Search all chips, or fill the table, pass it over them and check some.
@@ -354,8 +392,7 @@ class _Table:
 
 
 def _optimum(c: FloatArray, number: int, base: Problem) -> Any:
-    run = kernel.search if COMPILED else search_numpy
-    return run(c, number, *base.arguments)
+    return kernel.search(c, number, ALL_ORDERS, *base.arguments)
 
 
 def spread(c: FloatArray, among: Any, count: int) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 from dse.errors import InputError
 from dse.mapping.cost.costs import OBJECTIVES
+from dse.registry import cached
 
 #: Exponents are multiples of a quarter up to this one: such powers round the same everywhere.
 LARGEST_EXPONENT = 8.0
@@ -86,7 +86,7 @@ def time_price_w(objective: Objective, latency_s: float, energy_j: float) -> flo
     return None if not energy else latency / energy * (energy_j / latency_s)
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _parsed(text: str) -> tuple[float, float]:
     powers = {"energy": 0.0, "latency": 0.0}
     for part in text.replace(" ", "").split("*"):

@@ -3,8 +3,9 @@
 Their loops go to ours by name. A mapping of Timeloop says which loops run outside the buffer: those
 of its first temporal target; everything below makes the buffer tile, all spatial factors together
 the unrolling. ZigZag gives the unrolling, and perhaps one temporal order, which it lays out over
-memories itself; here as many of the inner loops as possible make the tile that fits. Which operand
-stays in the array is left to the mapper, unless only one can.
+memories itself; an unrolling beyond a layer's size is clipped to it, as ZigZag does. Here as many
+of the inner loops as possible make the tile that fits. Which operand stays in the array is left to
+the mapper, unless only one can.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
+from dse.files import regular
 from dse.mapping.given.pins import STAYS, Pin, Pins
 from dse.mapping.space.choices import TILED
 from dse.workload.layer import DIMS
@@ -37,8 +39,8 @@ def read_foreign(path: str | Path) -> Pins | None:
     from ruamel.yaml.error import YAMLError
 
     try:
-        data = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
+        data = YAML(typ="safe").load(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, YAMLError):
         return None  # the reader of our own files says what is wrong
     if isinstance(data, Mapping) and isinstance(data.get("mapping"), (list, Mapping)):
         nodes = data["mapping"]
@@ -125,7 +127,7 @@ def zigzag(entries: Sequence[Mapping[str, Any]], origin: str = "") -> Pins:
             pins += [Pin(layer=name, **values), Pin(op=name, **values)]
         else:
             pins.append(Pin(**values))
-    return Pins(tuple(pins), origin)
+    return Pins(tuple(pins), origin, clipped=True)
 
 
 def _stays(innermost_first: Sequence[str]) -> Any:

@@ -30,7 +30,7 @@ from pydantic import Field
 from dse.errors import InputError
 from dse.mapping.space.choices import Factors
 from dse.schema import Strict
-from dse.workload.layer import Layer
+from dse.workload.layer import DIMS, Layer
 
 #: The operand that stays while a loop runs innermost outside the buffer.
 STAYS = {"B": "W", "OY": "W", "OX": "W", "K": "I", "C": "O"}
@@ -75,12 +75,14 @@ class PinFile(Strict):
 class Pins:
     """Pins in order; ``origin`` is the file they come from.
 
-    ``sized`` pins (imported mappings) hold for layers of exactly these loop sizes only.
+    ``sized`` pins (imported mappings) hold for layers of exactly these loop sizes only. With
+    ``clipped`` an unrolling beyond a layer's size is that size, as ZigZag reads its own files.
     """
 
     pins: tuple[Pin, ...]
     origin: str = ""
     sized: tuple[tuple[Factors, Pin], ...] = field(default=())
+    clipped: bool = False
 
     def of(self, layer: Layer) -> Pin | None:
         """The pin of a compute layer, if any."""
@@ -89,7 +91,12 @@ class Pins:
         for sizes, pin in self.sized:
             if layer.nest.sizes == sizes:
                 return pin
-        return next((pin for pin in self.pins if pin.matches(layer)), None)
+        found = next((pin for pin in self.pins if pin.matches(layer)), None)
+        if found is None or found.spatial is None or not self.clipped:
+            return found
+        whole = dict(zip(DIMS, layer.nest.sizes, strict=True))
+        spatial = {dim: min(factor, whole[dim]) for dim, factor in found.spatial.items()}
+        return found.model_copy(update={"spatial": spatial})
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Refuse pins of which none holds for any of ``layers``.

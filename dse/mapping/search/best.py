@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +12,15 @@ from dse.mapping.cost.levels_cost import HOLDS
 from dse.mapping.cost.objectives import Objective, objective_code
 from dse.mapping.cost.units import E_MASK, E_ORDER, E_TILES
 from dse.mapping.search import kernel
-from dse.mapping.search.kernel_numpy import search_numpy
 from dse.mapping.search.levels import HOLD_TABLES, search_levels
-from dse.mapping.search.levels_numpy import search_levels_numpy
 from dse.mapping.search.placement import Placement
 from dse.mapping.space.hierarchy import Outer, can_tile, constants_by_mask, entries, whole_entry
 from dse.mapping.space.problem import Problem
 from dse.mapping.space.registers import register_units
-from dse.mapping.tools.compiling import COMPILED
-from dse.registry import Remembered
+from dse.registry import Remembered, cached
+
+#: Mask of all order classes.
+ALL_ORDERS = 0b111
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,14 @@ class Found:
     keys: tuple[float, float]
 
 
-def search(problem: Problem, objective: Objective, *, compiled: bool | None = None) -> Any:
-    """Indices of the best two-level mapping (see ``kernel.search``); all -1 if none fits.
-
-    Args:
-        compiled: whether Numba does it; by default if it is there (``DSE_MAPPER=numpy`` in the
-            environment turns it off). Both ways find the same mapping.
-    """
-    return _scored(problem, objective_code(objective), compiled)[0]
+def search(problem: Problem, objective: Objective) -> Any:
+    """Indices of the best two-level mapping (see ``kernel.search``); all -1 if none fits."""
+    return _scored(problem, objective_code(objective), ALL_ORDERS)[0]
 
 
-def _scored(
-    problem: Problem, code: int, compiled: bool | None, orders: tuple[int, ...] = (0, 1, 2)
-) -> tuple[Any, tuple[float, float]]:
+def _scored(problem: Problem, code: int, orders: int) -> tuple[Any, tuple[float, float]]:
     arguments = problem.arguments
-    if len(orders) < 3:
-        at = search_numpy(problem.c, code, *arguments, orders=orders)
-    else:
-        run = kernel.search if (COMPILED if compiled is None else compiled) else search_numpy
-        at = run(problem.c, code, *arguments)
+    at = kernel.search(problem.c, code, orders, *arguments)
     return at, (float(arguments[-1][0]), float(arguments[-1][1]))
 
 
@@ -74,7 +62,6 @@ def best_mapping(
     uneven: bool = True,
     orders: tuple[int, ...] = (0, 1, 2),
     hold: int | None = None,
-    compiled: bool | None = None,
 ) -> Found | None:
     """The best mapping of the whole map space; None if nothing fits.
 
@@ -83,21 +70,20 @@ def best_mapping(
         uneven: whether operands may be held beyond their tile.
         orders: order classes allowed for the buffer's tiles.
         hold: the one uneven cut allowed (0: even cuts only); None for all.
-        compiled: see :func:`search`.
     """
     code = objective_code(objective)
     found = None
     holds = (1 << HOLDS) - 1 if uneven else 1
     if hold is not None:
         holds &= 1 << hold
+    allowed = sum(1 << n for n in orders)
     if not problem.registers and holds & 1:
-        at, score = _scored(problem, code, compiled, orders)
+        at, score = _scored(problem, code, allowed)
         if at[0] >= 0:
             found = Found(two_level(problem, at), score)
     if not problem.registers:
         holds &= ~1
-    allowed = sum(1 << n for n in orders)
-    return more_levels(problem, code, found, outer_room, holds, allowed, compiled) or found
+    return more_levels(problem, code, found, outer_room, holds, allowed) or found
 
 
 def more_levels(
@@ -107,7 +93,6 @@ def more_levels(
     outer_room: float,
     holds: int,
     orders: int,
-    compiled: bool | None,
 ) -> Found | None:
     """A mapping with register tiles, L2 tiles or uneven cuts that beats ``best``; None if none.
 
@@ -121,7 +106,7 @@ def more_levels(
     lists = [whole_entry(problem)] if holds else []
     cs = constants_by_mask(problem, masks)
     if masks:
-        lists.append(entries(problem, cs, masks, outer_room, compiled))
+        lists.append(entries(problem, cs, masks, outer_room))
     table = np.concatenate(lists)
     if registers:
         units, tiles = register_units(problem)
@@ -129,11 +114,10 @@ def more_levels(
     else:
         units, tiles = problem.spatial, None
         groups = _groups.of(id(units), lambda: unit_groups(units), units)
-    run = search_levels if (COMPILED if compiled is None else compiled) else search_levels_numpy
     start = np.array(best.keys if best else (np.inf, np.inf))
     sizes, lengths = problem.level_tiles, problem.level_lengths
     score = np.full(2, np.inf)
-    at = run(
+    at = search_levels(
         cs, code, table, start, holds, orders, problem.flows, units, tiles, groups,
         problem.dims, sizes, lengths, tile_grid(tuple(lengths.tolist())), problem.align,
         problem.nest, *HOLD_TABLES, score,
@@ -174,7 +158,7 @@ def unit_groups(units: Any) -> Any:
     return np.array([0, *(np.flatnonzero(changes) + 1), len(units)], np.int64)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def tile_grid(lengths: tuple[int, ...]) -> Any:
     """Tile indices of every tiling, a coarse part of them first so that bounds bite early."""
     found = np.indices(lengths).reshape(6, -1).T

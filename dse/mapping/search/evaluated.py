@@ -1,7 +1,7 @@
 """One mapping without L2 tiles and registers, evaluated in compiled code.
 
 The same functions as in the searches, in the same order, so that the numbers are theirs to the last
-bit; :func:`dse.mapping.search.placement.evaluate` does the same without Numba.
+bit; what it does not take, :func:`dse.mapping.search.placement.evaluate` does in Python.
 """
 
 from __future__ import annotations

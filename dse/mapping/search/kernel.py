@@ -40,8 +40,9 @@ from dse.mapping.tools.stamp import stamped
 
 @loops
 def _visit(
-    c: Any, objective: int, flows: Any, spatial: Any, sizes: Any, tiles: Any, lengths: Any,
-    align: Any, nest: Any, rows: Any, limits: Any, full: Any, worth: Any, best: Any, score: Any,
+    c: Any, objective: int, orders: int, flows: Any, spatial: Any, sizes: Any, tiles: Any,
+    lengths: Any, align: Any, nest: Any, rows: Any, limits: Any, full: Any, worth: Any, best: Any,
+    score: Any,
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` of the search; the arrays before them are room to work in."""
     one = rows[6, 0]
@@ -166,7 +167,8 @@ def _visit(
                                     if not fits(c, f):
                                         continue
                                     for order in range(3):
-                                        if not (n[3 + order] > 1.0 or alone):
+                                        allowed = orders >> order & 1
+                                        if not (allowed and (n[3 + order] > 1.0 or alone)):
                                             continue
                                         links0 = prune.transfers_of(c, order, n, vol)
                                         low = prune.bound(c, arr, s[S_O], tends, links0)
@@ -195,6 +197,7 @@ def _search_function(version: int) -> Function:
     def search(
         c: Any,
         objective: int,
+        orders: int,
         flows: Any,
         spatial: Any,
         sizes: Any,
@@ -206,7 +209,7 @@ def _search_function(version: int) -> Function:
     ) -> Any:
         """Indices of the best mapping (spatial, tile of G B K C OY OX, dataflow, class), or -1.
 
-        ``score`` receives its keys.
+        ``orders`` is a mask of the order classes allowed; ``score`` receives the keys.
         """
         best = np.full(9, -1, np.int64)
         if version < 0:  # never: makes the version part of the cached function
@@ -214,8 +217,8 @@ def _search_function(version: int) -> Function:
         rows, full = np.ones((7, tiles.shape[1], ROW_FIELDS)), np.ones((6, ROW_FIELDS))
         worth, limits = np.ones(flows.shape[0], np.bool_), np.empty((prune.CLASSES, 3))
         _visit(
-            c, objective, flows, spatial, sizes, tiles, lengths, align, nest, rows, limits, full,
-            worth, best, score,
+            c, objective, orders, flows, spatial, sizes, tiles, lengths, align, nest, rows, limits,
+            full, worth, best, score,
         )  # fmt: skip
         return best
 
@@ -224,6 +227,6 @@ def _search_function(version: int) -> Function:
 
 #: Types of the arguments of ``search``.
 SIGNATURE = (
-    "f8[::1], i8, i8[::1], f8[:, ::1], f8[::1], f8[:, ::1], i8[::1], f8[::1], f8[::1], f8[::1]"
+    "f8[::1], i8, i8, i8[::1], f8[:, ::1], f8[::1], f8[:, ::1], i8[::1], f8[::1], f8[::1], f8[::1]"
 )
 search = stamped(_search_function)

@@ -22,7 +22,6 @@ from dse.mapping.space.candidates import FloatArray, spatial_row
 from dse.mapping.space.choices import fits_axes
 from dse.mapping.space.hierarchy import Outer, constants_by_mask
 from dse.mapping.space.problem import Problem
-from dse.mapping.tools.compiling import COMPILED
 from dse.workload.layer import DIMS
 
 
@@ -110,10 +109,13 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
         spatial: factors by dim, one where a dim is missing.
 
     Raises:
-        UnmappableError: a factor beyond the layer's size, or units that the axes do not offer so.
+        UnmappableError: a factor beyond the layer's size (padded, if the array pads), or units
+            that the axes do not offer so.
     """
     factors = tuple(int(spatial.get(d, 1)) for d in DIMS)
-    for dim, factor, size in zip(DIMS, factors, problem.sizes, strict=True):
+    align = (*(int(v) for v in problem.align), 1, 1)
+    for dim, factor, length, grain in zip(DIMS, factors, problem.sizes, align, strict=True):
+        size = -(-length // grain) * grain  # an array that pads a dim unrolls the padding, too
         if not 1 <= factor <= size:
             raise UnmappableError(
                 f"layer {problem.layer.name}: {dim} cannot be unrolled {factor} times",
@@ -133,7 +135,6 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
             mend="unroll dims that the axes allow, each up to its size",
         )
     volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
-    align = (*(int(v) for v in problem.align), 1, 1)
     return np.array(spatial_row(factors, taps, problem.sizes, align, volumes), np.float64)
 
 
@@ -176,9 +177,14 @@ def hold_code(order: int, held: Mapping[Any, Collection[Any]]) -> int:
 
 def evaluate(problem: Problem, placed: Placement) -> Evaluation:
     """Cost of one mapping; its room is reported, not enforced."""
-    outer = placed.outer
-    if COMPILED and outer is None and placed.registers is None:
+    if placed.outer is None and placed.registers is None:
         return _compiled(problem, placed)
+    return _plain(problem, placed)
+
+
+def _plain(problem: Problem, placed: Placement) -> Evaluation:
+    """Any mapping, by the same functions, which mean the same on Python's own numbers."""
+    outer = placed.outer
     c = problem.c if outer is None else constants_by_mask(problem, (outer.mask,))[outer.mask]
     s, flow, order, hold = placed.spatial, placed.flow, placed.order, placed.hold
     size = k.REGISTER_FIELDS

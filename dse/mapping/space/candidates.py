@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -12,6 +11,7 @@ from dse.hardware.chip import Array, Legality
 from dse.mapping.cost import costs as k
 from dse.mapping.space.choices import TILE_LIMITS, TILED, Factors, filter_tiles, tile_sizes
 from dse.mapping.space.legal import legal_sizes, rule
+from dse.registry import cached
 from dse.workload.layer import DIMS, LoopNest
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -49,7 +49,7 @@ def reduced(strides: tuple[int, ...]) -> tuple[int, ...]:
     return (sy // gy, dy // gy, sx // gx, dx // gx)
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def tile_lists(
     sizes: Factors,
     best: Factors,
@@ -76,7 +76,7 @@ def tile_lists(
     return tiles, lengths
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def spatial_rows(
     choices: tuple[Factors, ...], sizes: Factors, align: Factors, volumes: tuple[float, ...]
 ) -> FloatArray:

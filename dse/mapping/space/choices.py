@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Axis
+from dse.registry import cached
 from dse.workload.layer import DIMS
 from dse.workload.precision import bits_of
 
@@ -28,7 +28,7 @@ SPATIAL_LIMIT = 12
 Factors = tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=4096)
+@cached(4096)
 def ceil_quotients(size: int) -> tuple[int, ...]:
     """All values of ``ceil(size / q)``, descending: the sizes worth cutting ``size`` into.
 
@@ -54,7 +54,7 @@ def thinned(values: tuple[int, ...], limit: int) -> tuple[int, ...]:
     return tuple(sorted(kept, reverse=True))
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def tile_sizes(size: int, unit: int, limit: int, align: int = 1) -> tuple[int, ...]:
     """Tile sizes tried for a dim of ``size``, descending.
 
@@ -72,7 +72,7 @@ def tile_sizes(size: int, unit: int, limit: int, align: int = 1) -> tuple[int, .
     return thinned(coarse, limit - len(few)) + few
 
 
-@functools.lru_cache(maxsize=4096)
+@cached(4096)
 def filter_tiles(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
     """Filter tiles (taps along FY and FX) tried, the whole filter first.
 
@@ -86,7 +86,7 @@ def filter_tiles(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
     return tuple(dict.fromkeys((*in_rows, *in_columns)))
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
     """Maximal unrollings of one axis: no dim can take its next useful factor without overflow."""
     dims = [d for d in dict.fromkeys(axis.dims) if sizes[DIMS.index(d)] > 1]
@@ -130,7 +130,7 @@ def _join(
         yield from _join(rest, axes[1:], (*done, mix))
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def spatial_choices(
     sizes: Factors, axes: tuple[Axis, ...], align: Factors, diagonal: bool
 ) -> tuple[Factors, ...]:

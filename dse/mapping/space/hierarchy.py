@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +10,12 @@ import numpy as np
 
 from dse.hardware.chip import LINKS
 from dse.mapping.cost import costs as k
-from dse.mapping.cost.outer_tiles import find_entries, outer_bytes, outer_moves
+from dse.mapping.cost.outer_tiles import find_entries, outer_bytes
 from dse.mapping.cost.tile_rows import fill_row
 from dse.mapping.cost.units import (
     E_JOULES,
-    E_MASK,
-    E_ORDER,
     E_SECONDS,
     E_TILES,
-    E_WIDE,
     ENTRY_FIELDS,
 )
 from dse.mapping.ir.homes import Home, byte_price, has_link, price_of
@@ -27,8 +23,7 @@ from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors, tile_sizes
 from dse.mapping.space.problem import Problem
-from dse.mapping.tools.compiling import COMPILED
-from dse.registry import Remembered
+from dse.registry import Remembered, cached
 
 #: Most L2 tile sizes tried of G, B, K, C, OY, OX, and most L2 tiles (with mask and order) kept.
 OUTER_LIMITS = (4, 3, 7, 7, 6, 6)
@@ -102,7 +97,7 @@ def whole_entry(problem: Problem) -> FloatArray:
     return entry.reshape(1, -1)
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def outer_lists(sizes: Factors, best: Factors) -> tuple[tuple[int, ...], ...]:
     """Sizes of L2 tiles tried of G, B, K, C, OY, OX, descending."""
     return tuple(tile_sizes(sizes[d], best[d], OUTER_LIMITS[d]) for d in range(6))
@@ -113,67 +108,25 @@ def entries(
     cs: FloatArray,
     masks: tuple[int, ...],
     room: float,
-    compiled: bool | None = None,
 ) -> FloatArray:
     """L2 tiles that fit ``room`` bytes and are maximal (no dim may take its next larger size).
 
     One row per mask, width of O, tile and order of the L2 loops, the most promising first.
-    ``compiled``: as in ``search``.
     """
     grid = _grid(problem, outer_lists(problem.sizes[:6], problem.choices[0]))
     ways = [(mask, wide) for mask in masks for wide in ((0, 1) if mask & 4 else (0,))]
-    if COMPILED if compiled is None else compiled:
-        found = find_entries(
-            cs, np.array(ways, np.int64), room, grid.taps, np.array(grid.whole), grid.sizes,
-            grid.pads, grid.spans, grid.counts, grid.cells, np.array(grid.shape),
-        )  # fmt: skip
-    else:
-        found = _all_entries(cs, ways, room, grid)
+    found = find_entries(
+        cs, np.array(ways, np.int64), room, grid.taps, np.array(grid.whole), grid.sizes,
+        grid.pads, grid.spans, grid.counts, grid.cells, np.array(grid.shape),
+    )  # fmt: skip
     rank = np.lexsort((k.rounded(found[:, E_SECONDS]), k.rounded(found[:, E_JOULES])))
     return np.ascontiguousarray(found[rank[:ENTRY_LIMIT]])
-
-
-def _all_entries(
-    cs: FloatArray, ways: list[tuple[int, int]], room: float, grid: _Grid
-) -> FloatArray:
-    """``find_entries`` over arrays."""
-    rows: list[FloatArray] = [np.zeros((0, ENTRY_FIELDS))]
-    for mask, wide in ways:
-        fit = grid.room(cs[0], mask, bool(wide)) <= room
-        at = np.flatnonzero(_maximal(fit))
-        places = np.unravel_index(at, fit.shape)
-        outs, n_k, n_c, again, kept = (table[at] for table in grid.cells)
-        for order in range(3) if len(at) else ():
-            real, seconds, joules = outer_moves(
-                cs[mask], mask, order, grid.whole, outs, n_k, n_c, (kept, again)
-            )
-            part = np.zeros((len(at), ENTRY_FIELDS))
-            part[:, E_MASK], part[:, E_WIDE], part[:, E_ORDER] = mask, wide, order
-            part[:, E_SECONDS], part[:, E_JOULES] = seconds, joules
-            for d in range(6):
-                part[:, E_TILES + d] = grid.sizes[d, places[d]]
-            rows.append(part[real])
-    return np.concatenate(rows)
 
 
 def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
     """Bytes that L2 tiles take; ``wide``: outputs in L2 are partial sums."""
     grid = _grid(problem, tuple((n,) for n in outer.tiles))
     return float(grid.room(problem.c, outer.mask, wide).reshape(-1)[0])
-
-
-def _maximal(fit: Any) -> Any:
-    """Cells that fit while no neighbour with one size larger does."""
-    out = fit.copy()
-    for d in range(fit.ndim):
-        if fit.shape[d] > 1:
-            larger = np.zeros_like(fit)
-            here = [slice(None)] * fit.ndim
-            there = [slice(None)] * fit.ndim
-            here[d], there[d] = slice(1, None), slice(None, -1)
-            larger[tuple(here)] = fit[tuple(there)]
-            out &= ~larger
-    return out
 
 
 _grids = Remembered(4096)

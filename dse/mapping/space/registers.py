@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from dse.mapping.cost import costs as k
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors, ceil_quotients, thinned
 from dse.mapping.space.problem import Problem
+from dse.registry import cached
 from dse.workload.precision import bits_of
 
 #: Unrollings that get register tiles, and register tiles kept of each for every dataflow.
@@ -53,7 +53,7 @@ def _reduced(problem: Problem) -> tuple[int, ...]:
     return tuple(int(v) for v in problem.nest[2:])
 
 
-@functools.lru_cache(maxsize=16384)
+@cached(16384)
 def _fitting(
     sizes: Factors, factors: Factors, nest: Factors, registers: Registers, bits: Factors
 ) -> FloatArray:

@@ -1,4 +1,4 @@
-"""How the kernels are compiled: by Numba where it is, else run as they are over arrays."""
+"""How the kernels are compiled, by Numba."""
 
 from __future__ import annotations
 
@@ -50,13 +50,9 @@ def some(condition: Any) -> Any:
 
 def _compilers() -> tuple[bool, Function, Function, Function, Function]:
     """Whether Numba compiles the search, and the decorators (see :data:`COMPILED`)."""
-    if os.environ.get("DSE_MAPPER", "").lower() == "numpy":
-        return False, _plain, _plain, _plain, _plain
-    try:
-        from numba import config, njit
-        from numba.extending import overload, register_jitable
-    except ImportError:
-        return False, _plain, _plain, _plain, _plain
+    from numba import config, njit
+    from numba.extending import overload, register_jitable
+
     if getattr(config, "DISABLE_JIT", False):
         return False, _plain, _plain, _plain, _plain
 
@@ -112,7 +108,8 @@ class Announced:
     """A compiled function whose first call, if it takes long, says on stderr why.
 
     Compiling takes seconds, loading from Numba's disk cache tenths of one; which of them the first
-    call will do is not known beforehand. What cannot be loaded, a file cut short say, is compiled.
+    call does is known once the cache has been asked. What cannot be loaded (a file cut short, say)
+    is compiled.
 
     Attributes:
         plain: the Python function.
@@ -131,9 +128,18 @@ class Announced:
 
     def compile(self, signature: Any) -> None:
         """Compile for arguments of these types, or load what is on disk, before the first call."""
-        timer = threading.Timer(PATIENCE_S, _announce)
-        timer.daemon = True
-        timer.start()
+        over, missed = threading.Event(), self._missed()
+
+        def watch() -> None:
+            wait = PATIENCE_S
+            while not over.wait(wait):
+                now = self._missed()
+                if missed is None or now is None or now > missed:  # else it is loaded, slowly
+                    _announce()
+                    return
+                wait = max(PATIENCE_S, 0.1)
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             self._function.compile(signature)
         except Exception:  # of any kind, from a damaged file; one of our own comes again below
@@ -142,8 +148,13 @@ class Announced:
             self._function = self._again()
             self._function.compile(signature)
         finally:
-            timer.cancel()
+            over.set()
             self._ready = True
+
+    def _missed(self) -> int | None:
+        """How often Numba's disk cache had nothing for this function; None if it does not say."""
+        stats = getattr(self._function, "stats", None)
+        return None if stats is None else sum(stats.cache_misses.values())
 
 
 def _announce() -> None:
@@ -159,11 +170,11 @@ _said = False
 _kept = True
 
 
-#: ``COMPILED`` is false without Numba or with ``DSE_MAPPER=numpy`` in the environment. The
-#: decorators: ``shared`` for what takes arrays and numbers and returns numbers; ``making`` for
-#: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for
-#: its loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to
-#: arrays: that takes atomic operations, which were half of a search's time. A function so compiled
-#: must not return an array to one that counts. What is ``shared`` is put into its callers: handing
-#: over arrays, seven words each, takes longer than the arithmetic.
+#: ``COMPILED`` is false with ``NUMBA_DISABLE_JIT``, Numba's own switch: all runs as Python, slowly.
+#: The decorators: ``shared`` for what takes arrays and numbers and returns numbers; ``making`` for
+#: what makes or returns arrays; ``compiled`` for what Python calls, kept on disk; ``loops`` for its
+#: loops over arrays made before. For ``shared`` and ``loops`` Numba counts no references to arrays:
+#: that takes atomic operations, which were half of a search's time. A function so compiled must not
+#: return an array to one that counts. What is ``shared`` is put into its callers: handing over
+#: arrays, seven words each, takes longer than the arithmetic.
 COMPILED, shared, making, compiled, loops = _compilers()

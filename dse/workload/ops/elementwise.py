@@ -305,7 +305,7 @@ RULES: dict[str, Rule] = {
     "DynamicQuantizeLinear": dynamic_quantize,
     "BiasGelu": bias_gelu,
     "BiasAdd": biased,
-    "BiasDropout": biased,
+    **dict.fromkeys(("BiasDropout", "BitmaskBiasDropout"), biased),
     "BiasSplitGelu": split_gelu,
     "CDist": distances,
     "SwiGLU": gated,

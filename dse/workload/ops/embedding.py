@@ -36,8 +36,8 @@ def block_gather(node: Node, ctx: Context) -> Outcome:
     bits = int(node.attrs.get("bits", 4))
     if bits not in (2, 4, 8):
         raise graph.fault(node, f"numbers of {bits} bits in bytes", "write 2, 4 or 8 bits")
-    draft.tables += [name for name in (table, node.input(2), node.input(3)) if name]
-    draft.inputs += draft.tables
+    draft.tables.append(table)
+    draft.inputs.append(table)
     draft.i_elements += n
     width = graph.shape(node.outputs[0], node)[-1]
     draft.shapes[table] = (*graph.shape(table, node)[:-1], width)

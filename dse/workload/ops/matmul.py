@@ -171,23 +171,29 @@ def _with_bias(draft: Draft, node: Node, ctx: Context, bias: str | None) -> Draf
     return draft
 
 
+def _bytes(name: str, node: Node, ctx: Context) -> int:
+    """Stored bytes of a tensor whose elements fill whole bytes."""
+    kind = ctx.graph.types.get(name, int(onnx.TensorProto.UINT8))
+    return ctx.graph.size(name, node) * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+
+
 def packed(node: Node, ctx: Context) -> Outcome:
     """com.microsoft MatMulNBits, MatMulBnb4: packed weights of ``bits`` bits, a scale per block.
 
-    Scales and zero points are stored beside the weights: they are counted in ``b_elements``, in
-    numbers of 32 bits.
+    Scales and zero points are counted by ``dse.workload.scales``. Blocks that do not fill up with
+    the depth are stored whole.
     """
     graph = ctx.graph
     x, width, depth = node.inputs[0], int(node.attrs["N"]), int(node.attrs["K"])
     bits = int(node.attrs.get("bits", 4))
     if (
         graph.shape(x, node)[-1:] != (depth,)
-        or 8 * graph.size(node.inputs[1]) < width * depth * bits
+        or 8 * _bytes(node.inputs[1], node, ctx) < width * depth * bits
     ):
         raise graph.fault(
             node,
             f"{width} x {depth} weights of {bits} bits do not fit {graph.shape(x, node)} and "
-            f"{graph.size(node.inputs[1])} stored bytes",
+            f"{_bytes(node.inputs[1], node, ctx)} stored bytes",
             "the graph is invalid: export it again",
         )
     rows = graph.size(x, node) // depth
@@ -195,20 +201,10 @@ def packed(node: Node, ctx: Context) -> Outcome:
         node, ctx, LoopNest(K=width, C=depth, OX=rows), x, node.inputs[1], bias=node.input(5)
     )
     draft.w_elements = width * depth
-    draft.shapes[node.inputs[1]] = (width, depth)
+    held = 8 * _bytes(node.inputs[1], node, ctx)
+    draft.shapes[node.inputs[1]] = (width, max(depth, held // (width * bits)))
     fp4 = node.op == "MatMulBnb4" and not node.attrs.get("quant_type", 0)
     draft.w_format = "fp4" if fp4 else integer_format(bits)
-    if node.op == "MatMulNBits":
-        beside = [name for name in (node.input(2), node.input(3)) if name]
-    else:
-        beside = [name for name in (node.input(2),) if name]
-    for name in beside:
-        kind = graph.types.get(name, int(onnx.TensorProto.FLOAT))
-        held = graph.size(name, node) * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
-        draft.inputs.append(name)
-        draft.biases.append(name)
-        draft.b_elements += -(-held // 4)
-        draft.shapes[name] = (-(-held // 4),)
     return [draft]
 
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from dse.evaluation.design import Value
 from dse.search.candidate import bound_of, evaluate_candidate
-from dse.search.experiment import Experiment, Ladder, load_experiment
+from dse.search.experiment import Experiment, load_experiment
+from dse.search.parameters import Ladder
 from dse.search.space import Space
 from dse.version import model_version
 

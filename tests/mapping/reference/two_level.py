@@ -1,4 +1,4 @@
-"""``search`` over arrays of all tiles at once, without Numba: the same mapping, bit for bit."""
+"""``kernel.search`` over arrays of all tiles at once, without pruning."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from dse.mapping.cost.tile_rows import fill_rows, tile_counts, volumes
 def search_numpy(
     c: Any,
     objective: int,
+    orders: int,
     flows: Any,
     spatial: Any,
     sizes: Any,
@@ -31,14 +32,9 @@ def search_numpy(
     lengths: Any,
     align: Any,
     nest: Any,
-    score: Any = None,
-    *,
-    orders: tuple[int, ...] = (0, 1, 2),
+    score: Any,
 ) -> Any:
-    """``kernel.search`` over arrays of all tiles at once, without Numba and without pruning.
-
-    ``orders`` are the order classes allowed.
-    """
+    """See ``kernel.search``."""
     grid = np.indices(tuple(int(n) for n in lengths)).reshape(6, -1)
     rows = np.ones((7, tiles.shape[1], ROW_FIELDS))
     one = rows[6, 0]
@@ -58,7 +54,7 @@ def search_numpy(
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
             f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
             room = fits(c, f) & arr[6]
-            for order in orders:
+            for order in (n for n in range(3) if orders >> n & 1):
                 out = class_side(c, order, arr, tile, n, vol)
                 first, second = keys(out[0], out[1], objective)
                 ok = room & out[2]
@@ -74,6 +70,5 @@ def search_numpy(
             best_keys = found
             at, fi, order = (int(v) for v in np.unravel_index(where, shape))
             best[:] = (si, *grid[:, at], fi, order)
-    if score is not None:
-        score[:] = best_keys
+    score[:] = best_keys
     return best

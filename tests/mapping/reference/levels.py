@@ -1,4 +1,4 @@
-"""``search_levels`` over arrays of tilings, without Numba: the same mappings, bit for bit."""
+"""``levels.search_levels`` over arrays of tilings."""
 
 from __future__ import annotations
 
