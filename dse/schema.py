@@ -113,7 +113,7 @@ def _load_text(text: str) -> Any:
     return yaml.load(text)
 
 
-def parse_yaml(text: str, path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
+def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """:func:`read_yaml` of a text that was read before; ``path`` is named in errors."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 

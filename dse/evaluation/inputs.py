@@ -150,7 +150,7 @@ def model_named(
     request = resolve(name, files)
     spoken = (str(request.file), *(request.settings.get(key) for key in FILE_KEYS))
     held = tuple(file and (file, files.digest(file)) for file in spoken)
-    key = (name, held, bindings, unknown_ops)
+    key = (name, held, repr(bindings), unknown_ops)
     return _models.of(key, lambda: model_of(files, name, unknown_ops=unknown_ops, **dict(bindings)))
 
 

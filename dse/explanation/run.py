@@ -45,7 +45,6 @@ def explain_app(
         on_step: called with (done, all).
         only: the paths whose steps are tried (all by default).
     """
-    named = isinstance(app, str) and isinstance(chip, str)
     choices = {path: (value,) for path, value in settings.items()}
     found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip)
@@ -65,7 +64,8 @@ def explain_app(
         steps = [step for step in steps if step.path in only]
     for step in steps:
         choices[step.path] = (*choices.get(step.path, ()), step.after)
-    inputs = read_inputs(app, chip, choices) if named else None
+    named = isinstance(app, str) and isinstance(chip, str)
+    inputs = read_inputs(str(app), str(chip), choices) if named else None
     parts: dict[Step, Resolved] = {}
 
     def evaluate(step: Step) -> Evaluation:

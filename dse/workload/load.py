@@ -50,6 +50,7 @@ def load_model(
 def model_of(
     files: ModelFiles,
     path_or_name: str | Path,
+    /,
     *,
     unknown_ops: UnknownOps = "error",
     **bindings: Binding,
@@ -165,7 +166,7 @@ def _policy(files: ModelFiles, file: str | None) -> tuple[tuple[str, Precision],
         text = _content(files, file).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("the file is not text in UTF-8", file=file, mend="save it so") from None
-    data, lines = parse_yaml(text, file)
+    data, lines = parse_yaml(text, Path(file))
     if not data:
         raise InputError(
             "no layer is named", file=file, field="per_layer", mend='write "layer1.*": w8a8'
