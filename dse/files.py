@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
@@ -18,13 +19,15 @@ SCHEMA_VERSION = 1
 SHIPPED_FOLDERS = ("models", "hwconfigs", "experiments")
 
 
+@functools.cache
 def shipped_root() -> Path:
-    """The folder that holds ``models/``, ``hwconfigs/`` and ``experiments/``."""
+    """The folder that holds ``models/``, ``hwconfigs/`` and ``experiments/``; looked for once."""
     package = Path(__file__).resolve().parent
     installed = package / "shipped"
     return installed if installed.is_dir() else package.parent
 
 
+@functools.cache
 def shipped_folder(name: str) -> Path:
     """The shipped folder ``name`` (one of :data:`SHIPPED_FOLDERS`)."""
     folder = shipped_root() / name
@@ -114,6 +117,16 @@ def find_file(
         mend=f"give a file or one of: {', '.join(shipped) or '(none shipped)'}"
         + nearest(path_or_name, [*shipped, *also]),
     )
+
+
+#: What tells that a file was written again: its time (ns) and size (bytes).
+Stamp = tuple[int, int]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The stamp of a file as it is now."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -84,8 +84,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         ) from None
     except UnicodeDecodeError:
         raise InputError("the file is not text in UTF-8", file=path, mend="save it so") from None
-    data, lines = _parse(text, path)
-    return data, dict(lines)
+    return parse_yaml(text, path)
 
 
 @functools.lru_cache(maxsize=256)
@@ -114,7 +113,8 @@ def _load_text(text: str) -> Any:
     return yaml.load(text)
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """:func:`read_yaml` of a text that was read before; ``path`` is named in errors."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
@@ -320,3 +320,9 @@ def _canonical(value: Any) -> Any:
 def digest(value: Any) -> str:
     """SHA-256 (hex) of :func:`canonical_json` of ``value``."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_of_texts(parts: Mapping[str, str]) -> str:
+    """:func:`digest` of a mapping whose values are given as :func:`canonical_json`."""
+    fields = ",".join(f"{json.dumps(key)}:{parts[key]}" for key in sorted(parts))
+    return hashlib.sha256(f"{{{fields}}}".encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from dse.printing import Printed
 
 if TYPE_CHECKING:
     from dse.reports import Contest
-    from dse.search import Experiment, Progress, StudyResult
+    from dse.search import Experiment, Progress, ResolvedExperiment, StudyResult
 
 
 def sweep(
@@ -52,10 +52,11 @@ def sweep(
 
     check_counts(workers=workers)
     found = _experiment(experiment, seed, line)
-    if found.size > LARGEST_SWEEP:
+    size = found.experiment.size
+    if size > LARGEST_SWEEP:
         raise InputError(
-            f"a grid of {found.size:,} designs",
-            file=None if experiment is found else _name(experiment),
+            f"a grid of {size:,} designs",
+            file=None if experiment is found.experiment else _name(experiment),
             field="parameters",
             mend=f"shorten them to {LARGEST_SWEEP:,} at most, or explore it",
         )
@@ -103,14 +104,14 @@ def explore(
 
     check_counts(trials=trials, workers=workers)
     check_limits(max_s=max_s, stall=stall)
-    found = _experiment(experiment, seed, line)
+    resolved = _experiment(experiment, seed, line)
     limits = {"max_s": max_s, "stall": stall}
-    found = found.model_copy(
+    found = resolved.experiment.model_copy(
         update={name: limit for name, limit in limits.items() if limit is not None}
     )
     start = () if warm_start is None else starting_designs(found, warm_start)
     return run(
-        found,
+        replace(resolved, experiment=found),
         out,
         trials=trials,
         workers=workers,
@@ -123,8 +124,8 @@ def explore(
 
 def _experiment(
     experiment: Experiment | str | Path, seed: int | None, line: str | None
-) -> Experiment:
-    """The experiment with its seed and line, checked."""
+) -> ResolvedExperiment:
+    """The experiment with its seed and line, checked, and all that it names."""
     from dse.search import Experiment, check_experiment, load_experiment
 
     found = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
@@ -133,8 +134,7 @@ def _experiment(
         found = found.model_copy(update={"seed": seed})
     if line is not None:
         found = found.on_line(line)
-    check_experiment(found, _name(experiment))
-    return found
+    return check_experiment(found, _name(experiment))
 
 
 def _name(experiment: Experiment | str | Path) -> str:

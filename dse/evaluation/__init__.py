@@ -5,7 +5,6 @@ from dse.evaluation.cpu_baseline import CpuProfile, profile_cpu
 from dse.evaluation.design import (
     Design,
     Resolved,
-    Value,
     app_design,
     evaluate,
     identity_at,
@@ -17,6 +16,7 @@ from dse.evaluation.design import (
     with_values,
     workload_on,
 )
+from dse.evaluation.inputs import ResolvedInputs, Value, read_inputs
 from dse.evaluation.metrics import METRICS, Band, Metric
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import Evaluation, LayerRow, TaskRow
@@ -39,6 +39,7 @@ __all__ = [
     "LayerRow",
     "Metric",
     "Resolved",
+    "ResolvedInputs",
     "TaskRow",
     "Terms",
     "Uncertainty",
@@ -53,6 +54,7 @@ __all__ = [
     "model_uncertainty",
     "probability_better",
     "profile_cpu",
+    "read_inputs",
     "resolve_design",
     "resolve_parts",
     "split_settings",

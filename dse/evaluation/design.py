@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from dse.apps import App, Stream, load_app
-from dse.apps.scenario import APP_FOLDER
+from dse.apps import App, Stream
 from dse.apps.stream import MODEL_SLOT
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
-from dse.evaluation.app_settings import Value, with_settings
+from dse.evaluation.app_values import with_settings
 from dse.evaluation.core_choice import seats
+from dse.evaluation.inputs import (
+    ResolvedInputs,
+    Value,
+    app_named,
+    load_cached,
+    model_named,
+    model_names,
+    named_with,
+    read_inputs,
+    read_models,
+    site_named,
+    stage_models,
+)
 from dse.evaluation.loads import part_keys
 from dse.evaluation.placement import CLOUD
 from dse.evaluation.record import Evaluation
 from dse.evaluation.terms import Fidelity
-from dse.files import find_file, nearest
+from dse.files import nearest
 from dse.hardware.chip import Chip, Platform
-from dse.hardware.platform import load_platform, platform_file
-from dse.hardware.resolve import load_chip, resolve
-from dse.schema import digest
+from dse.hardware.platform import ReadPlatform, platform_at
+from dse.hardware.resolve import chip_at, resolve
+from dse.hardware.spec import ChipSpec
+from dse.registry import Remembered
+from dse.schema import canonical_json, digest, digest_of_texts
+from dse.technology import Technology, load_technology
 from dse.version import model_version
-from dse.workload import Model, Workload, load_model, parse_precision
+from dse.workload import Model, Workload, parse_precision
 from dse.workload.layer import Binding
 from dse.workload.lower import UnknownOps
+from dse.workload.sources import ReadFiles
+
+#: Apps and chips of the designs looked at last; neighbours in a search often share them.
+REMEMBERED = 512
+_apps = Remembered(REMEMBERED)
+_sites = Remembered(REMEMBERED)
 
 #: Parameters of a stream's model (``model.<stream>.<key>``).
 MODEL_KEYS = (
@@ -103,42 +122,78 @@ def split_settings(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]
     return groups
 
 
-def resolve_design(design: Design) -> Resolved:
-    """Find and check everything a design names.
+def resolve_design(design: Design, inputs: ResolvedInputs | None = None) -> Resolved:
+    """Apply the values of a design to what it names, and check them.
+
+    Args:
+        design: names and values.
+        inputs: what the names mean, read before: then no file is looked at. By default they are
+            found and read here; whoever has many designs reads them once.
 
     Raises:
         InputError: unknown names, paths or values; a chip that cannot exist (a clock its node does
             not reach, a memory that is not positive) or lacks a core that a stream names.
     """
-    return resolve_parts(design.app, design.chip, design.settings, design.seed)
+    groups = split_settings(design.settings)
+    if inputs is None:
+        choices = {path: (value,) for path, value in design.settings.items()}
+        inputs = read_inputs(design.app, design.chip, choices)
+    app, app_text = _app(inputs, groups["app"])
+    site = _site(inputs, groups, app)
+    _check_cores(design.settings, app, site, inputs.app_file)
+    workloads = stream_workloads(app, site, groups["model"], inputs.models)
+    identity = _identity(inputs.version, app_text, site, workloads, design.seed)
+    return Resolved(app, site, workloads, identity)
 
 
 def resolve_parts(
-    app: App | str, chip: Chip | Platform | str, settings: Mapping[str, Value], seed: int = 0
+    app: App | str,
+    chip: Chip | Platform | str,
+    settings: Mapping[str, Value],
+    seed: int = 0,
+    inputs: ResolvedInputs | None = None,
 ) -> Resolved:
     """The same for an app or a chip that is at hand already, or the name of it.
 
-    A chip at hand keeps its junction temperature; one that is named takes the app's.
+    A chip at hand keeps its junction temperature; one that is named takes the app's. ``inputs`` is
+    what both names mean, if it was read before.
 
     Raises:
         InputError: as :func:`resolve_design`; settings of the link or the data centre of a platform
             that is at hand.
     """
+    if isinstance(app, str) and isinstance(chip, str):
+        return resolve_design(Design(app, chip, settings, seed), inputs)
     groups = split_settings(settings)
-    found = with_settings(_load_app(app) if isinstance(app, str) else app, groups["app"])
-    site = _site(chip, groups, found) if isinstance(chip, str) else _changed_site(chip, groups)
-    _check_cores(app if isinstance(app, str) else None, settings, found, site)
+    plain, file = app_named(app) if isinstance(app, str) else (app, None)
+    found = with_settings(plain, groups["app"])
+    if isinstance(chip, str):
+        site = _priced(site_named(chip), groups, found, load_technology())
+    else:
+        site = _changed_site(chip, groups)
+    _check_cores(settings, found, site, file)
     workloads = stream_workloads(found, site, groups["model"])
-    identity = digest(
+    identity = _identity(model_version(), app_text_of(found), site, workloads, seed)
+    return Resolved(found, site, workloads, identity)
+
+
+def _identity(
+    version: str,
+    app_text: str,
+    site: Chip | Platform,
+    workloads: Mapping[str, Workload],
+    seed: int,
+) -> str:
+    """Identity of a design; ``app_text`` is its app as canonical JSON."""
+    return digest_of_texts(
         {
-            "version": model_version(),
-            "app": found.model_dump(mode="json"),
-            "chip": site.digest,
-            "workloads": {name: load.digest for name, load in workloads.items()},
-            "seed": seed,
+            "version": canonical_json(version),
+            "app": app_text,
+            "chip": canonical_json(site.digest),
+            "workloads": canonical_json({name: load.digest for name, load in workloads.items()}),
+            "seed": canonical_json(seed),
         }
     )
-    return Resolved(found, site, workloads, identity)
 
 
 def _changed_site(
@@ -165,7 +220,7 @@ def with_values(chip: Chip, values: Mapping[str, Value]) -> Chip:
 
 
 def _check_cores(
-    named: str | None, settings: Mapping[str, Value], app: App, chip: Chip | Platform
+    settings: Mapping[str, Value], app: App, chip: Chip | Platform, app_file: Path | None
 ) -> None:
     """Every stream must find its cores on the chip (the device); the error names the app's file if
     that says which they are."""
@@ -177,11 +232,7 @@ def _check_cores(
             seats(stream, device)
         except ImpossibleChipError as error:
             field = error.field or ""
-            file = (
-                None
-                if named is None or field in settings
-                else find_file(named, APP_FOLDER, ".yaml", "app")
-            )
+            file = None if field in settings else app_file
             raise ImpossibleChipError(
                 error.message, file=file, field=field, mend=error.mend
             ) from None
@@ -204,48 +255,76 @@ def identity_at(identity: str, fidelity: str) -> str:
     return digest([identity, fidelity])
 
 
-def _load_app(name: str) -> App:
-    """The app, read once as long as its file stays as it is."""
-    path = find_file(name, APP_FOLDER, ".yaml", "app")
-    status = path.stat()
-    app = _read_app(str(path), (status.st_mtime_ns, status.st_size))
-    traced = any(stream.arrivals and stream.arrivals.trace for stream in app.streams)
-    return load_app(path) if traced else app  # a trace may have changed since
+def resolve_app(design: Design, inputs: ResolvedInputs) -> App:
+    """The app alone with what the design sets in it."""
+    return _app(inputs, split_settings(design.settings)["app"])[0]
 
 
-@functools.lru_cache(maxsize=64)
-def _read_app(path: str, stamp: tuple[int, int]) -> App:
-    return load_app(path)
+def _app(inputs: ResolvedInputs, settings: Mapping[str, Value]) -> tuple[App, str]:
+    """The app with its settings, and its canonical JSON."""
+
+    def make() -> tuple[App, str]:
+        app = with_settings(inputs.app, settings)
+        return app, app_text_of(app)
+
+    return _apps.of((id(inputs), _key(settings)), make, inputs)
 
 
-def _site(name: str, groups: Mapping[str, Mapping[str, Value]], app: App) -> Chip | Platform:
-    """The chip or platform of a design, at the app's junction temperature unless set."""
+def app_text_of(app: App) -> str:
+    """An app as canonical JSON."""
+    return canonical_json(app.model_dump(mode="json"))
+
+
+def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
+    """Settings as a key: 1, 1.0 and True are not the same value of a file."""
+    return tuple((path, type(value), value) for path, value in settings.items())
+
+
+def _site(
+    inputs: ResolvedInputs, groups: Mapping[str, Mapping[str, Value]], app: App
+) -> Chip | Platform:
+    """The chip or platform of a design, remembered."""
+    own = tuple(_key(groups[group]) for group in ("chip", "link", "cloud"))
+    key = (id(inputs), app.junction_c, own)
+    return _sites.of(key, lambda: _priced(inputs.site, groups, app, inputs.technology), inputs)
+
+
+def _priced(
+    site: ChipSpec | ReadPlatform,
+    groups: Mapping[str, Mapping[str, Value]],
+    app: App,
+    technology: Technology,
+) -> Chip | Platform:
+    """A chip or platform with a design's values, at the app's junction temperature unless set."""
     settings = dict(groups["chip"])
     if app.junction_c is not None:
         settings.setdefault("junction_c", app.junction_c)
+    apart = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
     node = settings.pop("node", None)
     wanted = None if node is None else str(node)
-    if platform_file(name) is None:
-        for group in ("link", "cloud"):
-            for path in groups[group]:
-                raise InputError(
-                    f"a chip alone has no {group}",
-                    field=f"{group}.{path}",
-                    mend="give a platform as the chip, or leave this out",
-                )
-        return load_chip(name, node=wanted, overrides=settings or None)
-    further = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
-    return load_platform(name, wanted, {**settings, **further})
+    if isinstance(site, ReadPlatform):
+        return platform_at(site, wanted, {**settings, **apart}, technology)
+    for path in apart:
+        raise InputError(
+            f"a chip alone has no {path.partition('.')[0]}",
+            field=path,
+            mend="give a platform as the chip, or leave this out",
+        )
+    return chip_at(site, wanted, settings or None, technology)
 
 
 def stream_workloads(
-    app: App, chip: Chip | Platform, settings: Mapping[str, Value] | None = None
+    app: App,
+    chip: Chip | Platform,
+    settings: Mapping[str, Value] | None = None,
+    files: ReadFiles | None = None,
 ) -> dict[str, Workload]:
     """The network of every stream: name and variant, then precision.
 
     Precision: explicit setting > the app's > what the model file is quantized to > the chip's
     native. Keys are those of :func:`dse.evaluation.loads.part_keys`; on a platform the networks at
     the native precision of the data-centre chip, and at its batch, follow behind ``cloud/``.
+    ``files`` are those of the models, if they were read before.
     """
     by_stream: dict[str, dict[str, Value]] = {stream.id: {} for stream in app.streams}
     for path, value in (settings or {}).items():
@@ -258,6 +337,9 @@ def stream_workloads(
                 mend=f"use one of: {', '.join(MODEL_KEYS)}{nearest(key, list(MODEL_KEYS))}",
             )
         by_stream[stream_id][key] = value
+    if files is None:
+        choices = {f"model.{path}": (value,) for path, value in (settings or {}).items()}
+        files = read_models(model_names(app, choices))
     sides: list[tuple[str, Chip, int]] = [
         ("", chip.chip if isinstance(chip, Platform) else chip, 1)
     ]
@@ -269,7 +351,7 @@ def stream_workloads(
         for stream in app.streams
         if not prefix or stream.placement != "device"
         for key, load in _stream_parts(
-            stream, side if prefix else _seen_by(stream, side), by_stream[stream.id], batch
+            files, stream, side if prefix else _seen_by(stream, side), by_stream[stream.id], batch
         ).items()
     }
 
@@ -281,7 +363,7 @@ def _seen_by(stream: Stream, device: Chip) -> Chip:
 
 
 def _stream_parts(
-    stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
+    files: ReadFiles, stream: Stream, chip: Chip, settings: Mapping[str, Value], batch: int
 ) -> dict[str, Workload]:
     """The networks of one stream on one chip, by key."""
     chosen = dict(settings)
@@ -289,22 +371,28 @@ def _stream_parts(
         chosen["batch"] = batch * int(str(chosen.get("batch") or 1))
     name = str(chosen.get("name") or stream.model)
     if stream.request is None:
-        return {stream.id: _workload(stream, name, stream.precision, chip, chosen)}
+        return {stream.id: _workload(files, stream, name, stream.precision, chip, chosen)}
     out = {}
-    for (key, _, _), stage in zip(part_keys(stream), stream.request.parts, strict=True):
-        model = stage.model.replace(MODEL_SLOT, name)
+    stages = zip(stream.request.parts, stage_models(stream, name), strict=True)
+    for (key, _, _), (stage, model) in zip(part_keys(stream), stages, strict=True):
         if "name" in chosen and model == stage.model:
             raise InputError(
                 f"the stages of stream {stream.id!r} name their models themselves",
                 field=f"model.{stream.id}.name",
                 mend=f"write {MODEL_SLOT} in them where the stream's model belongs",
             )
-        out[key] = _workload(stream, model, stage.precision or stream.precision, chip, chosen)
+        stated = stage.precision or stream.precision
+        out[key] = _workload(files, stream, model, stated, chip, chosen)
     return out
 
 
 def _workload(
-    stream: Stream, name: str, stated: str | None, chip: Chip, settings: Mapping[str, Value]
+    files: ReadFiles,
+    stream: Stream,
+    name: str,
+    stated: str | None,
+    chip: Chip,
+    settings: Mapping[str, Value],
 ) -> Workload:
     precision = str(settings.get("precision") or stated or "") or None
     variant: dict[str, Value] = {}
@@ -314,10 +402,8 @@ def _workload(
     if precision is not None and not variant.keys().isdisjoint(("w", "a", "method")):
         variant["precision"] = parse_precision(precision).name  # which w, a and method then change
         precision = None
-    settled = ",".join(f"{key}={value}" for key, value in variant.items())
-    full = name + (("," if "@" in name else "@") + settled if settled else "")
     try:
-        return model_at(full, precision, chip)
+        return workload_on(model_named(files, named_with(name, variant)), precision, chip)
     except InputError as error:
         where = f"stream {stream.id}: {error.field or 'model'}"
         raise InputError(error.message, file=error.file, field=where, mend=error.mend) from None
@@ -341,35 +427,6 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     if precision is not None:
         return model.at(parse_precision(precision))
     return model.at(default=chip.native_precision)
-
-
-def load_cached(
-    name: str, bindings: tuple[tuple[str, Binding], ...] = (), unknown_ops: UnknownOps = "error"
-) -> Model:
-    """A model read once per process, as long as the files that its name speaks of stay."""
-    return _loaded(name, _stamps(name), bindings, unknown_ops)
-
-
-@functools.lru_cache(maxsize=256)
-def _loaded(
-    name: str,
-    stamps: tuple[tuple[int, int], ...],
-    bindings: tuple[tuple[str, Binding], ...],
-    unknown_ops: UnknownOps,
-) -> Model:
-    return load_model(name, unknown_ops=unknown_ops, **dict(bindings))
-
-
-def _stamps(name: str) -> tuple[tuple[int, int], ...]:
-    """Time and size of the user's files in a name: the network, precisions, measured quality."""
-    network, _, settings = name.partition("@")
-    files = [name, network, *(part.partition("=")[2] for part in settings.split(","))]
-    found = []
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            if file and (status := os.stat(file)):
-                found.append((status.st_mtime_ns, status.st_size))
-    return tuple(found)
 
 
 def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:

@@ -14,6 +14,7 @@ from dse.evaluation import (
     Value,
     evaluate_app,
     evaluate_model,
+    read_inputs,
     resolve_parts,
 )
 from dse.evaluation.loads import Load, stream_load
@@ -44,6 +45,7 @@ def explain_app(
         on_step: called with (done, all).
         only: the paths whose steps are tried (all by default).
     """
+    choices = {path: (value,) for path, value in settings.items()}
     found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip)
     precisions = {s.id: found.workloads[s.id].precision.name for s in found.app.streams}
@@ -60,10 +62,14 @@ def explain_app(
     )
     if only is not None:
         steps = [step for step in steps if step.path in only]
+    for step in steps:
+        choices[step.path] = (*choices.get(step.path, ()), step.after)
+    named = isinstance(app, str) and isinstance(chip, str)
+    inputs = read_inputs(str(app), str(chip), choices) if named else None
     parts: dict[Step, Resolved] = {}
 
     def evaluate(step: Step) -> Evaluation:
-        parts[step] = resolve_parts(app, chip, {**settings, step.path: step.after})
+        parts[step] = resolve_parts(app, chip, {**settings, step.path: step.after}, inputs=inputs)
         return evaluate_app(parts[step].app, parts[step].workloads, parts[step].chip)[0]
 
     tried = effects(

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.files import find_file, is_file, nearest, shipped_folder, shipped_names, shortened
+from dse.files import (
+    Stamp,
+    find_file,
+    is_file,
+    nearest,
+    shipped_folder,
+    shipped_names,
+    shortened,
+    stamp_of,
+)
 from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.migrations import read_versioned
@@ -31,8 +40,9 @@ def load_spec(path_or_name: str | Path) -> ChipSpec:
         InputError: no such chip, or a fault in its file (with file, line, field and mend).
     """
     path = find_chip_file(path_or_name)
-    template = _template_of(path, _stamp(path))
-    return _load(str(path), _stamp(path), _stamp(template) if template else None)
+    stamp = stamp_of(path)
+    template = _template_of(path, stamp)
+    return _load(str(path), stamp, template, stamp_of(template) if template else None)
 
 
 def find_chip_file(path_or_name: str | Path) -> Path:
@@ -52,7 +62,7 @@ def find_chip_file(path_or_name: str | Path) -> Path:
 
 def template_file_of(path: Path) -> Path | None:
     """The file of the template that a chip file is based on; None if on none (or on itself)."""
-    data, lines = read_versioned("chip", path)
+    data, lines = _content(str(path), stamp_of(path))
     name = data.get("template", CUSTOM)
     if name == CUSTOM:
         return None
@@ -116,17 +126,22 @@ def _pinned(of: ChipSpec | KindSpec, prefix: str, has_clock: bool) -> list[str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _template_of(path: Path, stamp: tuple[int, int]) -> Path | None:
+def _content(path: str, stamp: Stamp) -> tuple[dict[str, Any], dict[str, int]]:
+    """A chip file read once as long as it stays as it is; not to be changed."""
+    return read_versioned("chip", path)
+
+
+@functools.lru_cache(maxsize=256)
+def _template_of(path: Path, stamp: Stamp) -> Path | None:
     return template_file_of(path)
 
 
 @functools.lru_cache(maxsize=256)
-def _load(path: str, stamp: tuple[int, int], template: tuple[int, int] | None) -> ChipSpec:
-    data, lines = read_versioned("chip", path)
-    base = template_file_of(Path(path))
+def _load(path: str, stamp: Stamp, base: Path | None, base_stamp: Stamp | None) -> ChipSpec:
+    data, lines = _content(path, stamp)
     whole: Mapping[str, Any] = data
-    if base is not None:
-        below, _ = read_versioned("chip", base)
+    if base is not None and base_stamp is not None:
+        below, _ = _content(str(base), base_stamp)
         whole = combine({k: v for k, v in below.items() if k != "ranges"}, data)
         whole = {**whole, "ranges": {**below.get("ranges", {}), **data.get("ranges", {})}}
         if "name" not in data:
@@ -152,18 +167,11 @@ def _check_documented(spec: ChipSpec, path: str) -> None:
                 ) from None
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
 def _chip_files() -> dict[str, Path]:
     return shipped_names(_FOLDER, ".yaml")
 
 
 def _template_files() -> dict[str, Path]:
-    from dse.files import shipped_folder
-
     folder = shipped_folder(_FOLDER) / "templates"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from dse.errors import InputError
-from dse.files import is_file, nearest, shipped_folder
+from dse.files import Stamp, is_file, nearest, shipped_folder, stamp_of
 from dse.hardware.chip import Chip, Platform
+from dse.hardware.library import load_spec
 from dse.hardware.offload import CloudTerms, NetLink
-from dse.hardware.resolve import load_chip
+from dse.hardware.resolve import chip_at
 from dse.hardware.sections import Source
+from dse.hardware.spec import ChipSpec
 from dse.migrations import kind_of, read_versioned
 from dse.ranges import (
     LinkRate,
@@ -34,6 +37,7 @@ from dse.ranges import (
     Years,
 )
 from dse.schema import Strict, read_yaml, validate
+from dse.technology import Technology
 
 
 class SideSpec(Strict):
@@ -135,7 +139,40 @@ def load_platform(
             f"unknown platform {str(path_or_name)!r}",
             mend=f"give a file or one of: {', '.join(known)}{nearest(str(path_or_name), known)}",
         )
+    return platform_at(read_platform(path), node, overrides)
+
+
+@dataclass(frozen=True)
+class ReadPlatform:
+    """A platform's file and those of its chips, read and checked."""
+
+    spec: PlatformSpec
+    device: ChipSpec
+    cloud: ChipSpec
+
+
+def read_platform(path: Path) -> ReadPlatform:
+    """The platform of a file.
+
+    Raises:
+        InputError: a fault in the file or in a chip's.
+    """
     spec = load_platform_spec(path)
+    return ReadPlatform(spec, _chip_spec(path, spec.device), _chip_spec(path, spec.cloud))
+
+
+def platform_at(
+    read: ReadPlatform,
+    node: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    technology: Technology | None = None,
+) -> Platform:
+    """The platform with overrides; as :func:`load_platform`, without files.
+
+    Raises:
+        InputError: as there.
+    """
+    spec = read.spec
     chips: dict[str, dict[str, object]] = {
         "device": dict(spec.device.values),
         "cloud": dict(spec.cloud.values),
@@ -144,8 +181,8 @@ def load_platform(
     for name, value in (overrides or {}).items():
         _override(data, chips, name, value)
     spec = validate(PlatformSpec, data)
-    device = _chip(path, spec.device, node, chips["device"])
-    cloud = _chip(path, spec.cloud, None, chips["cloud"])
+    device = _chip(read.device, spec.device, node, chips["device"], technology)
+    cloud = _chip(read.cloud, spec.cloud, None, chips["cloud"], technology)
     terms = spec.cloud
     return Platform(
         chips=(device, cloud),
@@ -167,12 +204,11 @@ def load_platform(
 
 def load_platform_spec(path: Path) -> PlatformSpec:
     """The checked file; InputError with line, field and mend."""
-    status = path.stat()
-    return _spec(path, (status.st_mtime_ns, status.st_size))
+    return _spec(path, stamp_of(path))
 
 
 @functools.lru_cache(maxsize=64)
-def _spec(path: Path, stamp: tuple[int, int]) -> PlatformSpec:
+def _spec(path: Path, stamp: Stamp) -> PlatformSpec:
     data, lines = read_versioned("platform", path)
     return validate(PlatformSpec, data, file=path, lines=lines)
 
@@ -198,10 +234,19 @@ def _override(
         chips["device"][name] = value
 
 
-def _chip(path: Path, side: SideSpec, node: str | None, values: Mapping[str, object]) -> Chip:
+def _chip_spec(path: Path, side: SideSpec) -> ChipSpec:
     beside = path.parent / side.chip
-    name = str(beside) if is_file(beside) else side.chip
+    return load_spec(beside if is_file(beside) else side.chip)
+
+
+def _chip(
+    spec: ChipSpec,
+    side: SideSpec,
+    node: str | None,
+    values: Mapping[str, object],
+    technology: Technology | None,
+) -> Chip:
     plain = dict(values)
     inner = plain.pop("node", None)
     wanted = node or (str(inner) if inner is not None else side.node)
-    return load_chip(name, node=wanted, overrides=plain or None)
+    return chip_at(spec, wanted, plain or None, technology)

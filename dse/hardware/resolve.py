@@ -63,8 +63,22 @@ def load_chip(
         InputError: unknown chip, a fault in the file or the overrides, or a frequency in the
             overrides that the node cannot reach (the error gives the reachable one).
     """
+    return chip_at(load_spec(path_or_name), node, overrides, technology)
+
+
+def chip_at(
+    spec: ChipSpec,
+    node: str | int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    technology: Technology | None = None,
+) -> Chip:
+    """The chip of a spec at another node and with overrides; as :func:`load_chip`, without files.
+
+    Raises:
+        InputError: as there.
+    """
     values = {path.removeprefix("chip."): value for path, value in (overrides or {}).items()}
-    spec = apply_values(load_spec(path_or_name), node, values)
+    spec = apply_values(spec, node, values)
     notes: tuple[str, ...] = ()
     if node is not None:
         tech = technology or load_technology()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dse.apps import App
-from dse.evaluation.design import Value, resolve_design
+from dse.evaluation.design import Value
 from dse.explanation import Step, effects, ladder_steps, sentences, slacks
 from dse.reports.choice import Pick
 from dse.reports.tables import Study
 from dse.search import Outcome
 from dse.search.candidate import values_key
 from dse.search.parameters import Choices
+from dse.search.resolved import ResolvedExperiment, resolve_experiment
 from dse.search.workers import Workers
 
 
@@ -41,7 +41,7 @@ def advise(
     }
     # What a bound decided has only bounds to show: such a step is evaluated here in full.
     known = {o.key: o for o in study.outcomes if o.evaluated and not o.pruned}
-    whole = experiment.model_copy(update={"prune": False})
+    whole = resolve_experiment(experiment.model_copy(update={"prune": False}))
     steps = {
         pick.outcome.key: ladder_steps(pick.outcome.values, ladders, ordered) for pick in chosen
     }
@@ -56,7 +56,7 @@ def advise(
             known[outcome.key] = outcome
             if on_step is not None:
                 on_step(done, len(wanted))
-    return [_feedback(study, pick, steps[pick.outcome.key], known) for pick in chosen]
+    return [_feedback(whole, pick, steps[pick.outcome.key], known) for pick in chosen]
 
 
 def changed(outcome: Outcome, step: Step) -> dict[str, Value]:
@@ -65,18 +65,18 @@ def changed(outcome: Outcome, step: Step) -> dict[str, Value]:
 
 
 def _feedback(
-    study: Study, pick: Pick, steps: Sequence[Step], known: dict[str, Outcome]
+    whole: ResolvedExperiment, pick: Pick, steps: Sequence[Step], known: dict[str, Outcome]
 ) -> Feedback:
-    app = _app(study, pick.outcome.values)
+    app = whole.app(pick.outcome.values)
     base = pick.outcome.record
-    several = len(study.experiment.uses) > 1  # then no one app's demands say which step is best
+    several = len(whole.experiment.uses) > 1  # then no one app's demands say which step is best
     room = [] if several else slacks(base, app)
     found = effects(
         base,
         steps,
         lambda step: known[values_key(changed(pick.outcome, step))].record,
         None if several else app,
-        None if several else lambda step: _app(study, changed(pick.outcome, step)),
+        None if several else lambda step: whole.app(changed(pick.outcome, step)),
     )
     return Feedback(
         pick.title,
@@ -84,8 +84,3 @@ def _feedback(
         [asdict(item) for item in room[:6]],
         [effect.to_dict() for effect in found],
     )
-
-
-def _app(study: Study, values: Mapping[str, Value]) -> App:
-    """The app with what these values set in it."""
-    return resolve_design(study.experiment.design(values)).app

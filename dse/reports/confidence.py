@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from dse.evaluation import Uncertainty, Value, app_uncertainty, probability_better, resolve_design
+from dse.evaluation import Uncertainty, Value, app_uncertainty, probability_better
 from dse.reports.tables import Study
 from dse.search import Experiment, Outcome
+from dse.search.resolved import ResolvedExperiment
 from dse.search.workers import Workers
 
-Job = tuple[Experiment, dict[str, Value], int]
+#: A member, and how many draws.
+Job = tuple[dict[str, Value], int]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def front_confidence(
     for outcome in study.front:
         members.setdefault(outcome.objectives or (), outcome)
     chosen = list(members.values())
-    jobs: list[Job] = [(study.experiment, outcome.values, draws) for outcome in chosen]
+    jobs: list[Job] = [(outcome.values, draws) for outcome in chosen]
     found: dict[int, Uncertainty] = {}
     with Workers(study.experiment, workers) as pool:
         for number, spread in pool.run(_indexed, list(enumerate(jobs))):
@@ -73,9 +75,9 @@ def _confidence(
     )
 
 
-def _indexed(job: tuple[int, Job]) -> tuple[int, Uncertainty]:
+def _indexed(found: ResolvedExperiment, job: tuple[int, Job]) -> tuple[int, Uncertainty]:
     """One member's draws, with its number (runs in a worker)."""
-    number, (experiment, values, draws) = job
-    parts = resolve_design(experiment.design(values))
-    spread = app_uncertainty(parts.app, parts.workloads, parts.chip, draws, experiment.seed)
+    number, (values, draws) = job
+    parts, seed = found.design(values), found.experiment.seed
+    spread = app_uncertainty(parts.app, parts.workloads, parts.chip, draws, seed)
     return number, spread

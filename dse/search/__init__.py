@@ -2,10 +2,11 @@
 
 from dse.search.candidate import Outcome, evaluate_candidate
 from dse.search.effort import Effort
-from dse.search.experiment import Experiment, check_experiment, load_experiment
+from dse.search.experiment import Experiment, load_experiment
 from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 from dse.search.progress import Progress
+from dse.search.resolved import ResolvedExperiment, check_experiment, resolve_experiment
 from dse.search.study import StudyResult, check_numbers, design_row, explore, front_rows, sweep
 from dse.search.warm import starting_designs
 
@@ -14,6 +15,7 @@ __all__ = [
     "Experiment",
     "Outcome",
     "Progress",
+    "ResolvedExperiment",
     "StudyFolder",
     "StudyResult",
     "check_experiment",
@@ -24,6 +26,7 @@ __all__ = [
     "front_of",
     "front_rows",
     "load_experiment",
+    "resolve_experiment",
     "starting_designs",
     "sweep",
 ]

@@ -1,13 +1,14 @@
 """From a proposal to an outcome: cheap levels first, the simulator only for what may be feasible.
 
-Runs in worker processes; everything here is a pure function of the experiment and the values.
+Runs in worker processes; everything here is a pure function of the experiment, with all that it
+names read before, and the values.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from dse.apps import App
 from dse.errors import DseError, ImpossibleChipError, InputError
 from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.causes import Cause
-from dse.evaluation.design import Resolved, Value, identity_at, resolve_design
+from dse.evaluation.design import Value, identity_at
 from dse.evaluation.finite import not_finite, storable
 from dse.evaluation.metrics import compared
 from dse.evaluation.old_causes import told
@@ -32,9 +33,8 @@ from dse.search.bound import Bound, bounds_of, dominated
 from dse.search.effort import Effort
 from dse.search.experiment import AppUse, Experiment
 from dse.search.product_line import at_volume, combined
+from dse.search.resolved import Parts, ResolvedExperiment
 
-#: A design as each of its apps sees it.
-Parts = Sequence[tuple[AppUse, Resolved]]
 #: Violation of a design that cannot be built or mapped at all.
 UNBUILDABLE = 1e6
 
@@ -129,7 +129,7 @@ def values_key(values: Mapping[str, Value]) -> str:
 
 
 def evaluate_candidate(
-    experiment: Experiment,
+    found: ResolvedExperiment,
     values: Mapping[str, Value],
     front: NDArray[np.float64] | None = None,
     clock: dict[str, float] | None = None,
@@ -141,13 +141,15 @@ def evaluate_candidate(
     costs too much is: at a larger volume it may be the right one.
 
     Args:
+        found: the experiment with all that it names.
+        values: of its parameters.
         front: rows (:func:`dse.search.bound.row`) of designs found so far; None: no pruning.
         clock: seconds by level are added here.
     """
-    chosen = dict(values)
+    experiment, chosen = found.experiment, dict(values)
     timer = _Clock(clock)
     try:
-        parts = _parts(experiment, chosen)
+        parts = found.parts(chosen)
     except ImpossibleChipError as error:
         timer.stop("resolve")
         return _beyond(chosen, error.describe())
@@ -173,7 +175,7 @@ def evaluate_candidate(
     if pruned:
         text = f"dominated by a design found before even at the {level} level"
         reasons = (*reasons, Cause(text, "dominated"))
-    identities = [found.identity for _, found in parts]
+    identities = [part.identity for _, part in parts]
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
     feasible = level == last and verdict.violation == 0.0 and not reasons
@@ -196,10 +198,6 @@ def _beyond(values: dict[str, Value], why: str) -> Outcome:
     """A design of which no level can be computed."""
     causes = (Cause(why, "unbuildable"),)
     return Outcome(values, "none", False, False, UNBUILDABLE, None, causes, "", None)
-
-
-def _parts(experiment: Experiment, values: Mapping[str, Value]) -> Parts:
-    return [(use, resolve_design(experiment.design(values, use.app))) for use in experiment.uses]
 
 
 def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
@@ -241,11 +239,11 @@ class _Clock:
         self.last = now
 
 
-def bound_of(payload: tuple[Experiment, dict[str, Value]]) -> Bound:
-    """The cheapest level of a design (one argument, for process pools)."""
-    experiment, values = payload
+def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
+    """The cheapest level of a design."""
+    experiment = found.experiment
     try:
-        parts = _parts(experiment, values)
+        parts = found.parts(values)
     except ImpossibleChipError:
         return Bound(None, False)
     record, verdict = _at("roofline", parts, experiment)
@@ -294,22 +292,22 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
 
 
-#: What a worker gets: the experiment, the values, and the front to prune against.
-Job = tuple[Experiment, dict[str, Value], NDArray[np.float64] | None]
+#: What a worker gets for a design: the values, and the front to prune against.
+Job = tuple[dict[str, Value], NDArray[np.float64] | None]
 
 
-def run_candidate(job: Job) -> tuple[Outcome, Effort]:
+def run_candidate(found: ResolvedExperiment, job: Job) -> tuple[Outcome, Effort]:
     """:func:`evaluate_candidate` for process pools, with what it took; errors that travel."""
-    experiment, values, front = job
+    values, front = job
     clock: dict[str, float] = {}
     before = cache_statistics()
     try:
-        outcome = evaluate_candidate(experiment, values, front, clock)
+        outcome = evaluate_candidate(found, values, front, clock)
         after = cache_statistics()
-        found = after.hits - before.hits
+        hits = after.hits - before.hits
         missed = after.misses - before.misses
         from_disk = after.disk_hits - before.disk_hits
-        return outcome, Effort(clock, found + missed, found + from_disk)
+        return outcome, Effort(clock, hits + missed, hits + from_disk)
     except InputError as error:
         described = ", ".join(f"{path}={value}" for path, value in values.items())
         raise InputError(error.message, file=error.file, field=error.field, mend=error.mend) from (

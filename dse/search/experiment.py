@@ -9,14 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from dse.apps import load_app
-from dse.errors import ImpossibleChipError, InputError
+from dse.errors import InputError
 from dse.evaluation.design import GROUPS, Design, Value
 from dse.evaluation.metrics import METRICS, metric_of, named
 from dse.files import find_file, is_file, nearest
 from dse.hardware.chip import SCOPES
-from dse.hardware.library import load_spec
-from dse.hardware.platform import load_platform_spec, platform_file
 from dse.migrations import read_versioned
 from dse.ranges import (
     Batch,
@@ -316,43 +313,3 @@ def _beside(file: Path, name: str) -> str:
     """``name`` as a path, if it is a YAML file beside the experiment's own."""
     near = file.parent / name
     return str(near) if name.endswith((".yaml", ".yml")) and is_file(near) else name
-
-
-def _load_site(name: str) -> object:
-    """The spec of a chip or platform; InputError if there is none."""
-    path = platform_file(name)
-    return load_spec(name) if path is None else load_platform_spec(path)
-
-
-def check_experiment(experiment: Experiment, file: str) -> None:
-    """Resolve one design, so that a wrong name is found before the search and not in it.
-
-    Raises:
-        InputError: an unknown app, chip, model, parameter path or precision.
-    """
-    from dse.evaluation.design import resolve_design
-
-    named = [("app", load_app, use.app) for use in experiment.uses]
-    for kind, load, name in (*named, ("chip", _load_site, experiment.chip)):
-        try:
-            load(name)
-        except InputError as error:
-            where = error.file or file
-            raise InputError(
-                error.message, file=where, field=error.field or kind, mend=error.mend
-            ) from None
-    first = {path: parameter.values[0] for path, parameter in experiment.parameters.items()}
-    tried: set[tuple[str, Value]] = set()
-    for path, parameter in experiment.parameters.items():
-        for value in parameter.values:
-            if (path, value) in tried:
-                continue
-            tried.add((path, value))
-            try:
-                for use in experiment.uses:
-                    resolve_design(experiment.design({**first, path: value}, use.app))
-            except ImpossibleChipError:
-                continue
-            except InputError as error:
-                field = f"parameters: {error.field or path}"
-                raise InputError(error.message, file=file, field=field, mend=error.mend) from None

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dse.apps import App, load_app
+from dse.apps import App
 from dse.apps.stream import MODEL_SLOT
 from dse.errors import InputError
+from dse.evaluation.inputs import app_named
 from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
@@ -37,7 +38,7 @@ def input_digests(experiment: Experiment) -> dict[str, str]:
     out = dict(_sites(experiment.chip))
     models = set(_settings(experiment))
     for use in experiment.uses:
-        app = load_app(use.app)
+        app, _ = app_named(use.app)
         out[f"app {use.app}"] = digest(_without_words(app.model_dump(mode="json")))
         models.update(_models(app))
     for model in sorted(models):

@@ -20,6 +20,7 @@ from dse.search.failures import failure_counts
 from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
 from dse.search.progress import Progress, SearchState
+from dse.search.resolved import ResolvedExperiment, resolve_experiment
 from dse.search.workers import Evaluator, Workers
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def by_level(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
 
 
 def explore(
-    experiment: Experiment,
+    what: Experiment | ResolvedExperiment,
     out: str | Path | None = None,
     *,
     trials: int | None = None,
@@ -156,7 +157,7 @@ def explore(
     """Search the experiment's space until ``trials`` distinct designs were judged.
 
     Args:
-        experiment: the space, the objectives and the seed.
+        what: the space, the objectives and the seed; what it names is read if it was not before.
         out: study folder; a folder with an earlier run of the same experiment is continued. None
             keeps everything in memory.
         trials: distinct designs wanted in total (default: the experiment's), also those that a
@@ -175,10 +176,11 @@ def explore(
         The result; ``interrupted`` is true after Ctrl-C (what was evaluated is in the folder).
     """
     check_numbers(trials, workers)
+    experiment = what.experiment if isinstance(what, ResolvedExperiment) else what
     wanted = min(experiment.trials if trials is None else trials, experiment.size)
     if experiment.sampler == "grid":
         plan = _grid(experiment)
-        pool = evaluator or Workers(experiment, workers)
+        pool = evaluator or Workers(what, workers)
         place = _Place(out, storage, break_lock)
         return _run(experiment, place, wanted, pool, on_progress, plan, ())
     from dse.search.proposals import OptunaProposer
@@ -190,7 +192,7 @@ def explore(
     # one: give up after sixty proposals per wanted design rather than never.
     most = 60 * wanted // experiment.batch + 60
     plan = _Plan(proposer.ask, proposer.tell, most, prune=experiment.prune)
-    pool = evaluator or Workers(experiment, workers)
+    pool = evaluator or Workers(what, workers)
     if evaluations is not None:
         wanted, most = min(evaluations, experiment.size), most + 60 * evaluations
         plan = replace(plan, batches=most, mapped_only=True)
@@ -210,7 +212,7 @@ def check_numbers(trials: int | None, workers: int | None) -> None:
 
 
 def sweep(
-    experiment: Experiment,
+    what: Experiment | ResolvedExperiment,
     out: str | Path | None = None,
     *,
     workers: int | None = None,
@@ -219,8 +221,9 @@ def sweep(
 ) -> StudyResult:
     """Evaluate the whole grid of the experiment; resumable like :func:`explore`."""
     check_numbers(None, workers)
-    experiment = experiment.model_copy(update={"prune": False})
-    pool = Workers(experiment, workers)
+    found = what if isinstance(what, ResolvedExperiment) else resolve_experiment(what)
+    experiment = found.experiment.model_copy(update={"prune": False})
+    pool = Workers(replace(found, experiment=experiment), workers)
     plan = _grid(experiment)
     place = _Place(out, None, break_lock)
     return _run(experiment, place, experiment.size, pool, on_progress, plan, ())

@@ -25,6 +25,7 @@ from dse.search.bound import Bound
 from dse.search.candidate import Outcome, bound_of, run_candidate
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
+from dse.search.resolved import ResolvedExperiment, resolve_experiment
 
 #: Bounds that a worker computes in one go.
 CHUNK = 16
@@ -63,12 +64,27 @@ class Evaluator(Protocol):
 
 
 class Workers:
-    """Evaluates lists of designs on ``count`` processes (1: in this process)."""
+    """Evaluates lists of designs on ``count`` processes (1: in this process).
 
-    def __init__(self, experiment: Experiment, count: int | None) -> None:
-        self.experiment = experiment
+    What the experiment names is read before the first of them, if it was not yet, and sent to each
+    process once.
+    """
+
+    def __init__(self, experiment: Experiment | ResolvedExperiment, count: int | None) -> None:
+        self._experiment = experiment
         self.count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def found(self) -> ResolvedExperiment:
+        """The experiment with all that it names.
+
+        Raises:
+            InputError: it names what is not there.
+        """
+        if isinstance(self._experiment, Experiment):
+            self._experiment = resolve_experiment(self._experiment)
+        return self._experiment
 
     def __enter__(self) -> Workers:
         self._usually = gc.get_threshold()
@@ -99,27 +115,29 @@ class Workers:
         Raises:
             RunError: a worker process died.
         """
-        yield from self.run(run_candidate, [(self.experiment, d, front) for d in designs])
+        yield from self.run(run_candidate, [(values, front) for values in designs])
 
     def bounds(self, designs: Sequence[dict[str, Value]]) -> list[Bound]:
         """The cheapest level of each design, in order."""
         if self.count == 1 or len(designs) < 2 * CHUNK:
-            return [bound_of((self.experiment, values)) for values in designs]
+            return [bound_of(self.found, values) for values in designs]
         parts = [
-            (number, self.experiment, list(designs[start : start + CHUNK]))
+            (number, list(designs[start : start + CHUNK]))
             for number, start in enumerate(range(0, len(designs), CHUNK))
         ]
         found = dict(self.run(_bounds, parts))
         return [bound for number in range(len(parts)) for bound in found[number]]
 
-    def run(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-        """Results of a module-level ``function`` in the order they finish.
+    def run(
+        self, function: Callable[[ResolvedExperiment, Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[Result]:
+        """Results of a module-level ``function`` of the experiment and a job, as they finish.
 
         Raises:
             RunError: a worker process died.
         """
         if self.count == 1:
-            yield from map(function, jobs)
+            yield from (function(self.found, job) for job in jobs)
             return
         if not jobs:
             return
@@ -129,9 +147,9 @@ class Workers:
                 self.count,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(os.getpid(),),
+                initargs=(os.getpid(), self.found),
             )
-        futures = [self._pool.submit(function, job) for job in jobs]
+        futures = [self._pool.submit(_in_worker, function, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -142,9 +160,20 @@ class Workers:
             ) from None
 
 
-def _start_worker(parent: int) -> None:
+#: In a worker process: the experiment whose designs it evaluates.
+_found: ResolvedExperiment | None = None
+
+
+def _in_worker(function: Callable[[ResolvedExperiment, Job], Result], job: Job) -> Result:
+    assert _found is not None
+    return function(_found, job)
+
+
+def _start_worker(parent: int, found: ResolvedExperiment) -> None:
     """Ctrl-C goes to the parent alone, which keeps what is finished; no worker outlives it; its
     garbage is collected rarely. What there is to remark on a file, the parent has."""
+    global _found
+    _found = found
     warnings.simplefilter("ignore", OlderFileWarning)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(*RARELY)
@@ -159,7 +188,7 @@ def _follow(parent: int) -> None:
 
 
 def _bounds(
-    part: tuple[int, Experiment, list[dict[str, Value]]],
+    found: ResolvedExperiment, part: tuple[int, list[dict[str, Value]]]
 ) -> tuple[int, list[Bound]]:
-    number, experiment, designs = part
-    return number, [bound_of((experiment, values)) for values in designs]
+    number, designs = part
+    return number, [bound_of(found, values) for values in designs]

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dse.errors import InputError
-from dse.files import nearest, regular
+from dse.files import nearest
 from dse.migrations import migrate
-from dse.schema import digest, read_yaml
+from dse.schema import digest, parse_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import STORED, Binding, Layer, Tensor
 from dse.workload.limits import check_work
@@ -24,6 +24,7 @@ from dse.workload.precision import REFINING, Precision, parse_precision, refined
 from dse.workload.quantization import file_precision
 from dse.workload.read import parse_proto, read_graph
 from dse.workload.scales import with_scales
+from dse.workload.sources import ON_DISK, ModelFiles
 from dse.workload.sparsity import KEYS as SPARSITY_KEYS
 from dse.workload.sparsity import parse_sparsity
 from dse.workload.zoo import Request, resolve
@@ -42,9 +43,22 @@ _RESERVED = frozenset({*PRECISION_KEYS, *SPARSITY_KEYS, *FILE_KEYS, "width"})
 def load_model(
     path_or_name: str | Path, *, unknown_ops: UnknownOps = "error", **bindings: Binding
 ) -> Model:
+    """:func:`model_of` what is on the disk."""
+    return model_of(ON_DISK, path_or_name, unknown_ops=unknown_ops, **bindings)
+
+
+def model_of(
+    files: ModelFiles,
+    path_or_name: str | Path,
+    /,
+    *,
+    unknown_ops: UnknownOps = "error",
+    **bindings: Binding,
+) -> Model:
     """The network called ``path_or_name``, lowered.
 
     Args:
+        files: the files that the name may speak of.
         path_or_name: a shipped name (``mobilenetv2``) or an .onnx file, each with settings behind
             ``@``: ``mobilenetv2@width=0.75,res=192,w=4,a=8,method=qat,batch=1``. ``width`` picks
             another graph of the family; ``res`` (``192`` or ``96x160``) sets height and width of
@@ -66,21 +80,14 @@ def load_model(
         raise InputError(
             f"unknown_ops={unknown_ops!r}", field="unknown_ops", mend="use error or host"
         )
-    request = resolve(path_or_name)
+    request = resolve(path_or_name, files)
     sizes = bound_sizes(request, bindings)
     _check_resizable(request, sizes)
     explicit = written(request.settings)
     refining = {k: v for k, v in request.settings.items() if k in REFINING}
     refined(Precision(), refining)
     sparsity = parse_sparsity(request.settings)
-    try:
-        data = regular(request.file).read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror or error})",
-            file=request.file,
-            mend="check the path",
-        ) from None
+    data = _content(files, request.file)
     given = tuple(sorted(sizes.items()))
     if len(data) <= REMEMBERED_BYTES:
         bare = _lowered(data, str(request.file), given, repr(given), unknown_ops)
@@ -112,18 +119,54 @@ def load_model(
         settings=quality,
         explicit=explicit,
         refining=refining,
-        policy=_policy(request.settings.get("per_layer")),
+        policy=_policy(files, request.settings.get("per_layer")),
         sparsity=sparsity,
-        measured=_measured(request.settings.get("quality"), data, request.file),
+        measured=_measured(files, request.settings.get("quality"), data, request.file),
         _cache={},
     )
 
 
-def _policy(file: str | None) -> tuple[tuple[str, Precision], ...]:
+def _content(files: ModelFiles, file: str | Path) -> bytes:
+    try:
+        return files.read(str(file))
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read ({error.strerror or error})", file=file, mend="check the path"
+        ) from None
+
+
+def files_of(name: str) -> dict[str, bytes | OSError | InputError]:
+    """The files that a model's name speaks of, for :class:`~dse.workload.sources.ReadFiles`.
+
+    Where the name is wrong there are none: :func:`model_of` says what is wrong with it.
+    """
+    found: dict[str, bytes | OSError | InputError] = {}
+    try:
+        request = resolve(name)
+    except InputError:
+        return found
+    spoken = (str(request.file), *(request.settings.get(key) for key in FILE_KEYS))
+    for file in spoken:
+        if not file:
+            continue
+        try:
+            found[file] = ON_DISK.read(file)
+        except FileNotFoundError:
+            continue
+        except (OSError, InputError) as error:
+            found[file] = error
+    return found
+
+
+def _policy(files: ModelFiles, file: str | None) -> tuple[tuple[str, Precision], ...]:
     """The patterns of a policy's file with their precisions, in order."""
     if file is None:
         return ()
-    data, lines = read_yaml(file)
+    try:
+        text = _content(files, file).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the file is not text in UTF-8", file=file, mend="save it so") from None
+    data, lines = parse_yaml(text, Path(file))
     if not data:
         raise InputError(
             "no layer is named", file=file, field="per_layer", mend='write "layer1.*": w8a8'
@@ -138,7 +181,7 @@ def _policy(file: str | None) -> tuple[tuple[str, Precision], ...]:
     return tuple(found)
 
 
-def _measured(file: str | None, data: bytes, model: Path) -> str:
+def _measured(files: ModelFiles, file: str | None, data: bytes, model: Path) -> str:
     """Digest of a file of measured quality, which is part of what a design is.
 
     Raises:
@@ -148,7 +191,7 @@ def _measured(file: str | None, data: bytes, model: Path) -> str:
         return ""
     mend = f"make it with `dse quality {model.name} --inputs DATA.npz --out FILE`"
     try:
-        text = regular(file).read_bytes()
+        text = files.read(file)
         measured = migrate("quality", json.loads(text), file=file).get("model_sha256", "")
     except OSError as error:
         why = f"the file cannot be read ({error.strerror or error})"

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dse.errors import InputError
-from dse.files import is_file, nearest, regular, shipped_folder, shortened
+from dse.files import nearest, regular, shipped_folder, shortened
 from dse.schema import read_yaml, validate
+from dse.workload.sources import ON_DISK, ModelFiles
 
 #: Prefix of a manifest file that lies inside the installed ``onnx`` package.
 PACKAGED = "onnx:"
@@ -209,19 +210,23 @@ class Request:
     info: ModelInfo | None
 
 
-def resolve(path_or_name: str | Path) -> Request:
+def resolve(path_or_name: str | Path, files: ModelFiles = ON_DISK) -> Request:
     """The file and settings meant by ``mobilenetv2@width=0.75`` or ``some/net.onnx@batch=2``.
+
+    Args:
+        path_or_name: the text.
+        files: which files there are.
 
     Raises:
         InputError: no such file or name, a setting that is not ``key=value``, or a width for
             which no graph ships.
     """
     text = str(path_or_name)
-    if is_file(text):
+    if files.has(text):
         return Request(Path(text).stem, Path(text), {}, None)
     name, _, tail = text.rpartition("@") if "@" in text else (text, "", "")
     settings = _settings(tail, text)
-    if is_file(name):
+    if files.has(name):
         return Request(Path(name).stem, Path(name), settings, None)
     known = {info.name: info for info in list_models()}
     if name not in known:
@@ -229,7 +234,7 @@ def resolve(path_or_name: str | Path) -> Request:
     info = known[name]
     if "width" in settings:
         info = _of_width(info, settings["width"], text)
-    if not info.file.is_file():
+    if not files.has(str(info.file)):
         raise InputError(
             f"the graph of {name!r} is missing", file=info.file, mend="install the package again"
         )

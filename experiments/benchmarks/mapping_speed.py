@@ -35,6 +35,7 @@ from dse.mapping import (
 from dse.mapping.chips.batch import forget_tables
 from dse.search.candidate import evaluate_candidate
 from dse.search.experiment import load_experiment
+from dse.search.resolved import resolve_experiment
 from dse.workload.layer import Layer
 
 NETWORKS = ("resnet50_v1.5", "mobilenetv2", "deit_tiny", "segformer_b0")
@@ -103,9 +104,10 @@ def designs(count: int = 12) -> None:
         ("layer by layer", {"chip.buffer.fuses": False}),
     ):
         chosen = experiment.model_copy(update={"fixed": {**experiment.fixed, **more}})
-        evaluate_candidate(chosen, drawn[0])
+        found = resolve_experiment(chosen)
+        evaluate_candidate(found, drawn[0])
         clear_cache()
-        done = spent(lambda: sum(evaluate_candidate(chosen, values).evaluated for values in drawn))  # noqa: B023
+        done = spent(lambda: sum(evaluate_candidate(found, values).evaluated for values in drawn))  # noqa: B023
         mapped, each = done.result, done.cpu_s / max(1, done.result) * 1e3
         print(f"  {title:<20}{each:6.0f} ({mapped} of {count} mapped, the rest ruled out before)")
 

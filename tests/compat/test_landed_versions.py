@@ -126,7 +126,7 @@ def test_the_numbers_are_reported_unchanged_and_nothing_is_simulated(
         raise AssertionError("evaluated again, by another model")
 
     monkeypatch.setattr("dse.search.workers.run_candidate", never)
-    monkeypatch.setattr("dse.reports.confidence.resolve_design", never)
+    monkeypatch.setattr("dse.search.workers.resolve_experiment", never)
     monkeypatch.setattr("dse.reports.page.plot_html", lambda *_, **__: "")  # megabytes, not read
     done = write_report("study", "page", draws=4, workers=1)
     assert not done["of_this_model"]

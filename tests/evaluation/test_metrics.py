@@ -23,7 +23,7 @@ from dse.hardware.chip import SCOPES, Chip
 from dse.reports.plots import hover
 from dse.reports.tables import summary
 from dse.schema import validate
-from dse.search import Experiment, Outcome, design_row
+from dse.search import Experiment, Outcome, design_row, resolve_experiment
 from dse.search.bound import SLACK, bounds_of
 from dse.search.candidate import evaluate_candidate
 from dse.workload import Workload
@@ -221,7 +221,7 @@ def test_a_new_metric_is_one_entry(
     assert Evaluation.from_dict(written).metric(name) == value
     enum = Experiment.model_json_schema()["$defs"]["Objective"]["properties"]["metric"]["enum"]
     assert name in enum
-    found = evaluate_candidate(experiment(name), {"chip.f_hz": 3e8})
+    found = evaluate_candidate(resolve_experiment(experiment(name)), {"chip.f_hz": 3e8})
     assert found.objectives == (found.record.metric(name),)
     assert design_row(found, experiment(name))[name] == found.record.metric(name)
     assert bounds_of(records["roofline"], experiment(name))[0] > 0.0

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from dse.evaluation import app_design, evaluate_app, resolve_design
-from dse.evaluation.design import load_cached
+from dse.evaluation.inputs import load_cached
 
 APP = """
 schema_version: 1

@@ -71,8 +71,8 @@ def test_the_drawing_says_the_same() -> None:
     assert between_rooms() <= reached
 
 
-@pytest.mark.parametrize("step", rows("step"), ids=lambda step: step[1])
-def test_the_walk_names_what_is_there(step: list[str]) -> None:
+@pytest.mark.parametrize("step", rows("step") + rows("call"), ids=lambda step: step[1])
+def test_the_walks_name_what_is_there(step: list[str]) -> None:
     module, _, name = step[1].rpartition(".")
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
     defined = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}

@@ -21,6 +21,7 @@ from dse.search.candidate import bound_of, evaluate_candidate, values_key
 from dse.search.front import non_dominated
 from dse.search.mirror import read_storage
 from dse.search.progress import SearchState
+from dse.search.resolved import resolve_experiment
 from dse.search.space import Space
 from dse.search.study import by_level
 from tests.search.test_study import SPACE, experiment, keys
@@ -39,11 +40,11 @@ def test_pruning_leaves_the_front_as_it_is() -> None:
     order = np.random.default_rng(5).permutation(len(designs))[:48]
     fronts, mapped = [], []
     for chosen in (full, pruning):
-        state = SearchState(chosen)
+        state, resolved = SearchState(chosen), resolve_experiment(chosen)
         for start in range(0, len(order), 8):
             rows = state.rows if chosen.prune else None
             for index in order[start : start + 8]:
-                state.add(evaluate_candidate(chosen, designs[int(index)], rows))
+                state.add(evaluate_candidate(resolved, designs[int(index)], rows))
             state.close_batch()
         outcomes = list(state.distinct.values())
         able = [o for o in outcomes if o.feasible]
@@ -59,9 +60,10 @@ def test_pruning_leaves_the_front_as_it_is() -> None:
 
 def test_the_bound_is_below_what_is_found() -> None:
     study = experiment()
+    pruning, full = resolve_experiment(study), resolve_experiment(experiment(prune=False))
     for values in list(Space(study).designs())[::9]:
-        outcome = evaluate_candidate(experiment(prune=False), values)
-        bound = bound_of((study, values))
+        outcome = evaluate_candidate(full, values)
+        bound = bound_of(pruning, values)
         if outcome.objectives is None:
             continue
         assert bound.losses is not None
@@ -207,11 +209,13 @@ def test_one_chip_for_two_apps() -> None:
         "fidelity": "analytic",
         "prune": False,
     }
-    worst = experiment(**changes)
-    mean = experiment(**changes, combine="weighted")
+    worst = resolve_experiment(experiment(**changes))
+    mean = resolve_experiment(experiment(**changes, combine="weighted"))
     alone = [
-        experiment(
-            app=a["app"], chip="edge_vision", parameters=ROWS, fidelity="analytic", prune=False
+        resolve_experiment(
+            experiment(
+                app=a["app"], chip="edge_vision", parameters=ROWS, fidelity="analytic", prune=False
+            )
         )
         for a in apps
     ]

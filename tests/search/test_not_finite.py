@@ -14,7 +14,7 @@ from dse.errors import InputError
 from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.record import Evaluation
-from dse.search import candidate, check_experiment, evaluate_candidate
+from dse.search import candidate, check_experiment, evaluate_candidate, resolve_experiment
 from dse.search.experiment import Experiment
 from dse.search.folder import StudyFolder
 from dse.search.study import explore
@@ -50,7 +50,7 @@ def made_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("made_infinite")
 def test_the_design_is_infeasible_and_says_why() -> None:
-    found = evaluate_candidate(experiment(), FIRST)
+    found = evaluate_candidate(resolve_experiment(experiment()), FIRST)
     assert not found.feasible
     assert not found.serves
     assert found.objectives is None
@@ -72,6 +72,7 @@ def test_a_study_of_such_designs_ends_and_goes_on(tmp_path: Path) -> None:
 
 def candidate_pool() -> Any:
     """Evaluates in this process, where the record was broken."""
+    resolved = resolve_experiment(experiment())
 
     class Here:
         bounds = None
@@ -84,7 +85,7 @@ def candidate_pool() -> Any:
 
         def evaluate(self, batch: Any, front: Any) -> Any:
             for values in batch:
-                yield candidate.run_candidate((experiment(), values, front))
+                yield candidate.run_candidate(resolved, (values, front))
 
     return Here()
 
@@ -94,13 +95,13 @@ def test_an_overflow_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
         return 10.0**400
 
     monkeypatch.setattr(candidate, "evaluate_app", evaluate)
-    found = evaluate_candidate(experiment(), FIRST)
+    found = evaluate_candidate(resolve_experiment(experiment()), FIRST)
     assert not found.feasible
     assert "beyond what a number can hold" in found.reasons[0]
 
 
 def test_what_is_finite_is_left_alone() -> None:
-    found = evaluate_candidate(experiment(), FIRST)
+    found = evaluate_candidate(resolve_experiment(experiment()), FIRST)
     assert found.objectives is not None
     assert not any("finite" in why for why in found.reasons)
 

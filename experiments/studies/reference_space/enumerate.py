@@ -15,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dse.evaluation.design import Value
 from dse.search.candidate import bound_of, evaluate_candidate
 from dse.search.experiment import Experiment, load_experiment
 from dse.search.parameters import Ladder
+from dse.search.resolved import ResolvedExperiment, resolve_experiment
 from dse.search.space import Space
 from dse.version import model_version
 
@@ -48,8 +50,10 @@ def main() -> None:
         own = [values for values in designs if values[first] == value]
         part = options.table.with_suffix(f".{value}.part.npy")
         if not part.is_file():
-            with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-                rows = pool.map(row, [(experiment, v) for v in own], chunksize=CHUNK)
+            with multiprocessing.get_context("spawn").Pool(
+                options.workers, begin, (resolve_experiment(experiment),)
+            ) as pool:
+                rows = pool.map(row, own, chunksize=CHUNK)
             np.save(part, np.array(rows))
         parts.append(np.load(part))
         print(f"{first} {value}: {len(own)} designs, {time.time() - started:.0f} s", flush=True)
@@ -79,12 +83,23 @@ def thinned(experiment: Experiment, every: int) -> Experiment:
     return experiment.model_copy(update={"parameters": kept})
 
 
-def row(job: tuple[Experiment, dict[str, Value]]) -> list[float]:
+#: In a worker: the experiment with its bounds, and the same without pruning.
+found: list[ResolvedExperiment] = []
+
+
+def begin(resolved: ResolvedExperiment) -> None:
+    """What a worker evaluates."""
+    full = resolved.experiment.model_copy(update={"prune": False})
+    found[:] = [resolved, replace(resolved, experiment=full)]
+
+
+def row(values: dict[str, Value]) -> list[float]:
     """Losses, violation, bounds and whether the bound serves, of one design."""
-    experiment, values = job
+    bounding, full = found
+    experiment = bounding.experiment
     m = len(experiment.objectives)
-    bound = bound_of((experiment, values))
-    outcome = evaluate_candidate(experiment.model_copy(update={"prune": False}), values)
+    bound = bound_of(bounding, values)
+    outcome = evaluate_candidate(full, values)
     if outcome.objectives is None or bound.losses is None:
         return [np.nan] * m + [outcome.violation] + [np.nan] * m + [0.0]
     losses = [

@@ -1,4 +1,4 @@
-"""What of an app a design may set otherwise (``app.<path>``)."""
+"""What of an app and its streams a design may set otherwise (``app.<path>``)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from dse.apps import App, Stream
 from dse.errors import InputError
+from dse.evaluation.inputs import Value
 from dse.files import nearest
 from dse.schema import validate
-
-#: What a setting may be.
-Value = str | int | float | bool | None
 
 #: Parameters of a stream (``app.<stream>.<key>``).
 STREAM_KEYS = (
@@ -39,8 +37,7 @@ APP_BLOCKS = ("budgets", "environment")
 
 
 def with_settings(app: App, settings: Mapping[str, Value]) -> App:
-    """The app with other values of its streams (``<stream>.<key>``) and of its own fields
-    (``<key>``, ``budgets.<key>``).
+    """The app with other values of its streams, by ``<stream>.<key>``.
 
     Raises:
         InputError: no such stream, key or value.
