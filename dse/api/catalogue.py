@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.api.loading import has_settings, is_app
@@ -253,7 +254,8 @@ def show(
 def _row(record: Any) -> dict[str, Any]:
     """A catalogue entry as a plain mapping."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return dataclasses.asdict(record)
+        row = dataclasses.asdict(record)
+        return {key: str(v) if isinstance(v, Path) else v for key, v in row.items()}
     return dict(record.model_dump(mode="json")) if hasattr(record, "model_dump") else dict(record)
 
 

@@ -147,9 +147,9 @@ def _moved(root: Path) -> None:
 
 
 def _deep_data(root: Path) -> None:
-    folder = root / "technology" / "data" / "nodes"
+    folder = root / "technology" / "data" / "foundries"
     folder.mkdir()
-    (folder / "7nm.toml").write_text("x = 1")
+    (folder / "one.toml").write_text("x = 1")
 
 
 def _new_package(root: Path) -> None:

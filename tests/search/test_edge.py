@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 
 from dse.errors import InputError
 from dse.evaluation import FIDELITIES, Design, evaluate_app, read_inputs, resolve_design
+from dse.evaluation.inputs import Value
 from dse.mapping import warm_up
 from dse.search import load_experiment, resolve_experiment
 from dse.search.candidate import bound_of, evaluate_candidate
@@ -95,7 +96,7 @@ def test_all_networks_that_designs_may_name_are_read(tmp_path: Path) -> None:
     """Each name at each width is a file of its own, and so are precisions by layer."""
     policy = tmp_path / "mix.yaml"
     policy.write_text("'*': w8a8\n")
-    choices = {
+    choices: dict[str, Sequence[Value]] = {
         "model.presence.name": ("mobilenetv2", "none_of_this_name"),
         "model.presence.width": (0.5, 0.75),
         "model.keyword.per_layer": (str(policy),),
