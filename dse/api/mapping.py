@@ -254,7 +254,8 @@ def map_chips(
     """The best mapping of every layer on each of many chips, alone on one core, at once.
 
     Made for thousands of chips of one array shape that differ in capacity, clock, bandwidth and
-    prices: those share tables of good mappings. Nothing is fused, kept or prefetched.
+    prices: those share tables of good mappings. Nothing is fused, kept or prefetched,
+    L2 is not tiled, and no operand is held in the buffer beyond its tile.
 
     Args:
         model: a network or layers; equal layers are mapped once.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dse
+from dse.mapping import map_layer
 from dse.printing import COLUMNS, LINES, Printed, as_html, as_text, cell, setting, si
 
 #: A network of many layers and long names, a chip with notes, records of each kind.
@@ -89,7 +90,7 @@ def test_many_chips_are_those_of_the_mapper_one_by_one() -> None:
     layers = dict(zip(found.layers, found.latency_s.T[1], strict=True))
     for layer in model.at("w8a8").layers:
         if layer.name in layers and layer.kind == "compute":
-            alone = dse.map_layer(layer, chips[1], "latency").latency_s
+            alone = map_layer(layer, chips[1], "latency", l2_room_bytes=0.0, uneven=False).latency_s
             assert layers[layer.name] == pytest.approx(alone, rel=1e-9)
     assert np.isfinite(found.network_energy_j).all()
 
@@ -108,7 +109,7 @@ def test_names_and_objects_give_the_same(tmp_path: Path) -> None:
         "chip.f_hz": 4e8,
     }
     one = dse.simulate("wearable_kws", "gap9", "analytic", settings=paths)
-    other = dse.simulate(app, dse.load_chip("gap9", junction_c=app.junction_c or 65.0),
+    other = dse.simulate(app, dse.load_chip("gap9"),
                          "analytic", settings=paths)  # fmt: skip
     assert [row.rate_hz for row in one.tasks] == [row.rate_hz for row in other.tasks]
     assert one.tasks == other.tasks
