@@ -34,6 +34,8 @@ def advise(
     on_step: Callable[[int, int], None] | None,
 ) -> list[Feedback]:
     """What binds each pick and what its neighbours on the experiment's ladders would change."""
+    if not chosen:
+        return []
     experiment = study.experiment
     ladders = {path: parameter.values for path, parameter in experiment.parameters.items()}
     ordered = {
