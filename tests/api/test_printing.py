@@ -12,6 +12,7 @@ import pytest
 
 import dse
 from dse.mapping import map_layer
+from dse.mapping.path.chain import item
 from dse.printing import COLUMNS, LINES, Printed, as_html, as_text, cell, setting, si
 
 #: A network of many layers and long names, a chip with notes, records of each kind.
@@ -90,7 +91,9 @@ def test_many_chips_are_those_of_the_mapper_one_by_one() -> None:
     layers = dict(zip(found.layers, found.latency_s.T[1], strict=True))
     for layer in model.at("w8a8").layers:
         if layer.name in layers and layer.kind == "compute":
-            alone = map_layer(layer, chips[1], "latency", l2_room_bytes=0.0, uneven=False).latency_s
+            made = map_layer(layer, chips[1], "latency", l2_room_bytes=0.0, uneven=False)
+            one = item((made,), chips[1])
+            alone = one.own_s + one.first_s
             assert layers[layer.name] == pytest.approx(alone, rel=1e-9)
     assert np.isfinite(found.network_energy_j).all()
 

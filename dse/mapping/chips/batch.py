@@ -10,9 +10,9 @@ optimum; it *is* the optimum where one of the probes' optima is, which the recor
 chip by chip for those that were searched, and ``gap`` estimates for the rest from chips drawn at
 random. With ``exact=True`` every chip is searched.
 
-Homes are those of a layer mapped alone (:func:`default_homes`), of one core; L2 is not tiled, and operands
-are not held in the buffer beyond their tile.
-Layers without a loop nest, and those with registers or Winograd, are mapped chip by chip.
+Homes are those of a layer mapped alone (:func:`default_homes`), of one core; L2 is not tiled, and
+operands are not held in the buffer beyond their tile. Layers without a loop nest, and those with
+registers or Winograd, are mapped chip by chip.
 """
 
 from __future__ import annotations
