@@ -13,7 +13,7 @@ import contextlib
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,10 @@ PATIENCE = 300
 COPIES = 2_000_000
 #: Longest vector whose values onnx may follow, elements; shapes and indices are far shorter.
 VALUED = 4096
+#: The operator whose inference by onnx reads beyond its operand's axes, and ends the process, where
+#: its indices point to more axes than there are (up to 1.22 at least). It is hidden from onnx under
+#: a name that means nothing; ``shapes`` has a rule of its own.
+CRASHING, HIDDEN = "GatherND", "GatherND of this reader"
 #: Which operand of an operator is a shape: its result has as many axes as that has elements.
 SHAPE_OPERAND = {
     "Reshape": 1,
@@ -52,9 +56,33 @@ def infer(model: onnx.ModelProto, file: str, *, check: bool) -> onnx.ModelProto:
         InputError: onnx needs more memory or time than the limits allow.
     """
     seen = outlook(model.graph)
-    if seen.doubt is None:
-        return shape_inference.infer_shapes(model, check_type=check, data_prop=seen.values)
-    return _apart(model, file, seen.doubt, check)
+    hidden = list(_crashing(model.graph))
+    _renamed(hidden, HIDDEN)
+    try:
+        if seen.doubt is None:
+            found = shape_inference.infer_shapes(model, check_type=check, data_prop=seen.values)
+        else:
+            found = _apart(model, file, seen.doubt, check)
+    finally:
+        _renamed(hidden, CRASHING)
+    if hidden:
+        _renamed(list(_crashing(found.graph, HIDDEN)), CRASHING)
+    return found
+
+
+def _crashing(graph: onnx.GraphProto, name: str = CRASHING) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        if node.op_type == name:
+            yield node
+        elif node.op_type in _BODIED:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    yield from _crashing(attribute.g, name)
+
+
+def _renamed(nodes: Iterable[onnx.NodeProto], op: str) -> None:
+    for node in nodes:
+        node.op_type = op
 
 
 def _apart(

@@ -11,7 +11,7 @@ from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, Graph, Node, Shape
-from dse.workload.guard import SHAPE_OPERAND
+from dse.workload.guard import CRASHING, SHAPE_OPERAND
 from dse.workload.limits import LIMITS, beyond
 from dse.workload.shapes_dialects import ELSEWHERE_SHAPES
 from dse.workload.shapes_fused import (
@@ -155,7 +155,7 @@ def _type_of(node: Node, graph: Graph) -> int:
 
 def _inferred_alone(node: Node, graph: Graph, reasons: dict[str, str]) -> int:
     """Shapes by the inference of onnx for this operator alone; returns how many were found."""
-    if node.domain or node.proto is None:
+    if node.domain or node.proto is None or node.op == CRASHING:
         return 0
     inputs: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
@@ -247,6 +247,25 @@ def _expand(node: Node, graph: Graph) -> dict[str, Shape]:
     if wanted is None:
         return {}
     return {node.outputs[0]: broadcast(graph.shapes[node.inputs[0]], tuple(map(int, wanted)))}
+
+
+def _gathered(node: Node, graph: Graph) -> dict[str, Shape]:
+    """Slices of the first operand, at the places that the last axis of the second one names.
+
+    Raises:
+        InputError: it names more axes than there are.
+    """
+    data, places = graph.shapes[node.inputs[0]], graph.shapes[node.inputs[1]]
+    batch = int(node.attrs.get("batch_dims", 0))
+    named = places[-1] if places else 0
+    if not (0 <= batch < min(len(data), len(places)) and 1 <= named <= len(data) - batch):
+        raise graph.fault(
+            node,
+            f"its indices name {named} axes behind {batch} of a batch, "
+            f"its first operand has {len(data)} in all",
+            "the graph is invalid: export it again",
+        )
+    return {node.outputs[0]: (*places[:-1], *data[batch + named :])}
 
 
 def _filled(node: Node, graph: Graph) -> dict[str, Shape]:
@@ -412,6 +431,7 @@ _RULES: dict[str, Callable[[Node, Graph], dict[str, Shape]]] = {
     "Tile": _tile,
     "Slice": _slice,
     "Split": _split,
+    CRASHING: _gathered,
     "Pad": _padded,
     **dict.fromkeys(BOUNDED, _limited),
     **dict.fromkeys(

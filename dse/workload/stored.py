@@ -76,6 +76,8 @@ def check_nodes(model: onnx.ModelProto, contents: Contents, file: str) -> None:
     for node in _checkable(model.graph, contents):
         if node.op_type == "Einsum":
             _check_equation(node, file)
+        elif node.op_type == "Split":
+            _check_parts(node, file)
         try:
             onnx.checker.check_node(node, context)
         except (onnx.checker.ValidationError, RuntimeError) as error:
@@ -89,6 +91,19 @@ def check_nodes(model: onnx.ModelProto, contents: Contents, file: str) -> None:
                 field=f"node {shown!r} ({node.op_type})",
                 mend="the graph is invalid: export it again",
             ) from None
+
+
+def _check_parts(node: onnx.NodeProto, file: str) -> None:
+    """Refuses a Split into more results than it states: the inference of onnx ends the process."""
+    stated = [a.i for a in node.attribute if a.name == "num_outputs"]
+    if stated and not node.domain and len(node.output) > stated[0]:
+        shown = node.name or next((name for name in node.output if name), "")
+        raise InputError(
+            f"it states {stated[0]} parts and has {len(node.output)} results",
+            file=file,
+            field=f"node {shown!r} (Split)",
+            mend="the graph is invalid: export it again",
+        )
 
 
 #: An equation of Einsum without spaces: the inference of onnx never ends on some others.
