@@ -269,7 +269,8 @@ def test_the_mapper_s_own_unrolling_may_be_given(chip: str, name: str) -> None:
         try:
             again = evaluate_mapping(layer, own, made.spatial, tiles, order, made.dataflow)
         except UnmappableError as error:  # what else it fixed is not given here
-            assert not (error.field or "").startswith("spatial"), error
+            if (error.field or "").startswith("spatial"):
+                raise
             continue
         assert again.spatial == made.spatial
         taken += 1
