@@ -222,7 +222,9 @@ def test_zigzag_mapping(tmp_path: Path) -> None:
     clipped = load_pins(file).of(LAYER)
     assert clipped is not None
     assert clipped.spatial == {"K": 8, "C": min(32, LAYER.nest.C)}
-    assert map_pinned(LAYER, CHIP, clipped, "edp", homes, 64 * 1024).spatial["C"] <= LAYER.nest.C
+    wide = make_chip(32, 8, buffer_bytes=64 * 1024, dram=1e9)
+    made = map_pinned(LAYER, wide, clipped, "edp", default_homes(LAYER, wide), 64 * 1024)
+    assert made.spatial == {"K": 8, "C": 20}
     file.write_text("- {name: x, spatial_mapping: {D1: ['Z, 8']}}\n")
     with pytest.raises(InputError, match="is no loop"):
         load_pins(file)
@@ -256,7 +258,7 @@ def test_the_mapper_s_own_unrolling_may_be_given(chip: str, name: str) -> None:
     """Also where the array pads a dim, so that its factor is beyond the layer's size."""
     own = load_chip(chip)
     layers = [x for x in dse.load_model(name).at("w8a8").layers if x.kind == "compute"][:24]
-    padded = 0
+    padded = taken = 0
     for layer in layers:
         made = map_layer(layer, own)
         if made.unit != "array" or layer.nest is None:
@@ -265,8 +267,15 @@ def test_the_mapper_s_own_unrolling_may_be_given(chip: str, name: str) -> None:
         padded += any(factor > sizes[dim] for dim, factor in made.spatial.items())
         tiles = {"buffer": {dim: min(n, sizes[dim]) for dim, n in made.tiles.items()}}
         order: Any = made.order if made.order in ("W", "I", "O") else "W"
-        again = evaluate_mapping(layer, own, made.spatial, tiles, order, made.dataflow)
+        try:
+            again = evaluate_mapping(layer, own, made.spatial, tiles, order, made.dataflow)
+        except UnmappableError as error:  # what else it fixed is not given here
+            if (error.field or "").startswith("spatial"):
+                raise
+            continue
         assert again.spatial == made.spatial
+        taken += 1
     assert padded
+    assert taken
     with pytest.raises(UnmappableError, match="cannot be unrolled"):
         evaluate_mapping(layers[0], own, {"K": 100_000}, {})
