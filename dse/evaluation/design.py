@@ -402,8 +402,13 @@ def _workload(
     if precision is not None and not variant.keys().isdisjoint(("w", "a", "method")):
         variant["precision"] = parse_precision(precision).name  # which w, a and method then change
         precision = None
+    full = named_with(name, variant)
+
+    def make() -> Workload:
+        return workload_on(model_named(files, full), precision, chip)
+
     try:
-        return workload_on(model_named(files, named_with(name, variant)), precision, chip)
+        return files.made.of((full, precision, chip.native_precision), make)
     except InputError as error:
         where = f"stream {stream.id}: {error.field or 'model'}"
         raise InputError(error.message, file=error.file, field=where, mend=error.mend) from None

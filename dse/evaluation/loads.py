@@ -25,6 +25,10 @@ from dse.workload import Workload
 #: see (converter, host, package, volume).
 PROGRAMS = 32
 _programs = Remembered(PROGRAMS)
+#: Bounds remembered: a design's is asked for before it is chosen and when it is evaluated, and
+#: neighbours that differ in one network share the others.
+BOUNDS = 2048
+_rooflines = Remembered(BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -310,7 +314,8 @@ def make_part(
 ) -> Part:
     """One network mapped (or bounded, at the roofline)."""
     if fidelity == "roofline":
-        bound = roofline(workload, chip, cores)
+        key = (id(workload), id(chip), cores)
+        bound = _rooflines.of(key, partial(roofline, workload, chip, cores), (workload, chip))
         moved = {"dram": bound.dram_bytes}
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
         return Part(label, workload, None, repeat, bound.latency_s, moved, joules)

@@ -6,10 +6,14 @@ import errno
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from dse.errors import InputError
 from dse.files import is_file, regular
+from dse.registry import Remembered
+
+#: Networks at a precision that are remembered with the files that they are made of.
+MADE = 512
 
 
 class ModelFiles(Protocol):
@@ -44,11 +48,16 @@ ON_DISK: ModelFiles = _Disk()
 class ReadFiles:
     """Files read before: no others are there, and what they held then they hold for good.
 
-    ``content`` by path; in place of a file that could not be read, the error.
+    ``content`` by path; in place of a file that could not be read, the error. ``made`` remembers
+    what was made of the files; it stays behind when they are sent to another process.
     """
 
     content: Mapping[str, bytes | OSError | InputError] = field(repr=False)
+    made: Remembered = field(default_factory=lambda: Remembered(MADE), compare=False, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ReadFiles, (self.content,)
 
     def has(self, path: str) -> bool:
         return path in self.content
