@@ -188,7 +188,11 @@ Instances = Annotated[int, Limits(1, 64, "", "equal sensors are simulated one by
 PerSecond = Annotated[float, Limits(1e-9, 1e6, "Hz", "once in thirty years to a megahertz")]
 Jitter = Annotated[float, Limits(0.0, 3600.0, "s", "an hour is the longest play")]
 Duration = Annotated[float, Limits(1e-9, 1e9, "s", "a nanosecond to thirty years")]
-Horizon = Annotated[float, Limits(1e-6, 3600.0, "s", "events of an hour are played in minutes")]
+#: The longest play, s.
+LONGEST_PLAY_S = 3600.0
+Horizon = Annotated[
+    float, Limits(1e-6, LONGEST_PLAY_S, "s", "events of an hour are played in minutes")
+]
 Moment = Annotated[float, Limits(0.0, 1e9, "s", "ascending from the start of the play")]
 Priority = Annotated[int, Limits(-(10**6), 10**6, "", "an order, of either sign")]
 CoreNumber = Annotated[int, Limits(0, 4095, "", "counted from 0, as many as 64 chips have")]

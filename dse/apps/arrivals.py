@@ -23,8 +23,8 @@ class Arrivals(Strict):
     """When jobs arrive, as recorded: ``trace``, a CSV file, or ``times_s`` themselves.
 
     ``trace`` names a file beside the app's, with a column ``time_s`` (or only numbers) of ascending
-    seconds from the start; what it holds is in ``times_s`` once the app has been loaded. Arrivals
-    from the app's ``horizon_s`` on are left out.
+    seconds from the start; what it holds is in ``times_s`` once the app has been loaded. An app
+    without ``horizon_s`` is observed for the whole recording; what one cuts off is said in a note.
     """
 
     trace: str | None = None
@@ -86,13 +86,16 @@ def with_traces(app: App, file: Path) -> App:
                 )
             given = given.model_copy(update={"times_s": times})
             stream = stream.model_copy(update={"arrivals": given})
-        if given is not None and given.times_s[0] >= app.horizon_s:
+        streams.append(stream)
+    out = app.model_copy(update={"streams": tuple(streams)})
+    horizon_s = out.observed_s
+    for stream in out.streams:
+        if stream.arrivals is not None and stream.arrivals.times_s[0] >= horizon_s:
             raise InputError(
-                f"the first arrival is at {given.times_s[0]:g} s, the play ends at "
-                f"{app.horizon_s:g} s",
+                f"the first arrival is at {stream.arrivals.times_s[0]:g} s, the play ends at "
+                f"{horizon_s:g} s",
                 file=file,
-                field=field,
+                field=f"streams.{stream.id}.arrivals",
                 mend="raise horizon_s, or take arrivals that begin earlier",
             )
-        streams.append(stream)
-    return app.model_copy(update={"streams": tuple(streams)})
+    return out

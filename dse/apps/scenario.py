@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.apps.arrivals import with_traces
 from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
+from dse.apps.observed import default_s
 from dse.apps.stream import Id, Stream
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder
@@ -59,7 +60,7 @@ class App(Strict):
     chains: tuple[Chain, ...] = ()
     budgets: Budgets = Budgets()
     environment: Environment | None = None
-    horizon_s: Horizon = 1.0
+    horizon_s: Horizon | None = None
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"
     partition: bool = False
@@ -141,6 +142,11 @@ class App(Strict):
     def privacy_of(self, stream: Stream) -> Privacy:
         """The privacy rule of one stream: its own, else the app's."""
         return stream.privacy or self.rule
+
+    @property
+    def observed_s(self) -> float:
+        """The time over which the app is observed, s."""
+        return default_s(self.streams) if self.horizon_s is None else self.horizon_s
 
     def stream(self, name: str) -> Stream:
         """The stream called ``name``; InputError if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dse.apps.observed import recorded_s
 from dse.apps.scenario import App
 from dse.apps.stream import Stream
 from dse.errors import InputError
@@ -24,6 +25,9 @@ class Pipeline:
     programs: tuple[Program, ...]
     bytes_between: tuple[float, ...]
 
+
+#: Longest jobs that fit into the time that a play goes on for at most to finish what it observed.
+LONGEST = 10.0
 
 #: What one job of a stream runs: one program, the stages of a request, or parts on several cores.
 Runs = Program | tuple[Stage, ...] | Pipeline
@@ -76,7 +80,8 @@ def instance_release(app: App, stream: Stream, index: int) -> Release:
                 field=f"app.{stream.id}.arrivals",
                 mend="load the app from its file, or give times_s",
             )
-        return Trace(stream.arrivals.times_s)
+        times = stream.arrivals.times_s
+        return Trace(times, recorded_s(times, app.observed_s))
     rate = stream.rate_hz or 1.0
     if stream.release == "poisson":
         return Poisson(rate)
@@ -132,6 +137,13 @@ def stream_task(
     )
 
 
-def policy_of(app: App, seed: int) -> Policy:
-    """The scheduling policy of an app."""
-    return Policy(app.scheduler, app.preemption, app.horizon_s, seed)
+def policy_of(app: App, seed: int, longest_s: float) -> Policy:
+    """The scheduling policy of an app; the play goes on until its jobs are decided.
+
+    At most for as long as it is observed, for :data:`LONGEST` of the longest job alone on the chip
+    (``longest_s``), or until the last job is due, whichever is longest.
+    """
+    dues = [stream.due_s for stream in app.streams if stream.due_s is not None]
+    dues += [chain.deadline_s for chain in app.chains]
+    last_s = max([app.observed_s, LONGEST * longest_s, *(due * 1.001 for due in dues)])
+    return Policy(app.scheduler, app.preemption, app.observed_s, seed, finish_s=last_s)

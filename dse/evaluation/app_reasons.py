@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dse.apps import App
 from dse.evaluation.bottleneck import worst_layer
 from dse.evaluation.causes import Cause, CauseKind, of_kind
 from dse.evaluation.loads import Load
@@ -109,21 +108,6 @@ def late(record: Evaluation, loads: Sequence[Load], timeline: Timeline | None) -
             took = f", p99 {value * 1e3:.3g} ms" if value is not None else ""
             text = f"chain {chain.chain}: {share}{took}, deadline {chain.deadline_s * 1e3:g} ms"
             reasons.append(Cause(text, "chain", chain.chain))
-    return reasons
-
-
-def idle(record: Evaluation, app: App) -> list[Cause]:
-    """Streams with a rate of their own of which the play saw no job: it says nothing of them."""
-    reasons = []
-    for stream in app.streams:
-        released = [row.released for row in record.tasks if row.stream == stream.id]
-        own = stream.rate_hz is not None and stream.release == "periodic"
-        if own and released and all(count == 0 for count in released):
-            text = (
-                f"stream {stream.id}: none of its jobs is released within the horizon of "
-                f"{app.horizon_s:g} s; raise horizon_s"
-            )
-            reasons.append(Cause(text, "horizon", stream.id))
     return reasons
 
 

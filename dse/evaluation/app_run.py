@@ -8,14 +8,15 @@ from dataclasses import asdict, replace
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
+from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import hottest, scored
 from dse.evaluation.causes import Cause
 from dse.evaluation.economics import lifetime_carbon_kg
-from dse.evaluation.energy import static_by_scope_w
+from dse.evaluation.energy import static_by_scope_w, supplied_w
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
+from dse.evaluation.judged import cut_notes, notes_on_samples, undecided
 from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
@@ -91,20 +92,24 @@ def evaluate_app(
     timeline: Timeline | None = None
     whole: Timeline | None = None
     stats: dict[str, TaskStats] = {}
+    exact = False
     usage = utilization(loads, chip)
     tasks = app_tasks(app, loads, chip) if fidelity == "simulate" else ()
     excess = _too_many(app, tasks, usage)
     if fidelity == "simulate" and not excess:
-        timeline = simulate(chip, tasks, policy_of(app, seed), trace=trace)
+        longest_s = max(load.latency_s for load in loads)
+        timeline = simulate(chip, tasks, policy_of(app, seed, longest_s), trace=trace)
         whole = as_whole(timeline, pipelines(app, tasks))
+        exact = whole.mean is not None and whole.mean.exact
         stats = {entry.name: entry for entry in task_stats(whole, tasks)}
         record = played(base, whole, chip)
         chains = chain_rows(app, whole.jobs, whole.horizon_s)
     else:
         record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
-    record = common(record, app, loads, task_rows(loads, stats), chains, chip)
+    record = common(record, app, loads, task_rows(loads, stats, exact=exact), chains, chip)
     record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
+    record, waiting = on_sample(record, app, whole)
     reasons = [
         *excess,
         *poor(_verdicts(loads)),
@@ -112,7 +117,7 @@ def evaluate_app(
         *crowded(loads, chip),
         *overload(usage, loads),
         *late(record, loads, whole),
-        *idle(record, app),
+        *waiting,
         *too_hot(timeline),
         *product_reasons(app, record),
     ]
@@ -124,11 +129,11 @@ def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> li
 
     Where it could serve them, the simulator refuses them as more than one play may hold.
     """
-    jobs = sum(job_counts(tasks, app.horizon_s).values())
+    jobs = sum(job_counts(tasks, app.observed_s).values())
     if jobs <= MAX_JOBS or max(usage.values()) <= 1.0:
         return []
     text = (
-        f"{jobs:.3g} jobs in {app.horizon_s:g} s are asked for: too many to be played one by one, "
+        f"{jobs:.3g} jobs in {app.observed_s:g} s are asked for: too many to be played one by one, "
         "figures are those of the analytic level"
     )
     return [Cause(text, "load")]
@@ -139,7 +144,7 @@ def app_tasks(app: App, loads: Sequence[Load], chip: Chip) -> tuple[Task, ...]:
     runs: dict[str, Runs] = {load.stream.id: load.runs for load in loads if load.runs}
     allowed = {load.stream.id: load.allowed for load in loads}
     tasks = stream_tasks(app, runs, allowed, chip)
-    return partition(tasks, chip, app.horizon_s) if app.partition else tasks
+    return partition(tasks, chip, app.observed_s) if app.partition else tasks
 
 
 def pipelines(app: App, tasks: Sequence[Task]) -> dict[str, list[Task]]:
@@ -155,10 +160,24 @@ def pipelines(app: App, tasks: Sequence[Task]) -> dict[str, list[Task]]:
 
 
 def decided(record: Evaluation, fidelity: Fidelity, reasons: Sequence[Cause]) -> Evaluation:
-    """The record with its verdict: only a simulation may call an app feasible."""
-    good = True if fidelity == "simulate" else None
-    judged = replace(record, feasible=False if reasons else good, reasons=tuple(reasons))
+    """The record with its verdict: only a simulation may call an app feasible, and only if nothing
+    in it is undecided; what breaks a demand breaks it whatever the undecided rest does."""
+    broken = any(reason.kind != "horizon" for reason in reasons)
+    good = True if fidelity == "simulate" and not reasons else None
+    judged = replace(record, feasible=False if broken else good, reasons=tuple(reasons))
     return with_finite_verdict(judged)
+
+
+def on_sample(
+    record: Evaluation, app: App, whole: Timeline | None
+) -> tuple[Evaluation, list[Cause]]:
+    """The record with what is to be known of the observed jobs, and what they leave open."""
+    notes = cut_notes(app)
+    if whole is None:
+        return replace(record, notes=(*record.notes, *notes)), []
+    waiting, needed_s = undecided(app, record, whole.horizon_s)
+    notes += notes_on_samples(app, record, whole)
+    return replace(record, notes=(*record.notes, *notes), decided_at_s=needed_s), waiting
 
 
 def app_frame(
@@ -173,7 +192,7 @@ def app_frame(
         fidelity,
         volume=app.budgets.volume,
         volumes=app.budgets.volumes,
-        horizon_s=app.horizon_s,
+        horizon_s=app.observed_s,
     )
 
 
@@ -200,28 +219,30 @@ def _placed_elsewhere(app: App) -> list[Cause]:
 
 
 def played(base: Evaluation, timeline: Timeline, chip: Chip) -> Evaluation:
-    """Energy, power and busy shares of a simulation."""
-    horizon = timeline.horizon_s
-    cores = [share for name, share in timeline.busy_s.items() if name.startswith("core")]
+    """Energy, power and busy shares of a simulation: its long-run means, over the horizon."""
+    mean = timeline.mean
+    assert mean is not None
+    horizon = mean.over_s
+    cores = [share for name, share in mean.busy_s.items() if name.startswith("core")]
     usage = {"cores": sum(cores) / (len(cores) * horizon)}
     for kind in chip.kinds:
-        busy_s = sum(timeline.busy_s[f"core{core}"] for core in kind.cores)
+        busy_s = sum(mean.busy_s[f"core{core}"] for core in kind.cores)
         usage[f"cores.{kind.name}"] = busy_s / (len(kind.cores) * horizon)
     usage |= {
         name: busy / horizon
-        for name, busy in timeline.busy_s.items()
+        for name, busy in mean.busy_s.items()
         if busy > 0.0 and not name.startswith("core")
     }
     return replace(
         base,
-        energy_j=timeline.scope_energy_j["module"],
-        average_power_w=timeline.scope_energy_j["module"] / horizon,
+        energy_j=mean.scope_energy_j["module"],
+        average_power_w=mean.scope_energy_j["module"] / horizon,
         peak_power_w=timeline.peak_power_w["module"],
-        throughput_per_s=sum(timeline.completed.values()) / horizon,
-        dram_bytes=timeline.link_bytes.get("dram", 0.0),
-        by_scope=scope_table(chip, timeline.scope_energy_j, timeline.peak_power_w, horizon),
-        energy_breakdown_j=_module_breakdown(timeline.energy_j, timeline.scope_energy_j),
-        kind_energy_j=timeline.kind_energy_j,
+        throughput_per_s=sum(mean.completed.values()) / horizon,
+        dram_bytes=mean.link_bytes.get("dram", 0.0),
+        by_scope=scope_table(chip, mean.scope_energy_j, timeline.peak_power_w, horizon),
+        energy_breakdown_j=_module_breakdown(mean.energy_j, mean.scope_energy_j),
+        kind_energy_j=mean.kind_energy_j,
         resource_utilization=usage,
         bottleneck=max(usage, key=lambda name: usage[name]),
     )
@@ -247,15 +268,18 @@ def expected(
     } or {"": active}
     # Any core works at least as long as all of them together, or all of its kind, would need.
     shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
-    static = static_by_scope_w(chip, working, max(active / chip.cores, *shares))
-    frames = app.horizon_s * served
+    worked = max(active / chip.cores, *shares)
+    static = static_by_scope_w(chip, working, worked)
+    frames = app.observed_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j(scope) for load in loads) * frames
-        + watts * app.horizon_s
+        + watts * app.observed_s
         for scope, watts in static.items()
     }
-    scope_j["module"] = chip.pmic.input_w(scope_j["die_dram"] / app.horizon_s) * app.horizon_s
-    parts: dict[str, float] = {"static": static["die_dram"] * app.horizon_s}
+    rest_w = static_by_scope_w(chip, {}, 0.0)["die_dram"]
+    module_w = supplied_w(chip, scope_j["die_dram"] / app.observed_s, rest_w, worked)
+    scope_j["module"] = module_w * app.observed_s
+    parts: dict[str, float] = {"static": static["die_dram"] * app.observed_s}
     for load in loads:
         for part in load.parts:
             for schedule in part.program.schedules if part.program else ():
@@ -265,10 +289,10 @@ def expected(
     return replace(
         base,
         energy_j=scope_j["module"],
-        average_power_w=scope_j["module"] / app.horizon_s,
+        average_power_w=scope_j["module"] / app.observed_s,
         throughput_per_s=sum(load.rate_hz for load in loads) * served,
         dram_bytes=sum(load.rate_hz * load.bytes_over("dram") for load in loads) * frames,
-        by_scope=scope_table(chip, scope_j, {}, app.horizon_s),
+        by_scope=scope_table(chip, scope_j, {}, app.observed_s),
         energy_breakdown_j=_module_breakdown(parts, scope_j),
         resource_utilization=dict(usage),
         bottleneck=max(usage, key=lambda name: usage[name]),
@@ -304,7 +328,7 @@ def common(
     return scored(
         replace(
             record,
-            macs=round(macs_per_s * app.horizon_s),
+            macs=round(macs_per_s * app.observed_s),
             latency_s=max(last),
             utilization=macs_per_s / chip.peak_macs_per_s,
             carbon_kg=carbon,

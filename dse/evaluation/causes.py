@@ -38,7 +38,7 @@ BROKEN: dict[str, str] = {
     "heat": "junction temperature",
     "quality": "quality floor",
     "memory": "memory",
-    "horizon": "horizon",
+    "horizon": "not decided within the horizon",
     "placement": "placement",
     "constraint": "constraint",
     **dict.fromkeys(("unmappable", "unbuildable"), "cannot be built or mapped"),

@@ -51,6 +51,21 @@ def static_by_component_w(
     return out
 
 
+def supplied_w(chip: Chip, mean_w: float, resting_w: float, worked: float) -> float:
+    """Mean power at the module's supply, W, of a chip that draws ``mean_w`` on average and
+    ``resting_w`` while no core works, which is all but the share ``worked`` of the time.
+
+    A converter is less efficient at light load, so what rests and what works are converted apart;
+    if that is more than at the mean load (at loads beyond its best), the latter counts.
+    """
+    at_mean = chip.pmic.input_w(mean_w)
+    if not 0.0 < worked < 1.0:
+        return at_mean
+    working_w = (mean_w - (1.0 - worked) * resting_w) / worked
+    apart = worked * chip.pmic.input_w(working_w) + (1.0 - worked) * chip.pmic.input_w(resting_w)
+    return min(at_mean, apart)
+
+
 def rest_w(chip: Chip, part: StaticPower) -> float:
     """What one of a part draws while it waits: gated at once where it may be, W."""
     may_gate = chip.power_gating or part.scope == "die_dram"

@@ -17,12 +17,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dse.apps import App, Stream
 from dse.apps.tasks import Pipeline, stream_task, task_name
 from dse.errors import InputError
+from dse.evaluation.loads import stream_rate_hz
 from dse.evaluation.placement import Leg, Placed
 from dse.hardware.chip import Platform
 from dse.simulation.release import Dice, generator, release_times
@@ -35,14 +37,13 @@ MAX_ROUNDS = 1000
 
 @dataclass(frozen=True)
 class PlatformPlay:
-    """What happened: the device's timeline, all jobs by stream instance, and what left."""
+    """What happened: the device's timeline, the observed jobs by stream instance, and of those of
+    each stream that leaves the device the share that was sent and the share that was answered."""
 
     timeline: Timeline
     jobs: tuple[Job, ...]
-    up_bytes: float
-    down_bytes: float
-    cloud_energy_j: float
-    cloud_chip_s: float
+    sent: Mapping[str, float]
+    answered: Mapping[str, float]
     rounds: int
 
 
@@ -75,11 +76,10 @@ class _Remote:
     heads: frozenset[str]
     trips: list[_Trip] = field(default_factory=list)
     spawned: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    up_bytes: float = 0.0
-    down_bytes: float = 0.0
+    sent: dict[str, int] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     _free_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    _count: Iterator[int] = field(default_factory=itertools.count)
+    _number: Iterator[int] = field(default_factory=itertools.count)
     _dice: dict[str, Dice] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     _draws: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
@@ -113,9 +113,19 @@ class _Remote:
             time, _, kind, trip = heapq.heappop(self._events)
             getattr(self, f"_{kind}")(time, trip)
 
+    @property
+    def last_s(self) -> float:
+        """Nothing leaves the device from then on."""
+        return self.policy.horizon_s + (self.policy.finish_s or 0.0)
+
+    def _count(self, into: dict[str, int], trip: _Trip) -> None:
+        """One more job of a stream, if it is an observed one."""
+        if trip.root_s < self.policy.horizon_s:
+            into[trip.stream.id] = into.get(trip.stream.id, 0) + 1
+
     def _depart(self, trip: _Trip) -> None:
         self.trips.append(trip)
-        heapq.heappush(self._events, (trip.ready_s, next(self._count), "up", trip))
+        heapq.heappush(self._events, (trip.ready_s, next(self._number), "up", trip))
 
     def _transfer(self, way: int, time: float, amount: float, rate: float) -> float:
         start = max(time, self._free_s[way])
@@ -126,9 +136,9 @@ class _Remote:
     def _up(self, time: float, trip: _Trip) -> None:
         link, leg = self.platform.link, self.legs[trip.stream.id]
         assert link is not None
-        if time >= self.policy.horizon_s:
+        if time >= self.last_s:
             return
-        self.up_bytes += leg.up_bytes
+        self._count(self.sent, trip)
         arrive = self._transfer(0, time, leg.up_bytes, link.up_bytes_per_s)
         luck, waits, long = self._draw(trip)
         if luck >= link.availability:
@@ -136,16 +146,15 @@ class _Remote:
             return
         begin = arrive + self._wait_s(leg, waits, long)
         trip.first_s = begin + leg.first_s + link.rtt_s / 2.0
-        self.served[trip.stream.id] = self.served.get(trip.stream.id, 0) + 1
+        self._count(self.served, trip)
         done = begin + leg.service_s
-        heapq.heappush(self._events, (done, next(self._count), "reply", trip))
+        heapq.heappush(self._events, (done, next(self._number), "reply", trip))
 
     def _reply(self, time: float, trip: _Trip) -> None:
         link, leg = self.platform.link, self.legs[trip.stream.id]
         assert link is not None
-        self.down_bytes += leg.reply_bytes
         finish = self._transfer(1, time, leg.reply_bytes, link.down_bytes_per_s)
-        heapq.heappush(self._events, (finish, next(self._count), "done", trip))
+        heapq.heappush(self._events, (finish, next(self._number), "done", trip))
 
     def _done(self, time: float, trip: _Trip) -> None:
         trip.finish_s = time
@@ -163,7 +172,7 @@ class _Remote:
         remote_only: bool,
     ) -> None:
         """Release what follows a finished job."""
-        if time >= self.policy.horizon_s:
+        if time >= self.last_s:
             return
         for follower in self.app.streams:
             if follower.after != stream.id:
@@ -224,7 +233,7 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
             )
         tasks = _device_tasks(app, placed, platform, legs, releases)
         timeline = simulate(platform.chip, tasks, policy, trace=trace)
-        device = _by_task(_rooted(app, timeline.jobs, releases))
+        device = _by_task((*timeline.jobs, *timeline.later))
         round_ = _Remote(app, platform, legs, policy, heads)
         round_.play(device, own)
         found = {name: sorted(times) for name, times in round_.spawned.items()}
@@ -232,14 +241,14 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
             break
         releases = found
     jobs = [job for name, some in device.items() for job in some if _stream_of(name) not in legs]
-    jobs += _merged(round_, device, legs, heads, policy)
+    jobs += _merged(round_, device, heads, timeline.horizon_s)
+    jobs = [job for job in jobs if job.root_release_s < policy.horizon_s]
+    seen = Counter(_stream_of(job.task) for job in jobs)
     return PlatformPlay(
         timeline=timeline,
         jobs=tuple(jobs),
-        up_bytes=round_.up_bytes,
-        down_bytes=round_.down_bytes,
-        cloud_energy_j=sum(legs[name].energy_j * n for name, n in round_.served.items()),
-        cloud_chip_s=sum(legs[name].chip_s * n for name, n in round_.served.items()),
+        sent={name: round_.sent.get(name, 0) / seen[name] for name in legs if seen[name]},
+        answered={name: round_.served.get(name, 0) / seen[name] for name in legs if seen[name]},
         rounds=rounds,
     )
 
@@ -266,7 +275,8 @@ def _own_releases(
         assert not isinstance(runs, Pipeline)
         for index in range(stream.instances):
             task = stream_task(app, stream, index, runs, (0,))
-            out[task.name] = release_times(task, policy.seed, policy.horizon_s)
+            last_s = policy.horizon_s + (policy.finish_s or 0.0)
+            out[task.name] = release_times(task, policy.seed, last_s)
     return out
 
 
@@ -289,8 +299,7 @@ def _device_tasks(
         for index in range(stream.instances):
             task = stream_task(app, stream, index, runs, place.local.allowed)
             if stream.after in legs:
-                times = tuple(time for time, _ in releases.get(task.name, ()))
-                task = replace(task, release=Trace(times))
+                task = replace(task, release=_replies(app, stream, releases.get(task.name, ())))
             if place.leg is not None and task.deadline_s is not None:
                 rest = task.deadline_s - place.leg.isolated_s(link)
                 task = replace(task, deadline_s=max(rest, place.local.latency_s))
@@ -305,49 +314,26 @@ def _by_task(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     return out
 
 
-def _rooted(
-    app: App, jobs: Sequence[Job], releases: Mapping[str, Sequence[tuple[float, float]]]
-) -> list[Job]:
-    """Device jobs with the true start of their chain, also where it came over the link."""
-    roots = {name: dict(times) for name, times in releases.items()}
-    out = []
-    for job in jobs:
-        anchor = _anchor(app, job.task, roots)
-        if anchor is not None:
-            job = replace(job, root_release_s=roots[anchor][job.root_release_s])
-        out.append(job)
-    return out
-
-
-def _anchor(app: App, task: str, roots: Mapping[str, Mapping[float, float]]) -> str | None:
-    """The task at or before ``task`` in its chain that replies release, if any."""
-    here: str | None = task
-    while here is not None:
-        if here in roots:
-            return here
-        name, _, number = here.partition(".")
-        stream = app.stream(name)
-        if stream.after is None:
-            return None
-        source = app.stream(stream.after)
-        here = task_name(source, int(number or 0) % source.instances)
-    return None
+def _replies(app: App, stream: Stream, pairs: Sequence[tuple[float, float]]) -> Trace:
+    """Releases by replies that came over the link: their times, and the roots of their chains."""
+    rate = stream_rate_hz(app, stream) / stream.instances
+    return Trace(
+        tuple(time for time, _ in pairs),
+        length_s=len(pairs) / rate if pairs else None,
+        roots_s=tuple(root for _, root in pairs),
+    )
 
 
 def _merged(
-    round_: _Remote,
-    device: Mapping[str, Sequence[Job]],
-    legs: Mapping[str, Leg],
-    heads: frozenset[str],
-    policy: Policy,
+    round_: _Remote, device: Mapping[str, Sequence[Job]], heads: frozenset[str], end_s: float
 ) -> list[Job]:
-    """Jobs of remote and split streams from release to reply."""
-    horizon, out = policy.horizon_s, []
+    """Jobs of remote and split streams from release to reply; ``end_s``: of the device's play."""
+    out: list[Job] = []
     gone = {(trip.task, trip.index) for trip in round_.trips}
     for trip in round_.trips:
-        finish = trip.finish_s if trip.finish_s is not None and trip.finish_s <= horizon else None
+        finish = trip.finish_s
         due = trip.release_s + (trip.stream.due_s or math.inf) * (1.0 + 1e-9)
-        late = finish > due if finish is not None else due < horizon
+        late = finish > due if finish is not None else due < end_s
         first = trip.first_s if trip.stream.request and finish is not None else None
         out.append(
             Job(

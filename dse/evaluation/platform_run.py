@@ -15,6 +15,7 @@ from dse.evaluation.app_run import (
     common,
     decided,
     expected,
+    on_sample,
     played,
     poor,
 )
@@ -66,20 +67,22 @@ def evaluate_on_platform(
     local = [place.local for place in placed if place.local is not None]
     usage = {**utilization(local, device), **_link_usage(placed, platform)}
     timeline: Timeline | None = None
+    whole: Timeline | None = None
     stats: dict[str, TaskStats] = {}
     if fidelity == "simulate":
-        happened = play(app, placed, platform, policy_of(app, seed), trace=trace)
+        policy = policy_of(app, seed, max(place.isolated_s(placer.link) for place in placed))
+        happened = play(app, placed, platform, policy, trace=trace)
         timeline = happened.timeline
         whole = replace(timeline, jobs=happened.jobs)
         stats = {entry.name: entry for entry in task_stats(whole, _judged(app, placed))}
         chains = chain_rows(app, happened.jobs, timeline.horizon_s)
-        flow = _flows(placed, platform, app.horizon_s, happened)
+        flow = _flows(placed, usage, app.observed_s, happened)
         record = played(base, timeline, device)
         record = replace(
             record, resource_utilization={**record.resource_utilization, **_link_only(usage)}
         )
     else:
-        flow = _flows(placed, platform, app.horizon_s, None)
+        flow = _flows(placed, usage, app.observed_s, None)
         times = {place.stream.id: place.isolated_s(placer.link) for place in placed}
         chains = isolated_chains(app, times)
         record = expected(base, app, local, device, usage)
@@ -88,7 +91,7 @@ def evaluate_on_platform(
         for place in placed
         for index in range(place.stream.instances)
     )
-    record = _with_radio(record, platform, flow, app.horizon_s, any(p.leg for p in placed))
+    record = _with_radio(record, platform, flow, app.observed_s, any(p.leg for p in placed))
     judged = [replace(place.load, verdict=place.verdict) for place in placed]
     record = common(record, app, judged, rows, chains, device)
     record = _with_cloud(record, app, platform, flow)
@@ -96,12 +99,14 @@ def evaluate_on_platform(
     utilized = macs / device.peak_macs_per_s
     warm = hottest(record, timeline)
     record = replace(record, utilization=utilized, offered_load=usage, junction_c=warm)
+    record, waiting = on_sample(record, app, whole)
     reasons = [
         *poor([place.verdict for place in placed]),
         *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),
         *crowded(local, device),
         *overload(usage, local),
         *late(record, local, timeline),
+        *waiting,
         *too_hot(timeline),
         *product_reasons(app, record),
     ]
@@ -155,23 +160,27 @@ def _judged(app: App, placed: Sequence[Placed]) -> list[Task]:
 
 
 def _flows(
-    placed: Sequence[Placed], platform: Platform, horizon_s: float, happened: PlatformPlay | None
+    placed: Sequence[Placed],
+    usage: Mapping[str, float],
+    horizon_s: float,
+    happened: PlatformPlay | None,
 ) -> dict[str, float]:
-    """Bytes, joules and chip-seconds beyond the device, over the horizon."""
-    if happened is not None:
-        return {
-            "up_bytes": happened.up_bytes,
-            "down_bytes": happened.down_bytes,
-            "cloud_energy_j": happened.cloud_energy_j,
-            "cloud_chip_s": happened.cloud_chip_s,
-        }
-    legs = [(place.load.rate_hz * horizon_s, place.leg) for place in placed if place.leg]
-    return {
-        "up_bytes": sum(n * leg.up_bytes for n, leg in legs),
-        "down_bytes": sum(n * leg.reply_bytes for n, leg in legs),
-        "cloud_energy_j": sum(n * leg.energy_j for n, leg in legs),
-        "cloud_chip_s": sum(n * leg.chip_s for n, leg in legs),
-    }
+    """Bytes, joules and chip-seconds beyond the device that as long a time as the horizon holds:
+    of the jobs that are asked for those that are sent and answered, as far as the link carries."""
+    carried = min(1.0, 1.0 / max([1e-12, *_link_only(usage).values()]))
+    out = dict.fromkeys(("up_bytes", "down_bytes", "cloud_energy_j", "cloud_chip_s"), 0.0)
+    for place in placed:
+        leg, name = place.leg, place.stream.id
+        if leg is None:
+            continue
+        jobs = place.load.rate_hz * horizon_s * carried
+        sent = happened.sent.get(name, 1.0) if happened else 1.0
+        answered = happened.answered.get(name, 1.0) if happened else 1.0
+        out["up_bytes"] += jobs * sent * leg.up_bytes
+        out["down_bytes"] += jobs * answered * leg.reply_bytes
+        out["cloud_energy_j"] += jobs * answered * leg.energy_j
+        out["cloud_chip_s"] += jobs * answered * leg.chip_s
+    return out
 
 
 def _with_radio(
@@ -242,7 +251,7 @@ def _with_cloud(
     link, terms, chip = platform.link, platform.cloud, platform.chips[1]
     assert link is not None
     assert terms is not None
-    budgets, horizon = app.budgets, app.horizon_s
+    budgets, horizon = app.budgets, app.observed_s
     hours = budgets.lifetime_years * budgets.duty * HOURS_PER_YEAR
     network_j = 8.0 * (flow["up_bytes"] + flow["down_bytes"]) * link.network_j_per_bit
     beyond_w = (flow["cloud_energy_j"] + network_j) / horizon

@@ -18,6 +18,8 @@ from dse.printing import Printed, si
 
 #: Records that are read may have no field that they do not know.
 CLOSED = ConfigDict(extra="forbid")
+#: What ``feasible`` says, in words.
+VERDICTS = {True: "feasible", False: "infeasible", None: "not decided"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class TaskRow:
     ``ttft_*`` is the time from release to the end of its first stage, ``tpot_*`` the mean time of
     each run after it, ``isolated_*`` the same alone on the chip. ``dram_peak_share`` is the share
     of the DRAM's peak bandwidth that the network (of that stage) reaches alone on the chip.
+    ``judged`` of the ``released`` jobs are finished, lost or late (all, unless the play ended
+    before); ``assured_share`` is the share of all jobs that is in time at least, with 95 %
+    confidence: 1 less the missed fraction if the streams repeat within what was observed, else as
+    from a sample.
     ``placement`` says where the stream runs, ``cores`` which cores of the chip (the device) it may
     use (a pipeline uses them in turn; none if all of it runs elsewhere), ``core_kind`` of what kind
     they are on a chip that has several.
@@ -70,6 +76,8 @@ class TaskRow:
     placement: str = "device"
     core_kind: str = ""
     cores: tuple[int, ...] = ()
+    judged: int | None = None
+    assured_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +111,11 @@ class Evaluation(Printed):
     is of the die; ``by_scope`` holds all four scopes. For an app, energy is over ``horizon_s``,
     ``latency_s`` is the largest 99th percentile of its streams and ``quality`` the worst
     normalized margin; for a model alone, ``quality`` is its published metric after the median
-    drop. ``feasible`` is None where the fidelity cannot say it. ``reasons`` say what an infeasible
-    design breaks, and by how much, each with its kind, stream, layer and metric.
+    drop. ``feasible`` is None where the fidelity cannot say it, and where a simulation has not
+    decided it: then ``reasons`` say of which stream, and ``decided_at_s`` is the ``horizon_s`` that
+    would. ``reasons`` say what an infeasible design breaks, and by how much, each with its kind,
+    stream, layer and metric. Energy, power, throughput and utilization of an app are long-run
+    means.
 
     Of an app: ``battery_hours`` at its mean power (None without a battery),
     ``deadline_satisfaction`` the mean share of frames in time over its streams, ``score`` all in
@@ -175,6 +186,12 @@ class Evaluation(Printed):
     core_kind: str = ""
     kind_energy_j: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, Band] = field(default_factory=dict)
+    decided_at_s: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``feasible``, ``infeasible`` or ``not decided``."""
+        return VERDICTS[self.feasible]
 
     def metric(self, name: str) -> float | None:
         """A number by its metric name; KeyError for a name that is not a metric."""
@@ -196,6 +213,7 @@ class Evaluation(Printed):
         written = _adapter().dump_python(self, exclude=self._left_out(), warnings=False)
         out: dict[str, Any] = {"schema_version": current("evaluation"), **written}
         out["causes"] = [reason.about for reason in self.reasons]
+        out["verdict"] = self.verdict
         for metric in METRICS.values():
             if metric.value is not None:
                 out[metric.name] = metric.of(self)
@@ -214,7 +232,7 @@ class Evaluation(Printed):
         Raises:
             ValueError: it is something else, lacks a field, or has one that no record has.
         """
-        content = {key: value for key, value in data.items() if key != FIELD}
+        content = {key: value for key, value in data.items() if key not in (FIELD, "verdict")}
         for metric in METRICS.values():
             if metric.value is not None:
                 content.pop(metric.name, None)
@@ -289,7 +307,7 @@ class Evaluation(Printed):
 
 
 #: Fields, beside metrics, that only an app has.
-APP_FIELDS = ("tasks", "chains", "offered_load", "platform")
+APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "decided_at_s")
 
 
 @functools.cache

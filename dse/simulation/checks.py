@@ -73,6 +73,8 @@ def rates_hz(tasks: Sequence[Task], horizon_s: float) -> dict[str, float]:
         if isinstance(release, Triggered):
             return release.probability * rate(by_name[release.after])
         if isinstance(release, Trace):
+            if release.length_s is not None:
+                return len(release.times_s) / release.length_s
             return sum(1 for time in release.times_s if time < horizon_s) / horizon_s
         return release.rate_hz
 
@@ -93,6 +95,12 @@ def _check_policy(policy: Policy) -> None:
                 field=f"policy.{name}",
                 mend="give seconds above 0",
             )
+    if policy.finish_s is not None and not (0.0 <= policy.finish_s < math.inf):
+        raise InputError(
+            f"{policy.finish_s} is no finite time of 0 s or more",
+            field="policy.finish_s",
+            mend="give seconds, or leave it out: the play is cut at the horizon",
+        )
     if policy.seed < 0:
         raise InputError(f"{policy.seed} is negative", field="policy.seed", mend="use 0 or more")
     for name, allowed in (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Sequence
 
 from simpy.events import Event
 
 from dse.hardware.chip import Chip
 from dse.simulation.control import Control
-from dse.simulation.fabric import DECIDE, Clock, Fabric, Flow, PowerLog, Trail
+from dse.simulation.fabric import DECIDE, FIRST, Clock, Fabric, Flow, PowerLog, Trail
 from dse.simulation.gating import Gates
 from dse.simulation.governor import Modes
 from dse.simulation.noc import Network
@@ -16,7 +17,7 @@ from dse.simulation.plan import PowerTable, Seg
 from dse.simulation.release import Dice, release_times
 from dse.simulation.running import Run
 from dse.simulation.scheduler import LiveJob, Queue, Urgency
-from dse.simulation.task import Interval, Policy, Task, Triggered
+from dse.simulation.task import Interval, Policy, Task, Trace, Triggered
 from dse.simulation.work import Work
 
 Play = Generator[Event, None, None]
@@ -46,6 +47,7 @@ class Engine:
         }
         self.logs = [PowerLog() for _ in range(chip.cores)]
         self.spans: list[list[tuple[float, float]]] = [[] for _ in range(chip.cores)]
+        self.served: dict[str, list[tuple[float, float]]] = {task.name: [] for task in tasks}
         self.jobs: list[LiveJob] = []
         self.intervals: list[Interval] | None = [] if trace else None
         self.events = 0
@@ -64,6 +66,10 @@ class Engine:
         self._followers: dict[str, list[tuple[int, Task, Dice]]] = {}
         self._waiting = 0
         self._deciding = False
+        #: Where closed forms are cut off, and where the play ends.
+        self.cut_s = self.end_s = policy.horizon_s
+        #: Observed jobs released after the horizon are added to it, once it is one.
+        self.open_jobs: list[LiveJob] | None = None
         # Jobs of one task never preempt each other, nor do any under first in, first out.
         self._by_layer = policy.preemption == "layer"
         self._by_step = policy.preemption == "segment"
@@ -80,24 +86,39 @@ class Engine:
 
     def play(self) -> None:
         """Run to the horizon, events at the horizon itself included."""
-        clock, horizon = self.clock, self.policy.horizon_s
+        self.start()
+        self.run_to(self.policy.horizon_s)
+        self._close(self.end_s)
+
+    def start(self) -> None:
+        """Begin: cores, arrivals before the horizon, temperature."""
         for order, task in enumerate(self.tasks):
             if isinstance(task.release, Triggered):
                 dice = Dice(self.policy.seed, task.name, task.release.probability)
                 followers = self._followers.setdefault(task.release.after, [])
                 followers.append((order, task, dice))
-            else:
-                times = release_times(task, self.policy.seed, horizon)
-                clock.process(self._source(order, task, times))
+        self.expect(0.0, self.policy.horizon_s)
         for core in range(self.chip.cores):
-            clock.process(self._core(core))
+            self.clock.process(self._core(core))
         self.control.start()
-        events, step, peek = 0, clock.step, clock.peek
-        while peek() <= horizon:
+
+    def expect(self, start_s: float, stop_s: float) -> None:
+        """Let the jobs arrive that are released from one time up to another."""
+        for order, task in enumerate(self.tasks):
+            if not isinstance(task.release, Triggered):
+                times = release_times(task, self.policy.seed, stop_s)
+                first = bisect_left(times, start_s)
+                roots = task.release.roots_s if isinstance(task.release, Trace) else None
+                roots = None if roots is None else roots[first:]
+                self.clock.process(self._source(order, task, times[first:], roots))
+
+    def run_to(self, end_s: float) -> None:
+        """Let everything up to and at a time happen."""
+        events, step, peek = 0, self.clock.step, self.clock.peek
+        while peek() <= end_s:
             step()
             events += 1
-        self.events = events
-        self._close(horizon)
+        self.events += events
 
     # Arrivals and decisions
 
@@ -106,20 +127,31 @@ class Engine:
         used = {core for task in self.tasks for core in task.cores}
         return len(used) == 1 or all(task.program.cores == len(used) for task in self.tasks)
 
-    def _source(self, order: int, task: Task, times: list[float]) -> Play:
-        for time in times:
+    def _source(
+        self, order: int, task: Task, times: Sequence[float], roots: Sequence[float] | None
+    ) -> Play:
+        for number, time in enumerate(times):
             yield self.clock.at(time)
-            self._release(order, task)
+            self._release(order, task, root_s=None if roots is None else roots[number])
 
-    def _release(self, order: int, task: Task, cause: LiveJob | None = None) -> None:
+    def _release(
+        self,
+        order: int,
+        task: Task,
+        cause: LiveJob | None = None,
+        root_s: float | None = None,
+    ) -> None:
         index = self._released[task.name]
         self._released[task.name] = index + 1
         now = self.clock.now
-        root_s = now if cause is None else cause.root_release_s
+        if root_s is None:
+            root_s = now if cause is None else cause.root_release_s
         origin_s = now if cause is None or not task.continues else cause.origin_s
         job = LiveJob(task, order, self.works[task.name], index, now, root_s, origin_s)
         job.key = self._urgency.key(job)
         self.jobs.append(job)
+        if self.open_jobs is not None and root_s < self.policy.horizon_s:
+            self.open_jobs.append(job)
         self._enqueue(job)
 
     def _enqueue(self, job: LiveJob) -> None:
@@ -307,8 +339,9 @@ class Engine:
         Adds up as :meth:`_run` does segment by segment, so that both agree to the last bit.
         """
         job, log, core = run.job, run.flow.log, run.cores[0]
-        segs, horizon = run.plan.segs, self.policy.horizon_s
+        segs, horizon = run.plan.segs, self.cut_s
         time, position = self.clock.now, job.position
+        run.ahead = (time, position)
         stop = len(segs) if self._whole else run.plan.layer_end[position]
         while position < stop:
             seg = segs[position]
@@ -336,6 +369,7 @@ class Engine:
         for core in run.cores:
             self.runs[core] = None
             self.spans[core].append((run.since_s, now))
+        self.served[job.task.name].append((run.since_s, now))
         self.gates.free(run.cores, now)
         if not finished:
             self._enqueue(job)
@@ -344,7 +378,7 @@ class Engine:
         for core in run.cores:
             self._held[core] = None
         for order, task, dice in self._followers.get(job.task.name, ()):
-            if dice.hits(job.index) and now < self.policy.horizon_s:
+            if dice.hits(job.index) and now < self.cut_s:
                 self._release(order, task, job)
         if self._waiting or not self.control.steady:
             self._decide_soon()
@@ -361,16 +395,20 @@ class Engine:
                 Interval(core, job.task.name, job.index, layer, start_s, end_s, seg.bottleneck)
             )
 
-    def _close(self, horizon: float) -> None:
-        """Account for what is still running at the horizon."""
-        self.clock.at(horizon)
+    def _close(self, end_s: float) -> None:
+        """Account for what is still running at the end."""
+        self.clock.at(end_s, FIRST)
         self.clock.step()
         self.fabric.settle()
         for core, run in enumerate(self.runs):
             if run is None:
                 continue
-            self.spans[core].append((run.since_s, horizon))
-            flow = run.flow
-            if flow.seg is not None and run.cores[0] == core:
-                self.fabric.book(flow)
-                self._note(run, flow.seg, horizon)
+            self.spans[core].append((run.since_s, end_s))
+            if run.cores[0] != core:
+                continue
+            self.served[run.job.task.name].append((run.since_s, end_s))
+            if run.flow.seg is not None:
+                self.fabric.book(run.flow)
+                self._note(run, run.flow.seg, end_s)
+            elif self.cut_s > end_s:
+                run.take_back(end_s)

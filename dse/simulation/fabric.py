@@ -20,8 +20,9 @@ from dse.hardware.modes import Arbitration
 from dse.simulation.plan import Seg
 from dse.simulation.sharing import discipline
 
-#: Order of events at one instant: SimPy's urgent (0) and normal (1), then scheduling decisions.
-NORMAL, DECIDE = EventPriority(1), EventPriority(2)
+#: Order of events at one instant: the end of a play, SimPy's urgent (0) and normal (1), then
+#: scheduling decisions.
+FIRST, NORMAL, DECIDE = EventPriority(-1), EventPriority(1), EventPriority(2)
 
 
 class Clock(simpy.Environment):

@@ -226,7 +226,7 @@ def as_whole(timeline: Timeline, parts: Mapping[str, Sequence[Task]]) -> Timelin
 
     The n-th job that completes a part is the n-th of the next one, since a part has a core of its
     own and jobs of one task never pass each other. Everything but ``jobs``, ``completed``,
-    ``backlog`` and ``hotspots`` stays as it was played.
+    ``backlog``, ``hotspots`` and the mean of ``completed`` stays as it was played.
 
     Args:
         parts: the tasks of each pipeline in order, by the name of the first.
@@ -236,6 +236,7 @@ def as_whole(timeline: Timeline, parts: Mapping[str, Sequence[Task]]) -> Timelin
         by_task.setdefault(job.task, []).append(job)
     jobs, completed = [], dict(timeline.completed)
     backlog, hotspots = dict(timeline.backlog), dict(timeline.hotspots)
+    per_window = dict(timeline.mean.completed) if timeline.mean else {}
     for name, tasks in parts.items():
         labels = [task.name for task in tasks]
         rows: list[list[Job]] = [[job] for job in by_task.pop(name, [])]
@@ -255,6 +256,8 @@ def as_whole(timeline: Timeline, parts: Mapping[str, Sequence[Task]]) -> Timelin
         for label in labels[1:]:
             completed.pop(label, None)
             backlog.pop(label, None)
+            if label in per_window:
+                per_window[name] = per_window.pop(label)
     rest = [job for some in by_task.values() for job in some]
     return replace(
         timeline,
@@ -262,6 +265,7 @@ def as_whole(timeline: Timeline, parts: Mapping[str, Sequence[Task]]) -> Timelin
         completed=completed,
         backlog=backlog,
         hotspots=hotspots,
+        mean=replace(timeline.mean, completed=per_window) if timeline.mean else None,
     )
 
 

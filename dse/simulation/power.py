@@ -152,11 +152,7 @@ def window_peak(edges_s: ArrayLike, power_w: ArrayLike, window_s: float) -> floa
 def _dynamic(
     table: PowerTable, logs: Sequence[PowerLog], starts: Floats
 ) -> tuple[dict[str, Floats], dict[str, str]]:
-    groups = [group for group, _ in table.components]
-    names = [
-        group if groups.count(group) == 1 else f"{group}.{scope}"
-        for group, scope in table.components
-    ]
+    names = component_names(table)
     watts = np.zeros((len(table.rows) + 1, len(names)))  # the last row is row -1: nothing runs
     for number, (row, seconds) in enumerate(table.rows):
         for column, joules in row.items():
@@ -173,12 +169,21 @@ def _dynamic(
     return power, scope_of
 
 
-def dynamic_j(table: PowerTable, log: PowerLog, edges: Floats) -> float:
-    """Energy of all that ran under one log between the first and the last of ``edges``, J."""
+def component_names(table: PowerTable) -> list[str]:
+    """Names of the columns of a table: the group of actions, with its scope if it spans several."""
+    groups = [group for group, _ in table.components]
+    return [
+        group if groups.count(group) == 1 else f"{group}.{scope}"
+        for group, scope in table.components
+    ]
+
+
+def dynamic_w(table: PowerTable, log: PowerLog, edges: Floats) -> Floats:
+    """Power of all that ran under one log, between ``edges``, W."""
     watts = np.array([*(sum(row.values()) / seconds for row, seconds in table.rows), 0.0])
     where = at(log.times, edges[:-1])
-    drawn = watts[np.asarray(log.rows)[where]] * np.asarray(log.speeds)[where]
-    return float(np.sum(drawn * np.diff(edges)))
+    drawn: Floats = watts[np.asarray(log.rows)[where]] * np.asarray(log.speeds)[where]
+    return drawn
 
 
 def _sum_up(

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from dse.hardware.chip import LINKS, Chip
 from dse.hardware.kinds import core_kinds, kind_named
 from dse.mapping import Program
 from dse.simulation.checks import DEADLINE_SLACK, check
 from dse.simulation.engine import Engine
+from dse.simulation.finishing import Finishing
 from dse.simulation.load import loads, reasons, too_hot
+from dse.simulation.means import mean_of
 from dse.simulation.plan import PowerTable
-from dse.simulation.power import PowerTrace, Recorded, assemble, dynamic_j
+from dse.simulation.power import PowerTrace, Recorded, assemble, dynamic_w
 from dse.simulation.scheduler import LiveJob
-from dse.simulation.task import Hotspot, Job, Policy, Task, Timeline, Trace
+from dse.simulation.task import Hotspot, Interval, Job, Policy, Task, Timeline, Trace
 from dse.simulation.usage import network_busy_s, usage
 from dse.simulation.work import Work
 
@@ -23,7 +27,8 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
     """Play ``tasks`` on ``chip`` from 0 to ``policy.horizon_s``.
 
     Jobs are released before the horizon and the play ends there, whatever is left; an over-full
-    chip ends as fast as any other and says so in ``Timeline.reasons``.
+    chip ends as fast as any other and says so in ``Timeline.reasons``. With ``policy.finish_s`` it
+    goes on until what was observed is decided, and ``Timeline.mean`` holds long-run means.
 
     Args:
         trace: also record which layer ran where and when (``Timeline.intervals``).
@@ -33,9 +38,13 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
             ring of triggers, cores the chip lacks, a program for another chip.
     """
     check(chip, tasks, policy)
-    engine = Engine(chip, tasks, policy, trace=trace)
-    engine.play()
-    return timeline(engine)
+    if policy.finish_s is None:
+        engine = Engine(chip, tasks, policy, trace=trace)
+        engine.play()
+        return timeline(engine)
+    longer = Finishing(chip, tasks, policy, trace=trace)
+    longer.play()
+    return timeline(longer)
 
 
 def simulate_alone(
@@ -68,10 +77,10 @@ def _finish_s(chip: Chip, task: Task, horizon_s: float) -> float:
 
 def timeline(engine: Engine) -> Timeline:
     """The record of a finished play."""
-    chip, policy, horizon = engine.chip, engine.policy, engine.policy.horizon_s
-    jobs = [
-        _job(job, horizon) for job in sorted(engine.jobs, key=lambda job: (job.order, job.index))
-    ]
+    chip, policy, horizon = engine.chip, engine.policy, engine.end_s
+    ordered = sorted(engine.jobs, key=lambda job: (job.order, job.index))
+    jobs = [_job(job, horizon) for job in ordered if job.root_release_s < policy.horizon_s]
+    later = [_job(job, horizon) for job in ordered if job.root_release_s >= policy.horizon_s]
     completed = {task.name: 0 for task in engine.tasks}
     backlog = {task.name: 0 for task in engine.tasks}
     for job in jobs:
@@ -90,11 +99,11 @@ def timeline(engine: Engine) -> Timeline:
     heat, modes = engine.control.heat, engine.modes
     recorded = Recorded(engine.table, engine.logs, engine.gates, modes, heat)
     power = assemble(chip.pmic, recorded, horizon, policy.window_s)
-    load = loads(chip, engine.tasks, engine.works, horizon, engine.network.names)
-    return Timeline(
+    load = loads(chip, engine.tasks, engine.works, policy.horizon_s, engine.network.names)
+    found = Timeline(
         horizon_s=horizon,
         jobs=tuple(jobs),
-        intervals=tuple(engine.intervals or ()),
+        intervals=_until(engine.intervals or (), horizon),
         edges_s=tuple(power.edges.tolist()),
         power_w={name: tuple(values.tolist()) for name, values in power.power.items()},
         module_w=tuple(power.module.tolist()),
@@ -111,7 +120,7 @@ def timeline(engine: Engine) -> Timeline:
         offered_load=load,
         backlog=backlog,
         reasons=(
-            *reasons(chip, engine.tasks, engine.works, load, backlog, horizon),
+            *reasons(chip, engine.tasks, engine.works, load, backlog, policy.horizon_s),
             *(too_hot(chip, heat) if heat else ()),
         ),
         hotspots=_hotspots(engine),
@@ -126,6 +135,21 @@ def timeline(engine: Engine) -> Timeline:
         else None,
         core_kinds=tuple(kind.name for kind in chip.kinds for _ in kind.cores),
         kind_energy_j=_by_kind(engine, power),
+        observed_s=policy.horizon_s,
+        later=tuple(later),
+    )
+    if not isinstance(engine, Finishing):
+        return found
+    overloaded = any(reason.kind == "overload" for reason in found.reasons)
+    return replace(found, mean=mean_of(engine, power, found, overloaded=overloaded))
+
+
+def _until(intervals: Sequence[Interval], end_s: float) -> tuple[Interval, ...]:
+    """Intervals up to the end of the play; closed forms note them ahead."""
+    if all(one.end_s <= end_s for one in intervals):
+        return tuple(intervals)
+    return tuple(
+        replace(one, end_s=min(one.end_s, end_s)) for one in intervals if one.start_s < end_s
     )
 
 
@@ -136,7 +160,10 @@ def _by_kind(engine: Engine, power: PowerTrace) -> dict[str, float]:
         logs = [engine.logs[core] for core in kind.cores]
         own = {part.component for part in engine.chip.static if part.kind == kind.name}
         static = sum(joules for name, joules in power.static_j.items() if name in own)
-        dynamic = sum(dynamic_j(engine.table, log, power.edges) for log in logs)
+        widths = np.diff(power.edges)
+        dynamic = sum(
+            float(np.sum(dynamic_w(engine.table, log, power.edges) * widths)) for log in logs
+        )
         out[kind.name] = static + dynamic
     return out
 

@@ -13,7 +13,7 @@ class Run:
     ``plan``: of the part that runs, at the operating point that holds.
     """
 
-    __slots__ = ("cores", "flow", "job", "layer_since_s", "plan", "since_s", "wake_s")
+    __slots__ = ("ahead", "cores", "flow", "job", "layer_since_s", "plan", "since_s", "wake_s")
 
     def __init__(
         self, job: LiveJob, cores: tuple[int, ...], flow: Flow, since_s: float, wake_s: float
@@ -24,10 +24,25 @@ class Run:
         self.since_s = self.layer_since_s = since_s
         self.wake_s = wake_s
         self.plan: Plan
+        #: Time and segment from which on it was last advanced in closed form.
+        self.ahead: tuple[float, int] | None = None
 
     def set_point(self, point: int) -> None:
         """Take the plan of the part that runs now at an operating point."""
         self.plan = self.job.work.plan(self.job.part, point, self.cores)
+
+    def take_back(self, end_s: float) -> None:
+        """Uncount what was advanced in closed form beyond the end of the play."""
+        if self.ahead is None:
+            return
+        time, first = self.ahead
+        for seg in self.plan.segs[first : self.job.position]:
+            stop = time + seg.count * seg.step_s
+            if stop > end_s:
+                undone_s = stop - max(time, end_s)
+                seg.steps -= undone_s / seg.step_s
+                seg.elapsed_s -= undone_s
+            time = stop
 
     def counterpart(self, seg: Seg) -> Seg | None:
         """What ``seg``, which runs now, is in :attr:`plan`."""

@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 
-from dse.simulation.checks import root
+from dse.simulation.checks import DEADLINE_SLACK, root
 from dse.simulation.task import Periodic, Poisson, Policy, Task, Trace
 from dse.simulation.work import Work
 
@@ -18,6 +18,7 @@ class LiveJob:
 
     ``part`` and ``rounds``: which part of its work runs and how often that has run already;
     ``origin_s``: release of the job, or of the one that it continues; deadlines count from there.
+    ``due_s``: the deadline with room for rounding: later than that it is missed.
     ``position`` and ``done``: the next segment of its program and its finished steps.
     """
 
@@ -25,6 +26,7 @@ class LiveJob:
         "deadline_s",
         "done",
         "dropped",
+        "due_s",
         "finish_s",
         "first_stage_s",
         "index",
@@ -62,6 +64,7 @@ class LiveJob:
         self.origin_s = origin_s
         due = origin_s if task.deadline_from == "release" else root_s
         self.deadline_s = math.inf if task.deadline_s is None else due + task.deadline_s
+        self.due_s = release_s + (self.deadline_s - release_s) * (1.0 + DEADLINE_SLACK)
         self.last_start_s = math.inf
         if task.late == "drop":
             self.last_start_s = self.deadline_s
@@ -74,6 +77,11 @@ class LiveJob:
         self.position = 0
         self.done = 0.0
         self.key: Key = (0.0, 0.0, 0, 0)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it has finished or was dropped."""
+        return self.finish_s is not None or self.dropped
 
     @property
     def begun(self) -> bool:

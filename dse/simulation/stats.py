@@ -99,7 +99,7 @@ def _stats(timeline: Timeline, task: Task) -> TaskStats:
         latency_mean_s=float(np.mean(latencies)) if latencies else None,
         deadline_s=task.deadline_s,
         percentile_met=1.0 - fraction >= task.percentile - 1e-12,
-        throughput_per_s=len(done) / timeline.horizon_s,
+        throughput_per_s=len(done) / (timeline.observed_s or timeline.horizon_s),
         ttft_p50_s=observed(first, 0.5),
         ttft_p90_s=observed(first, 0.9),
         ttft_p99_s=observed(first, 0.99),

@@ -29,9 +29,16 @@ class Poisson:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Jobs at the given times, s, ascending."""
+    """Jobs at the given times, s, ascending.
+
+    ``length_s`` of the recording: the mean rate is over it. None: over the horizon, of those
+    before it. ``roots_s``: of each job, when the chain that it belongs to was released; None: they
+    start chains of their own.
+    """
 
     times_s: tuple[float, ...]
+    length_s: float | None = None
+    roots_s: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,11 @@ class Policy:
     ``scheduler``: ``edf``, ``fifo``, ``fixed`` (priority) or ``rm`` (rate-monotonic).
     ``preemption``: at ``segment`` (tile), ``layer`` or job boundary (``none``).
     ``window_s`` is the window of the peak power. ``governor``: instead of the chip's own.
+
+    ``horizon_s``: jobs of chains that start before it are observed. ``finish_s`` None: the play is
+    cut there. Else it goes on, with further jobs arriving as before, until every observed job is
+    finished, dropped, or late without having begun, but at most for ``finish_s``; and then as far
+    as long-run means need (:mod:`dse.simulation.periods`).
     """
 
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
@@ -147,6 +159,7 @@ class Policy:
     seed: int = 0
     window_s: float = 1e-3
     governor: Governor | None = None
+    finish_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +236,36 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """What ``over_s`` of time hold in the long run, whatever part of it was played.
+
+    The names are those of :class:`Timeline`; ``completed`` need not be whole numbers. ``exact``:
+    every stream repeats itself in the time that the means are of, so that they, and the jobs
+    observed in a whole period of it, are those of all time; else they are estimates, with the
+    numbers of jobs brought to the stated rates. ``period_s`` is that time (0 if nothing repeats),
+    ``carried_s`` how long jobs of before the horizon were still at work after it.
+    """
+
+    over_s: float
+    energy_j: dict[str, float]
+    scope_energy_j: dict[str, float]
+    busy_s: dict[str, float]
+    link_bytes: dict[str, float]
+    completed: dict[str, float]
+    kind_energy_j: dict[str, float]
+    exact: bool
+    period_s: float
+    carried_s: float
+
+
+@dataclass(frozen=True)
 class Timeline:
     """What happened, over ``horizon_s`` of simulated time.
+
+    ``jobs`` are the observed ones; where the play went on to finish them (``Policy.finish_s``),
+    ``horizon_s`` is its end, ``observed_s`` the horizon asked for, and ``mean`` holds what as long
+    a time holds in the long run, ``later`` the jobs that came after it. Of a play that was cut,
+    both are the same and ``mean`` is None.
 
     Power is piecewise constant: ``edges_s`` (n+1 times) and for each component of the scope
     ``die_dram`` n values in W (``power_w``); ``module_w`` adds the conversion losses of the PMIC
@@ -273,6 +314,9 @@ class Timeline:
     usage: Usage | None = None
     core_kinds: tuple[str, ...] = ()
     kind_energy_j: dict[str, float] = field(default_factory=dict)
+    observed_s: float = 0.0
+    mean: Mean | None = None
+    later: tuple[Job, ...] = ()
 
     @property
     def average_power_w(self) -> dict[str, float]:

@@ -1,0 +1,95 @@
+"""A play that goes on after its horizon until every job it observed is decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from dse.hardware.chip import Chip
+from dse.simulation.checks import MAX_JOBS
+from dse.simulation.engine import Engine
+from dse.simulation.periods import WHOLE, regime_of
+from dse.simulation.scheduler import LiveJob
+from dse.simulation.stretches import SETTLE, quiet
+from dse.simulation.task import Policy, Task, Trace
+
+#: How often a play is made longer to see the chip without jobs of rare streams.
+_TRIES = 2
+
+
+class Finishing(Engine):
+    """An engine whose policy says ``finish_s``.
+
+    Jobs go on arriving as before, so that the last observed ones meet the company that they would;
+    only jobs of chains that start before the horizon are observed. ``regime`` says what repeats,
+    ``decided_s`` when the last observed job was decided (or time was up).
+    """
+
+    def __init__(self, chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool) -> None:
+        super().__init__(chip, tasks, policy, trace=trace)
+        self.cut_s = math.inf
+        self.regime = regime_of(tasks, policy.horizon_s)
+        self._expected_s = self.decided_s = policy.horizon_s
+        self._awaited_s = max((_last_s(task, policy.horizon_s) for task in tasks), default=0.0)
+
+    def play(self) -> None:
+        """Run to the horizon; until all observed jobs are decided; as far as means need."""
+        horizon, finish_s = self.policy.horizon_s, self.policy.finish_s or 0.0
+        self.start()
+        self.run_to(horizon)
+        self.open_jobs = [job for job in self.jobs if not _decided(job, horizon)]
+        if self.open_jobs or self._awaited_s > horizon:
+            self._finish(self.open_jobs, horizon + finish_s)
+        self.decided_s = self.end_s
+        if self.regime.rare:
+            self._see_quiet()
+        elif self.regime.slot_s > horizon * (1.0 + WHOLE):
+            self._continue(self.regime.slot_s + self.decided_s - horizon)
+        self._close(self.end_s)
+
+    def _finish(self, open_jobs: list[LiveJob], last_s: float) -> None:
+        """Go on until no observed job is open, or time is up."""
+        clock, awaited_s = self.clock, min(self._awaited_s, last_s)
+        chunk = max(work.service_s for work in self.works.values())
+        while open_jobs or clock.now < awaited_s:
+            if self._expected_s >= last_s or len(self.jobs) >= MAX_JOBS:
+                break
+            stop = min(last_s, self._expected_s + chunk)
+            self.expect(self._expected_s, stop)
+            self._expected_s, chunk = stop, 2.0 * chunk
+            while (open_jobs or clock.now < awaited_s) and clock.peek() <= stop:
+                clock.step()
+                self.events += 1
+                while open_jobs and _decided(open_jobs[-1], clock.now):
+                    open_jobs.pop()
+        self.end_s = self._expected_s if open_jobs else max(clock.now, self.policy.horizon_s)
+
+    def _see_quiet(self) -> None:
+        """Go on until the rest of the load was seen without jobs of rare streams."""
+        slot = self.regime.slot_s
+        for _ in range(_TRIES):
+            if quiet(self.jobs, self.regime, self.end_s).any():
+                return
+            self._continue((math.floor(self.end_s / slot) + SETTLE + 1) * slot)
+
+    def _continue(self, end_s: float) -> None:
+        if end_s > self._expected_s:
+            self.expect(self._expected_s, end_s)
+            self._expected_s = end_s
+        self.run_to(end_s)
+        self.end_s = end_s
+
+
+def _last_s(task: Task, horizon_s: float) -> float:
+    """When the last job of a recording is released that belongs to a chain from before the horizon;
+    0 if all are before it."""
+    release = task.release
+    if not isinstance(release, Trace) or release.roots_s is None:
+        return 0.0
+    pairs = zip(release.times_s, release.roots_s, strict=True)
+    return max((time for time, root in pairs if root < horizon_s <= time), default=0.0)
+
+
+def _decided(job: LiveJob, now: float) -> bool:
+    """Whether what becomes of a job is known: finished, dropped, or late without having begun."""
+    return job.decided or (job.start_s is None and now > job.due_s)
