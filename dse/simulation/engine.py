@@ -68,6 +68,8 @@ class Engine:
         self._deciding = False
         #: Where closed forms are cut off, and where the play ends.
         self.cut_s = self.end_s = policy.horizon_s
+        #: All arrivals up to then are on the clock.
+        self.expected_s = policy.horizon_s
         #: Observed jobs released after the horizon are added to it, once it is one.
         self.open_jobs: list[LiveJob] | None = None
         # Jobs of one task never preempt each other, nor do any under first in, first out.
@@ -83,6 +85,8 @@ class Engine:
         closed = self._one_at_a_time() and (self._whole or self._by_layer)
         closed = closed and self.control.steady and chip.network is None
         self._closed = closed and not fine
+        #: Whether a job that runs while no other does may be advanced in closed form.
+        self._solo = self.control.steady and chip.network is None and not fine
 
     def play(self) -> None:
         """Run to the horizon, events at the horizon itself included."""
@@ -271,6 +275,11 @@ class Engine:
                 yield self._advance(run)
                 segs = run.plan.segs
                 seg = segs[job.position - 1]
+            elif (alone := self._advance_alone(run)) is not None:
+                yield alone
+                unseen, made = False, run.has_output(made)
+                segs = run.plan.segs
+                seg = segs[job.position - 1]
             else:
                 yield from self._delay(run, run.plan.segs[job.position])
                 end = fabric.start(flow, run.plan.segs[job.position], job.done)
@@ -362,6 +371,15 @@ class Engine:
                 self._note(run, seg, time)
         job.position = position
         return self.clock.at(time)
+
+    def _advance_alone(self, run: Run) -> Event | None:
+        """Play on in closed form while no other job runs or waits: whole segments up to the next
+        event, or to the end of the program; the event of that end, None if none fits."""
+        if not self._solo or self._waiting or run.job.done > 0.0 or not self.fabric.alone(run.flow):
+            return None
+        limit_s = min(self.clock.peek(), self.expected_s)
+        end_s = run.play_ahead(self.fabric, limit_s, self._note)
+        return None if end_s is None else self.clock.at(end_s)
 
     def _end(self, run: Run, finished: bool) -> None:
         now, job = self.clock.now, run.job

@@ -139,6 +139,16 @@ class Fabric:
         self.flows.remove(flow)
         self._share(None)
 
+    def alone(self, flow: Flow) -> bool:
+        """Whether nothing else runs."""
+        return not self.flows or (len(self.flows) == 1 and self.flows[0] is flow)
+
+    def leave(self, flow: Flow) -> None:
+        """Take out a flow that runs alone, to be advanced in closed form."""
+        if flow.seg is not None:
+            flow.seg = flow.alarm = None
+            self.flows.remove(flow)
+
     def cut(self, flow: Flow) -> Event | None:
         """End the flow at its next whole step instead of the end of its segment.
 

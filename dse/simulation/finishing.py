@@ -29,7 +29,7 @@ class Finishing(Engine):
         super().__init__(chip, tasks, policy, trace=trace)
         self.cut_s = math.inf
         self.regime = regime_of(tasks, policy.horizon_s)
-        self._expected_s = self.decided_s = policy.horizon_s
+        self.decided_s = policy.horizon_s
         self._awaited_s = max((_last_s(task, policy.horizon_s) for task in tasks), default=0.0)
 
     def play(self) -> None:
@@ -52,17 +52,17 @@ class Finishing(Engine):
         clock, awaited_s = self.clock, min(self._awaited_s, last_s)
         chunk = max(work.service_s for work in self.works.values())
         while open_jobs or clock.now < awaited_s:
-            if self._expected_s >= last_s or len(self.jobs) >= MAX_JOBS:
+            if self.expected_s >= last_s or len(self.jobs) >= MAX_JOBS:
                 break
-            stop = min(last_s, self._expected_s + chunk)
-            self.expect(self._expected_s, stop)
-            self._expected_s, chunk = stop, 2.0 * chunk
+            stop = min(last_s, self.expected_s + chunk)
+            self.expect(self.expected_s, stop)
+            self.expected_s, chunk = stop, 2.0 * chunk
             while (open_jobs or clock.now < awaited_s) and clock.peek() <= stop:
                 clock.step()
                 self.events += 1
                 while open_jobs and _decided(open_jobs[-1], clock.now):
                     open_jobs.pop()
-        self.end_s = self._expected_s if open_jobs else max(clock.now, self.policy.horizon_s)
+        self.end_s = self.expected_s if open_jobs else max(clock.now, self.policy.horizon_s)
 
     def _see_quiet(self) -> None:
         """Go on until the rest of the load was seen without jobs of rare streams."""
@@ -73,9 +73,9 @@ class Finishing(Engine):
             self._continue((math.floor(self.end_s / slot) + SETTLE + 1) * slot)
 
     def _continue(self, end_s: float) -> None:
-        if end_s > self._expected_s:
-            self.expect(self._expected_s, end_s)
-            self._expected_s = end_s
+        if end_s > self.expected_s:
+            self.expect(self.expected_s, end_s)
+            self.expected_s = end_s
         self.run_to(end_s)
         self.end_s = end_s
 

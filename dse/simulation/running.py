@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dse.simulation.fabric import Flow
+from collections.abc import Callable
+
+from dse.simulation.fabric import Fabric, Flow
 from dse.simulation.plan import Plan, Seg
 from dse.simulation.scheduler import LiveJob
 
@@ -30,6 +32,51 @@ class Run:
     def set_point(self, point: int) -> None:
         """Take the plan of the part that runs now at an operating point."""
         self.plan = self.job.work.plan(self.job.part, point, self.cores)
+
+    def play_ahead(
+        self, fabric: Fabric, limit_s: float, note: Callable[[Run, Seg, float], None]
+    ) -> float | None:
+        """Play whole segments alone, up to a time or the end of the program, adding up as they are
+        played one by one; when the last of them ends, None if none fits.
+
+        Args:
+            note: told at the end of each layer but the last.
+        """
+        job, flow, segs = self.job, self.flow, self.plan.segs
+        time, position = fabric.clock.now, job.position
+        if time + segs[position].count * segs[position].step_s > limit_s:
+            return None
+        fabric.leave(flow)
+        self.ahead = (time, position)
+        while position < len(segs):
+            seg = segs[position]
+            end = time + seg.count * seg.step_s
+            if end > limit_s:
+                break
+            flow.log.note(time, seg.row, 1.0)
+            fabric.trace(flow.core, time, seg, 1.0)
+            seg.steps += seg.count
+            seg.elapsed_s += end - time
+            time = end
+            position += 1
+            if position < len(segs) and segs[position].layer != seg.layer:
+                note(self, seg, time)
+        job.position = position
+        return time
+
+    def has_output(self, before: bool) -> bool:
+        """Whether a tile of the layer (or fused group) that comes next was made and is still in the
+        buffer, after it was played ahead; ``before``: whether one was when that began."""
+        assert self.ahead is not None
+        position, segs = self.job.position, self.plan.segs
+        if position == len(segs):
+            return False
+        for seg in reversed(segs[self.ahead[1] : position]):
+            if not self.plan.together(seg.layer, segs[position].layer):
+                return False
+            if seg.stage == "steps":
+                return True
+        return before
 
     def take_back(self, end_s: float) -> None:
         """Uncount what was advanced in closed form beyond the end of the play."""
