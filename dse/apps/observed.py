@@ -40,12 +40,6 @@ def recording_s(times_s: Sequence[float]) -> float:
     return max(times_s[-1] + mean_s, times_s[-1] * (1.0 + 1e-9), 1e-6)
 
 
-def recorded_s(times_s: Sequence[float], horizon_s: float) -> float:
-    """How long a recording is for an app observed for ``horizon_s``: that long if nothing of it is
-    cut off (the silence at its end belongs to it), else as it is (:func:`recording_s`)."""
-    return horizon_s if not times_s or times_s[-1] < horizon_s else recording_s(times_s)
-
-
 def default_s(streams: Sequence[Stream]) -> float:
     """The time over which an app that states no ``horizon_s`` is observed, s."""
     by_id = {stream.id: stream for stream in streams}

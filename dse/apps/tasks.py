@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dse.apps.observed import recorded_s
 from dse.apps.scenario import App
 from dse.apps.stream import Stream
 from dse.errors import InputError
@@ -80,8 +79,7 @@ def instance_release(app: App, stream: Stream, index: int) -> Release:
                 field=f"app.{stream.id}.arrivals",
                 mend="load the app from its file, or give times_s",
             )
-        times = stream.arrivals.times_s
-        return Trace(times, recorded_s(times, app.observed_s))
+        return Trace(stream.arrivals.times_s)
     rate = stream.rate_hz or 1.0
     if stream.release == "poisson":
         return Poisson(rate)

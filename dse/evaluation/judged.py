@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from dse.apps import App
-from dse.apps.observed import CONFIDENCE, recorded_s, samples_for
+from dse.apps.observed import CONFIDENCE, recording_s, samples_for
 from dse.evaluation.causes import Cause
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.ranges import LONGEST_PLAY_S
@@ -93,13 +93,16 @@ def _sample(
     shown = assured_share(judged, late)
     if shown >= share or 1.0 - missed < share - 1e-12:
         return []
-    text = f"{name}: {late} of {judged} jobs late, which shows p{_percent(shown)} with "
-    text += (
-        f"{CONFIDENCE:.0%} confidence (p{_percent(share)}: {confidence(judged, late, share):.0%})"
+    text = (
+        f"{name}: {late} of {judged} jobs late, which shows with {CONFIDENCE:.0%} confidence that "
     )
-    if share < 1.0 and rate_hz > 0.0:
-        wanted = samples_for(share)
-        text += f"; p{_percent(share)} takes {wanted} jobs, {wanted / rate_hz:.3g} s"
+    text += f"{_percent(shown)} % of all are in time; "
+    if share == 1.0:
+        return [text + "that all are no sample can show"]
+    sure, wanted = confidence(judged, late, share), samples_for(share)
+    text += f"that {_percent(share)} % are, it shows with {sure:.0%}"
+    if wanted > judged and rate_hz > 0.0:
+        text += f" ({wanted} jobs, {wanted / rate_hz:.3g} s, would with {CONFIDENCE:.0%})"
     return [text]
 
 
@@ -116,11 +119,10 @@ def cut_notes(app: App) -> list[str]:
         times = stream.arrivals.times_s if stream.arrivals else ()
         played = sum(time < app.observed_s for time in times)
         if played < len(times):
-            length = recorded_s(times, app.observed_s)
             out.append(
                 f"{stream.id}: {len(times) - played} of {len(times)} recorded arrivals come after "
                 f"the {app.observed_s:g} s that are observed, the last at {times[-1]:g} s; its "
-                f"rate is that of the whole recording, {length:.4g} s"
+                "rate is that of the part that is observed"
             )
     return out
 
@@ -174,7 +176,7 @@ def _first_s(app: App, row: TaskRow) -> float:
         sure = sure and stream.probability == 1.0
         stream = app.stream(stream.after)
     if stream.arrivals is not None:
-        return recorded_s(stream.arrivals.times_s, 0.0)
+        return recording_s(stream.arrivals.times_s)
     sure = sure and stream.release == "periodic"
     mean_s = 1.0 / row.rate_hz if row.rate_hz > 0.0 else math.inf
     return mean_s if sure else -math.log(1.0 - CONFIDENCE) * mean_s

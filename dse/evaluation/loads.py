@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dse.apps import App, QualityVerdict, Stream, judge_quality
-from dse.apps.observed import recorded_s
 from dse.apps.score import stream_quality
 from dse.apps.tasks import Pipeline, Runs
 from dse.errors import InputError
@@ -160,8 +159,8 @@ def part_keys(stream: Stream) -> list[tuple[str, str, int]]:
 def stream_rate_hz(app: App, stream: Stream) -> float:
     """Mean jobs per second of all instances, chains and their probabilities followed."""
     if stream.arrivals is not None:
-        times = stream.arrivals.times_s
-        return len(times) / recorded_s(times, app.observed_s) * stream.instances
+        arrived = sum(time < app.observed_s for time in stream.arrivals.times_s)
+        return arrived / app.observed_s * stream.instances
     if stream.after is None:
         return (stream.rate_hz or 0.0) * stream.instances
     source = app.stream(stream.after)

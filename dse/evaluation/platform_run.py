@@ -74,6 +74,8 @@ def evaluate_on_platform(
         happened = play(app, placed, platform, policy, trace=trace)
         timeline = happened.timeline
         whole = replace(timeline, jobs=happened.jobs)
+        if whole.mean is not None and any(place.leg for place in placed):  # luck of the link
+            whole = replace(whole, mean=replace(whole.mean, exact=False))
         stats = {entry.name: entry for entry in task_stats(whole, _judged(app, placed))}
         chains = chain_rows(app, happened.jobs, timeline.horizon_s)
         flow = _flows(placed, usage, app.observed_s, happened)
@@ -86,8 +88,9 @@ def evaluate_on_platform(
         times = {place.stream.id: place.isolated_s(placer.link) for place in placed}
         chains = isolated_chains(app, times)
         record = expected(base, app, local, device, usage)
+    exact = whole is not None and whole.mean is not None and whole.mean.exact
     rows = tuple(
-        _row(place, task_name(place.stream, index), stats, platform)
+        _row(place, task_name(place.stream, index), stats, platform, exact=exact)
         for place in placed
         for index in range(place.stream.instances)
     )
@@ -218,11 +221,13 @@ def _with_radio(
     )
 
 
-def _row(place: Placed, name: str, stats: Mapping[str, TaskStats], platform: Platform) -> TaskRow:
+def _row(
+    place: Placed, name: str, stats: Mapping[str, TaskStats], platform: Platform, *, exact: bool
+) -> TaskRow:
     """A stream instance's row, wherever it runs; energy is the device's part."""
     link = platform.link
     assert link is not None
-    row = task_row(place.load, name, stats.get(name))
+    row = task_row(place.load, name, stats.get(name), exact=exact and place.leg is None)
     if place.leg is None:
         return row
     alone, due = place.isolated_s(link), place.stream.due_s

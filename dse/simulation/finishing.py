@@ -41,7 +41,9 @@ class Finishing(Engine):
         if self.open_jobs or self._awaited_s > horizon:
             self._finish(self.open_jobs, horizon + finish_s)
         self.decided_s = self.end_s
-        if self.regime.rare:
+        if self.open_jobs:  # time is up
+            pass
+        elif self.regime.rare:
             self._see_quiet()
         elif self.regime.slot_s > horizon * (1.0 + WHOLE):
             self._continue(self.regime.slot_s + self.decided_s - horizon)

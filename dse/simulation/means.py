@@ -16,15 +16,17 @@ import numpy as np
 from dse.hardware.chip import LINKS, SCOPES
 from dse.simulation.checks import rates_hz
 from dse.simulation.finishing import Finishing
+from dse.simulation.gating import ACTIVE, IDLE, SLEEP
 from dse.simulation.periods import WHOLE, whole_slots
 from dse.simulation.plan import SHARED, Seg
 from dse.simulation.power import PowerTrace, component_names, dynamic_w
 from dse.simulation.states import state_power_w
 from dse.simulation.stretches import Weights, weights
-from dse.simulation.task import Mean, Timeline
+from dse.simulation.task import Mean, Task, Timeline
 from dse.simulation.work import Work
 
-#: A job that ends at the end of a period ends in it, whatever the rounding.
+#: Share of a slot: a job that comes as a slot begins is in it, one that ends with it too, whatever
+#: the rounding.
 _AT_ONCE = 1e-9
 
 
@@ -68,11 +70,12 @@ def mean_of(engine: Finishing, power: PowerTrace, whole: Timeline, *, overloaded
     shares = _shares(engine, over, rates, estimated=not (regime.exact or overloaded))
     lacking = {name: share.lacking_hz * share.run for name, share in shares.items()}
     watts = {name: over.mean(power.edges, values) for name, values in power.power.items()}
-    for name, joules in _of_jobs(engine, lacking).items():
-        watts[name] = watts.get(name, 0.0) + joules
-    scope_w = _by_scope(over, power, watts)
+    for task in engine.tasks:
+        for name, joules in _of_job(engine, task).items() if lacking[task.name] else ():
+            watts[name] = watts.get(name, 0.0) + lacking[task.name] * joules
+    scope_w = _by_scope(engine, over, power, watts, lacking)
     busy, moved = _use(engine, over, shares, rates, lacking)
-    done = _completed(engine, over, rates, shares, counted=regime.exact or overloaded)
+    done = _completed(engine, over, rates, shares, counted=overloaded)
     kinds = _kinds(engine, over, power)
     return Mean(
         horizon,
@@ -96,11 +99,12 @@ def _shares(
     engine: Finishing, over: Weights, rates: Mapping[str, float], *, estimated: bool
 ) -> dict[str, _Share]:
     out = {}
+    rounding = _AT_ONCE * engine.regime.slot_s
     for task in engine.tasks:
         jobs = [job for job in engine.jobs if job.task is task]
         begun = sum(job.start_s is not None for job in jobs)
         gone = begun + sum(job.dropped for job in jobs)
-        lacking = rates[task.name] - over.per_s([job.release_s for job in jobs])
+        lacking = rates[task.name] - over.per_s([job.release_s + rounding for job in jobs])
         served = engine.served[task.name]
         out[task.name] = _Share(
             lacking if estimated else 0.0,
@@ -111,39 +115,51 @@ def _shares(
     return out
 
 
-def _of_jobs(engine: Finishing, per_s: Mapping[str, float]) -> dict[str, float]:
-    """Power of so many jobs a second of each task, alone on the chip, above that of rest, W."""
-    table = engine.table
+def _of_job(engine: Finishing, task: Task) -> dict[str, float]:
+    """Energy that one job alone on the chip adds to a chip that rests, by component, J."""
+    table, work = engine.table, engine.works[task.name]
     names = component_names(table)
-    states = state_power_w(engine.modes.chips, engine.gates)[engine.modes.top]
     out: dict[str, float] = {}
-    for task in engine.tasks:
-        rate, work = per_s[task.name], engine.works[task.name]
-        if rate == 0.0:
-            continue
-        for seg, steps in work.totals():
-            row, seconds = table.rows[seg.row] if seg.row >= 0 else ({}, 1.0)
-            for column, joules in row.items():
-                share = rate * joules * steps * seg.step_s / seconds
-                out[names[column]] = out.get(names[column], 0.0) + share
-        for (part, _), drawn in zip(engine.gates.sleepers, states, strict=True):
-            cores = set(engine.chip.cores_of(part)) & set(work.cores) if part.per_core else {0}
-            count = min(len(cores), work.width) if part.per_core else 1
-            name = f"static.{part.component}"
-            above_w = (drawn[0] - drawn[-1 if len(drawn) > 3 else 1]) * count
-            out[name] = out.get(name, 0.0) + rate * work.service_s * above_w
+    for seg, steps in work.totals():
+        row, seconds = table.rows[seg.row] if seg.row >= 0 else ({}, 1.0)
+        for column, joules in row.items():
+            share = joules * steps * seg.step_s / seconds
+            out[names[column]] = out.get(names[column], 0.0) + share
+    states = state_power_w(engine.modes.chips, engine.gates)[engine.modes.top]
+    for (part, _), drawn in zip(engine.gates.sleepers, states, strict=True):
+        cores = set(engine.chip.cores_of(part)) & set(work.cores)
+        count = min(len(cores), work.width) if part.per_core else 1
+        resting_w = drawn[-1] if len(drawn) > SLEEP else drawn[IDLE]
+        name = f"static.{part.component}"
+        above_j = (drawn[ACTIVE] - resting_w) * count * work.service_s
+        out[name] = out.get(name, 0.0) + above_j
     return out
 
 
-def _by_scope(over: Weights, power: PowerTrace, watts: Mapping[str, float]) -> dict[str, float]:
+def _by_scope(
+    engine: Finishing,
+    over: Weights,
+    power: PowerTrace,
+    watts: Mapping[str, float],
+    lacking: Mapping[str, float],
+) -> dict[str, float]:
+    """Mean power of the nested scopes, W. What jobs that lack add to the chip's mean is converted
+    while they run, at what a job draws on top of that mean."""
     out, running = {}, 0.0
     for scope in SCOPES[:-1]:
         running += sum(value for name, value in watts.items() if power.scope_of[name] == scope)
         out[scope] = running
-    supplied = over.mean(power.edges, np.sum(list(power.power.values()), axis=0))
+    pmic, supplied = (
+        engine.chip.pmic,
+        over.mean(power.edges, np.sum([*power.power.values()], axis=0)),
+    )
     module = over.mean(power.edges, power.module)
-    # What is added or taken away is converted like the rest.
-    out[SCOPES[-1]] = module * running / supplied if supplied > 0.0 else module
+    for task in engine.tasks:
+        rate, seconds = lacking[task.name], engine.works[task.name].service_s
+        if rate:
+            drawn = supplied + sum(_of_job(engine, task).values()) / seconds
+            module += rate * seconds * (pmic.input_w(drawn) - pmic.input_w(supplied))
+    out[SCOPES[-1]] = module
     return out
 
 

@@ -79,14 +79,33 @@ def _slots(regime: Regime, end_s: float) -> int:
 
 
 def quiet(jobs: Sequence[LiveJob], regime: Regime, end_s: float) -> NDArray[np.bool_]:
-    """Slot by slot, whether no job of a rare stream was in the system, nor shortly before."""
-    count = _slots(regime, end_s)
-    out = np.ones(count, dtype=np.bool_)
+    """Slot by slot, whether no job of a rare stream was in the system, nor shortly before, and what
+    had waited for one is done."""
+    slot, count = regime.slot_s, _slots(regime, end_s)
+    loud = np.zeros(count, dtype=np.bool_)
+    others: list[tuple[float, float]] = []
     for name, spans in live_spans(jobs, end_s).items():
-        if name in regime.rare:
-            for start, stop in spans:
-                first, last = int(start / regime.slot_s), int(stop / regime.slot_s)
-                out[first : last + 1 + SETTLE] = False
+        if name not in regime.rare:
+            others += spans
+            continue
+        for start, stop in spans:
+            loud[int(start / slot) : int(stop / slot) + 1 + SETTLE] = True
+    if not others or not np.any(loud):
+        return ~loud
+    waiting = _across(others, np.arange(count) * slot, WHOLE * slot)
+    usual = np.min(waiting[1:][~loud[1:]], initial=np.max(waiting))
+    for number in np.flatnonzero(waiting > usual):
+        if number and loud[number - 1]:
+            loud[number] = True
+    return ~loud
+
+
+def _across(spans: Sequence[tuple[float, float]], times: Floats, rounding: float) -> Floats:
+    """How many spans reach across each of some times."""
+    starts, ends = np.sort(np.asarray(spans), axis=0).T
+    begun = np.searchsorted(starts, times - rounding)
+    over = np.searchsorted(ends, times + rounding)
+    out: Floats = (begun - over).astype(float)
     return out
 
 
