@@ -12,6 +12,7 @@ from dse.evaluation.app_reasons import crowded, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import hottest, scored
 from dse.evaluation.causes import Cause
+from dse.evaluation.company import covered
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w, supplied_w
 from dse.evaluation.finite import with_finite_verdict
@@ -266,9 +267,10 @@ def expected(
         kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
         for kind in chip.kinds
     } or {"": active}
-    # Any core works at least as long as all of them together, or all of its kind, would need.
+    # Any core works at least as long as all of them together, or all of its kind, would need, and
+    # as some job is there.
     shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
-    worked = max(active / chip.cores, *shares)
+    worked = min(1.0, max(active / chip.cores, *shares, covered(app, loads)))
     static = static_by_scope_w(chip, working, worked)
     frames = app.observed_s * served
     scope_j = {

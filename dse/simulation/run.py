@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from dse.simulation.finishing import Finishing
 from dse.simulation.load import loads, reasons, too_hot
 from dse.simulation.means import mean_of
 from dse.simulation.plan import PowerTable
-from dse.simulation.power import PowerTrace, Recorded, assemble, dynamic_w
+from dse.simulation.power import Floats, PowerTrace, Recorded, assemble, dynamic_w
 from dse.simulation.scheduler import LiveJob
 from dse.simulation.task import Hotspot, Interval, Job, Policy, Task, Timeline, Trace
 from dse.simulation.usage import network_busy_s, usage
@@ -104,9 +105,9 @@ def timeline(engine: Engine) -> Timeline:
         horizon_s=horizon,
         jobs=tuple(jobs),
         intervals=_until(engine.intervals or (), horizon),
-        edges_s=tuple(power.edges.tolist()),
-        power_w={name: tuple(values.tolist()) for name, values in power.power.items()},
-        module_w=tuple(power.module.tolist()),
+        edges_s=_packed(power.edges),
+        power_w={name: _packed(values) for name, values in power.power.items()},
+        module_w=_packed(power.module),
         energy_j=power.energy_j,
         scope_energy_j=power.scope_energy_j,
         peak_power_w=power.peak_power_w,
@@ -142,6 +143,11 @@ def timeline(engine: Engine) -> Timeline:
         return found
     overloaded = any(reason.kind == "overload" for reason in found.reasons)
     return replace(found, mean=mean_of(engine, power, found, overloaded=overloaded))
+
+
+def _packed(values: Floats) -> Sequence[float]:
+    """Numbers that compare, and take a quarter of the room that a tuple of them would."""
+    return array("d", values.tobytes())
 
 
 def _until(intervals: Sequence[Interval], end_s: float) -> tuple[Interval, ...]:

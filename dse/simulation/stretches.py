@@ -134,13 +134,24 @@ def weights(
         return Weights(np.array([0.0, end_s]), np.ones(1))
     cuts = np.arange(count + 1) * regime.slot_s
     loud = ~quiet(jobs, regime, end_s)
-    often = np.where(loud, _often(jobs, served, regime, rates_hz, cuts), 0.0) / count
-    rest = 1.0 - float(np.sum(often))
-    still = int(np.sum(~loud))
-    if still and rest > 0.0:
-        return Weights(cuts, np.where(loud, often, rest / still))
-    often = np.where(loud, often, 0.0) if np.any(often > 0.0) else np.ones(count)
+    if _reaches(jobs, regime, float(cuts[-1])) and end_s > cuts[-1]:
+        cuts, loud = np.append(cuts, end_s), np.append(loud, True)  # to the end of what is rare
+    lengths = np.diff(cuts) / cuts[-1]
+    often = np.where(loud, _often(jobs, served, regime, rates_hz, cuts), 0.0) * lengths
+    rest, still = 1.0 - float(np.sum(often)), float(np.sum(lengths[~loud]))
+    if still > 0.0 and rest > 0.0:
+        return Weights(cuts, np.where(loud, often, lengths * rest / still))
+    often = often if np.any(often > 0.0) else lengths
     return Weights(cuts, often / np.sum(often))
+
+
+def _reaches(jobs: Sequence[LiveJob], regime: Regime, time_s: float) -> bool:
+    """Whether a job of a rare stream is in the system after a time."""
+    return any(
+        job.task.name in regime.rare and (job.finish_s is None or job.finish_s > time_s)
+        for job in jobs
+        if not job.dropped
+    )
 
 
 def _often(

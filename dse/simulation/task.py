@@ -291,9 +291,9 @@ class Timeline:
     horizon_s: float
     jobs: tuple[Job, ...]
     intervals: tuple[Interval, ...]
-    edges_s: tuple[float, ...]
-    power_w: dict[str, tuple[float, ...]]
-    module_w: tuple[float, ...]
+    edges_s: Sequence[float]
+    power_w: dict[str, Sequence[float]]
+    module_w: Sequence[float]
     energy_j: dict[str, float]
     scope_energy_j: dict[str, float]
     peak_power_w: dict[str, float]
