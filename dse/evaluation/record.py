@@ -193,6 +193,12 @@ class Evaluation(Printed):
         """``feasible``, ``infeasible`` or ``not decided``."""
         return VERDICTS[self.feasible]
 
+    @property
+    def unmet(self) -> bool:
+        """Whether something keeps it from being feasible: a demand that is broken, or a stream that
+        a simulation has not decided. What a cheaper level does not know is neither."""
+        return self.feasible is not True and bool(self.reasons)
+
     def metric(self, name: str) -> float | None:
         """A number by its metric name; KeyError for a name that is not a metric."""
         if name in METRICS:

@@ -80,13 +80,13 @@ def requirements(app: App, record: Evaluation) -> list[Requirement]:
 def violation(app: App, record: Evaluation) -> float:
     """Sum of the relative excesses over all demands; 0 if none is broken, inf if unmappable.
 
-    What has no measure (a memory that overflows, privacy) counts 1 for each reason if nothing else
-    is broken.
+    What has no measure (a memory that overflows, privacy, a stream that is not decided) counts 1
+    for each reason if nothing else is broken.
     """
     if record.bottleneck == "unmappable":
         return float("inf")
     total = sum(demand.excess for demand in requirements(app, record))
-    if total == 0.0 and record.feasible is False:
+    if total == 0.0 and record.unmet:
         return float(len(record.reasons))
     return total
 

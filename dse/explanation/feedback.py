@@ -87,7 +87,7 @@ def goal_of(record: Evaluation, app: App | None) -> str:
     """
     if app is None:
         return "latency_s"
-    if record.feasible is False:
+    if record.unmet:
         return VIOLATION
     for demand in requirements(app, record):
         if demand.room is None:
@@ -163,9 +163,9 @@ def _effect(
             if name != VIOLATION and not (name in METRICS and METRICS[name].exact):
                 metrics[name] = (metrics[name][0], None)
     gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
-    if base.feasible is False:
+    if base.unmet:
         gain += 10.0 if record.feasible else 0.0
-    elif record.feasible is False:
+    elif record.unmet:
         gain = -1.0 + min(gain, 0.0) * 1e-3
     return Effect(
         *shape, metrics, record.feasible, record.reasons, gain, goal, _latencies(base, record)

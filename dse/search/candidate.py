@@ -286,8 +286,8 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
             beside_cost += min(over, UNBUILDABLE)
             text = f"constraint on {constraint.metric} broken by {over:.0%}"
             reasons.append(Cause(text, "constraint", metric=constraint.metric))
-    if record.feasible is False and beside_cost == cost == 0.0:
-        # What has no measure, such as a memory that overflows.
+    if record.unmet and beside_cost == cost == 0.0:
+        # What has no measure, such as a memory that overflows, or a stream that is not decided.
         beside_cost = float(len(record.reasons))
     return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
 
