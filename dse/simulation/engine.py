@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Generator, Sequence
 
@@ -12,6 +13,7 @@ from dse.simulation.control import Control
 from dse.simulation.fabric import DECIDE, FIRST, Clock, Fabric, Flow, PowerLog, Trail
 from dse.simulation.gating import Gates
 from dse.simulation.governor import Modes
+from dse.simulation.leap import Leaps
 from dse.simulation.noc import Network
 from dse.simulation.plan import PowerTable, Seg
 from dse.simulation.release import Dice, release_times
@@ -68,8 +70,7 @@ class Engine:
         self._deciding = False
         #: Where closed forms are cut off, and where the play ends.
         self.cut_s = self.end_s = policy.horizon_s
-        #: All arrivals up to then are on the clock.
-        self.expected_s = policy.horizon_s
+        self.expected_s = policy.horizon_s  # all arrivals up to then are on the clock
         #: Observed jobs released after the horizon are added to it, once it is one.
         self.open_jobs: list[LiveJob] | None = None
         # Jobs of one task never preempt each other, nor do any under first in, first out.
@@ -82,11 +83,12 @@ class Engine:
                 for plan in work.plans:
                     plan.prepare_extras()
         self.control = Control(self)
-        closed = self._one_at_a_time() and (self._whole or self._by_layer)
-        closed = closed and self.control.steady and chip.network is None
-        self._closed = closed and not fine
         #: Whether a job that runs while no other does may be advanced in closed form.
         self._solo = self.control.steady and chip.network is None and not fine
+        self._closed = self._solo and self._one_at_a_time() and (self._whole or self._by_layer)
+        self._leaps = Leaps(self.fabric, self.logs) if self._solo and not trace else None
+        self._epoch = 0
+        self._next_s: dict[int, float] = {}  # when each source releases its next job
 
     def play(self) -> None:
         """Run to the horizon, events at the horizon itself included."""
@@ -134,9 +136,12 @@ class Engine:
     def _source(
         self, order: int, task: Task, times: Sequence[float], roots: Sequence[float] | None
     ) -> Play:
+        source = len(self._next_s)
         for number, time in enumerate(times):
+            self._next_s[source] = time
             yield self.clock.at(time)
             self._release(order, task, root_s=None if roots is None else roots[number])
+        self._next_s[source] = math.inf
 
     def _release(
         self,
@@ -159,6 +164,7 @@ class Engine:
         self._enqueue(job)
 
     def _enqueue(self, job: LiveJob) -> None:
+        self._epoch += 1
         self._queue_of[job.task.name].push(job)
         self._waiting += 1
         self._decide_soon()
@@ -219,6 +225,7 @@ class Engine:
         now = self.clock.now
         if job.start_s is None:
             job.start_s = now
+        self._epoch += 1
         wake_s = self.gates.take(cores, now)
         run = Run(job, cores, Flow(cores[0], self.logs[cores[0]]), now, wake_s)
         run.set_point(self.modes.now)
@@ -304,6 +311,8 @@ class Engine:
                 run.set_point(self.modes.now)
                 if self._waiting and self._wanted(run):
                     return False
+                if (there := self._leap(run)) is not None:
+                    yield there
                 continue
             follower = segs[job.position]
             inside = run.plan.together(follower.layer, seg.layer)
@@ -381,8 +390,17 @@ class Engine:
         end_s = run.play_ahead(self.fabric, limit_s, self._note)
         return None if end_s is None else self.clock.at(end_s)
 
+    def _leap(self, run: Run) -> Event | None:
+        """Leap over runs that repeat, between two runs of a program; the event of the end."""
+        if self._leaps is None or self._waiting or len(self.fabric.flows) < 2:
+            return None
+        limit_s = min(self.expected_s, *self._next_s.values(), math.inf)
+        there_s = self._leaps.over(run, self.runs, self._epoch, limit_s)
+        return None if there_s is None else self.clock.at(there_s)
+
     def _end(self, run: Run, finished: bool) -> None:
         now, job = self.clock.now, run.job
+        self._epoch += 1
         self.fabric.stop(run.flow)
         for core in run.cores:
             self.runs[core] = None

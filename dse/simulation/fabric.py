@@ -188,6 +188,17 @@ class Fabric:
         self.book(flow)
         flow.seg = seg
 
+    def shift(self, flow: Flow, seconds: float) -> None:
+        """Let a flow go on later as if it had gone on now."""
+        flow.since += seconds
+        flow.started_s += seconds
+        flow.end += seconds
+        alarm = self.clock.at(flow.end)
+        if flow.alarm is not None and flow.alarm.callbacks:
+            alarm.callbacks = flow.alarm.callbacks
+            flow.alarm.callbacks = []
+        flow.alarm = alarm
+
     def halt(self) -> None:
         """Stop all flows where they are (but those that end at this instant)."""
         self.settle()

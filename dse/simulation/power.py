@@ -157,14 +157,18 @@ def _dynamic(
     for number, (row, seconds) in enumerate(table.rows):
         for column, joules in row.items():
             watts[number, column] = joules / seconds
-    total = np.zeros((len(starts), len(names)))
+    ran = []
     for log in logs:
         if len(log.times) == 1 and log.rows[0] < 0:
             continue
         where = at(log.times, starts)
-        rows = np.asarray(log.rows)[where]
-        total += watts[rows] * np.asarray(log.speeds)[where][:, None]
-    power = {name: np.ascontiguousarray(total[:, column]) for column, name in enumerate(names)}
+        ran.append((np.asarray(log.rows)[where], np.asarray(log.speeds)[where]))
+    power = {}
+    for column, name in enumerate(names):  # one by one: long plays have millions of edges
+        total = np.zeros(len(starts))
+        for rows, speeds in ran:
+            total += watts[rows, column] * speeds
+        power[name] = total
     scope_of = {name: scope for name, (_, scope) in zip(names, table.components, strict=True)}
     return power, scope_of
 

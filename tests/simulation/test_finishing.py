@@ -15,6 +15,7 @@ from dse.simulation import (
     Poisson,
     Policy,
     Release,
+    Stage,
     Task,
     Timeline,
     Trace,
@@ -332,3 +333,80 @@ def test_parts_of_a_mean_add_up() -> None:
     assert mean.link_bytes["dram"] / mean.over_s == pytest.approx(moved, rel=0.01)
     busy = sum(seconds for name, seconds in mean.busy_s.items() if name.startswith("core"))
     assert busy / mean.over_s == pytest.approx(30.0 * 3e-3 + 0.2 * 0.3, rel=0.01)
+
+
+# Leaps
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    cores=st.integers(2, 3),
+    preemption=st.sampled_from(["segment", "layer", "none"]),
+    repeats=st.lists(st.integers(1, 60), min_size=2, max_size=4),
+    starts=st.lists(st.sampled_from([0.0, 0.0, 0.004, 0.0131]), min_size=4, max_size=4),
+    same=st.booleans(),
+    dram=st.sampled_from([0.0, 2e4, 2e5]),
+    horizon_s=st.floats(0.005, 0.3),
+)
+@example(2, "layer", [50, 50], [0.0] * 4, True, 2e5, 0.3)
+@example(2, "layer", [50, 30], [0.0] * 4, True, 2e5, 0.05)
+@example(3, "segment", [50, 30, 7], [0.0, 0.0, 0.0131, 0.0], False, 2e5, 0.3)
+def test_what_is_leapt_over_is_counted_as_if_played(
+    cores: int,
+    preemption: str,
+    repeats: list[int],
+    starts: list[float],
+    same: bool,
+    dram: float,
+    horizon_s: float,
+) -> None:
+    chip = make_chip(cores=cores)
+    first, token = lasting("f", 1e-3, dram), lasting("t", 5e-4, dram)
+    tasks = []
+    for k, repeat in enumerate(repeats):
+        run = token if same else lasting(f"t{k}", 5e-4 + 1e-4 * k, dram)
+        stages = (Stage(first), Stage(run, repeat))
+        tasks.append(
+            Task(
+                f"t{k}",
+                first,
+                Trace((starts[k], starts[k] + 0.11)),
+                deadline_s=0.05 * (k + 1),
+                cores=tuple(range(cores)),
+                stages=stages,
+            )
+        )
+    policy = Policy("edf", preemption, horizon_s=horizon_s)  # type: ignore[arg-type]
+    results = []
+    for fine in (False, True):
+        engine = Engine(chip, tasks, policy, trace=False, fine=fine)
+        engine.play()
+        results.append(timeline(engine))
+    leapt, played = results
+    assert leapt.events <= played.events
+    for one, other in zip(leapt.jobs, played.jobs, strict=True):
+        assert (one.task, one.index, one.missed) == (other.task, other.index, other.missed)
+        assert (one.finish_s is None) == (other.finish_s is None)
+        assert (one.finish_s or 0.0) == pytest.approx(other.finish_s or 0.0, rel=1e-9)
+        assert (one.first_stage_s or 0.0) == pytest.approx(other.first_stage_s or 0.0, rel=1e-9)
+    for scope in SCOPES:
+        assert leapt.scope_energy_j[scope] == pytest.approx(
+            played.scope_energy_j[scope], rel=1e-7, abs=1e-15
+        )
+        assert leapt.peak_power_w[scope] == pytest.approx(played.peak_power_w[scope], rel=1e-6)
+    for name, moved in played.link_bytes.items():
+        assert leapt.link_bytes[name] == pytest.approx(moved, rel=1e-7, abs=1e-6)
+    for name, spot in played.hotspots.items():
+        assert leapt.hotspots[name].seconds == pytest.approx(spot.seconds, rel=1e-6, abs=1e-12)
+
+
+def test_equal_requests_side_by_side_are_leapt_over() -> None:
+    chip = make_chip(cores=2)
+    first, token = lasting("f", 1e-3, 2e5), lasting("t", 5e-4, 2e5)
+    tasks = [
+        Task(name, first, Trace((0.0,)), cores=(0, 1), stages=(Stage(first), Stage(token, 2000)))
+        for name in "ab"
+    ]
+    found = simulate(chip, tasks, Policy(horizon_s=20.0))
+    assert found.events < 1500
+    assert found.completed == {"a": 1, "b": 1}
