@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from dse.hardware.chip import Chip
-from dse.simulation.checks import MAX_JOBS
+from dse.simulation.checks import MAX_JOBS, rates_hz
 from dse.simulation.engine import Engine
 from dse.simulation.periods import WHOLE, regime_of
 from dse.simulation.scheduler import LiveJob
@@ -15,6 +15,9 @@ from dse.simulation.task import Policy, Task, Trace
 
 #: How often a play is made longer to see the chip without jobs of rare streams.
 _TRIES = 2
+#: Share by which latencies of a job and of the one a period later may differ: parts are awake when
+#: a play begins.
+ALIKE = 0.01
 
 
 class Finishing(Engine):
@@ -22,7 +25,8 @@ class Finishing(Engine):
 
     Jobs go on arriving as before, so that the last observed ones meet the company that they would;
     only jobs of chains that start before the horizon are observed. ``regime`` says what repeats,
-    ``decided_s`` when the last observed job was decided (or time was up).
+    ``decided_s`` when the last observed job was decided (or time was up), ``repeats`` whether the
+    observed jobs hold all that ever come.
     """
 
     def __init__(self, chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool) -> None:
@@ -30,6 +34,7 @@ class Finishing(Engine):
         self.cut_s = math.inf
         self.regime = regime_of(tasks, policy.horizon_s)
         self.decided_s = policy.horizon_s
+        self.repeats = False
         self._awaited_s = max((_last_s(task, policy.horizon_s) for task in tasks), default=0.0)
 
     def play(self) -> None:
@@ -45,9 +50,40 @@ class Finishing(Engine):
             pass
         elif self.regime.rare:
             self._see_quiet()
-        elif self.regime.slot_s > horizon * (1.0 + WHOLE):
-            self._continue(self.regime.slot_s + self.decided_s - horizon)
+        else:
+            self._see_period(horizon, self.decided_s - horizon)
         self._close(self.end_s)
+
+    def _see_period(self, horizon_s: float, carried_s: float) -> None:
+        """Go on until a whole period was seen, and of one that was observed from its start, when
+        nothing was left of a period before, how the next one begins."""
+        slot = self.regime.slot_s
+        if slot > horizon_s * (1.0 + WHOLE):
+            self._continue(slot + carried_s)
+            return
+        self.repeats = self.regime.exact
+        if self.repeats and carried_s > 0.0 and horizon_s < slot + carried_s:
+            self._continue(max(self.end_s, slot + 2.0 * carried_s))
+            self.repeats = self._begins_alike(slot, carried_s)
+
+    def _begins_alike(self, slot_s: float, until_s: float) -> bool:
+        """Whether the jobs released up to a time fare as those one slot later."""
+        rates = rates_hz(self.tasks, self.policy.horizon_s)
+        found = {(job.task.name, job.index): job for job in self.jobs}
+        for job in self.jobs:
+            if job.release_s >= until_s:
+                continue
+            later = round(rates[job.task.name] * slot_s)
+            image = found.get((job.task.name, job.index + later))
+            if image is not None and job.dropped and image.dropped:
+                continue
+            if image is None or job.finish_s is None or image.finish_s is None:
+                return False
+            took_s, takes_s = job.finish_s - job.release_s, image.finish_s - image.release_s
+            late, lates = job.finish_s > job.due_s, image.finish_s > image.due_s
+            if late != lates or abs(takes_s - took_s) > ALIKE * took_s:
+                return False
+        return True
 
     def _finish(self, open_jobs: list[LiveJob], last_s: float) -> None:
         """Go on until no observed job is open, or time is up."""

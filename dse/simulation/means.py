@@ -17,7 +17,7 @@ from dse.hardware.chip import LINKS, SCOPES
 from dse.simulation.checks import rates_hz
 from dse.simulation.finishing import Finishing
 from dse.simulation.gating import ACTIVE, IDLE, SLEEP
-from dse.simulation.periods import WHOLE, whole_slots
+from dse.simulation.periods import whole_slots
 from dse.simulation.plan import SHARED, Seg
 from dse.simulation.power import PowerTrace, component_names, dynamic_w
 from dse.simulation.states import state_power_w
@@ -49,7 +49,7 @@ def mean_of(engine: Finishing, power: PowerTrace, whole: Timeline, *, overloaded
         overloaded: more is asked for than the chip can do: what it did counts, not what was asked.
     """
     regime, horizon, end = engine.regime, engine.policy.horizon_s, engine.end_s
-    exact = regime.exact and horizon >= regime.slot_s * (1.0 - WHOLE)
+    exact = engine.repeats
     carried = engine.decided_s - horizon
     period = 0.0 if regime.rare else regime.slot_s
     if regime.exact and end == horizon and _same(whole_slots(regime, horizon), horizon):

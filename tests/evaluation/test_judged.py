@@ -228,7 +228,7 @@ def test_means_hold_for_every_horizon_and_level(kind: str, slow: Chip) -> None:
         assert record.resource_utilization["cores"] == pytest.approx(busy, rel=0.02)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     often=st.floats(5.0, 40.0),
     seldom=st.floats(0.02, 3.0),

@@ -122,7 +122,7 @@ def test_an_overloaded_play_ends_once_the_rest_is_late() -> None:
 # Played alike
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     cores=st.integers(1, 3),
     preemption=st.sampled_from(["segment", "layer", "none"]),
@@ -156,7 +156,7 @@ def test_a_job_alone_in_closed_form_is_the_same_to_the_last_bit(
     assert results[0].events <= results[1].events
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     cores=st.integers(1, 2),
     preemption=st.sampled_from(["segment", "layer", "none"]),
@@ -239,7 +239,7 @@ def exact_w(chip: Chip, tasks: list[Task], period_s: float) -> float:
     return part / (4.0 * period_s)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     often=st.sampled_from([10.0, 12.5, 24.0, 30.0]),
     seldom=st.sampled_from([0.05, 0.1, 0.25, 0.5, 2.0]),
@@ -338,7 +338,7 @@ def test_parts_of_a_mean_add_up() -> None:
 # Leaps
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     cores=st.integers(2, 3),
     preemption=st.sampled_from(["segment", "layer", "none"]),
