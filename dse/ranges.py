@@ -193,6 +193,7 @@ Moment = Annotated[float, Limits(0.0, 1e9, "s", "ascending from the start of the
 Priority = Annotated[int, Limits(-(10**6), 10**6, "", "an order, of either sign")]
 CoreNumber = Annotated[int, Limits(0, 4095, "", "counted from 0, as many as 64 chips have")]
 PipelineCores = Annotated[int, Limits(2, 64, "", "cores are simulated one by one")]
+Frames = Annotated[int, Limits(0, 1024, "frames", "seconds of a camera's pictures")]
 Payload = Annotated[float, Limits(0.0, 1e15, "bytes", "a petabyte")]
 QualityPoints = Annotated[
     float,

@@ -15,12 +15,14 @@ from dse.ranges import (
     AmbientCelsius,
     AmpleWatts,
     DutyShare,
+    Frames,
     Hours,
     JunctionCelsius,
     KelvinPerWatt,
     ModuleMm2,
     OtherWatts,
     PartShare,
+    Payload,
     QualityLoss,
     QualityPoints,
     SomeUsd,
@@ -203,6 +205,17 @@ class Environment(Strict):
                 "max_junction_c is not above ambient_c; a chip in work is warmer than its ambient"
             )
         return self
+
+
+class MemoryNeeds(Strict):
+    """What the product keeps in its external memory beside networks and operating system.
+
+    ``frame_buffers``: frames that each source cycles through (null: the block fact), of the
+    stream's ``frame_bytes``. ``other_bytes``: the app's own code and data (maps, a display).
+    """
+
+    frame_buffers: Frames | None = None
+    other_bytes: Payload = 0.0
 
 
 class Privacy(Strict):

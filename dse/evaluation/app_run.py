@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
+from dse.evaluation.app_reasons import idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import hottest, scored
 from dse.evaluation.causes import Cause
@@ -17,6 +17,7 @@ from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
 from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
+from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
@@ -104,12 +105,15 @@ def evaluate_app(
         record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
     record = common(record, app, loads, task_rows(loads, stats), chains, chip)
-    record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
+    held = rooms(app, loads, chip, whole.jobs if whole else ())
+    record = replace(
+        record, offered_load=usage, junction_c=hottest(record, timeline), memory=as_table(held)
+    )
     reasons = [
         *excess,
         *poor(_verdicts(loads)),
         *_placed_elsewhere(app),
-        *crowded(loads, chip),
+        *overfull(held),
         *overload(usage, loads),
         *late(record, loads, whole),
         *idle(record, app),

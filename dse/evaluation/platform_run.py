@@ -8,7 +8,7 @@ from dataclasses import replace
 from dse.apps import App
 from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, late, overload, too_hot
+from dse.evaluation.app_reasons import late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import (
     app_frame,
@@ -23,6 +23,7 @@ from dse.evaluation.causes import Cause
 from dse.evaluation.economics import HOURS_PER_YEAR
 from dse.evaluation.frame import unmappable
 from dse.evaluation.loads import utilization
+from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.placement import Placed, Placer
 from dse.evaluation.platform_play import PlatformPlay, play
 from dse.evaluation.record import Evaluation, TaskRow
@@ -95,11 +96,18 @@ def evaluate_on_platform(
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
     warm = hottest(record, timeline)
-    record = replace(record, utilization=utilized, offered_load=usage, junction_c=warm)
+    held = rooms(app, local, device, timeline.jobs if timeline else ())
+    record = replace(
+        record,
+        utilization=utilized,
+        offered_load=usage,
+        junction_c=warm,
+        memory=as_table(held),
+    )
     reasons = [
         *poor([place.verdict for place in placed]),
         *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),
-        *crowded(local, device),
+        *overfull(held),
         *overload(usage, local),
         *late(record, local, timeline),
         *too_hot(timeline),

@@ -118,6 +118,8 @@ class Evaluation(Printed):
     app's ``thermal_c_per_w``; where it has none, the highest of a play with the chip's own thermal
     model.
 
+    ``memory``: of an app, what it keeps in each memory of the chip: ``capacity_bytes``,
+    ``need_bytes``, and its ``parts``.
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
     ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
@@ -175,6 +177,7 @@ class Evaluation(Printed):
     core_kind: str = ""
     kind_energy_j: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, Band] = field(default_factory=dict)
+    memory: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def metric(self, name: str) -> float | None:
         """A number by its metric name; KeyError for a name that is not a metric."""
@@ -289,7 +292,7 @@ class Evaluation(Printed):
 
 
 #: Fields, beside metrics, that only an app has.
-APP_FIELDS = ("tasks", "chains", "offered_load", "platform")
+APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "memory")
 
 
 @functools.cache

@@ -22,6 +22,7 @@ Kind = Literal[
     "battery",
     "heat",
     "quality",
+    "memory",
 ]
 
 
@@ -61,6 +62,11 @@ def requirements(app: App, record: Evaluation) -> list[Requirement]:
         Requirement("load", f"time of {name}", "offered_load", share, 1.0, 1.0 - share)
         for name, share in record.offered_load.items()
         if share > 1.0 + 1e-9
+    ]
+    out += [
+        Requirement("memory", f"room in {name}", "memory", room["need_bytes"], size, 1.0 - over)
+        for name, room in record.memory.items()
+        if (over := room["need_bytes"] / (size := room["capacity_bytes"])) > 1.0
     ]
     out += _of_product(app, record)
     floors = {stream.id: stream.quality for stream in app.streams}

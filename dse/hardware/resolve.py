@@ -385,6 +385,8 @@ def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     if not spec.kinds:
         left_out |= {"kind", "kinds"}
     data = spec.model_dump(exclude=left_out)
+    if spec.dram.system_bytes is None:  # chips of before it could be said keep their identity
+        del data["dram"]["system_bytes"]
     if spec.kinds:
         for kind in data["kinds"].values():
             kind.pop("description")

@@ -293,6 +293,8 @@ class DramSpec(Strict):
     from one inference to the next, ``streamed`` if every inference reads all weights again.
     ``activations``: false if only weights, inputs and outputs of the network cross it (a host's
     memory behind USB or PCIe), so that everything between must fit the chip.
+    ``system_bytes``: what the operating system, drivers and whatever else runs beside the networks
+    keep for themselves; null: the block fact of the host's class (``dse.hardware.system``).
     """
 
     kind: str = "none"
@@ -305,6 +307,7 @@ class DramSpec(Strict):
     weights: Literal["resident", "streamed"] = "resident"
     activations: bool = True
     arbitration: Literal["processor_sharing", "fcfs", "round_robin"] = "processor_sharing"
+    system_bytes: StoreBytes | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> DramSpec:

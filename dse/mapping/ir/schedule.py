@@ -171,6 +171,8 @@ class Program:
     """One inference of a network on a chip: its schedules and the segments they unroll to.
 
     ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
+    the most that an inference holds at once of what it makes (no KV cache), both by memory.
     """
 
     name: str
@@ -181,6 +183,7 @@ class Program:
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
+    activation_bytes: Mapping[str, float] = field(default_factory=dict)
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:

@@ -172,6 +172,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         resident_bytes=dict(plan.resident_bytes),
         notes=(note,),
         legality=legality,
+        activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
     )
 
 
