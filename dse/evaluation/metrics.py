@@ -243,6 +243,10 @@ _TABLE = (
     ),
     Metric(
         name="junction_c", label="junction temperature", sense="minimize",
+        bounded=False, exact=False, uncertain=False,
+    ),
+    Metric(
+        name="junction_peak_c", label="junction in bursts", sense="minimize",
         bounded=False, exact=False, uncertain=False, app_only=True,
     ),
     Metric(

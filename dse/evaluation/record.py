@@ -114,9 +114,11 @@ class Evaluation(Printed):
     chip they are ``energy_j`` and ``unit_cost_usd``.
 
     ``utilization`` is MACs over those at peak: of a model alone (mapped) at the peak of the cores
-    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is steady at the
-    app's ``thermal_c_per_w``; where it has none, the highest of a play with the chip's own thermal
-    model.
+    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is the
+    junction temperature that rails and leakage are at: where the app (``thermal_c_per_w``) or the
+    chip says how heat leaves, the sustained one that the power gives, else as chip or app state it.
+    ``junction_peak_c`` of a simulated app is the highest that bursts reach, None where nothing says
+    how heat leaves.
 
     ``memory``: of an app, what it keeps in each memory of the chip: ``capacity_bytes``,
     ``need_bytes``, and its ``parts``.
@@ -168,6 +170,7 @@ class Evaluation(Printed):
     deadline_satisfaction: float | None = None
     score: float | None = None
     junction_c: float | None = None
+    junction_peak_c: float | None = None
     offered_load: Mapping[str, float] = field(default_factory=dict)
     system_energy_j: float | None = None
     total_cost_usd: float | None = None

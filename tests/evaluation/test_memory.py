@@ -1,7 +1,7 @@
 """What a whole product keeps in its memories, against what they hold.
 
-Expected bytes are worked out by hand from the models' sizes: layers x 2 x heads x width x bytes of a
-token's keys and values, parameters times bits.
+Expected bytes are worked out by hand from the models' sizes: layers x 2 x heads x width x bytes of
+a token's keys and values, parameters times bits.
 """
 
 from __future__ import annotations
