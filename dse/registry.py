@@ -1,19 +1,73 @@
 """What is remembered in this process: values by key, as many as a limit, the oldest dropped.
 
-Every cache made here is known by :func:`caches` and emptied by :func:`clear_caches`.
+Every cache made here is known by :func:`caches` and emptied by :func:`clear_caches`. A key made by
+:func:`key_of` holds every field of a record, but for those that say themselves that they are
+:data:`APART`: what nobody thought of is in it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+#: Metadata of a record's field (``field(metadata=APART)``) that is no part of its key.
+APART: Mapping[str, bool] = MappingProxyType({"apart": True})
+#: What stands in a key as it is.
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+#: How the parts of a record's key are read, by its class; there are few classes.
+_parts: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+
+
+def key_of(value: Any) -> Any:
+    """A hashable, frozen view of a record: equal where all that counts is equal.
+
+    Records are read field by field, mappings as sorted pairs, tuples item by item; the text
+    (``repr``) of a key says all of it.
+
+    Raises:
+        TypeError: there is something else in it, which might change or be equal unseen.
+    """
+    kind = type(value)
+    read = _parts.get(kind)
+    if read is not None:
+        found = read(value)
+    elif kind is tuple:
+        found = value
+    elif kind in _PLAIN:
+        return value
+    elif kind is dict or isinstance(value, Mapping):
+        pairs = sorted(value.items())
+        if not _PLAIN.issuperset(map(type, value.values())):
+            pairs = [(name, key_of(item)) for name, item in pairs]
+        return tuple(pairs)
+    elif dataclasses.is_dataclass(value):
+        _parts[kind] = read = _reader(kind)
+        found = read(value)
+    elif isinstance(value, (int, float, str)):
+        return value
+    else:
+        raise TypeError(f"{value!r} cannot be part of a key")
+    if _PLAIN.issuperset(map(type, found)):
+        return found
+    return tuple([part if type(part) in _PLAIN else key_of(part) for part in found])
+
+
+def _reader(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """What reads the fields of a class that are not apart."""
+    names = [f.name for f in dataclasses.fields(kind) if not f.metadata.get("apart", False)]
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda record: (get(record),)
 
 
 class Cache(Protocol):
@@ -43,8 +97,8 @@ def clear_caches() -> None:
 class _Results:
     """The cache of one function."""
 
-    def __init__(self, clear: Callable[[], None], limit: int) -> None:
-        self.clear, self.limit = clear, limit
+    def __init__(self, of: object, clear: Callable[[], None], limit: int) -> None:
+        self.of, self.clear, self.limit = of, clear, limit
 
 
 def cached(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -52,7 +106,7 @@ def cached(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     def remembering(function: Callable[P, T]) -> Callable[P, T]:
         made = functools.lru_cache(maxsize=limit)(function)
-        results = _Results(made.cache_clear, limit)
+        results = _Results(function, made.cache_clear, limit)
         made.results = results  # type: ignore[attr-defined]  # alive as long as the function
         _caches.add(results)
         return cast("Callable[P, T]", made)

@@ -327,8 +327,7 @@ def _program(
     workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
 ) -> Program:
     """:func:`map_network`, once for chips that differ only in what mapping does not see."""
-    seen = (chip_number(chip), tuple(sorted(chip.links.items())))
-    key = (id(workload), seen, objective, cores, shared)
+    key = (id(workload), chip_number(chip), objective, cores, shared)
     make = partial(map_network, workload, chip, objective, cores=cores, shared=shared)
     return _programs.of(key, make, workload)
 

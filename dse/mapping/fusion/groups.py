@@ -24,6 +24,7 @@ from dse.mapping.ir.schedule import link_rates
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import operands
 from dse.mapping.path.chain import Item
+from dse.mapping.space.shape import layer_number
 from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
@@ -301,7 +302,7 @@ class Finder:
 
 def _key(member: Member) -> tuple[object, ...]:
     where = (member.rows, member.taps, member.stride, member.taken, member.side, member.reread)
-    return (member.layer.shape_key, member.homes, where)
+    return (layer_number(member.layer), member.homes, where)
 
 
 class _Links:

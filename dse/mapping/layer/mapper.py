@@ -173,12 +173,12 @@ def draft_layer(
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     l2_room = max(float(l2_room_bytes), 0.0)
     asked = _Asked(homes, objective, cores, room, l2_room, weights, legal, uneven)
-    # The number of a chip stands for its slice, which takes long to hash.
+    # The number of a chip stands for its view, which takes long to hash.
     key = (layer_number(layer), chip_number(chip), asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        whole = (layer.shape_key, chip.slice_key, asked)
+        whole = (layer.mapping_view, chip.mapping_view, asked)
         found = disk.get(whole) if disk else None
         if found is not None:
             return _cache.put(key, found)
