@@ -1,6 +1,7 @@
 """What is remembered in this process: values by key, as many as a limit, the oldest dropped.
 
-Every cache made here is known by :func:`caches` and emptied by :func:`clear_caches`. A key made by
+Every cache has a name, is known by :func:`caches` and emptied by :func:`clear_caches`; there are
+none but those made here (``tests/house/test_caches.py``). A key made by
 :func:`key_of` holds every field of a record, but for those that say themselves that they are
 :data:`APART`: what nobody thought of is in it.
 """
@@ -71,10 +72,15 @@ def _reader(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 class Cache(Protocol):
-    """A bounded store that can be emptied."""
+    """A bounded store with a name that can be emptied; its length is what it holds."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def limit(self) -> int: ...
+
+    def __len__(self) -> int: ...
 
     def clear(self) -> None: ...
 
@@ -84,8 +90,8 @@ _caches: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def caches() -> tuple[Cache, ...]:
-    """All caches of this process."""
-    return tuple(_caches)
+    """All caches of this process, by name."""
+    return tuple(sorted(_caches, key=lambda cache: cache.name))
 
 
 def clear_caches() -> None:
@@ -97,16 +103,25 @@ def clear_caches() -> None:
 class _Results:
     """The cache of one function."""
 
-    def __init__(self, of: object, clear: Callable[[], None], limit: int) -> None:
-        self.of, self.clear, self.limit = of, clear, limit
+    def __init__(self, name: str, made: Any, limit: int) -> None:
+        self.name, self.limit = name, limit
+        self.clear: Callable[[], None] = made.cache_clear
+        self._made = made
+
+    def __len__(self) -> int:
+        return int(self._made.cache_info().currsize)
 
 
 def cached(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """As ``functools.lru_cache``, among the caches known here, and with the arguments' types."""
+    """As ``functools.lru_cache``, among the caches known here, and with the arguments' types.
+
+    Its name is the function's, with its module.
+    """
 
     def remembering(function: Callable[P, T]) -> Callable[P, T]:
         made = functools.lru_cache(maxsize=limit)(function)
-        results = _Results(function, made.cache_clear, limit)
+        name = f"{function.__module__}.{function.__qualname__}".removeprefix("dse.")
+        results = _Results(name, made, limit)
         made.results = results  # type: ignore[attr-defined]  # alive as long as the function
         _caches.add(results)
         return cast("Callable[P, T]", made)
@@ -115,13 +130,21 @@ def cached(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 class Remembered:
-    """As many values by key as ``limit``; safe to share between threads."""
+    """As many values by key as ``limit``; safe to share between threads.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    Args:
+        name: ``<module>.<what>``, of which there is one, but for stores that live in objects.
+        limit: values held.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name, self.limit = name, limit
         self._store: OrderedDict[object, tuple[Any, object]] = OrderedDict()
         self._lock = threading.Lock()
         _caches.add(self)
+
+    def __len__(self) -> int:
+        return len(self._store)
 
     def get(self, key: object) -> Any:
         """The value of ``key``; None if it is not known."""

@@ -38,7 +38,7 @@ Value = str | int | float | bool | None
 NAMING = ("width", *FILE_KEYS)
 #: Models remembered, each with its workloads: a design that comes again has the same ones.
 MODELS = 256
-_models = Remembered(MODELS)
+_models = Remembered("evaluation.inputs.models", MODELS)
 
 
 @dataclass(frozen=True)

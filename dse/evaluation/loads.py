@@ -24,11 +24,11 @@ from dse.workload import Workload
 #: Mapped networks remembered: neighbours in a search often differ only in what mapping does not
 #: see (converter, host, package, volume).
 PROGRAMS = 32
-_programs = Remembered(PROGRAMS)
+_programs = Remembered("evaluation.loads.programs", PROGRAMS)
 #: Bounds remembered: a design's is asked for before it is chosen and when it is evaluated, and
 #: neighbours that differ in one network share the others.
 BOUNDS = 2048
-_rooflines = Remembered(BOUNDS)
+_rooflines = Remembered("evaluation.loads.rooflines", BOUNDS)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ CHECKS = 4
 TABLE_FROM = 64
 
 
-_tables = Remembered(TABLES)
+_tables = Remembered("mapping.chips.batch.tables", TABLES)
 
 
 def forget_tables() -> None:

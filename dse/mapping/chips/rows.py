@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
-from dse.mapping.space.shape import array_number
 from dse.registry import key_of
 
 #: Agreement asked of the rows with what ``pack`` says of the first and the last chip.
@@ -35,13 +34,20 @@ def shape_of(chip: Chip) -> tuple[object, ...]:
         )
         for name, link in chip.links.items()
     }
-    buffer = replace(
-        chip.buffer, capacity_bytes=0, read_bytes_per_cycle=0.0, write_bytes_per_cycle=0.0
+    shared = replace(
+        chip,
+        f_hz=1.0,
+        buffer=replace(
+            chip.buffer, capacity_bytes=0, read_bytes_per_cycle=0.0, write_bytes_per_cycle=0.0
+        ),
+        links=links,
+        overheads=replace(
+            chip.overheads, launch_cycles=0.0, descriptor_cycles=0.0, dma_channels=1, invoke_s=0.0
+        ),
+        host=replace(chip.host, ops_per_s=0.0),
+        prices={},
     )
-    overheads = replace(
-        chip.overheads, launch_cycles=0.0, descriptor_cycles=0.0, dma_channels=1, invoke_s=0.0
-    )
-    return array_number(chip), *key_of((buffer, overheads, links))
+    return cast("tuple[object, ...]", key_of(shared))
 
 
 class Columns:

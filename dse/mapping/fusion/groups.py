@@ -125,7 +125,8 @@ def _parts(workload: Workload) -> tuple[object, ...]:
     return workload.layers, workload.tensors, workload.outputs
 
 
-_spans, _fusable = Remembered(REMEMBERED), Remembered(REMEMBERED)
+_spans = Remembered("mapping.fusion.groups.spans", REMEMBERED)
+_fusable = Remembered("mapping.fusion.groups.fusable", REMEMBERED)
 
 
 def _readers(workload: Workload) -> Mapping[str, tuple[int, ...]]:

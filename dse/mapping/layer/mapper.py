@@ -49,8 +49,8 @@ class CacheStatistics:
 class _Cache(Remembered):
     """Least recently used mappings, and how often they were asked for."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name, limit)
         self.hits = self.misses = 0
 
     def get(self, key: object) -> Draft | LayerSchedule | None:
@@ -72,9 +72,9 @@ class _Cache(Remembered):
         return CacheStatistics(self.hits, self.misses, len(self._store))
 
 
-_cache = _Cache(CACHE_SIZE)
+_cache = _Cache("mapping.layer.mapper.mappings", CACHE_SIZE)
 #: The last mappings searched, by layer, chip and question without its room.
-_roomy = Remembered(ROOMY_SIZE)
+_roomy = Remembered("mapping.layer.mapper.roomy", ROOMY_SIZE)
 
 
 def cache_statistics() -> CacheStatistics:
@@ -178,7 +178,7 @@ def draft_layer(
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        whole = (layer.mapping_view, chip.mapping_view, asked)
+        whole = (layer.mapping_view, chip.mapping_view, asked) if disk else None
         found = disk.get(whole) if disk else None
         if found is not None:
             return _cache.put(key, found)

@@ -78,9 +78,14 @@ class Shape:
     level_lengths: Any
 
 
-_shapes, _by_view, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
-_by_chip, _array_by_chip = Remembered(256), Remembered(256)
-_by_layer, _by_key = Remembered(LAYERS), Remembered(LAYERS)
+_shapes = Remembered("mapping.space.shape.shapes", SHAPES)
+#: Numbers of chips and layers, by the object at hand and by what it is.
+_by_chip = Remembered("mapping.space.shape.by_chip", 256)
+_by_view = Remembered("mapping.space.shape.by_view", CHIPS)
+_array_by_chip = Remembered("mapping.space.shape.array_by_chip", 256)
+_by_array = Remembered("mapping.space.shape.by_array", CHIPS)
+_by_layer = Remembered("mapping.space.shape.by_layer", LAYERS)
+_by_key = Remembered("mapping.space.shape.by_key", LAYERS)
 _numbers = count()
 
 
