@@ -438,8 +438,3 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     if precision is not None:
         return model.at(parse_precision(precision))
     return model.at(default=chip.native_precision)
-
-
-def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:
-    """The design of an app on a chip with overrides by path."""
-    return Design(app, chip, dict(settings), seed)

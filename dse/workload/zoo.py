@@ -166,18 +166,6 @@ def _info(entry: ManifestEntry, folder: Path) -> ModelInfo:
     )
 
 
-def serving() -> dict[str, tuple[str, ...]]:
-    """Names of the networks that serve each stream of the application scenarios.
-
-    A stream of several stages (a prefill and steps) has one network for each.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for info in list_models():
-        for stream in info.serves:
-            found[stream] = (*found.get(stream, ()), info.name)
-    return found
-
-
 def _located(file: str, folder: Path) -> Path:
     if not file.startswith(PACKAGED):
         return folder / file
