@@ -162,8 +162,8 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
         if found is None:
             return None
         made, placed = amounts(whole, found.placement), found.placement
-        f = made.found.footprint
-        need = f[0] + f[1] + f[2] + f[3]
+        w, i, o, side = made.found.footprint
+        need = w + i + o + side
         if need <= problem.room or room < math.inf:
             make = functools.partial(_scheduled, whole, placed)
             return _Block(make, need if room == math.inf else math.inf, made)
