@@ -102,6 +102,7 @@ def tried(arguments: tuple[str, ...]) -> tuple[str, str]:
                 run_dse()
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
+        swallowed = Path("--json").exists()  # an option before it took it for its value
         os.chdir("/")
     said = err.getvalue()
     errors = [line for line in said.splitlines() if line.lower().startswith("error:")]
@@ -109,7 +110,8 @@ def tried(arguments: tuple[str, ...]) -> tuple[str, str]:
     if code not in (0, 1, 2) or "Traceback" in said:
         return "broken", told
     if code == 0:
-        return ("done", "") if _is_json(arguments, out.getvalue()) else ("no JSON", told)
+        well = swallowed or _is_json(arguments, out.getvalue())
+        return ("done", "") if well else ("no JSON", told)
     if code == 2 and not errors:
         return "no word", told
     return ("refused" if code == 2 else "failed"), told
