@@ -45,10 +45,6 @@ class Economics:
         """Package and assembly (USD): wlcsp, qfn, bga, fccsp, fcbga, pop, interposer, ..."""
         return self.cost.package_usd(die_area_mm2, kind)
 
-    def test_cost_usd(self, die_area_mm2: float) -> float:
-        """Wafer and final test (USD)."""
-        return self.cost.test_usd(die_area_mm2)
-
     def unit_cost(
         self,
         node_nm: int,
