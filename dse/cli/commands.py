@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from dse.cli import catalogue, runs, studies
-from dse.cli.mapping import map_model
+from dse.cli.mapping import map_model, map_otherwise
 from dse.cli.options import (
     Bind,
     BreakLock,
@@ -149,6 +149,13 @@ def map_(
     fuse: Annotated[bool, typer.Option(help="Let groups of layers run fused.")] = True,
     legal: Legal = False,
     why: Annotated[bool, typer.Option("--why", help="Where each layer's time goes.")] = False,
+    front: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="LAYER", help="All mappings of one layer that no other beats."),
+    ] = None,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Lay the layers out over all cores, to stay there.")
+    ] = False,
     set_: Settings = None,
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
@@ -160,17 +167,16 @@ def map_(
     request = runs.ModelRequest(
         model, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
     )
+    if front is not None or pipeline:
+        others = {"--explain": explain, "--pin": pin, "--no-fuse": not fuse, "--why": why}
+        others["--cores"] = cores != 1
+        map_otherwise(
+            request, objective, front, json, pipeline=pipeline, legal=legal, others=others
+        )
+        return
     map_model(
-        request,
-        objective,
-        explain,
-        json,
-        pin=pin,
-        fuse=fuse,
-        legal=legal,
-        why=why,
-        cores=cores,
-    )
+        request, objective, explain, json, pin=pin, fuse=fuse, legal=legal, why=why, cores=cores
+    )  # fmt: skip
 
 
 @app.command("simulate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 from dse.errors import InputError
@@ -12,6 +11,7 @@ from dse.hardware.dies import check_joined, link_parts, surrounded
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.registry import cached
 from dse.technology import FloorFacts, Technology
 
 
@@ -104,7 +104,7 @@ def seen_by(area: AreaNode, kind: str) -> AreaNode:
     return replace(area, parts=tuple(seen if part is npu else part for part in area.parts))
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def nvm_node(tech: Technology, node: int, kind: str) -> int:
     """Node of the non-volatile memory: the chip's own, or the finest coarser one that offers it.
 

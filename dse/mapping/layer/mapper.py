@@ -49,8 +49,8 @@ class CacheStatistics:
 class _Cache(Remembered):
     """Least recently used mappings, and how often they were asked for."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name, limit)
         self.hits = self.misses = 0
 
     def get(self, key: object) -> Draft | LayerSchedule | None:
@@ -72,9 +72,9 @@ class _Cache(Remembered):
         return CacheStatistics(self.hits, self.misses, len(self._store))
 
 
-_cache = _Cache(CACHE_SIZE)
+_cache = _Cache("mapping.layer.mapper.mappings", CACHE_SIZE)
 #: The last mappings searched, by layer, chip and question without its room.
-_roomy = Remembered(ROOMY_SIZE)
+_roomy = Remembered("mapping.layer.mapper.roomy", ROOMY_SIZE)
 
 
 def cache_statistics() -> CacheStatistics:
@@ -173,12 +173,12 @@ def draft_layer(
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     l2_room = max(float(l2_room_bytes), 0.0)
     asked = _Asked(homes, objective, cores, room, l2_room, weights, legal, uneven)
-    # The number of a chip stands for its slice, which takes long to hash.
+    # The number of a chip stands for its view, which takes long to hash.
     key = (layer_number(layer), chip_number(chip), asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        whole = (layer.shape_key, chip.slice_key, asked)
+        whole = (layer.mapping_view, chip.mapping_view, asked) if disk else None
         found = disk.get(whole) if disk else None
         if found is not None:
             return _cache.put(key, found)

@@ -32,7 +32,8 @@ from dse.workload.precision import bits_of
 #: Chips, with homes and formats, whose constants are remembered, and problems.
 SITES = 4096
 PROBLEMS = 4096
-_sites, _bases = Remembered(SITES), Remembered(PROBLEMS)
+_sites = Remembered("mapping.space.problem.sites", SITES)
+_bases = Remembered("mapping.space.problem.bases", PROBLEMS)
 _NO_KEYS = np.full(2, np.inf)
 
 
