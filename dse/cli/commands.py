@@ -284,6 +284,9 @@ def report(
         str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")
     ],
     out: Out,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study, in a storage of several.")
+    ] = None,
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
     ] = True,
@@ -293,7 +296,8 @@ def report(
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
     options = {
-        "study": source, "out": out, "feedback": feedback, "draws": uncertainty, "workers": workers,
+        "study": source, "out": out, "name": name, "feedback": feedback, "draws": uncertainty,
+        "workers": workers,
     }  # fmt: skip
     studies.report(options, json)
 

@@ -43,6 +43,7 @@ def write_report(
     source: str | Path,
     out: str | Path,
     *,
+    name: str | None = None,
     feedback: bool = True,
     draws: int | None = None,
     workers: int | None = None,
@@ -53,6 +54,7 @@ def write_report(
     Args:
         source: a study folder or an Optuna storage URL.
         out: folder, made if missing.
+        name: of the study, for a storage that holds several.
         feedback: try one step around the picked designs (simulations) and say what it buys.
         draws: say how likely each front member beats its neighbour, over so many draws of the
             uncertain technology facts.
@@ -64,7 +66,7 @@ def write_report(
         and ``left_out``: what was asked for and would have mixed them with those of this model,
         as the study is of another one.
     """
-    study = read_study(source)
+    study = read_study(source, name)
     left_out: list[str] = []
     if not study.of_this_model:
         left_out = [n for n, asked in (("feedback", feedback), ("uncertainty", draws)) if asked]

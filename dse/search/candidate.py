@@ -186,7 +186,7 @@ def evaluate_candidate(
         feasible,
         verdict.serves and level == last,
         verdict.violation,
-        _objectives(record, experiment),
+        objectives_of(record, experiment),
         reasons,
         identity,
         record,
@@ -252,7 +252,7 @@ def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
     return Bound(bounds_of(record, experiment), verdict.serves)
 
 
-def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
+def objectives_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
     """Objective values; None if one is unknown and nothing stands for it."""
     out = []
     for objective in experiment.objectives:
