@@ -148,6 +148,7 @@ class Report(Printed):
     Attributes:
         files: paths.
         designs, feasible, pareto: number of designs, of those that meet everything, of the front.
+        by_state: how many designs are feasible, infeasible, dominated, impossible.
         made_by: digests of the technology data and the code that made the figures.
         of_this_model: whether those are this code and its data.
         left_out: what was asked for and would have mixed them with those of this model.
@@ -157,6 +158,7 @@ class Report(Printed):
     designs: int
     feasible: int
     pareto: int
+    by_state: Mapping[str, int]
     made_by: Mapping[str, str]
     of_this_model: bool
     left_out: tuple[str, ...]

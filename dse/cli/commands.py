@@ -16,6 +16,7 @@ from dse.cli.options import (
     Draws,
     Fidelity,
     Json,
+    Keep,
     Kind,
     Legal,
     Line,
@@ -25,6 +26,8 @@ from dse.cli.options import (
     Precision,
     Seed,
     Settings,
+    Together,
+    Tries,
     UnknownOps,
     Volume,
     Workers,
@@ -324,11 +327,16 @@ def explain(
     precision: Precision = None,
     set_: Settings = None,
     bind: Bind = None,
+    fidelity: Fidelity = "simulate",
+    together: Together = 4,
+    tries: Tries = 160,
+    keep: Keep = None,
+    uncertainty: Draws = 16,
     json: Json = False,
 ) -> None:
-    """Say what binds, and what one step in app, model or chip would buy."""
+    """Say what binds, and what one step in app, model or chip, or several together, would buy."""
     request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], "error")
-    runs.explain(request, json)
+    runs.explain(request, fidelity, runs.Tried(together, tries, keep or [], uncertainty), json)
 
 
 @app.command("profile")

@@ -11,6 +11,7 @@ from typing import Any
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.evaluation import METRICS, Evaluation
+from dse.evaluation.states import told_states
 from dse.files import is_file, write_json
 from dse.migrations import current
 from dse.printing import Printed
@@ -24,6 +25,7 @@ from dse.search import (
     front_rows,
 )
 from dse.search.candidate import objectives_of
+from dse.search.failures import by_state
 from dse.technology import load_technology
 from dse.version import model_version
 
@@ -87,7 +89,8 @@ class Study(Printed):
         return f"study {self.experiment.name} in {self.source}: {len(self.outcomes)} designs"
 
     def _figures(self) -> Mapping[str, Any]:
-        return {"feasible": len(self.feasible), "on the front": len(self.front), "by": self.maker}
+        told = told_states(by_state(self.outcomes))
+        return {"of them": told, "on the front": len(self.front), "by": self.maker}
 
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         return front_rows(self.front, self.experiment)
@@ -192,6 +195,7 @@ def pareto_json(study: Study) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "direction": o.sense} for o in objectives],
         "designs_evaluated": len(study.outcomes),
         "designs_feasible": len(study.feasible),
+        "designs_by_state": by_state(study.outcomes),
         "pareto": [
             {
                 "parameters": outcome.values,

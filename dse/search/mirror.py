@@ -134,6 +134,7 @@ class Mirror:
             user_attrs={
                 "design": outcome.key,
                 "study": self.identity,
+                "state": outcome.state,
                 _ATTRIBUTE: json.dumps({FIELD: current("outcome"), **outcome.to_dict()}),
             },
         )
