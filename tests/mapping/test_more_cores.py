@@ -61,14 +61,14 @@ def test_the_exchange_takes_time_and_energy() -> None:
     layer = make_layer(K=64, C=64, OY=8, OX=8, FY=3, FX=3)
     chip = make_chip(cores=4)
     apart, alone = (
-        map_layer(layer, chip, "latency", homes=INSIDE, cores=4, spread=spread)
-        for spread in (4, 1)
+        map_layer(layer, chip, "latency", homes=INSIDE, cores=4, spread=spread) for spread in (4, 1)
     )
     assert apart.counts["noc.bit"] > alone.counts["noc.bit"]
     assert sum(phase.dma_cycles for phase in apart.phases) > 0.0
 
 
-NETWORKS = {name: dse.load_model(name).at("w8a8") for name in ("resnet8", "dscnn_kws", "ad_autoencoder")}
+SMALL = ("resnet8", "dscnn_kws", "ad_autoencoder")
+NETWORKS = {name: dse.load_model(name).at("w8a8") for name in SMALL}
 
 
 @settings(max_examples=12)
