@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 #: What of a file is told in an error: longer words, and longer texts, are cut.
-WORD, TEXT = 120, 1500
+WORD, TEXT = 120, 3000
 _LONG_WORD = re.compile(rf"\S{{{WORD + 1},}}")
 
 

@@ -73,7 +73,7 @@ def tried(case: tuple[str, str, float]) -> tuple[str, str]:
         record = dse.simulate(NETWORK, name, settings={f"chip.{path}": value})
     except DseError as error:
         line = error.describe()
-        well = line.isprintable() and len(line) < 2000
+        well = line.isprintable() and len(line) < 4000
         return ("refused" if well else "unclear"), f"{told}: {line}"
     if not record.feasible:
         return ("infeasible" if record.reasons else "no reason"), told

@@ -179,7 +179,7 @@ def read(folder: Path, case: Case) -> tuple[str, str]:
         _USES[case.file.kind](str(path), case.used)
     except InputError as error:
         line = error.describe()
-        well = line.isprintable() and error.mend and len(line) < 2000
+        well = line.isprintable() and error.mend and len(line) < 4000
         return ("refused" if well else "unclear"), line
     except DseError as error:
         return "used", f"refused: {error}"
