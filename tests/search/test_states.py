@@ -191,7 +191,7 @@ def test_the_plot_draws_each_state_by_its_own_symbol(made: tuple[Path, StudyResu
     study = read_study(folder)
     drawn = Counter[str]()
     for trace in front_plot(study).data:
-        node, state = trace.name.split(", ")
+        _, state = trace.name.split(", ")
         assert trace.marker.symbol == SYMBOLS[state][0]  # type: ignore[index]
         assert all(f"<b>{state}</b>" in text for text in trace.text)
         drawn[state] += len(trace.x)
