@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind
-from dse.mapping.cost.objectives import Objective, objective_value, plain
+from dse.mapping.cost.objectives import Objective, plain
 from dse.mapping.given.pins import NO_PINS, Pins
 from dse.mapping.ir.homes import has_link, spills
 from dse.mapping.ir.layer_row import LayerRow
@@ -23,16 +23,12 @@ from dse.mapping.ir.schedule import (
 )
 from dse.mapping.layer.text import component_j
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
-from dse.mapping.network.bounds import roofline
 from dse.mapping.network.choose import Candidates, Choice
+from dse.mapping.network.divided import Mapped, in_batches, on_fewer_cores
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
 from dse.workload.layer import Workload
 
-#: Fewer cores that a network split over more is tried on: all numbers up to 8, then in steps.
-SPLITS_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-#: Score (what is minimised, J, s) of a program, and the program.
-Mapped = tuple[tuple[float, float, float], Program]
 #: Memory plans whose first score is within this share of the best are refined.
 CLOSE = 0.01
 
@@ -80,60 +76,23 @@ def map_network(
                 "pinned mappings are of one core", field="cores", mend="map on one core"
             )
 
-    def on(used: int) -> Mapped:
-        ideal = _mapped(workload, chip, objective, used, shared, fuse, pins, legal)
-        if legal or not chip.legality.stated:
-            return ideal
-        try:
-            other = _mapped(workload, chip, objective, used, shared, fuse, pins, True)
-        except UnmappableError:
-            return ideal
-        return (other[0], _as_ideal(other[1])) if other[0] < ideal[0] else ideal
+    def mapped(one: Workload) -> Mapped:
+        def on(used: int) -> Mapped:
+            ideal = _mapped(one, chip, objective, used, shared, fuse, pins, legal)
+            if legal or not chip.legality.stated:
+                return ideal
+            try:
+                other = _mapped(one, chip, objective, used, shared, fuse, pins, True)
+            except UnmappableError:
+                return ideal
+            better = other[:3] < ideal[:3]
+            return other._replace(program=_as_ideal(other.program)) if better else ideal
 
-    return _on_fewer(workload, chip, objective, cores, on)
+        return on_fewer_cores(one, chip, objective, cores, on)
 
-
-def _on_fewer(
-    workload: Workload, chip: Chip, objective: Objective, cores: int, on: Callable[[int], Mapped]
-) -> Program:
-    """The best program of at most ``cores`` cores: more of them never take longer.
-
-    A number of cores is used if it is better by the objective than all smaller ones and takes no
-    longer; those whose bound says that the program of all cores beats them are left out.
-    """
-    if cores == 1:
-        return on(1)[1]
-    every = [used for used in range(1, cores) if used in SPLITS_TRIED]
-    whole = _tried(on, cores)
-    best: Mapped | None = None
-    for used in every:
-        if whole is not None and _beaten(whole, workload, chip, objective, used):
-            continue
-        best = _better(best, _tried(on, used))
-    best = _better(best, whole)
-    return on(cores)[1] if best is None else best[1]
-
-
-def _tried(on: Callable[[int], Mapped], used: int) -> Mapped | None:
-    try:
-        return on(used)
-    except UnmappableError:
-        return None
-
-
-def _better(best: Mapped | None, other: Mapped | None) -> Mapped | None:
-    """``other``, if it is better by the objective and takes no longer."""
-    if best is None or other is None:
-        return best or other
-    faster = other[0][2] <= best[0][2]
-    return other if faster and other[0] < best[0] else best
-
-
-def _beaten(whole: Mapped, workload: Workload, chip: Chip, objective: Objective, used: int) -> bool:
-    """Whether no program of ``used`` cores is faster than a known one, or better."""
-    least = roofline(workload, chip, used)
-    score = objective_value(objective, least.latency_s, least.energy_j)
-    return least.latency_s >= whole[0][2] and score >= whole[0][0]
+    if pins.pins or pins.sized:
+        return mapped(workload).program
+    return in_batches(workload, chip, objective, mapped).program
 
 
 def _as_ideal(program: Program) -> Program:
@@ -184,7 +143,7 @@ def _mapped(
             best = (score, candidates, found)
     assert best is not None
     score, candidates, choice = best
-    return score, _program(candidates, choice)
+    return Mapped(*score, _program(candidates, choice))
 
 
 def _shares(chip: Chip) -> Sequence[float]:
