@@ -17,8 +17,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from dse.errors import InputError
-from dse.files import nearest, regular, shortened
+from dse.errors import InputError, shortened
+from dse.files import nearest, regular
 from dse.registry import cached
 
 Model = TypeVar("Model", bound=BaseModel)

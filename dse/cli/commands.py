@@ -16,6 +16,7 @@ from dse.cli.options import (
     Draws,
     Fidelity,
     Json,
+    Keep,
     Kind,
     Legal,
     Line,
@@ -25,6 +26,8 @@ from dse.cli.options import (
     Precision,
     Seed,
     Settings,
+    Together,
+    Tries,
     UnknownOps,
     Volume,
     Workers,
@@ -284,6 +287,9 @@ def report(
         str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")
     ],
     out: Out,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study, in a storage of several.")
+    ] = None,
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
     ] = True,
@@ -293,7 +299,8 @@ def report(
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
     options = {
-        "study": source, "out": out, "feedback": feedback, "draws": uncertainty, "workers": workers,
+        "study": source, "out": out, "name": name, "feedback": feedback, "draws": uncertainty,
+        "workers": workers,
     }  # fmt: skip
     studies.report(options, json)
 
@@ -320,11 +327,16 @@ def explain(
     precision: Precision = None,
     set_: Settings = None,
     bind: Bind = None,
+    fidelity: Fidelity = "simulate",
+    together: Together = 4,
+    tries: Tries = 160,
+    keep: Keep = None,
+    uncertainty: Draws = 16,
     json: Json = False,
 ) -> None:
-    """Say what binds, and what one step in app, model or chip would buy."""
+    """Say what binds, and what one step in app, model or chip, or several together, would buy."""
     request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], "error")
-    runs.explain(request, json)
+    runs.explain(request, fidelity, runs.Tried(together, tries, keep or [], uncertainty), json)
 
 
 @app.command("profile")

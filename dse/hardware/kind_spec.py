@@ -21,7 +21,7 @@ RESERVED = (
     *("all", "split"),
     *("array", "accumulators", "buffer", "vector", "control", "noc", "l2", "other_cores"),
     *("npu", "die", "host", "dram_phy", "dram_controller", "nvm", "pll", "always_on"),
-    *("other_logic", "io_ring"),
+    *("other_logic", "io_ring", "die_links"),
 )
 
 

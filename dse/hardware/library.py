@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dse.errors import InputError
+from dse.errors import InputError, shortened
 from dse.files import (
     Stamp,
     find_file,
@@ -15,7 +15,6 @@ from dse.files import (
     nearest,
     shipped_folder,
     shipped_names,
-    shortened,
     stamp_of,
 )
 from dse.hardware.kind_spec import KindSpec, combine

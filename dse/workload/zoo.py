@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dse.errors import InputError
-from dse.files import nearest, regular, shipped_folder, shortened
+from dse.errors import InputError, shortened
+from dse.files import nearest, regular, shipped_folder
 from dse.registry import cached
 from dse.schema import read_yaml, validate
 from dse.workload.sources import ON_DISK, ModelFiles

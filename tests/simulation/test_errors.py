@@ -83,7 +83,7 @@ def program_over_nvm() -> Program:
 
 def test_a_program_of_another_chip_is_refused(chip: Chip) -> None:
     with pytest.raises(InputError, match="nvm"):
-        simulate(chip, [Task("a", program_over_nvm(), ONCE)])
+        simulate(chip, [Task("a", program_over_nvm(), ONCE)], Policy(horizon_s=1.0))
 
 
 def test_a_missing_price_shows_before_the_play() -> None:
