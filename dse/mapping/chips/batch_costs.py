@@ -47,7 +47,7 @@ def _all(  # type: ignore[no-untyped-def]
     seconds, joules,
 ):  # fmt: skip
     """Fill ``seconds`` and ``joules``; ``rows``, ``lengths`` and ``column`` are room to work in."""
-    # So many arguments: a record of arrays would cost Numba a count of references in every call.
+    # So many arguments: records of arrays would be counted by Numba in every call.
     one, first, margin = rows[6, 0], c[0], 1.0 + 1e-9
     one[k.R_RAG] = 0.0
     one[k.R_NRAG] = 0.0

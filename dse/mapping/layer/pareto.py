@@ -90,7 +90,7 @@ def _collect(
 ) -> int:  # fmt: skip
     """Fill ``front`` and ``at``, and say how many points there are; ``rows`` to ``slides`` as
     :func:`prepare` and :func:`outer_rows` made them, ``whole`` and ``place`` to work in."""
-    # So many arguments: a record of arrays would cost Numba a count of references in every call.
+    # So many arguments: records of arrays would be counted by Numba in every call.
     count, deep, z = 0, sizes[0] * sizes[1] * sizes[3], units[0, S_O]
     for gi in range(groups.shape[0] - 1):
         u0, u1 = groups[gi], groups[gi + 1]
@@ -158,7 +158,7 @@ def _front_function(version: int) -> Function:
     ) -> Any:  # fmt: skip
         """Points (latency, energy, bytes) of the front and their indices: unit, tile indices of
         six dims, flow, order, hold."""
-        # So many arguments: a record of arrays would cost Numba a count of references in every call.
+        # So many arguments: records of arrays would be counted by Numba in every call.
         front, at = np.zeros((POINTS, 3)), np.zeros((POINTS, 10), np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return front[:0], at[:0]

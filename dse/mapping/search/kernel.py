@@ -47,7 +47,7 @@ def _visit(
     score: Any,
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` of the search; the arrays before them are room to work in."""
-    # So many arguments: a record of arrays would cost Numba a count of references in every call.
+    # So many arguments: records of arrays would be counted by Numba in every call.
     # In one piece: a bound in a loop needs what all loops around it know.
     one = rows[6, 0]
     one[R_RAG] = 0.0

@@ -141,7 +141,7 @@ def room_taken(
     g: Any, b: Any, k: Any, r: Any, y: Any, x: Any, whole: Any,
 ) -> Any:  # fmt: skip
     """Bytes of buffer that the tiles of W, I, O and the side input take."""
-    # So many arguments: a record of arrays would cost Numba a count of references in every call.
+    # So many arguments: records of arrays would be counted by Numba in every call.
     if hold > 0:
         return held_room(c, partial, over, s[S_TAPS], inside, g, b, k, r, y, x, whole)
     n, a, outs, sums = inside
@@ -160,7 +160,7 @@ def _visit(
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` of the search: ``rows`` to ``one`` as :func:`prepare` made them,
     then arrays to work in."""
-    # So many arguments: a record of arrays would cost Numba a count of references in every call.
+    # So many arguments: records of arrays would be counted by Numba in every call.
     # In one piece: a bound in a loop needs what all loops around it know.
     best1, best2, margin = start[0], start[1], 1.0 + 1e-9
     deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
@@ -332,7 +332,7 @@ def _search_function(version: int) -> Function:
             grid: tile indices of G B K C OY OX of every tiling; over, held: ``HOLD_TABLES``;
                 ``score`` receives the keys.
         """
-        # So many arguments: a record of arrays would cost Numba a count of references in every call.
+        # So many arguments: records of arrays would be counted by Numba in every call.
         best = np.full(FOUND, -1, np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return best
