@@ -11,6 +11,7 @@ from dse.hardware.blocks import number
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import FloorFacts, Technology
 
 #: Packages whose die is wire-bonded: pads in a ring on all four sides.
@@ -44,7 +45,7 @@ def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
     """The blocks of one core."""
-    array, buffer = spec.array, spec.buffer
+    array, buffer, width = spec.array, spec.buffer, widths_of(spec)
     units = array.rows * array.cols * array.depth
     macs = units * mac_unit_mm2(tech, node, array) * array.sparsity.area_factor
     if array.winograd:
@@ -54,15 +55,15 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
         registers = units * tech.register_area_mm2(node, 8.0 * stored)
     array_mm2 = (macs + registers) * (1.0 + number("array_distribution_share"))
     accumulators = 0.0
-    if array.accumulator_bytes:
-        accumulators = tech.sram_area_mm2(node, array.accumulator_bytes, banks=array.cols)
+    if width.accumulators:
+        accumulators = tech.sram_area_mm2(node, width.accumulators, banks=array.cols)
         accumulators *= 1.0 + number("buffer_logic_share")
     macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
     macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
-    lanes = spec.vector.lanes * spec.vector.stages * number("lane_gates")
+    lanes = width.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
     gates += array.weight_compression.decoder_bytes_per_cycle * number("decoder_gates_per_byte")
-    port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
+    port_bits = 8.0 * (width.read + width.write)
     return (
         AreaNode("array", array_mm2, "npu"),
         AreaNode("accumulators", accumulators, "npu"),
