@@ -38,9 +38,17 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
 
 
 def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
-    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it."""
+    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it.
+
+    Words of over 512 bit are several macros side by side, of which each is as if by itself.
+    """
+    return min(bank_word_bits(bytes_per_cycle, banks), 512)
+
+
+def bank_word_bits(bytes_per_cycle: float, banks: int) -> int:
+    """What a bank gives in a cycle so that all banks together serve a port."""
     port = 8.0 * bytes_per_cycle
-    return int(max(min(port, max(128.0, port / banks), 512.0), 8.0))
+    return int(max(min(port, max(128.0, port / banks)), 8.0))
 
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
@@ -58,7 +66,9 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
     if width.accumulators:
         accumulators = tech.sram_area_mm2(node, width.accumulators, banks=array.cols)
         accumulators *= 1.0 + number("buffer_logic_share")
-    macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
+    # Banks that give more than 128 bit a cycle are macros side by side, each with its periphery.
+    word = bank_word_bits(max(width.read, width.write), buffer.banks)
+    macro = tech.sram_area_mm2(node, buffer.bytes, word, buffer.banks)
     macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
     lanes = width.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")

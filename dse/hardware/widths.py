@@ -130,7 +130,10 @@ def missing_rule(core: Core) -> str | None:
 
 
 def width_rows(core: Core) -> list[dict[str, object]]:
-    """The widths as a table: field, value, unit, and whether it follows the array."""
+    """The widths as a table: field, value, unit, and whether it follows the array.
+
+    A value that an override gives counts as the file's own.
+    """
     width = widths_of(core)
     return [
         {
@@ -138,7 +141,9 @@ def width_rows(core: Core) -> list[dict[str, object]]:
             "value": getattr(width, name),
             "unit": unit,
             "follows_array": stated(core, name) is None,
-            "rule": getattr(core.widths, name).told if stated(core, name) is None else None,
+            "why": f"follows the array: {getattr(core.widths, name).told}"
+            if stated(core, name) is None
+            else "fixed by the chip file",
         }
         for name, (path, unit) in FIELDS.items()
     ]

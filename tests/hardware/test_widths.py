@@ -82,13 +82,15 @@ def test_a_number_stays_whatever_the_array_becomes(tmp_path: Path) -> None:
 def test_the_table_says_which_widths_follow_and_how(tmp_path: Path) -> None:
     rows = {row["field"]: row for row in chip_table(load_chip("rk3588_npu"))["widths"]}
     fixed = rows["buffer.write_bytes_per_cycle"]
-    assert (fixed["value"], fixed["follows_array"], fixed["rule"]) == (12.0, False, None)
+    assert (fixed["value"], fixed["follows_array"]) == (12.0, False)
+    assert fixed["why"] == "fixed by the chip file"
     port = rows["buffer.read_bytes_per_cycle"]
-    assert (port["value"], port["follows_array"], port["rule"]) == (64.0, True, "2 a row")
+    assert (port["value"], port["follows_array"]) == (64.0, True)
+    assert port["why"] == "follows the array: 2 a row"
     spec = load_spec("conv_core").with_values({"widths.read.times": 0.5})
-    assert width_rows(spec)[0]["rule"] == "0.5 x (1 a row + 1 a column)"
+    assert width_rows(spec)[0]["why"] == "follows the array: 0.5 x (1 a row + 1 a column)"
     deep = width_rows(load_spec("riscv_cluster"))[0]
-    assert deep["rule"] == "0.25 a row x depth"
+    assert deep["why"] == "follows the array: 0.25 a row x depth"
 
 
 def test_widths_relative_to_the_array() -> None:
@@ -158,3 +160,64 @@ def test_equal_widths_make_equal_chips() -> None:
     fixed = load_chip("conv_core", overrides=numbers)
     assert fixed.digest == following.digest
     assert load_chip("conv_core", overrides={"vector.lanes": 17}).digest != fixed.digest
+
+
+def area(chip: Chip, block: str) -> float:
+    return next(node.total_mm2 for path, node in chip.area.walk() if path.endswith(f"/{block}"))
+
+
+def leakage(chip: Chip) -> float:
+    return sum(part.active_w for part in chip.static if part.component == "logic_leakage")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_search_pays_for_every_width_that_it_turns(name: str) -> None:
+    """Wires, macros and lanes of a wider core take area and leak; at the same array."""
+    plain = load_chip(name)
+    port = load_chip(name, overrides={"widths.read.times": 2, "widths.write.times": 2})
+    assert area(port, "noc") == pytest.approx(2 * area(plain, "noc"), rel=1e-9)
+    assert area(port, "buffer") >= area(plain, "buffer")
+    assert leakage(port) > leakage(plain)
+    assert port.prices["noc.bit"] >= plain.prices["noc.bit"]
+    if name == "riscv_cluster":
+        return
+    lanes = load_chip(name, overrides={"widths.lanes.times": 2})
+    assert area(lanes, "vector") == pytest.approx(2 * area(plain, "vector"), rel=1e-9)
+    assert leakage(lanes) > leakage(plain)
+    sums = load_chip(name, overrides={"widths.accumulators.times": 2})
+    assert area(sums, "accumulators") > area(plain, "accumulators")
+    assert sums.prices["accumulator.read_bit"] > plain.prices["accumulator.read_bit"]
+
+
+def test_a_bank_of_wider_words_takes_more_macros() -> None:
+    """Sixteen banks of 128 bit give 256 bytes a cycle; twice that takes two macros a bank."""
+    narrow, wide = (
+        load_chip("conv_core", overrides={"buffer.read_bytes_per_cycle": port})
+        for port in (256, 512)
+    )
+    assert area(narrow, "buffer") == area(load_chip("conv_core"), "buffer")
+    assert area(wide, "buffer") > area(narrow, "buffer")
+    more = load_chip("conv_core", overrides={"buffer.read_bytes_per_cycle": 4096})
+    assert area(more, "buffer") > area(wide, "buffer")
+
+
+@pytest.mark.parametrize("side", ["array.rows", "array.cols"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_bigger_array_costs_its_wires(name: str, side: str) -> None:
+    spec = load_spec(name)
+    size = spec.value(side)
+    assert isinstance(size, int)
+    small, big = load_chip(name), load_chip(name, overrides={side: 2 * size})
+    fixed: dict[str, object] = {
+        "buffer.read_bytes_per_cycle": small.buffer.read_bytes_per_cycle,
+        "buffer.write_bytes_per_cycle": small.buffer.write_bytes_per_cycle,
+        "vector.lanes": widths_of(spec).lanes,
+        "array.accumulator_bytes": small.array.accumulator_bytes,
+    }
+    starved = load_chip(name, overrides={side: 2 * size} | fixed)
+    assert starved.area_mm2 > small.area_mm2
+    if widths(big) == widths(starved):
+        assert big.area_mm2 == starved.area_mm2
+    else:
+        assert big.area_mm2 > starved.area_mm2
+        assert leakage(big) > leakage(starved)
