@@ -11,7 +11,7 @@ from dse.hardware.blocks import number
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
-from dse.hardware.widths import widths_of
+from dse.hardware.widths import Widths, widths_of
 from dse.technology import FloorFacts, Technology
 
 #: Packages whose die is wire-bonded: pads in a ring on all four sides.
@@ -51,6 +51,17 @@ def bank_word_bits(bytes_per_cycle: float, banks: int) -> int:
     return int(max(min(port, max(128.0, port / banks)), 8.0))
 
 
+def port_bytes(width: Widths) -> float:
+    """Bytes a cycle of wires and FIFOs between buffer, array and links.
+
+    Ports of one operand hang on the port of all; where they are wider together, they count. The
+    fetch limit is one of requests, not of wires.
+    """
+    outward = width.inputs + width.weights + width.sums
+    inward = max(width.results + width.sums, width.fill)
+    return max(width.read, outward) + max(width.write, inward)
+
+
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
     """The blocks of one core."""
     array, buffer, width = spec.array, spec.buffer, widths_of(spec)
@@ -73,7 +84,7 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
     lanes = width.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
     gates += array.weight_compression.decoder_bytes_per_cycle * number("decoder_gates_per_byte")
-    port_bits = 8.0 * (width.read + width.write)
+    port_bits = 8.0 * port_bytes(width)
     return (
         AreaNode("array", array_mm2, "npu"),
         AreaNode("accumulators", accumulators, "npu"),

@@ -35,7 +35,7 @@ from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
-from dse.hardware.widths import FIELDS, widths_of
+from dse.hardware.widths import FIELDS, SHARED, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -174,7 +174,13 @@ def _resolve_equal(
             spec.buffer.double_buffered,
             spec.buffer.keeps_results,
             _parts(spec),
-            fuses=spec.buffer.fuses and spec.buffer.keeps_results,
+            spec.buffer.fuses and spec.buffer.keeps_results,
+            width.inputs,
+            width.weights,
+            width.results,
+            width.sums,
+            width.fill,
+            width.fetch,
         ),
         vector=VectorUnit(
             {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
@@ -399,7 +405,11 @@ def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
     width = widths_of(spec)
     for name, (path, _) in FIELDS.items():
         block, _, field = path.partition(".")
-        data[block][field] = getattr(width, name)
+        value = getattr(width, name)
+        if value or name not in SHARED:
+            data[block][field] = value
+        else:
+            data[block].pop(field, None)  # no port, no part of the chip
 
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:

@@ -145,13 +145,25 @@ class BufferSpec(Strict):
     feeds the array (NVDLA): every layer's results then leave to memory and come back.
     ``fuses``: the compiler runs groups of layers block by block, so that what passes between them
     never leaves the buffer. False where it finishes each layer first.
-    Ports that are null follow the array (``widths.read``, ``widths.write``).
+
+    ``read_bytes_per_cycle``, ``write_bytes_per_cycle``: all that is read and written in a cycle.
+    What passes a narrower port on its way: ``input``, ``weight``, ``result`` (into and out of the
+    array), ``sum`` (partial sums between both, each way), ``fill`` (from and to L2, NVM and DRAM,
+    each way), ``fetch`` (what one core gets from DRAM, by the requests it may have under way).
+    Ports that are null follow the array (block ``widths``); the latter, if no rule is given
+    either, are as wide as the two.
     """
 
     bytes: SramBytes
     banks: Banks = 1
     read_bytes_per_cycle: PortBytes | None = None
     write_bytes_per_cycle: PortBytes | None = None
+    input_bytes_per_cycle: PortBytes | None = None
+    weight_bytes_per_cycle: PortBytes | None = None
+    result_bytes_per_cycle: PortBytes | None = None
+    sum_bytes_per_cycle: PortBytes | None = None
+    fill_bytes_per_cycle: PortBytes | None = None
+    fetch_bytes_per_cycle: PortBytes | None = None
     double_buffered: bool = True
     dual_port: bool = False
     parts: dict[Literal["W", "I", "O"], RateShare] = Field(default_factory=dict)

@@ -50,12 +50,20 @@ class WidthRule(Strict):
 class WidthsSpec(Strict):
     """Rules of the widths that are null elsewhere in the file.
 
-    ``read``, ``write``: ports of the buffer (``buffer.read_bytes_per_cycle`` ...). ``lanes``: of
-    the vector unit. ``accumulators``: bytes of partial sums beside the array.
+    ``read``, ``write``: the ports of the buffer. ``inputs``, ``weights``, ``results``, ``sums``,
+    ``fill``, ``fetch``: ports of one operand or use (``buffer.input_bytes_per_cycle`` ...), which
+    without a rule are as wide as those. ``lanes``: of the vector unit. ``accumulators``: bytes of
+    partial sums beside the array.
     """
 
     read: WidthRule = WidthRule()
     write: WidthRule = WidthRule()
+    inputs: WidthRule = WidthRule()
+    weights: WidthRule = WidthRule()
+    results: WidthRule = WidthRule()
+    sums: WidthRule = WidthRule()
+    fill: WidthRule = WidthRule()
+    fetch: WidthRule = WidthRule()
     lanes: WidthRule = WidthRule()
     accumulators: WidthRule = WidthRule()
 
@@ -64,11 +72,19 @@ class WidthsSpec(Strict):
 FIELDS = {
     "read": ("buffer.read_bytes_per_cycle", "bytes a cycle"),
     "write": ("buffer.write_bytes_per_cycle", "bytes a cycle"),
+    "inputs": ("buffer.input_bytes_per_cycle", "bytes a cycle"),
+    "weights": ("buffer.weight_bytes_per_cycle", "bytes a cycle"),
+    "results": ("buffer.result_bytes_per_cycle", "bytes a cycle"),
+    "sums": ("buffer.sum_bytes_per_cycle", "bytes a cycle"),
+    "fill": ("buffer.fill_bytes_per_cycle", "bytes a cycle"),
+    "fetch": ("buffer.fetch_bytes_per_cycle", "bytes a cycle"),
     "lanes": ("vector.lanes", "lanes"),
     "accumulators": ("array.accumulator_bytes", "bytes"),
 }
 #: Widths that are whole numbers: a part of a lane or byte is a whole one.
 WHOLE = ("lanes", "accumulators")
+#: Widths that a chip need not have: what they would carry then passes the ports of all.
+SHARED = ("inputs", "weights", "results", "sums", "fill", "fetch")
 
 
 class Core(Protocol):
@@ -86,18 +102,24 @@ class Core(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """The widths of a core as numbers: bytes a cycle, lanes, bytes."""
+    """The widths of a core as numbers: bytes a cycle (0: no port of its own), lanes, bytes."""
 
     read: float
     write: float
+    inputs: float
+    weights: float
+    results: float
+    sums: float
+    fill: float
+    fetch: float
     lanes: int
     accumulators: int
 
 
 def widths_of(core: Core) -> Widths:
     """The widths of a chip's core (of its own kind, if it has several)."""
-    read, write, lanes, accumulators = (_width(core, name) for name in FIELDS)
-    return Widths(read, write, int(lanes), int(accumulators))
+    *ports, lanes, accumulators = (_width(core, name) for name in FIELDS)
+    return Widths(*ports, int(lanes), int(accumulators))
 
 
 def stated(core: Core, name: str) -> float | None:
@@ -121,7 +143,8 @@ def missing_rule(core: Core) -> str | None:
     """What is wrong with a chip whose width follows the array by a rule that gives nothing."""
     for name, (path, _) in FIELDS.items():
         rule: WidthRule = getattr(core.widths, name)
-        if stated(core, name) is None and not (rule.per_row or rule.per_col):
+        wanted = name not in SHARED and stated(core, name) is None
+        if wanted and not (rule.per_row or rule.per_col):
             return (
                 f"{path} is null, so it follows the array, but widths.{name} says nothing of a "
                 f"row or column; give {path} a number, or widths.{name} a per_row or per_col"
@@ -130,7 +153,7 @@ def missing_rule(core: Core) -> str | None:
 
 
 def width_rows(core: Core) -> list[dict[str, object]]:
-    """The widths as a table: field, value, unit, and whether it follows the array.
+    """The widths as a table: field, value (null: none of its own), unit, and why it is so wide.
 
     A value that an override gives counts as the file's own.
     """
@@ -138,12 +161,19 @@ def width_rows(core: Core) -> list[dict[str, object]]:
     return [
         {
             "field": path,
-            "value": getattr(width, name),
+            "value": getattr(width, name) or (None if name in SHARED else 0),
             "unit": unit,
             "follows_array": stated(core, name) is None,
-            "why": f"follows the array: {getattr(core.widths, name).told}"
-            if stated(core, name) is None
-            else "fixed by the chip file",
+            "why": _why(core, name),
         }
         for name, (path, unit) in FIELDS.items()
     ]
+
+
+def _why(core: Core, name: str) -> str:
+    rule: WidthRule = getattr(core.widths, name)
+    if stated(core, name) is not None:
+        return "fixed by the chip file"
+    if not (rule.per_row or rule.per_col):
+        return "as wide as the ports of all"
+    return f"follows the array: {rule.told}"
