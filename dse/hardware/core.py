@@ -188,6 +188,20 @@ class Buffer:
     fill_bytes_per_cycle: float = 0.0
     fetch_bytes_per_cycle: float = 0.0
 
+    @property
+    def own_ports(self) -> bool:
+        """Whether something passes a port of its own beside those of all."""
+        return any(
+            (
+                self.input_bytes_per_cycle,
+                self.weight_bytes_per_cycle,
+                self.result_bytes_per_cycle,
+                self.sum_bytes_per_cycle,
+                self.fill_bytes_per_cycle,
+                self.fetch_bytes_per_cycle,
+            )
+        )
+
     def load_cycles(self, link: str) -> float:
         """Cycles that a byte from a link takes at the fill port and the fetch limit."""
         fetch = _per_byte(self.fetch_bytes_per_cycle) if link == "dram" else 0.0

@@ -54,12 +54,11 @@ def bank_word_bits(bytes_per_cycle: float, banks: int) -> int:
 def port_bytes(width: Widths) -> float:
     """Bytes a cycle of wires and FIFOs between buffer, array and links.
 
-    Ports of one operand hang on the port of all; where they are wider together, they count. The
-    fetch limit is one of requests, not of wires.
+    Ports of one operand or use are part of the port of all, so that they count where they are
+    wider. The fetch limit is one of requests, not of wires.
     """
-    outward = width.inputs + width.weights + width.sums
-    inward = max(width.results + width.sums, width.fill)
-    return max(width.read, outward) + max(width.write, inward)
+    outward = max(width.read, width.inputs, width.weights, width.sums)
+    return outward + max(width.write, width.results, width.sums, width.fill)
 
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:

@@ -235,7 +235,7 @@ def _join(
     vector = sum(w.vector for w in works) / steps
     waits = sum(w.held for w, m in zip(works, members, strict=True) if not m.on_array) / steps
     vector = max(vector, waits)
-    port = sum(w.port for w in works) / steps
+    port, shared = sum(w.port for w in works) / steps, sum(w.shared for w in works) / steps
     dma = sum(w.dma for w in works) / steps
     dma += jobs / steps * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     entering, outward = add_bytes(load, _over(at_heads, steps)), sum(store)
@@ -251,7 +251,7 @@ def _join(
     both = add_bytes(load, store)
     phases: list[Phase] = []
     if double:
-        engines = (held, vector, port + moving, dma)
+        engines = (held, vector, max(port, shared + moving), dma)
         steady = add_bytes(both, stream)
         if any(later) and plain:
             plain -= 1
