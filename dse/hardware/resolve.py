@@ -35,7 +35,7 @@ from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
-from dse.hardware.widths import FIELDS, SHARED, widths_of
+from dse.hardware.widths import width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -402,14 +402,11 @@ def numbers(spec: ChipSpec, left_out: Collection[str]) -> dict[str, Any]:
 
 
 def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
-    width = widths_of(spec)
-    for name, (path, _) in FIELDS.items():
+    for path, value in width_numbers(spec).items():
         block, _, field = path.partition(".")
-        value = getattr(width, name)
-        if value or name not in SHARED:
+        data[block].pop(field, None)
+        if value:
             data[block][field] = value
-        else:
-            data[block].pop(field, None)  # no port, no part of the chip
 
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:

@@ -152,6 +152,12 @@ def missing_rule(core: Core) -> str | None:
     return None
 
 
+def width_numbers(core: Core) -> dict[str, float]:
+    """Every width by its field; 0 where the core has no such port (or no accumulators)."""
+    width = widths_of(core)
+    return {path: getattr(width, name) for name, (path, _) in FIELDS.items()}
+
+
 def width_rows(core: Core) -> list[dict[str, object]]:
     """The widths as a table: field, value (null: none of its own), unit, and why it is so wide.
 
