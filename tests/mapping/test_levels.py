@@ -86,6 +86,7 @@ def chips(draw: st.DrawFn) -> Any:
         accumulator_bytes=draw(st.sampled_from([0, 64, 512])),
         double=draw(st.booleans()),
         port=draw(st.sampled_from([2.0, 64.0])),
+        ports=draw(st.sampled_from([{}, {"input": 1.0, "sum": 2.0, "fill": 4.0, "fetch": 0.5}])),
         dram=draw(st.sampled_from([2e8, 2e9])),
         l2=4e9,
         l2_bytes=1e6,

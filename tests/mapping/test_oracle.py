@@ -82,6 +82,19 @@ def layers(draw: st.DrawFn) -> Any:
     return make_layer(**dims, **parts)
 
 
+#: Ports of one operand or use: none (as the search meets it most), all, and some by themselves.
+PORTS = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.sampled_from([0.25, 1.0, 3.0, 16.0])
+            for name in ("input", "weight", "result", "sum", "fill", "fetch")
+        },
+    ),
+)
+
+
 @st.composite
 def chips(draw: st.DrawFn) -> Any:
     axes = draw(
@@ -111,6 +124,7 @@ def chips(draw: st.DrawFn) -> Any:
         accumulator_bytes=draw(st.sampled_from([0, 16, 64, 512])),
         double=draw(st.booleans()),
         port=draw(st.sampled_from([2.0, 8.0, 64.0])),
+        ports=draw(PORTS),
         lanes=draw(st.sampled_from([0.5, 4.0])),
         dram=draw(st.sampled_from([2e8, 2e9])),
         l2=4e9,

@@ -115,9 +115,18 @@ REGISTER_FIELDS = 19
     C_IN_W,
     C_IN_I,
     C_IN_O,
-) = range(67)
+    C_BUS_W,
+    C_BUS_I,
+    C_BUS_O,
+    C_BUS_SUM,
+    C_LOAD_W,
+    C_LOAD_I,
+    C_LOAD_O,
+    C_LOAD_S,
+    C_STORE,
+) = range(76)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 67
+C_LINK = 76
 #: The same for what fills the first tile and stores the last: all links it passes.
 C_ENDS = C_LINK + 12
 CONSTANTS = C_ENDS + 12
@@ -203,6 +212,22 @@ def links_s(
     t1 = w * c[n + 1] + i * c[n + 4] + o * c[n + 7] + s * c[n + 10] + more1
     t2 = w * c[n + 2] + i * c[n + 5] + o * c[n + 8] + s * c[n + 11] + more2
     return larger(larger(t0, t1), t2)
+
+
+@shared
+def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
+    """Cycles of the slowest of the ports between buffer and array that carry one operand each: W,
+    I, the ``z`` elements of O, partial sums. Each is 0 where the operand has no port of its own."""
+    inward = larger(arr[1] * c[C_BUS_W], arr[2] * c[C_BUS_I])
+    return larger(inward, larger(z * c[C_BUS_O], arr[4] * c[C_BUS_SUM]))
+
+
+@shared
+def edge_cycles(c: Any, w: Any, i: Any, o: Any, s: Any, stores: Any) -> Any:
+    """Cycles at the edge of the buffer, for bytes of W, I, O and side input that come in and of O
+    that leave: what fill port and fetch limit take, 0 where there is none."""
+    inward = w * c[C_LOAD_W] + i * c[C_LOAD_I] + o * c[C_LOAD_O] + s * c[C_LOAD_S]
+    return larger(inward, stores * c[C_STORE])
 
 
 @shared
@@ -298,20 +323,23 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     up_jobs = up.jobs / rest
     dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
-    port3 = larger(read_step / c[C_READ], write_step / c[C_WRITE])
-    decode1, decode2 = w1 * c[C_DECODE], w_step * c[C_DECODE]
+    bus = bus_cycles(c, arr, z) / steps
+    port3 = larger(larger(read_step / c[C_READ], write_step / c[C_WRITE]), bus)
+    i1, s1 = i_step + i_often, s_step + s_often
+    edge1 = larger(w1 * c[C_DECODE], edge_cycles(c, w1, i1, in_step, s1, stores1))
+    edge2 = larger(w_step * c[C_DECODE], edge_cycles(c, w_step, i_step, in_step, s_step, stores2))
     if c[C_DOUBLE] > 0.0:
         port1 = larger((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
         port2 = larger((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
-        port1, port2 = larger(port1, decode1), larger(port2, decode2)
+        port1, port2 = larger(larger(port1, bus), edge1), larger(larger(port2, bus), edge2)
         with_vector = larger(array_step, vector_step + vector_often)
         step1 = larger(larger(with_vector, port1), dma1) / c[C_F]
         step2 = larger(larger(larger(array_step, vector_step), port2), dma2) / c[C_F]
         step3 = larger(with_vector, port3) / c[C_F]
         body = count1 * larger(step1, link1) + count2 * larger(step2, link2) + step3
     else:
-        port1 = larger(larger(stores1 / c[C_READ], loads1 / c[C_WRITE]), decode1)
-        port2 = larger(larger(stores2 / c[C_READ], loads2 / c[C_WRITE]), decode2)
+        port1 = larger(larger(stores1 / c[C_READ], loads1 / c[C_WRITE]), edge1)
+        port2 = larger(larger(stores2 / c[C_READ], loads2 / c[C_WRITE]), edge2)
         step1 = larger(larger(port1, dma1) / c[C_F], link1)
         step2 = larger(larger(port2, dma2) / c[C_F], link2)
         vector_step = vector_step + vector_often * outer / steps

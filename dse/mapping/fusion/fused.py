@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dse.hardware.chip import Chip
+from dse.hardware.chip import LINKS, Chip
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.cost.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
 from dse.mapping.fusion.block_work import Work, over_blocks
@@ -262,19 +262,23 @@ def _join(
     vector = sum(w.vector for w in works) / steps
     waits = sum(w.held for w, m in zip(works, members, strict=True) if not m.on_array) / steps
     vector = max(vector, waits)
-    port = sum(w.port for w in works) / steps
+    port, shared = sum(w.port for w in works) / steps, sum(w.shared for w in works) / steps
     dma = sum(w.dma for w in works) / steps
     dma += jobs / steps * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
-    inward, outward = sum(add_bytes(load, _over(at_heads, steps))), sum(store)
+    entering, outward = add_bytes(load, _over(at_heads, steps)), sum(store)
+    buffer = chip.buffer
     moving = max(
-        inward / chip.buffer.write_bytes_per_cycle, outward / chip.buffer.read_bytes_per_cycle
+        sum(entering) / buffer.write_bytes_per_cycle,
+        outward / buffer.read_bytes_per_cycle,
+        sum(b * buffer.load_cycles(link) for b, link in zip(entering, LINKS, strict=True)),
+        outward * buffer.store_cycles,
     )
     heads = blocks.heads - 1
     plain = steps - 1 - heads
     both = add_bytes(load, store)
     phases: list[Phase] = []
     if double:
-        engines = (held, vector, port + moving, dma)
+        engines = (held, vector, max(port, shared + moving), dma)
         steady = add_bytes(both, stream)
         if any(later) and plain:
             plain -= 1
