@@ -11,8 +11,8 @@ from dse.hardware.dies import check_joined, link_parts, surrounded
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
-from dse.registry import cached
 from dse.hardware.widths import Widths, widths_of
+from dse.registry import cached
 from dse.technology import FloorFacts, Technology
 
 
