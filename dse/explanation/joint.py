@@ -107,14 +107,20 @@ class JointSearch:
 
     def _found(self, ways: Sequence[Way], sizes: Sequence[SizeCount]) -> Found:
         closest = None
-        known = [one for one in self._sets.values() if one.judged and not one.judged.impossible]
-        if not ways and known:
-            best = min(known, key=lambda one: (one.merit, len(one.changes), self._order(one)))
-            assert best.judged is not None
-            closest = (best.changes, best.judged)
+        if not ways:
+            closest = self._closest()
         ranked = sorted(ways, key=lambda way: (len(way.changes), way.cost, self._rank(way.changes)))
         spent = self.tries >= self.limits.tries
         return Found(tuple(ranked), tuple(sizes), closest, self.bounds, self.tries, spent)
+
+    def _closest(self) -> tuple[Changes, Judged] | None:
+        """The set with the least broken, of those mapped or played; if none was, by the bound."""
+        able = [one for one in self._sets.values() if not math.isinf(one.merit)]
+        known = [one for one in able if one.judged is not None] or able
+        if not known:
+            return None
+        best = min(known, key=lambda one: (one.merit, len(one.changes), self._order(one)))
+        return best.changes, best.judged or best.bound
 
     def promise(self, changes: Changes) -> float:
         """The sum of broken demands that is known or expected of a set."""

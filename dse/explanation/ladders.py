@@ -106,8 +106,11 @@ def _chip_moves(chip: Chip) -> Iterator[Move]:
     yield from _sizes("chip.l2.bytes", spec.l2.bytes)
     yield from _sizes("chip.dram.channels", spec.dram.channels)
     if spec.dram.channels:
-        for kind in load_technology().dram_kinds:
-            yield Move(Step("chip.dram.kind", spec.dram.kind, kind), 1)
+        technology = load_technology()
+        for kind in technology.dram_kinds:
+            if technology.dram(kind).usd_per_gib > 0.0:  # else it is a link to somebody's memory
+                yield Move(Step("chip.dram.kind", spec.dram.kind, kind), 1)
+        yield from _sizes("chip.dram.capacity_bytes", spec.dram.capacity_bytes)
     for kind in chip.kinds[1:]:
         clock = kind.chip.f_hz if spec.kinds[kind.name].own_point else None
         yield from _core_moves(f"chip.kinds.{kind.name}", kind.chip.spec, clock)
