@@ -3,8 +3,8 @@
 A tensor whose home is the buffer lies evenly over the buffers of all cores that a network is split
 over. A core that works on a part of a layer has its own share at hand and fetches the rest: halo
 rows where the layer is cut along rows or columns, all other channels where it is cut along K. Each
-core receives through the ports by which its buffer is filled, all of them at once, before the layer starts
-(assumed: nothing overlaps it); a bit costs a read there, the wires, and a write here.
+core receives through the ports by which its buffer is filled, all of them at once, before the layer
+starts (assumed: nothing overlaps it); a bit costs a read there, the wires, and a write here.
 """
 
 from __future__ import annotations
