@@ -15,7 +15,9 @@ from dse.apps.score import (
 )
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.hardware.blocks import number
-from dse.simulation.battery import MONTH_H, battery_life_s
+
+#: Hours of the month that self-discharge is stated for (30 days).
+MONTH_H = 720.0
 
 
 def scored(record: Evaluation, app: App, verdicts: Sequence[QualityVerdict]) -> Evaluation:
@@ -58,8 +60,8 @@ def battery_hours(app: App, power_w: float) -> float | None:
     drawn = power_w / battery_converter(app) + budgets.other_power_w
     if budgets.battery_wh is None or drawn <= 0.0:
         return None
-    usable, lost = budgets.battery_usable, battery_self_discharge(app)
-    return battery_life_s(budgets.battery_wh, drawn, usable, lost) / 3600.0
+    lost = budgets.battery_wh * battery_self_discharge(app) / MONTH_H
+    return budgets.battery_wh * budgets.battery_usable / (drawn + lost)
 
 
 def battery_converter(app: App) -> float:

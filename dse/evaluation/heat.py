@@ -22,9 +22,9 @@ from dse.evaluation.causes import Cause
 from dse.evaluation.record import Evaluation
 from dse.hardware.blocks import number
 from dse.hardware.chip import Chip
+from dse.hardware.junction import at_junction
 from dse.hardware.kinds import core_kinds
 from dse.hardware.modes import COLDEST_C, HOTTEST_C
-from dse.hardware.resolve import at_junction
 from dse.simulation.task import Timeline
 
 #: A temperature is found when its power gives it back within this, K.

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import label, number
+from dse.hardware.dies import further_dies
 from dse.hardware.floorplan import bank_width_bits, nvm_node
 from dse.hardware.formats import is_float, served_pairs
 from dse.hardware.sections import VECTOR_FUNCTIONS
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import HostCore, OperatingPoint, Technology
 
 #: Words that begin an action's name, and the scope they belong to.
@@ -63,10 +65,14 @@ class Distances:
 
 
 def distances(spec: ChipSpec, area: AreaNode) -> Distances:
-    """Wire lengths from block areas, blocks taken as squares: half a side each."""
+    """Wire lengths from block areas, blocks taken as squares: half a side each.
+
+    Wires stay on their die, so that several dies have shorter ones; the way between them is a link.
+    """
     npu = next(part for part in area.parts if part.name == "npu")
     array = next(part.total_mm2 for part in npu.parts if part.name == "array") / spec.cores
-    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(npu.total_mm2)
+    own = npu.total_mm2 / (1 + further_dies(area))
+    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(own)
     return Distances(0.5 * math.sqrt(array), noc)
 
 
@@ -139,18 +145,15 @@ def _memory_prices(
     length: Distances,
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    buffer = spec.buffer
+    buffer, of = spec.buffer, widths_of(spec)
     to_array = wire * length.array_mm
-    for side, port in (
-        ("read", buffer.read_bytes_per_cycle),
-        ("write", buffer.write_bytes_per_cycle),
-    ):
+    for side, port in (("read", of.read), ("write", of.write)):
         width = bank_width_bits(port, buffer.banks)
         macro = tech.sram_energy_j_per_bit(
             point, float(buffer.bytes), width, side == "write", buffer.banks
         )
         out[f"buffer.{side}_bit"] = macro + to_array
-        acc = spec.array.accumulator_bytes
+        acc = of.accumulators
         if acc:
             out[f"accumulator.{side}_bit"] = tech.sram_energy_j_per_bit(
                 point, acc / spec.array.cols, 32, side == "write"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.area import AreaNode
@@ -34,6 +35,7 @@ from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.static import static_power
+from dse.hardware.widths import width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -102,32 +104,6 @@ def resolve(
         raise
 
 
-def at_junction(chip: Chip, celsius: float) -> Chip:
-    """The same chip at another junction temperature: rails, prices and leakage, and where its
-    voltage is pinned and not its clock, the clock. What it is built of, its capacities and its
-    identity stay; networks keep their mappings.
-
-    Raises:
-        ImpossibleChipError: a clock that it cannot reach at that temperature.
-    """
-    spec = chip.spec.model_copy(update={"junction_c": celsius})
-    there = _resolve(spec, chip.technology, chip.notes)
-    return replace(
-        chip,
-        f_hz=there.f_hz,
-        voltage_v=there.voltage_v,
-        sram_voltage_v=there.sram_voltage_v,
-        junction_c=celsius,
-        links=there.links,
-        host=there.host,
-        prices=there.prices,
-        static=there.static,
-        network=there.network,
-        dvfs=there.dvfs,
-        kinds=there.kinds,
-    )
-
-
 def operating_point(spec: ChipSpec, tech: Technology) -> OperatingPoint[float]:
     """Frequency, rails and leakage factors of the spec at its node."""
     return tech.operating_point(
@@ -175,7 +151,7 @@ def _resolve_equal(
         for action in prices:
             if action.partition(".")[0] == group:
                 prices[action] *= ratio
-    rates = array_rates(spec.array)
+    rates, width = array_rates(spec.array), widths_of(spec)
 
     def statics(at: OperatingPoint[float], with_: ChipSpec) -> tuple[StaticPower, ...]:
         return static_power(tech, at, with_, area, floor, host, prices)
@@ -190,18 +166,24 @@ def _resolve_equal(
         junction_c=spec.junction_c,
         native_precision=spec.native_precision,
         cores=spec.cores,
-        array=_array(spec.array, rates),
+        array=_array(spec.array, rates, width.accumulators),
         buffer=Buffer(
             spec.buffer.bytes,
-            spec.buffer.read_bytes_per_cycle,
-            spec.buffer.write_bytes_per_cycle,
+            width.read,
+            width.write,
             spec.buffer.double_buffered,
             spec.buffer.keeps_results,
             _parts(spec),
-            fuses=spec.buffer.fuses and spec.buffer.keeps_results,
+            spec.buffer.fuses and spec.buffer.keeps_results,
+            width.inputs,
+            width.weights,
+            width.results,
+            width.sums,
+            width.fill,
+            width.fetch,
         ),
         vector=VectorUnit(
-            {name: r * spec.vector.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
+            {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
             spec.vector.fused,
         ),
@@ -296,7 +278,7 @@ def _sparsity(spec: ArraySpec) -> Sparsity:
     )
 
 
-def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
+def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) -> Array:
     sides = ((spec.rows, spec.row_dims), (spec.cols, spec.col_dims), (spec.depth, spec.depth_dims))
     axes = tuple(Axis(size, dims) for size, dims in sides if size > 1 or dims)
     preload = spec.rows if spec.preload_cycles is None else spec.preload_cycles
@@ -311,7 +293,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         fill_drain_cycles=skew,
         depthwise=spec.depthwise,
         align={str(dim): multiple for dim, multiple in spec.align.items()},
-        accumulator_bytes=spec.accumulator_bytes,
+        accumulator_bytes=accumulator_bytes,
         registers=Registers(**spec.registers.model_dump()),
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
@@ -405,12 +387,34 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
+def numbers(spec: ChipSpec, left_out: Collection[str]) -> dict[str, Any]:
+    """The values of a chip as plain data, with every width as the number that it comes to.
+
+    Chips of equal widths are equal in it, whether they follow the array or are fixed.
+    """
+    data = spec.model_dump(exclude={*left_out, "widths"})
+    _enter_widths(data, spec)
+    for name in spec.kinds:
+        kind = data["kinds"][name]
+        del kind["widths"]
+        _enter_widths(kind, spec.of_kind(name))
+    return data
+
+
+def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
+    for path, value in width_numbers(spec).items():
+        block, _, field = path.partition(".")
+        data[block].pop(field, None)
+        if value:
+            data[block][field] = value
+
+
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
     left_out = {"description", "sources", "ranges", "schema_version"}
     if not spec.kinds:
         left_out |= {"kind", "kinds"}
-    data = spec.model_dump(exclude=left_out)
+    data = numbers(spec, left_out)
     if spec.dram.system_bytes is None:  # chips of before it could be said keep their identity
         del data["dram"]["system_bytes"]
     if spec.kinds:

@@ -17,10 +17,10 @@ from dse.evaluation.app_scores import battery_hours
 from dse.evaluation.heat import CLOSE_K, steady
 from dse.evaluation.requirements import requirements
 from dse.hardware.chip import Chip
+from dse.hardware.junction import at_junction
 from dse.hardware.modes import HOTTEST_C
-from dse.hardware.resolve import at_junction, load_chip
+from dse.hardware.resolve import load_chip
 from dse.schema import validate
-from dse.simulation.battery import battery_life_s
 
 ONE = "- {id: a, model: resnet8, rate_hz: 30}"
 
@@ -277,10 +277,3 @@ def test_the_room_of_a_battery_is_at_the_module() -> None:
         assert abs(room) < 0.002
         assert (room >= 0) is kept
         assert record.feasible is kept
-
-
-def test_battery_life_counts_what_is_lost() -> None:
-    assert battery_life_s(1.0, 0.0) == float("inf")
-    assert battery_life_s(1.0, 0.0, self_discharge=0.5) == pytest.approx(1440 * 3600)
-    with pytest.raises(dse.InputError, match="self-discharge"):
-        battery_life_s(1.0, 1.0, self_discharge=1.0)

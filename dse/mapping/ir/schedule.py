@@ -170,7 +170,9 @@ class Segment:
 class Program:
     """One inference of a network on a chip: its schedules and the segments they unroll to.
 
-    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express. A batch
+    may run in ``parts``, one after the other: the segments pass over the schedules so many times;
+    these have the steps of one part, and the MACs and counts of all.
     ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
     the most that an inference holds at once of what it makes (no KV cache), both by memory.
     """
@@ -183,6 +185,7 @@ class Program:
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
+    parts: int = 1
     activation_bytes: Mapping[str, float] = field(default_factory=dict)
 
 
