@@ -153,6 +153,14 @@ def _size(value: Value) -> float:
     return float(str(value).removesuffix("nm"))
 
 
+def side(step: Step) -> int | Value:
+    """Where a step leads on its ladder: -1 down, 1 up; of plain choices the value itself."""
+    try:
+        return 1 if _size(step.after) > _size(step.before) else -1
+    except ValueError:
+        return step.after
+
+
 def _volumes(app: App) -> Iterator[Move]:
     """Larger production quantities: those that the app lists, else some ratios of its own."""
     budgets = app.budgets
