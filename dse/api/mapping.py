@@ -165,7 +165,7 @@ def map_layer(
 
     def on(view: Chip) -> tuple[MappedLayer, float, float]:
         schedule = best(layer, view, objective, cores=cores, legal=legal)
-        segments = unroll((schedule,), prefetch=view.buffer.double_buffered)
+        segments = unroll((schedule,), prefetch=view.prefetches)
         (row,) = layer_rows(Program(layer.name, (schedule,), segments, cores, 0.0), view)
         made = MappedLayer(**vars(row), schedule=schedule)
         return made, made.latency_s, made.energy_j + view.mapping_static_w * made.latency_s

@@ -33,6 +33,7 @@ from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
@@ -144,7 +145,8 @@ def _resolve_equal(
     point = operating_point(spec, tech)
     floor = tech.floor(node)
     host = host_clock(spec, tech, floor)
-    prices = action_prices(tech, point, spec, area, host)
+    start = starts(spec.overhead, tech, point.f_hz, host.f_hz)
+    prices = action_prices(tech, point, spec, area, host, start.launch_cycles)
     for group, ratio in ratios.items():
         for action in prices:
             if action.partition(".")[0] == group:
@@ -181,13 +183,17 @@ def _resolve_equal(
         ),
         links=_links(spec, tech, point.f_hz),
         overheads=Overheads(
-            spec.overhead.launch_cycles,
+            start.launch_cycles,
             spec.dma.descriptor_cycles,
             spec.dma.channels,
-            spec.overhead.invoke_s,
+            start.invoke_s,
             float(spec.dma.max_descriptor_bytes),
+            start.token_s,
+            start.crossing_s,
+            start.prefetches,
+            operators_of(spec.overhead),
         ),
-        host=Host(spec.host.core, host.ops_per_s),
+        host=Host(spec.host.core, host.ops_per_s, host.macs_per_s),
         prices=prices,
         action_scope=scopes(prices),
         static=statics(point, spec),
@@ -360,7 +366,8 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
         floor = tech.floor(reference.node_nm)
         host = host_clock(reference, tech, floor)
         area: AreaNode = chip_area(tech, reference.node_nm, reference, floor)
-        model = action_prices(tech, point, reference, area, host)
+        start = starts(reference.overhead, tech, point.f_hz, host.f_hz)
+        model = action_prices(tech, point, reference, area, host, start.launch_cycles)
         for action, joules in measured.energy_j.items():
             if not model.get(action):
                 raise InputError(
@@ -386,7 +393,9 @@ def spec_digest(spec: ChipSpec, tech: Technology) -> str:
         left_out |= {"kind", "kinds"}
     data = spec.model_dump(exclude=left_out)
     if spec.kinds:
-        for kind in data["kinds"].values():
+        for name, kind in data["kinds"].items():
             kind.pop("description")
+            kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
         data["kind_order"] = list(spec.kinds)
+    data["overhead"] = identity(spec.overhead)
     return digest({"chip": data, "technology": tech.digest})

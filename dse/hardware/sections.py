@@ -30,7 +30,6 @@ from dse.ranges import (
     DutyShare,
     EnergyRatio,
     FlashBytes,
-    Gates,
     Hertz,
     HopCycles,
     HopJoules,
@@ -39,7 +38,6 @@ from dse.ranges import (
     Margin,
     MetricLimit,
     Pads,
-    PartCycles,
     PeBytes,
     Plls,
     PortBytes,
@@ -53,7 +51,6 @@ from dse.ranges import (
     SomeChannels,
     SramBytes,
     Stages,
-    StartSeconds,
     StoreBytes,
     Usd,
     Volt,
@@ -230,21 +227,6 @@ class HostSpec(Strict):
     core: str
     count: CoreCount = 1
     f_hz: Hertz | None = None
-
-
-class OverheadSpec(Strict):
-    """What starting work costs.
-
-    ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
-    ``chained`` (the NPU fetches a command list), ``dsp`` (programmable cores set it up: all
-    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles
-    of the chip clock, and seconds per inference.
-    """
-
-    attachment: Literal["cpu", "chained", "dsp", "link"]
-    launch_cycles: PartCycles
-    invoke_s: StartSeconds = 0.0
-    control_gates: Gates = 300_000
 
 
 class NocSpec(Strict):

@@ -31,11 +31,11 @@ from dse.hardware.sections import (
     MeasuredSpec,
     NocSpec,
     NvmSpec,
-    OverheadSpec,
     Range,
     Source,
     VectorSpec,
 )
+from dse.hardware.starting import OverheadSpec
 from dse.ranges import Celsius, CoreCount, Guard, Hertz, Speed, Volt
 from dse.schema import Strict, validate
 from dse.technology import node_size

@@ -19,7 +19,7 @@ phases whose compute and transfer are separate steps.
 
 Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
 tile are fetched during the last step of the layer before it on the same core, beside that step's
-own traffic, if the chip is double-buffered and as far as the buffer has room beside that step's
+own traffic, if the chip is double-buffered, its software starts layers ahead (``Chip.prefetches``) and as far as the buffer has room beside that step's
 tiles (of a double-buffered operand the second copy is free by then); the rest is loaded with the
 first activations. The first layer of an inference has no layer before it.
 
@@ -93,7 +93,8 @@ class LayerSchedule:
     ``levels`` are the tiles of L2 and of the registers of a PE, where there are any; ``transform``
     is ``winograd`` if the layer runs so; ``held`` are operands held beyond their tile, and over
     which loops. ``spare_bytes``: buffer of one core that is free during the last step (None: not
-    known, taken as enough).
+    known, taken as enough). ``crosses``: the layer before it runs on the other side, host or
+    accelerator, and ``launch_cycles`` hold the change.
     """
 
     layer: str
@@ -123,6 +124,7 @@ class LayerSchedule:
     transform: str = ""
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spare_bytes: float | None = None
+    crosses: bool = False
 
     def renamed(self, layer: str, op: str, legality: str = "") -> LayerSchedule:
         """The same schedule for another layer of the same shape; ``legality`` if it is given."""
@@ -171,6 +173,7 @@ class Program:
     """One inference of a network on a chip: its schedules and the segments they unroll to.
 
     ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     """
 
     name: str
@@ -181,6 +184,7 @@ class Program:
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
+    language: bool = False
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:
@@ -222,8 +226,8 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
 
     Args:
         schedules: in execution order.
-        prefetch: whether the chip double-buffers, so that the next layer's first weights are
-            fetched during the last step of each layer.
+        prefetch: whether the next layer's first weights are fetched during the last step of each
+            layer (``Chip.prefetches``).
     """
     idle = tuple(0.0 for _ in ENGINES)
     out: list[Segment] = []

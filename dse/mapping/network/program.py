@@ -21,8 +21,10 @@ from dse.mapping.ir.schedule import (
     program_latency_s,
     unroll,
 )
+from dse.mapping.ir.starting import crossed, invoke_s
 from dse.mapping.layer.text import component_j
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.choose import Candidates, Choice
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
@@ -64,6 +66,7 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
+    workload = on_chip(workload, chip)
     objective = plain(objective)
     if legal:
         check_profile(chip)
@@ -148,10 +151,11 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
     workload, chip, plan = candidates.workload, candidates.chip, candidates.plan
     made = [schedule for item in choice.items for schedule in item.made()]
     legality = "legal" if candidates.legal else "ideal"
-    schedules = tuple(
+    named = (
         schedule.renamed(layer.name, layer.op, legality)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
+    schedules = crossed(tuple(named), chip)
     fused = {made.fused for made in schedules if made.fused}
     note = (
         f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip"
@@ -166,12 +170,13 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
     return Program(
         name=workload.name,
         schedules=schedules,
-        segments=unroll(schedules, prefetch=chip.buffer.double_buffered),
+        segments=unroll(schedules, prefetch=chip.prefetches),
         cores=candidates.cores,
-        invoke_s=chip.overheads.invoke_s,
+        invoke_s=invoke_s(chip, language=workload.language),
         resident_bytes=dict(plan.resident_bytes),
         notes=(note,),
         legality=legality,
+        language=workload.language,
     )
 
 
