@@ -32,7 +32,7 @@ import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist, median
 from typing import Any
@@ -42,14 +42,13 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from scipy.optimize import nnls
 
-from dse.evaluation import model_at
+from dse.evaluation import Terms, evaluate_model, model_at
 from dse.hardware.resolve import load_chip
-from dse.validation.predict import predict
-from dse.validation.published import Case
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "dse" / "hardware" / "data" / "runtimes.json"
 Array = NDArray[np.float64]
+Classes = Mapping[str, Mapping[str, Any]]
 #: Bytes that move while one MAC is done, at most and at least, and slowdowns of depthwise layers.
 BALANCES = (0.0, *np.geomspace(3.0, 3000.0, 22))
 SLOWDOWNS = (1.0, 4.0, 16.0, 64.0)
@@ -65,11 +64,15 @@ BEFORE = {
     "firmware": (4e-6, 1.5e-4),
     "dsp_layer": (4e-6, 3.5e-4),
     "dsp_graph": (4e-6, 1e-4),
-    "bare_metal": (2e-5, 2e-5),
+    "mcu_interpreter": (2e-5, 2e-5),
+    "mcu_code": (2e-5, 2e-5),
     "host_framework": (4e-6, 1.5e-4),
 }
 ZERO = {"overhead.launch_cycles": 0, "overhead.invoke_s": 0.0}
-WORDS = {"cycles": "cycles of the accelerator", "host cycles": "cycles of the host", "s": "us"}
+#: Networks that the belief in a chip's file counts as: its rest is right as it stands.
+BELIEF = 2.0
+#: Factor of uncertainty of what one chip, or none, tells.
+LONE = 3.0
 
 
 @dataclass(frozen=True)
@@ -133,18 +136,23 @@ def layers_of(model: str) -> int:
     return len(model_at(model, "int8", load_chip("rk3588_npu")).layers)
 
 
-def own_rest(file: str, values: Mapping[str, object], model: str) -> float:
+def own_rest(file: str, values: Mapping[str, object], runtime: str, model: str) -> float:
     """What the model says of the rest: no call, nothing to start a layer."""
-    record = predict(Case(chip=file, model=model, set={**values, **ZERO}), "analytic")
+    whole = {**values, **ZERO, "overhead.runtime": runtime, "overhead.runtime_without": ()}
+    chip = load_chip(file, overrides=whole)
+    work = model_at(model, None, chip)
+    record = evaluate_model(work, chip, "analytic", Terms(objective="latency"))
     assert record.latency_s is not None, (file, model, record.reasons)
     return record.latency_s
 
 
-def rows_of(chip: str, told: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> Rows:
+def rows_of(
+    chip: str, runtime: str, told: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+) -> Rows:
     rests = []
     for row in measured:
         if "file" in told:
-            rests.append([own_rest(told["file"], told.get("set", {}), row["model"])])
+            rests.append([own_rest(told["file"], told.get("set", {}), runtime, row["model"])])
         else:
             rests.append(rooflines(row["model"], row.get("batch", 1)))
     return Rows(
@@ -164,28 +172,34 @@ def shapes(rows: Rows) -> range:
     return range(len(BALANCES) if few else len(rows.rests))
 
 
+def least(columns: Sequence[Array], seconds: Array, believed: bool = False) -> tuple[Array, float]:
+    """Factors of the columns, none negative, of least absolute relative error, and that error.
+
+    ``believed``: the factor of the first column leans to 1.
+    """
+    relative = np.array(columns).T / seconds[:, None]
+    if believed:
+        relative = np.vstack([relative, np.eye(1, len(columns))])
+    scale = relative.max(axis=0)
+    counts = np.ones(len(relative))
+    counts[len(seconds) :] = BELIEF
+    weights = np.sqrt(counts)
+    for _ in range(ROUNDS):
+        found, _ = nnls(relative / scale * weights[:, None], weights)
+        off = np.abs(relative / scale @ found - 1.0)
+        weights = np.sqrt(counts / np.maximum(off, MET))
+    return found / scale, float(off[: len(seconds)].mean())
+
+
 def free(rows: Rows, call: bool) -> Fit:
-    """Call and layer fitted with the rest."""
+    """Call and layer fitted with the rest; where a file tells the rest, its factor leans to 1."""
     best = None
+    calls = [np.ones_like(rows.seconds)] if call else []
     for shape in shapes(rows):
-        columns = [rows.rests[shape], rows.layers]
-        if call:
-            columns.append(np.ones_like(rows.seconds))
-        relative = np.array(columns).T / rows.seconds[:, None]
-        scale = relative.max(axis=0)
-        weights = np.ones_like(rows.seconds)
-        for _ in range(ROUNDS):
-            found, _ = nnls(relative / scale * weights[:, None], weights)
-            off = np.abs(relative / scale @ found - 1.0)
-            weights = 1.0 / np.sqrt(np.maximum(off, MET))
-        found = found / scale
-        made = Fit(
-            float(found[2]) if call else 0.0,
-            float(found[1]),
-            shape,
-            float(found[0]),
-            float(off.mean()),
-        )
+        columns = [rows.rests[shape], rows.layers, *calls]
+        found, error = least(columns, rows.seconds, len(rows.rests) == 1)
+        start = float(found[2]) if call else 0.0
+        made = Fit(start, float(found[1]), shape, float(found[0]), error)
         if best is None or made.error < best.error:
             best = made
     assert best is not None
@@ -239,67 +253,118 @@ def told(ratios: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one chip says of its class: figures in the unit of the class, a call in seconds."""
+    """What one chip says of its class: a layer in the unit of the class, a call in seconds."""
 
     layer: float
     call: float | None
 
 
-def estimates(told_of: Mapping[str, Any], made: Mapping[str, Rows]) -> dict[str, Estimate]:
+def clock(of: Mapping[str, Any], chip: str) -> float:
+    """What turns seconds into the unit of a class."""
+    return 1.0 if of["unit"] == "s" else float(of["chips"][chip]["clock_hz"])
+
+
+def stated_call(of: Mapping[str, Any]) -> float:
+    return float(of["call"]["otherwise"]) if "call" in of else 0.0
+
+
+def estimates(of: Mapping[str, Any], made: Mapping[str, Rows]) -> dict[str, Estimate]:
     out = {}
-    for chip, entry in told_of["chips"].items():
-        rows = made[chip]
-        call = len(rows.seconds) >= ENOUGH
+    for chip, entry in of["chips"].items():
+        rows, known = made[chip], "call" in of or not entry.get("call", True)
+        call = len(rows.seconds) >= ENOUGH and not known
+        if entry.get("call", True):
+            rows = replace(rows, seconds=rows.seconds - stated_call(of))
         fit = free(rows, call)
-        clock = 1.0 if told_of["unit"] == "s" else float(entry["clock_hz"])
-        has_call = call and entry.get("call", True)
-        out[chip] = Estimate(fit.layer * clock, fit.call if has_call else None)
+        out[chip] = Estimate(fit.layer * clock(of, chip), fit.call if call else None)
     return out
 
 
-def of_others(found: Mapping[str, Estimate], without: str = "") -> tuple[float, float]:
-    """Layer (in the unit of the class) and call (s) from all chips but one."""
-    kept = [one for chip, one in found.items() if chip != without]
+def of_others(
+    of: Mapping[str, Any], found: Mapping[str, Estimate], chip: str
+) -> tuple[float, float]:
+    """Layer and call (s) of a chip from all chips of its class that are not of its die."""
+    chips = of["chips"]
+    own = chips[chip].get("die", chip)
+    kept = [one for name, one in found.items() if chips[name].get("die", name) != own]
     calls = [one.call for one in kept if one.call is not None]
-    return median(one.layer for one in kept), median(calls) if calls else 0.0
+    call = median(calls) if calls else stated_call(of)
+    if not calls and "call_otherwise" in of:
+        call = float(of["call_otherwise"]["otherwise"])
+    return median(one.layer for one in kept) / clock(of, chip), call
 
 
 def spread(figures: Sequence[float]) -> float:
     """A factor with 90 % of the belief on either side: the scatter between chips, which is all
-    there is, and never below 1.5."""
+    there is to know it from."""
     known = [figure for figure in figures if figure > 0.0]
     if len(known) < 2:
-        return 3.0
+        return LONE
     middle = math.log(median(known))
     scatter = math.sqrt(sum((math.log(f) - middle) ** 2 for f in known) / (len(known) - 1))
     return min(10.0, max(1.5, round(math.exp(NormalDist().inv_cdf(0.95) * scatter), 2)))
 
 
-def table(classes: Mapping[str, Any], made: Mapping[str, Rows]) -> tuple[list[str], dict[str, Any]]:
+def table(classes: Classes, made: Mapping[str, Rows]) -> tuple[list[str], dict[str, Any]]:
+    titles = (
+        "class, chip, rows, a layer and a call by itself, from the others, nothing, before, after"
+    )
     lines = [
-        "| class | chip | rows | a layer, a call (own fit) | from the other chips | nothing | before "
-        "| after |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(titles.split(', '))} |",
+        "|" + " --- |" * 8,
     ]
     found: dict[str, Any] = {}
-    for name, entry in classes.items():
-        found[name] = estimates(entry, made)
-        for chip, of_chip in entry["chips"].items():
-            clock = 1.0 if entry["unit"] == "s" else float(of_chip["clock_hz"])
-            layer, call = of_others(found[name], chip)
+    for name, of in classes.items():
+        found[name] = estimates(of, made)
+        for chip, entry in of["chips"].items():
+            layer, call = of_others(of, found[name], chip)
             rows, own = made[chip], found[name][chip]
-            judge = unscaled if "file" in of_chip else judged
+            judge = unscaled if "file" in entry else judged
+            counts = entry.get("call", True)
             cells = [
-                told(judge(rows, *costs))
-                for costs in ((0.0, 0.0), BEFORE[name][::-1], (call, layer / clock))
+                told(judge(rows, start if counts else 0.0, each))
+                for each, start in ((0.0, 0.0), BEFORE[name], (layer, call))
             ]
-            own_call = "-" if own.call is None else f"{own.call * 1e6:.0f}"
+            own_call = "" if own.call is None else f", {own.call * 1e6:.0f}"
             lines.append(
-                f"| {name} | {chip} | {len(rows.seconds)} | {own.layer / clock * 1e6:.1f}, "
-                f"{own_call} us | {layer / clock * 1e6:.1f}, {call * 1e6:.0f} us | "
-                f"{' | '.join(cells)} |"
+                f"| {name} | {chip} | {len(rows.seconds)} "
+                f"| {own.layer / clock(of, chip) * 1e6:.1f}{own_call} us "
+                f"| {layer * 1e6:.1f}, {call * 1e6 if counts else 0.0:.0f} us "
+                f"| {' | '.join(cells)} |"
             )
     return lines, found
+
+
+# language models
+
+
+def decode_starts(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, tuple[float, float]]:
+    """By chip: the fixed part of a token, s, and how many layers a token is, in the median."""
+    out = {}
+    for chip, rows in of.items():
+        works = [
+            model_at(f"{row['model']}_decode@past=160", row["precision"], load_chip("rk3588_npu"))
+            for row in rows
+        ]
+        seconds = np.array([1.0 / row["tokens_per_s"] for row in rows])
+        weights = np.array([work.weight_bytes for work in works])
+        layers = np.array([float(len(work.layers)) for work in works])
+        found, _ = least([weights, np.ones_like(weights)], seconds)
+        out[chip] = float(found[1]), float(np.median(layers))
+    return out
+
+
+def tokens(classes: Classes, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, float]:
+    """What a run of a language model costs beside call and layers, s, by chip."""
+    out = {}
+    language = read("language.yaml")["rows"]
+    for chip, (start, layers) in decode_starts(language).items():
+        name = next(name for name, of in classes.items() if chip in of["chips"])
+        of, own = classes[name], found[name]
+        layer = median(one.layer for one in own.values()) / clock(of, chip)
+        out[chip] = max(0.0, start - stated_call(of) - layers * layer)
+        print(f"{chip}: {start * 1e3:.1f} ms a token, {out[chip] * 1e3:.1f} beside its layers")
+    return out
 
 
 def cost(unit: str, figures: Mapping[str, float], source: str) -> dict[str, Any]:
@@ -313,19 +378,40 @@ def cost(unit: str, figures: Mapping[str, float], source: str) -> dict[str, Any]
     }
 
 
-def write(classes: Mapping[str, Any], found: Mapping[str, Mapping[str, Estimate]]) -> None:
+def class_costs(of: Mapping[str, Any], chips: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Call, layer and crossing of a class as its file has them."""
+    source = f"experiments/runtime_costs: public rows of {', '.join(chips)}"
+    calls = {chip: one.call for chip, one in chips.items() if one.call is not None}
+    call: dict[str, Any]
+    if calls:
+        call = cost("s", calls, source)
+        if "call_otherwise" in of:
+            call["otherwise"] = float(of["call_otherwise"]["otherwise"])
+            call["source"] += f"; otherwise: {of['call_otherwise']['source']}"
+    elif "call" in of:
+        call = {"unit": "s", **of["call"]}
+    else:
+        call = {"unit": "s", "otherwise": 0.0, "uncertainty": 1.0, "status": "assumed"}
+        call["source"] = "the core that calls also starts the layers"
+    layer = cost(of["unit"], {chip: one.layer for chip, one in chips.items()}, source)
+    crossing: dict[str, Any] = {"uncertainty": LONE, "status": "assumed"}
+    seconds = median(calls.values()) if calls else stated_call(of)
+    if seconds > 0.0:
+        crossing |= {"unit": "s", "otherwise": float(f"{seconds / 2.0:.3g}")}
+        crossing["source"] = "half a call: to leave and to come back is one more call"
+    else:
+        each = median(one.layer for one in chips.values())
+        crossing |= {"unit": of["unit"], "otherwise": float(f"{each:.3g}")}
+        crossing["source"] = "as much as starting a layer"
+    return {"call": call, "layer": layer, "crossing": crossing}
+
+
+def write(classes: Classes, found: Mapping[str, Mapping[str, Estimate]]) -> None:
+    runs = cost("s", tokens(classes, found), "experiments/runtime_costs: rows of language.yaml")
     out: dict[str, Any] = {}
-    stated = read("stated.yaml")
-    for name, entry in classes.items():
-        chips = found[name]
-        source = "experiments/runtime_costs: public rows of " + ", ".join(chips)
-        calls = {chip: one.call for chip, one in chips.items() if one.call is not None}
-        out[name] = {"about": entry["about"], "prefetches": entry["prefetches"]}
-        out[name]["call"] = cost("s", calls, source) if calls else stated["call"][name]
-        layers = {chip: one.layer for chip, one in chips.items()}
-        out[name]["layer"] = cost(entry["unit"], layers, source)
-        out[name]["token"] = stated["token"].get(name, stated["token"]["others"])
-        out[name]["crossing"] = stated["crossing"].get(name, stated["crossing"]["others"])
+    for name, of in classes.items():
+        out[name] = {"about": of["about"], "prefetches": of["prefetches"]}
+        out[name] |= class_costs(of, found[name]) | {"token": runs}
     about = (
         "What starting a network, a layer and a token costs, by class of the vendor's software: "
         "figures of single chips, the class takes their median. Made by experiments/runtime_costs."
@@ -341,9 +427,9 @@ def main() -> None:
     asked = parser.parse_args()
     classes, measured = read("classes.yaml")["classes"], read("rows.yaml")["rows"]
     made = {
-        chip: rows_of(chip, entry, measured[chip])
-        for told_of in classes.values()
-        for chip, entry in told_of["chips"].items()
+        chip: rows_of(chip, name, entry, measured[chip])
+        for name, of in classes.items()
+        for chip, entry in of["chips"].items()
     }
     lines, found = table(classes, made)
     print("\n".join(lines))
