@@ -25,6 +25,10 @@ USUAL_UNITS = 1e6
 #: Each draw evaluates the design again: beyond this the quantiles no longer move.
 MOST_DRAWS = 10_000
 USUAL_DRAWS = 32
+#: Steps of an explanation taken together, at most: beyond, sets are too many to look at.
+MOST_TOGETHER = 6
+#: Sets of steps mapped or played for an explanation, unless it is said.
+USUAL_TRIES = 160
 #: Grids beyond this are a slip of the pen, not a sweep.
 LARGEST_SWEEP = 100_000
 
@@ -64,6 +68,20 @@ def check_draws(draws: int | None) -> None:
             f"{draws:,} draws",
             field="draws",
             mend=f"give 2 to {MOST_DRAWS:,}; {USUAL_DRAWS} is usual",
+        )
+
+
+def check_together(together: int) -> None:
+    """Steps taken together: 0 to :data:`MOST_TOGETHER`.
+
+    Raises:
+        InputError: outside of that.
+    """
+    if not 0 <= together <= MOST_TOGETHER:
+        raise InputError(
+            f"{together} steps together",
+            field="together",
+            mend=f"give 0 (single steps only) to {MOST_TOGETHER}",
         )
 
 

@@ -45,8 +45,8 @@ from dse.workload.sources import ReadFiles
 
 #: Apps and chips of the designs looked at last; neighbours in a search often share them.
 REMEMBERED = 512
-_apps = Remembered(REMEMBERED)
-_sites = Remembered(REMEMBERED)
+_apps = Remembered("evaluation.design.apps", REMEMBERED)
+_sites = Remembered("evaluation.design.sites", REMEMBERED)
 
 #: Parameters of a stream's model (``model.<stream>.<key>``).
 MODEL_KEYS = (
@@ -139,7 +139,7 @@ def resolve_design(design: Design, inputs: ResolvedInputs | None = None) -> Reso
         choices = {path: (value,) for path, value in design.settings.items()}
         inputs = read_inputs(design.app, design.chip, choices)
     app, app_text = _app(inputs, groups["app"])
-    site = _site(inputs, groups, app)
+    site = _site(inputs, groups, app.junction_c)
     _check_cores(design.settings, app, site, inputs.app_file)
     workloads = stream_workloads(app, site, groups["model"], inputs.models)
     identity = _identity(inputs.version, app_text, site, workloads, design.seed)
@@ -168,7 +168,7 @@ def resolve_parts(
     plain, file = app_named(app) if isinstance(app, str) else (app, None)
     found = with_settings(plain, groups["app"])
     if isinstance(chip, str):
-        site = _priced(site_named(chip), groups, found, load_technology())
+        site = _priced(site_named(chip), groups, found.junction_c, load_technology())
     else:
         site = _changed_site(chip, groups)
     _check_cores(settings, found, site, file)
@@ -281,24 +281,30 @@ def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
 
 
 def _site(
-    inputs: ResolvedInputs, groups: Mapping[str, Mapping[str, Value]], app: App
+    inputs: ResolvedInputs,
+    groups: Mapping[str, Mapping[str, Value]],
+    junction_c: float | None,
 ) -> Chip | Platform:
     """The chip or platform of a design, remembered."""
     own = tuple(_key(groups[group]) for group in ("chip", "link", "cloud"))
-    key = (id(inputs), app.junction_c, own)
-    return _sites.of(key, lambda: _priced(inputs.site, groups, app, inputs.technology), inputs)
+    key = (id(inputs), junction_c, own)
+
+    def make() -> Chip | Platform:
+        return _priced(inputs.site, groups, junction_c, inputs.technology)
+
+    return _sites.of(key, make, inputs)
 
 
 def _priced(
     site: ChipSpec | ReadPlatform,
     groups: Mapping[str, Mapping[str, Value]],
-    app: App,
+    junction_c: float | None,
     technology: Technology,
 ) -> Chip | Platform:
     """A chip or platform with a design's values, at the app's junction temperature unless set."""
     settings = dict(groups["chip"])
-    if app.junction_c is not None:
-        settings.setdefault("junction_c", app.junction_c)
+    if junction_c is not None:
+        settings.setdefault("junction_c", junction_c)
     apart = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
     node = settings.pop("node", None)
     wanted = None if node is None else str(node)
@@ -432,8 +438,3 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     if precision is not None:
         return model.at(parse_precision(precision))
     return model.at(default=chip.native_precision)
-
-
-def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:
-    """The design of an app on a chip with overrides by path."""
-    return Design(app, chip, dict(settings), seed)

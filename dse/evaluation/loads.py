@@ -32,11 +32,11 @@ from dse.workload import Workload
 #: Mapped networks remembered: neighbours in a search often differ only in what mapping does not
 #: see (converter, host, package, volume).
 PROGRAMS = 32
-_programs = Remembered(PROGRAMS)
+_programs = Remembered("evaluation.loads.programs", PROGRAMS)
 #: Bounds remembered: a design's is asked for before it is chosen and when it is evaluated, and
 #: neighbours that differ in one network share the others.
 BOUNDS = 2048
-_rooflines = Remembered(BOUNDS)
+_rooflines = Remembered("evaluation.loads.rooflines", BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -335,8 +335,7 @@ def _program(
     workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
 ) -> Program:
     """:func:`map_network`, once for chips that differ only in what mapping does not see."""
-    seen = (chip_number(chip), tuple(sorted(chip.links.items())))
-    key = (id(workload), seen, objective, cores, shared)
+    key = (id(workload), chip_number(chip), objective, cores, shared)
     make = partial(map_network, workload, chip, objective, cores=cores, shared=shared)
     return _programs.of(key, make, workload)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from dse.evaluation.old_causes import told
 from dse.mapping import LayerRow
 from dse.migrations import FIELD, current
 from dse.printing import Printed, si
+from dse.registry import cached
 
 #: Records that are read may have no field that they do not know.
 CLOSED = ConfigDict(extra="forbid")
@@ -292,7 +292,7 @@ class Evaluation(Printed):
 APP_FIELDS = ("tasks", "chains", "offered_load", "platform")
 
 
-@functools.cache
+@cached(1)
 def _adapter() -> TypeAdapter[Evaluation]:
     """What reads and writes records, wherever they are kept."""
     return TypeAdapter(Evaluation)

@@ -2,13 +2,21 @@
 
 from dse.explanation.binding import RELIEF, binds
 from dse.explanation.feedback import Effect, Slack, change, describe, effects, sentences, slacks
-from dse.explanation.run import explain_app, explain_model
+from dse.explanation.ladders import Move, ladder_moves, ladders
+from dse.explanation.run import Asked, explain_app, explain_model
+from dse.explanation.sets import Demand, Judged, Limits
 from dse.explanation.steps import Step, ladder_steps, natural_steps
+from dse.explanation.ways import ways_out
 from dse.printing import setting as shown
 
 __all__ = [
     "RELIEF",
+    "Asked",
+    "Demand",
     "Effect",
+    "Judged",
+    "Limits",
+    "Move",
     "Slack",
     "Step",
     "binds",
@@ -17,9 +25,12 @@ __all__ = [
     "effects",
     "explain_app",
     "explain_model",
+    "ladder_moves",
     "ladder_steps",
+    "ladders",
     "natural_steps",
     "sentences",
     "shown",
     "slacks",
+    "ways_out",
 ]

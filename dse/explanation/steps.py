@@ -119,7 +119,7 @@ def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
     if stream.deadline_s is not None:
         path, due = f"app.{stream.id}.deadline_s", stream.deadline_s
         steps.extend(Step(path, due, d) for d in _within(due, stream.deadline_range_s))
-    present = _resolution(model)
+    present = written_resolution(model)
     path = f"model.{stream.id}.res"
     steps.extend(Step(path, present, size) for size in stream.resolutions if size != present)
     path = f"model.{stream.id}.name"
@@ -130,7 +130,7 @@ def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
     return steps
 
 
-def _resolution(model: str) -> int | None:
+def written_resolution(model: str) -> int | None:
     for part in model.partition("@")[2].split(","):
         key, _, value = part.partition("=")
         if key == "res" and value.isdigit():

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dse.errors import InputError
 from dse.hardware.blocks import number
 from dse.hardware.chip import Chip, Dvfs, StaticPower
+from dse.hardware.dies import die_link
 from dse.hardware.modes import CoreNetwork, Thermal
 from dse.hardware.spec import ChipSpec
 from dse.technology import OperatingPoint, Technology
@@ -116,16 +117,7 @@ def core_network(
     noc = spec.noc
     if noc.topology == "none":
         return None
-    if noc.chiplets > spec.total_cores:
-        raise InputError(
-            f"{noc.chiplets} chiplets cannot share {spec.total_cores} cores",
-            field="noc.chiplets",
-            mend=f"at most {spec.total_cores}, or more cores",
-        )
-    try:
-        link = tech.d2d(noc.die_link)
-    except InputError as error:
-        raise InputError(error.message, field="noc.die_link", mend=error.mend) from None
+    link = die_link(spec, tech)
     hop_j = prices["noc.bit"] if noc.hop_j_per_bit is None else noc.hop_j_per_bit
     return CoreNetwork(
         topology=noc.topology,

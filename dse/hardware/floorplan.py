@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
+from dse.hardware.dies import check_joined, link_parts, surrounded
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.registry import cached
 from dse.technology import FloorFacts, Technology
-
-#: Packages whose die is wire-bonded: pads in a ring on all four sides.
-WIRE_BONDED = ("qfn", "bga")
 
 
 def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
@@ -106,7 +104,7 @@ def seen_by(area: AreaNode, kind: str) -> AreaNode:
     return replace(area, parts=tuple(seen if part is npu else part for part in area.parts))
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def nvm_node(tech: Technology, node: int, kind: str) -> int:
     """Node of the non-volatile memory: the chip's own, or the finest coarser one that offers it.
 
@@ -127,7 +125,7 @@ def nvm_node(tech: Technology, node: int, kind: str) -> int:
 
 
 def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) -> AreaNode:
-    """The whole die: NPU, host, interfaces, pads, the rest, and the space that stays empty."""
+    """All dies: NPU, host, interfaces, pads, the rest, and the space that stays empty."""
     die = spec.die
     parts = [npu_area(tech, node, spec)]
     host = floor.host(spec.host.core).area_mm2 * spec.host.count
@@ -143,24 +141,11 @@ def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) ->
     parts.append(AreaNode("always_on", floor.always_on_area_mm2))
     if die.other_area_mm2:
         parts.append(AreaNode("other_logic", other_logic_mm2(tech, node, spec)))
-    white, ring = _around(sum(part.total_mm2 for part in parts), spec, floor)
+    parts += link_parts(tech, spec, floor.pll_area_mm2)
+    white, ring, areas = surrounded(parts, spec, floor)
+    check_joined(areas, tech, spec)
     parts.append(AreaNode("io_ring", ring))
     return AreaNode("die", white, "die", tuple(parts))
-
-
-def _around(inside_mm2: float, spec: ChipSpec, floor: FloorFacts) -> tuple[float, float]:
-    """Space that stays empty between blocks of this area, and pads around both, mm2."""
-    die = spec.die
-    white = inside_mm2 * die.white_space / (1.0 - die.white_space)
-    pads = die.io_pads * floor.io_cell_area_mm2
-    ring = floor.ring_area_mm2(inside_mm2 + white, flip_chip=die.package not in WIRE_BONDED)
-    return white, max(pads, ring)
-
-
-def die_without_mm2(area: AreaNode, less_mm2: float, spec: ChipSpec, floor: FloorFacts) -> float:
-    """The whole die without ``less_mm2`` of its blocks and what lies around them, mm2."""
-    inside = sum(part.total_mm2 for part in area.parts if part.name != "io_ring") - less_mm2
-    return inside + sum(_around(inside, spec, floor))
 
 
 def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:

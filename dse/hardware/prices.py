@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import label, number
+from dse.hardware.dies import further_dies
 from dse.hardware.floorplan import bank_width_bits, nvm_node
 from dse.hardware.formats import is_float, served_pairs
 from dse.hardware.sections import VECTOR_FUNCTIONS
@@ -68,10 +69,14 @@ class Distances:
 
 
 def distances(spec: ChipSpec, area: AreaNode) -> Distances:
-    """Wire lengths from block areas, blocks taken as squares: half a side each."""
+    """Wire lengths from block areas, blocks taken as squares: half a side each.
+
+    Wires stay on their die, so that several dies have shorter ones; the way between them is a link.
+    """
     npu = next(part for part in area.parts if part.name == "npu")
     array = next(part.total_mm2 for part in npu.parts if part.name == "array") / spec.cores
-    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(npu.total_mm2)
+    own = npu.total_mm2 / (1 + further_dies(area))
+    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(own)
     return Distances(0.5 * math.sqrt(array), noc)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.area import AreaNode
@@ -245,6 +246,16 @@ def array_rates(array: ArraySpec) -> dict[str, float]:
     return {f"{w}x{a}": array.formats[pair] for (w, a), pair in served.items()}
 
 
+def matmul_rates(array: ArraySpec) -> dict[str, float]:
+    """The same of matrix products, where they differ."""
+    if array.matmul_rate == 1.0 and not array.matmul_formats:
+        return {}
+    own = {pair: rate * array.matmul_rate for pair, rate in array.formats.items()}
+    own |= array.matmul_formats
+    served = served_pairs(array.formats)
+    return {f"{w}x{a}": own[pair] for (w, a), pair in served.items()}
+
+
 def _parts(spec: ChipSpec) -> tuple[float, float, float] | None:
     parts = spec.buffer.parts
     if not parts:
@@ -296,7 +307,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
         winograd=spec.winograd,
-        matmul_rate=spec.matmul_rate,
+        matmul_rates=matmul_rates(spec),
         strided_rate=spec.strided_rate,
         depthwise_rate=spec.depthwise_rate,
     )
@@ -386,16 +397,30 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
+def stated(spec: ChipSpec) -> dict[str, Any]:
+    """The values of a chip as plain data, by which two chips are the same.
+
+    Fields that came later are no part of it where they are not set; what a runtime class and a list
+    of operators say is.
+    """
+    data = spec.model_dump(mode="json")
+    data["overhead"] = identity(spec.overhead)
+    if not spec.array.matmul_formats:
+        del data["array"]["matmul_formats"]
+    for name, kind in data["kinds"].items():
+        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
+    return data
+
+
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    left_out = {"description", "sources", "ranges", "schema_version"}
-    if not spec.kinds:
-        left_out |= {"kind", "kinds"}
-    data = spec.model_dump(exclude=left_out)
+    data = stated(spec)
+    for name in ("description", "sources", "ranges", "schema_version"):
+        del data[name]
     if spec.kinds:
-        for name, kind in data["kinds"].items():
+        for kind in data["kinds"].values():
             kind.pop("description")
-            kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
         data["kind_order"] = list(spec.kinds)
-    data["overhead"] = identity(spec.overhead)
+    else:
+        del data["kind"], data["kinds"]
     return digest({"chip": data, "technology": tech.digest})

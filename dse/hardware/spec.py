@@ -222,6 +222,7 @@ class ChipSpec(Strict):
 #: Fields whose keys are free (checked by the model), so that a new key may be set by path.
 _OPEN = (
     "array.formats",
+    "array.matmul_formats",
     "array.align",
     "buffer.parts",
     "legality.granularity",

@@ -59,7 +59,7 @@ class OverheadSpec(Strict):
         if self.runtime is not None:
             check_runtime(self.runtime, self.runtime_without)
         elif self.runtime_without:
-            raise ValueError("runtime_without: there is no runtime; name its class, or leave it out")
+            raise ValueError("runtime_without: there is no runtime; name it, or leave this out")
         elif self.launch_cycles is None or self.invoke_s is None:
             missing = "launch_cycles" if self.launch_cycles is None else "invoke_s"
             raise ValueError(

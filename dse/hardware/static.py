@@ -8,6 +8,7 @@ from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
+from dse.hardware.dies import further_dies
 from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
 from dse.hardware.spec import ChipSpec
@@ -33,7 +34,8 @@ def static_power(
     """All static components of a chip, W."""
     blocks = block_mm2(area)
     parts = _npu_static(tech, point, spec, blocks, floor, prices)
-    parts += _die_static(tech, point, spec, blocks, floor, host)
+    plls = spec.die.pll_count + further_dies(area)
+    parts += _die_static(tech, point, spec, blocks, floor, host, plls)
     parts += _dram_static(tech, spec)
     return tuple(parts)
 
@@ -119,6 +121,7 @@ def _die_static(
     blocks: Mapping[str, float],
     floor: FloorFacts,
     host: HostClock,
+    plls: int,
 ) -> list[StaticPower]:
     density = tech.logic_leakage_w_per_mm2(point)
     host_leak = blocks["host"] * density
@@ -128,6 +131,7 @@ def _die_static(
         _steady("host", host_leak + background),
     ]
     others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
+    others += blocks.get("die_links", 0.0)
     if others:
         slow = _other_point(tech, point, spec)
         leak = others * tech.logic_leakage_w_per_mm2(slow)
@@ -135,7 +139,7 @@ def _die_static(
     if spec.power.other_w:
         watts = spec.power.other_w
         parts.append(_steady("other_active", watts))
-    pll = floor.pll_power_w * spec.die.pll_count
+    pll = floor.pll_power_w * plls
     if pll:
         parts.append(_steady("pll", pll))
     io = floor.io_static_w_per_pad * spec.die.io_pads

@@ -6,7 +6,7 @@ from typing import Any
 
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import SCOPES, Chip, CoreKind
-from dse.hardware.floorplan import die_without_mm2
+from dse.hardware.cost import own_dies_usd
 from dse.hardware.spec import ChipSpec
 
 
@@ -113,9 +113,8 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
     npu = next(part for part in view.area.parts if part.name == "npu")
     shared = ("l2", "other_cores", *(other.name for other in chip.kinds))
     area = sum(part.total_mm2 for part in npu.parts if part.name not in shared)
-    tech, node = chip.technology, chip.node_nm
-    rest = die_without_mm2(chip.area, area, chip.spec, tech.floor(node))
-    die_cost_usd = tech.die_cost_usd(node, chip.area_mm2) - tech.die_cost_usd(node, rest)
+    tech = chip.technology
+    die_cost_usd = own_dies_usd(tech, chip) - own_dies_usd(tech, chip, without=kind.name)
     own = [part for part in view.static if part.per_core]
     prices = (f"mac.{native.replace('x', '.')}", "buffer.read_bit", "vector.add", "launch")
     return {

@@ -25,6 +25,7 @@ from dse.evaluation.metrics import compared
 from dse.evaluation.old_causes import told
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements
+from dse.evaluation.states import STATES, State, state_of
 from dse.evaluation.terms import Fidelity
 from dse.mapping import cache_statistics
 from dse.migrations import FIELD
@@ -48,26 +49,39 @@ class Outcome:
         fidelity: the level that decided: ``none`` (the chip cannot be built), ``roofline`` or
             ``analytic`` (an optimistic level already breaks a requirement, or is dominated), or the
             experiment's own.
-        feasible: whether all requirements hold; only a simulated design may be feasible.
+        state: what became of it, see :data:`dse.evaluation.states.MEANING`; only a design that was
+            evaluated at the experiment's own fidelity may be feasible.
         serves: whether everything but the unit cost holds (cost depends on the volume).
         violation: sum of relative excesses over all requirements, 0 if feasible.
         objectives: values in the experiment's order; None if the design could not be mapped. Those
             of an optimistic level are bounds.
-        pruned: an optimistic level is dominated by a design found before, so that the design cannot
-            be on the front and was not taken to the next level.
+        reasons: why it is not feasible.
         evaluation: the record (without layer rows), None if the chip cannot be built.
     """
 
     values: dict[str, Value]
     fidelity: str
-    feasible: bool
+    state: State
     serves: bool
     violation: float
     objectives: tuple[float, ...] | None
     reasons: tuple[Cause, ...]
     identity: str
     evaluation: Evaluation | None
-    pruned: bool = False
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it was shown to meet all requirements."""
+        return self.state == "feasible"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether an optimistic level is dominated by a design found before.
+
+        It cannot be on the front then, and was not taken to the next level. It may break a
+        requirement besides (the unit cost), which is what its state says.
+        """
+        return any(reason.kind == "dominated" for reason in self.reasons)
 
     @property
     def key(self) -> str:
@@ -91,8 +105,9 @@ class Outcome:
         return self.evaluation
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready mapping."""
+        """JSON-ready mapping; ``feasible`` and ``pruned`` follow from the rest."""
         out = {one.name: getattr(self, one.name) for one in fields(self)}
+        out["feasible"], out["pruned"] = self.feasible, self.pruned
         out["values"], out["reasons"] = dict(self.values), tuple(map(str, self.reasons))
         out["evaluation"] = None if self.evaluation is None else self.evaluation.to_dict()
         return out
@@ -104,7 +119,10 @@ class Outcome:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        data = {key: value for key, value in row.items() if key != FIELD}
+        told_twice = (FIELD, "feasible", "pruned")
+        data = {key: value for key, value in row.items() if key not in told_twice}
+        if data["state"] not in STATES:
+            raise ValueError("state")
         objectives, texts = data.pop("objectives"), data.pop("reasons")
         written = data.pop("evaluation")
         record = None if written is None else Evaluation.from_dict(written)
@@ -178,26 +196,27 @@ def evaluate_candidate(
     identities = [part.identity for _, part in parts]
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
-    feasible = level == last and verdict.violation == 0.0 and not reasons
-    record = storable(replace(record, feasible=feasible, reasons=reasons, identity=identity))
+    good = level == last and verdict.violation == 0.0 and not reasons
+    state = state_of(good, reasons) or "infeasible"
+    decided = None if state == "dominated" else good
+    record = storable(replace(record, feasible=decided, reasons=reasons, identity=identity))
     return Outcome(
         chosen,
         record.fidelity,
-        feasible,
+        state,
         verdict.serves and level == last,
         verdict.violation,
-        _objectives(record, experiment),
+        objectives_of(record, experiment),
         reasons,
         identity,
         record,
-        pruned,
     )
 
 
 def _beyond(values: dict[str, Value], why: str) -> Outcome:
     """A design of which no level can be computed."""
     causes = (Cause(why, "unbuildable"),)
-    return Outcome(values, "none", False, False, UNBUILDABLE, None, causes, "", None)
+    return Outcome(values, "none", "impossible", False, UNBUILDABLE, None, causes, "", None)
 
 
 def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
@@ -252,7 +271,7 @@ def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
     return Bound(bounds_of(record, experiment), verdict.serves)
 
 
-def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
+def objectives_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
     """Objective values; None if one is unknown and nothing stands for it."""
     out = []
     for objective in experiment.objectives:

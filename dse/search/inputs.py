@@ -7,7 +7,6 @@ Comments, titles and sources change no figure and are left out.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,8 @@ from dse.evaluation.inputs import app_named
 from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
-from dse.hardware.starting import identity
+from dse.hardware.resolve import stated
+from dse.registry import cached
 from dse.schema import digest
 from dse.search.experiment import Experiment
 from dse.workload.zoo import resolve
@@ -77,9 +77,7 @@ def _sites(name: str) -> Iterator[tuple[str, str]]:
 
 def _chip_digest(name: str) -> str:
     """Of what a chip's file says, and of what its runtime class costs."""
-    spec = load_spec(name)
-    data = spec.model_dump(mode="json") | {"overhead": identity(spec.overhead)}
-    return digest(_without_words(data))
+    return digest(_without_words(stated(load_spec(name))))
 
 
 def _without_words(content: Any) -> Any:
@@ -133,7 +131,7 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _file_digest(file: Path, changed_ns: int, size: int) -> str:
     found = hashlib.sha256()
     with file.open("rb") as handle:

@@ -7,7 +7,6 @@ a term of its own, the published share of the whole chip's power.
 
 from __future__ import annotations
 
-import functools
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dse.mapping import (
     program_latency_s,
     unroll,
 )
+from dse.registry import cached
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.validation.record import Row, Section, Target
@@ -85,7 +85,7 @@ class Eyeriss(Strict):
     layers: tuple[EyerissLayer, ...]
 
 
-@functools.cache
+@cached(1)
 def published() -> Eyeriss:
     return read_data("eyeriss.yaml", Eyeriss)
 

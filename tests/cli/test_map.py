@@ -92,3 +92,52 @@ def test_a_pin_that_cannot_be_kept_says_why(run: Run, tmp_path: Path, pin: str, 
     assert found.code != 0
     assert words in found.err
     assert "Traceback" not in found.err
+
+
+SMALL = ("--chip", "edge_vision", "--set", "chip.buffer.bytes=65536")
+
+
+def test_all_mappings_of_a_layer_that_none_beats(run: Run) -> None:
+    rows = run("map", "resnet8", *SMALL, "--json").json["layers"]
+    name = next(row["name"] for row in rows if row["op"] == "Conv")
+    points = run("map", "resnet8", *SMALL, "--front", name, "--json").json["points"]
+    assert len(points) > 2
+    costs = [(p["latency_s"], p["energy_j"], p["schedule"]["footprint_bytes"]) for p in points]
+    assert costs == sorted(costs)
+    for one in costs:
+        others = [c for c in costs if c is not one]
+        assert not any(all(a <= b for a, b in zip(c, one, strict=True)) for c in others)
+    text = run("map", "resnet8", *SMALL, "--front", name).out
+    assert f"{len(points)} mappings" in text
+    refused = run("map", "resnet8", *SMALL, "--front", name + "x")
+    assert (refused.code, name in refused.err) == (2, True)
+
+
+def test_a_network_over_all_cores(run: Run) -> None:
+    given = ("map", "resnet8", "--chip", "edge_vision", "--set", "chip.cores=4", "--pipeline")
+    data = run(*given, "--json").json
+    stages = data["stages"]
+    assert sum(stage["layers"] for stage in stages) == len(data["layers"])
+    assert 1 < data["cores"] == sum(stage["cores"] for stage in stages) <= 4
+    slowest = max(stage["seconds"] for stage in stages)
+    assert data["throughput_per_s"] <= 1.0 / slowest
+    text = run(*given).out
+    assert f"in {len(stages)} stages over the cores of edge_vision" in text
+    refused = run(*given, "--set", "chip.buffer.bytes=1024")
+    assert "buffer.bytes" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--pipeline", "--why"), "--pipeline knows no --why"),
+        (("--pipeline", "--legal"), "--pipeline knows no --legal"),
+        (("--pipeline", "--front", "a"), "--front knows no --pipeline"),
+        (("--front", "a", "--cores", "2"), "--front knows no --cores"),
+        (("--front", "a", "--objective", "energy"), "--front knows no --objective"),
+    ],
+)
+def test_options_that_mean_nothing_together(run: Run, options: tuple[str, ...], named: str) -> None:
+    refused = run("map", "resnet8", "--chip", "edge_vision", *options)
+    assert refused.code == 2
+    assert named in refused.err

@@ -85,7 +85,7 @@ def experiment(*objectives: str) -> Experiment:
 
 
 def outcome(record: Evaluation) -> Outcome:
-    return Outcome({}, record.fidelity, True, True, 0.0, (1.0,), (), "", record)
+    return Outcome({}, record.fidelity, "feasible", True, 0.0, (1.0,), (), "", record)
 
 
 def documented(metric: Metric) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,29 +14,40 @@ from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
-from dse.mapping.space.shape import array_number
+from dse.registry import key_of
 
 #: Agreement asked of the rows with what ``pack`` says of the first and the last chip.
 AGREE = 1e-9
 
 
 def shape_of(chip: Chip) -> tuple[object, ...]:
-    """What chips must share for their mappings to have the same counts."""
-    buffer = chip.buffer
-    have = tuple(
-        (name, chip.links[name].bytes_per_s > 0.0, chip.links[name].writable)
-        for name in LINKS
-        if name in chip.links
+    """What chips must share for their mappings to have the same counts.
+
+    All that the mapper sees, but for what :class:`Columns` holds by chip, and the host.
+    """
+    links = {
+        name: replace(
+            link,
+            bytes_per_s=float(link.bytes_per_s > 0.0),
+            peak_bytes_per_s=0.0,
+            capacity_bytes=0.0,
+        )
+        for name, link in chip.links.items()
+    }
+    shared = replace(
+        chip,
+        f_hz=1.0,
+        buffer=replace(
+            chip.buffer, capacity_bytes=0, read_bytes_per_cycle=0.0, write_bytes_per_cycle=0.0
+        ),
+        links=links,
+        overheads=replace(
+            chip.overheads, launch_cycles=0.0, descriptor_cycles=0.0, dma_channels=1, invoke_s=0.0
+        ),
+        host=replace(chip.host, ops_per_s=0.0),
+        prices={},
     )
-    return (
-        array_number(chip),
-        buffer.double_buffered,
-        buffer.keeps_results,
-        buffer.parts,
-        chip.vector.fused,
-        chip.overheads.max_descriptor_bytes,
-        have,
-    )
+    return cast("tuple[object, ...]", key_of(shared))
 
 
 class Columns:

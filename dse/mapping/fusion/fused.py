@@ -28,6 +28,7 @@ from dse.mapping.ir.schedule import (
 )
 from dse.mapping.path.chain import Item
 from dse.mapping.space.legal import is_legal, rule
+from dse.mapping.space.shape import layer_number
 from dse.workload.layer import DIMS
 
 
@@ -106,7 +107,7 @@ class Group(Rooms):
             room /= 2.0  # the tiles of two members are in the buffer while one follows the other
         # Only partial sums and streamed weights need it: rounded, so that blocks are found again.
         room = 2.0 ** math.floor(math.log2(room)) if room >= 1.0 else 0.0
-        key = (layer.shape_key, member.homes, self.axis, member.rows, blocks, stays)
+        key = (layer_number(layer), member.homes, self.axis, member.rows, blocks, stays)
         work = self._known.get(key)
         if work is not None and work.need <= room:
             return work if work.room == room else replace(work, room=room)

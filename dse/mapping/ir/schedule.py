@@ -19,9 +19,10 @@ phases whose compute and transfer are separate steps.
 
 Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
 tile are fetched during the last step of the layer before it on the same core, beside that step's
-own traffic, if the chip is double-buffered, its software starts layers ahead (``Chip.prefetches``) and as far as the buffer has room beside that step's
-tiles (of a double-buffered operand the second copy is free by then); the rest is loaded with the
-first activations. The first layer of an inference has no layer before it.
+own traffic, if the chip is double-buffered and its software lets it (``Chip.prefetches``), as far
+as the buffer has room beside that step's tiles (of a double-buffered operand the second copy is
+free by then); the rest is loaded with the first activations. The first layer of an inference has
+no layer before it.
 
 Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
 
@@ -42,7 +43,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dse.hardware.chip import LINKS, Chip
 
@@ -172,7 +173,9 @@ class Segment:
 class Program:
     """One inference of a network on a chip: its schedules and the segments they unroll to.
 
-    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express. A batch
+    may run in ``parts``, one after the other: the segments pass over the schedules so many times;
+    these have the steps of one part, and the MACs and counts of all.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     """
 
@@ -184,6 +187,7 @@ class Program:
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
+    parts: int = 1
     language: bool = False
 
 
@@ -253,6 +257,15 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
         if any(schedule.drain):
             out.append(Segment(index, "drain", 1, idle, schedule.drain))
     return tuple(out)
+
+
+def repeated(
+    schedules: Sequence[LayerSchedule], parts: int, *, prefetch: bool
+) -> tuple[Segment, ...]:
+    """The segments of so many passes over the schedules, as :func:`unroll` of one."""
+    layers = len(schedules)
+    segments = unroll(tuple(schedules) * parts, prefetch=prefetch)
+    return tuple(replace(segment, layer=segment.layer % layers) for segment in segments)
 
 
 def _steps(index: int, phases: Sequence[Phase], following: Bytes) -> list[Segment]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dse.hardware.chip import Chip
-from dse.mapping.ir.schedule import LayerSchedule, Program, unroll
+from dse.mapping.ir.schedule import LayerSchedule, Program, repeated
 
 
 def invoke_s(chip: Chip, *, language: bool) -> float:
@@ -48,7 +48,9 @@ def restarted(program: Program, chip: Chip) -> Program:
     same = all(a is b for a, b in zip(schedules, program.schedules, strict=True))
     if same and call == program.invoke_s:
         return program
-    segments = program.segments if same else unroll(schedules, prefetch=chip.prefetches)
+    segments = program.segments
+    if not same:
+        segments = repeated(schedules, program.parts, prefetch=chip.prefetches)
     return replace(program, schedules=schedules, segments=segments, invoke_s=call)
 
 

@@ -107,6 +107,8 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
         fill_weight = traffic.ends(first[0], 0.0, 0.0, 0.0)
         fill_other = traffic.ends(0.0, first[1], 0.0, first[2])
     phases = _phases(problem, found, traffic)
+    if problem.exchange.cycles:
+        phases = (Phase(1, dma_cycles=problem.exchange.cycles), *phases)
     last = float(sum(float(v) for v in found.single))  # room that the last step takes
     if problem.tail:
         # The pass after the layer: the layer's last store, then the pass with its own ends.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from dse.hardware.chip import LINKS
 from dse.mapping.cost.arrays import register_uses
 from dse.mapping.cost.streaming import Counts, add
@@ -11,13 +9,14 @@ from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS, Home, Homes
 from dse.mapping.ir.schedule import NO_BYTES, Bytes, add_bytes
 from dse.mapping.search.placement import Evaluation, Placement
 from dse.mapping.space.problem import Problem
+from dse.registry import cached
 from dse.workload.precision import bits_of
 
 #: Where all operands are while they pass the port of L2.
 _IN_L2 = Homes("l2", "l2", "l2", "l2")
 
 
-@functools.cache
+@cached(256)
 def _columns(homes: Homes) -> tuple[int, ...]:
     """The link of each operand's home by its number; one more than there are for the buffer."""
     return tuple(LINKS.index(home) if home in LINKS else len(LINKS) for home in homes)

@@ -13,8 +13,8 @@ from dse.mapping.fusion.groups import fusable
 from dse.mapping.ir.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.ir.schedule import link_rates
 from dse.mapping.ir.starting import crossings, invoke_s
-from dse.mapping.network.fallback import on_chip
 from dse.mapping.memory.tensors import tensors_of, weight_name
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.space.choices import rate_of
 from dse.mapping.space.problem import least_input_elements
 from dse.workload.layer import Layer, Workload

@@ -30,8 +30,8 @@ from dse.mapping.given.pinned import map_pinned
 from dse.mapping.given.pins import NO_PINS, Pin, Pins
 from dse.mapping.ir.homes import Homes, bytes_by_operand, stored_bytes
 from dse.mapping.ir.schedule import LayerSchedule, link_rates
-from dse.mapping.layer.build import Amounts, Draft, numbers_of
 from dse.mapping.ir.starting import crossings, invoke_s
+from dse.mapping.layer.build import Amounts, Draft, numbers_of
 from dse.mapping.layer.mapper import draft_layer
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import tensors_of

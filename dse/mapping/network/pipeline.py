@@ -145,7 +145,7 @@ def _work(layer: Layer, chip: Chip, objective: Objective, ladder: Sequence[int])
     for cores in ladder:
         made = map_layer(
             layer, chip, objective, homes=RESIDENT, cores=cores,
-            room_bytes=float(chip.buffer.capacity_bytes),
+            room_bytes=float(chip.buffer.capacity_bytes), spread=1,
         )  # fmt: skip
         cycles = sum(phase.count * max(phase.cycles) for phase in made.phases)
         seconds[cores] = cycles / chip.f_hz

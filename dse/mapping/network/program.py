@@ -24,8 +24,9 @@ from dse.mapping.ir.schedule import (
 from dse.mapping.ir.starting import crossed, invoke_s
 from dse.mapping.layer.text import component_j
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
-from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.choose import Candidates, Choice
+from dse.mapping.network.divided import Mapped, in_batches, on_fewer_cores
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
 from dse.workload.layer import Workload
@@ -77,14 +78,24 @@ def map_network(
             raise InputError(
                 "pinned mappings are of one core", field="cores", mend="map on one core"
             )
-    score, program = _mapped(workload, chip, objective, cores, shared, fuse, pins, legal)
-    if legal or not chip.legality.stated:
-        return program
-    try:
-        other, legal_program = _mapped(workload, chip, objective, cores, shared, fuse, pins, True)
-    except UnmappableError:
-        return program
-    return _as_ideal(legal_program) if other < score else program
+
+    def mapped(one: Workload) -> Mapped:
+        def on(used: int) -> Mapped:
+            ideal = _mapped(one, chip, objective, used, shared, fuse, pins, legal)
+            if legal or not chip.legality.stated:
+                return ideal
+            try:
+                other = _mapped(one, chip, objective, used, shared, fuse, pins, True)
+            except UnmappableError:
+                return ideal
+            better = other[:3] < ideal[:3]
+            return other._replace(program=_as_ideal(other.program)) if better else ideal
+
+        return on_fewer_cores(one, chip, objective, cores, on)
+
+    if pins.pins or pins.sized:
+        return mapped(workload).program
+    return in_batches(workload, chip, objective, mapped).program
 
 
 def _as_ideal(program: Program) -> Program:
@@ -102,13 +113,13 @@ def _mapped(
     fuse: bool,
     pins: Pins,
     legal: bool,
-) -> tuple[tuple[float, float, float], Program]:
+) -> Mapped:
     """The program of :func:`map_network` within one space, and its score."""
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
     first_error: UnmappableError | None = None
     seen: list[MemoryPlan] = []
     fused = fuse and chip.buffer.fuses and chip.buffer.parts is None and cores == 1
-    for share in _shares(chip, cores):
+    for share in _shares(chip):
         try:
             plan = plan_memory(workload, chip, share, cores, shared=shared)
             if plan in seen:
@@ -135,15 +146,13 @@ def _mapped(
             best = (score, candidates, found)
     assert best is not None
     score, candidates, choice = best
-    return score, _program(candidates, choice)
+    return Mapped(*score, _program(candidates, choice))
 
 
-def _shares(chip: Chip, cores: int) -> Sequence[float]:
+def _shares(chip: Chip) -> Sequence[float]:
     if not spills(chip) or has_link(chip, "l2") or not chip.buffer.keeps_results:
         return (0.0,)
     inside = not chip.links["dram"].holds_activations
-    if cores > 1:
-        return (1.0,) if inside else (0.0,)
     return INSIDE_SHARES if inside else SHARES
 
 

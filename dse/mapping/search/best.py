@@ -149,7 +149,7 @@ def _outer_size(most: int, tile: int, size: int) -> int:
     return size if most >= size else max(tile, most // tile * tile)
 
 
-_groups = Remembered(4096)
+_groups = Remembered("mapping.search.best.groups", 4096)
 
 
 def unit_groups(units: Any) -> Any:

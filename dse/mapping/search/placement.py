@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dse.mapping.space.candidates import FloatArray, spatial_row
 from dse.mapping.space.choices import fits_axes
 from dse.mapping.space.hierarchy import Outer, constants_by_mask
 from dse.mapping.space.problem import Problem
+from dse.registry import cached
 from dse.workload.layer import DIMS
 
 
@@ -142,7 +142,7 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
 GROUPS = {"W": ("B", "OY", "OX"), "I": ("K",), "O": ("C", "FY", "FX")}
 
 
-@functools.cache
+@cached(256)
 def held_over(order: int, hold: int) -> Mapping[str, tuple[str, ...]]:
     """Operands held beyond their tile, and the loops that takes their room."""
     over, held = np.zeros((3, 3)), np.zeros(4)

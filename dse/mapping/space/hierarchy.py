@@ -129,7 +129,7 @@ def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
     return float(grid.room(problem.c, outer.mask, wide).reshape(-1)[0])
 
 
-_grids = Remembered(4096)
+_grids = Remembered("mapping.space.hierarchy.grids", 4096)
 
 
 def _grid(problem: Problem, lists: tuple[tuple[int, ...], ...]) -> _Grid:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from dse.mapping.space.candidates import (
     tile_lists,
 )
 from dse.mapping.space.choices import LEVEL_LIMITS, Factors, rate_of, spatial_choices
-from dse.registry import Remembered
+from dse.registry import Remembered, key_of
 from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 
@@ -78,16 +78,21 @@ class Shape:
     level_lengths: Any
 
 
-_shapes, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
-_by_chip, _array_by_chip = Remembered(256), Remembered(256)
-_by_layer, _by_key = Remembered(LAYERS), Remembered(LAYERS)
+_shapes = Remembered("mapping.space.shape.shapes", SHAPES)
+#: Numbers of chips and layers, by the object at hand and by what it is.
+_by_chip = Remembered("mapping.space.shape.by_chip", 256)
+_by_view = Remembered("mapping.space.shape.by_view", CHIPS)
+_array_by_chip = Remembered("mapping.space.shape.array_by_chip", 256)
+_by_array = Remembered("mapping.space.shape.by_array", CHIPS)
+_by_layer = Remembered("mapping.space.shape.by_layer", LAYERS)
+_by_key = Remembered("mapping.space.shape.by_key", LAYERS)
 _numbers = count()
 
 
 def layer_number(layer: Layer) -> int:
     """A number of all that mappings of a layer depend on, as :func:`chip_number` of a chip."""
     return _by_layer.of(
-        id(layer), lambda: _by_key.of(layer.shape_key, lambda: next(_numbers)), layer
+        id(layer), lambda: _by_key.of(layer.mapping_view, lambda: next(_numbers)), layer
     )
 
 
@@ -96,27 +101,21 @@ def chip_number(chip: Chip) -> int:
 
     Equal numbers mean equal chips; equal chips have equal numbers as long as they are remembered.
     """
-    return _by_chip.of(id(chip), lambda: _by_slice.of(chip.slice_key, lambda: next(_numbers)), chip)
-
-
-def array_number(chip: Chip) -> int:
-    """The same of a chip's array, its compiler's limits and the rates of its vector unit."""
-    return _array_by_chip.of(
-        id(chip), lambda: _by_array.of(_array_key(chip), lambda: next(_numbers)), chip
+    return _by_chip.of(
+        id(chip), lambda: _by_view.of(chip.mapping_view, lambda: next(_numbers)), chip
     )
 
 
-def _array_key(chip: Chip) -> tuple[object, ...]:
-    array = chip.array
-    return (
-        array.axes, array.dataflows, tuple(sorted(array.rates.items())), array.depthwise,
-        tuple(sorted(array.align.items())), array.accumulator_bytes, array.registers,
-        array.sparsity, array.compression, array.preload, array.preload_cycles, array.fill_drain,
-        array.fill_drain_cycles, array.matmul_rate, array.strided_rate, array.depthwise_rate,
-        array.winograd, chip.legality,
-        chip.vector.wide_factor, tuple(sorted(chip.vector.ops_per_cycle.items())),
-        chip.vector.fused,
-    )  # fmt: skip
+def array_number(chip: Chip) -> int:
+    """The same of what shapes depend on: the array, its compiler's limits and the vector unit."""
+    return _array_by_chip.of(
+        id(chip), lambda: _by_array.of(array_view(chip), lambda: next(_numbers)), chip
+    )
+
+
+def array_view(chip: Chip) -> tuple[object, ...]:
+    """What :func:`layer_shape` sees of a chip, hashable."""
+    return cast("tuple[object, ...]", key_of((chip.array, chip.legality, chip.vector)))
 
 
 def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
@@ -159,7 +158,7 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         align = (1,) * len(DIMS)
         rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
     elif nest.OY == nest.FY == nest.FX == 1:
-        rate *= array.matmul_rate
+        rate = array.matmul_rates.get(pair, array.rates[pair]) / saved.slots
     else:
         rate *= array.strided_rate if min(nest.stride_y, nest.stride_x) > 1 else 1.0
         rate *= array.depthwise_rate if nest.depthwise else 1.0

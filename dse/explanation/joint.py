@@ -1,0 +1,302 @@
+"""Several steps together: the smallest sets of changes after which a broken design holds.
+
+The search goes by size, fewest changes first. Of each size the sets are held against the bound
+first (the roofline, about a thousandth of a second): a set whose bound breaks a demand is out. What
+is left is mapped (``analytic``), and what still holds is played at the fidelity asked. All sets of
+one size are looked at where that is not more than the share of bounds it has; else those that
+extend the most promising smaller sets by the most promising steps. Promise is the sum of broken
+demands that the bound leads one to expect: each demand's bound times the gap between bound and
+truth that designs looked at closely have shown. It decides the order only, never an answer.
+
+Nothing depends on a clock or on chance: the same request gives the same answer, and its cost is a
+number of evaluations.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dse.evaluation.terms import Fidelity
+from dse.explanation.ladders import Move
+from dse.explanation.sets import (
+    Changes,
+    Found,
+    Judge,
+    Judged,
+    Limits,
+    Progress,
+    SizeCount,
+    Way,
+    cost_of,
+    every_set,
+    sets_of,
+    settings_of,
+)
+
+#: Sets over the same parameters that are extended, at most: values vary less than parameters do.
+ALIKE = 3
+#: A set that is expected to break less than this in all is expected to hold.
+HOPEFUL = 1e-9
+
+
+@dataclass
+class _Set:
+    """A set of changes that was held against the bound, and what may be expected of it."""
+
+    changes: Changes
+    bound: Judged
+    expected: float
+    judged: Judged | None = None
+
+    @property
+    def merit(self) -> float:
+        """What is known, else expected, to be broken: less is better."""
+        return self.expected if self.judged is None else self.judged.violation
+
+
+class JointSearch:
+    """One search around one design; :meth:`run` does it."""
+
+    def __init__(
+        self,
+        moves: Sequence[Move],
+        judge: Judge,
+        fidelity: Fidelity,
+        limits: Limits | None = None,
+        on_try: Progress | None = None,
+    ) -> None:
+        """
+        Args:
+            moves: the changes there are, those of one path together.
+            judge: evaluates.
+            fidelity: what decides: ``analytic`` or ``simulate``.
+            limits: how far to go.
+            on_try: called after each evaluation.
+        """
+        self.moves = tuple(moves)
+        self.judge, self.limits, self._on_try = judge, limits or Limits(), on_try
+        self.levels: tuple[Fidelity, ...] = (
+            ("analytic",) if fidelity == "analytic" else ("analytic", "simulate")
+        )
+        self.bounds = self.tries = 0
+        self._place = {move: index for index, move in enumerate(self.moves)}
+        self._known: dict[tuple[str, Changes], Judged] = {}
+        self._gaps = _gaps(judge("roofline", {}), judge("analytic", {}))
+        self._seen: dict[Fidelity, dict[str, float]] = {level: {} for level in self.levels}
+        self._sets: dict[Changes, _Set] = {}
+
+    def run(self) -> Found:
+        """The sets that help, of the first size of which any does."""
+        sizes: list[SizeCount] = []
+        parents: list[_Set] = []
+        for size in range(1, self.limits.together + 1):
+            left = self.limits.together + 1 - size
+            row = SizeCount(size, sets_of(self.moves, size))
+            if row.sets == 0:
+                break
+            sizes.append(row)
+            parents = self._bounded(row, parents, (self.limits.bounds - self.bounds) // left)
+            most = self.tries + math.ceil((self.limits.tries - self.tries) / left)
+            ways = self._looked_at(row, parents, most)
+            if ways:
+                return self._found(ways, sizes)
+        return self._found([], sizes)
+
+    def _found(self, ways: Sequence[Way], sizes: Sequence[SizeCount]) -> Found:
+        closest = None
+        known = [one for one in self._sets.values() if one.judged and not one.judged.impossible]
+        if not ways and known:
+            best = min(known, key=lambda one: (one.merit, len(one.changes), self._order(one)))
+            assert best.judged is not None
+            closest = (best.changes, best.judged)
+        ranked = sorted(ways, key=lambda way: (len(way.changes), way.cost, self._rank(way.changes)))
+        spent = self.tries >= self.limits.tries
+        return Found(tuple(ranked), tuple(sizes), closest, self.bounds, self.tries, spent)
+
+    def promise(self, changes: Changes) -> float:
+        """The sum of broken demands that is known or expected of a set."""
+        return self._bound(self._sorted(changes)).merit
+
+    # ---- sets of one size ---------------------------------------------------------------------
+
+    def _bounded(self, row: SizeCount, parents: Sequence[_Set], most: int) -> list[_Set]:
+        """Sets of one size held against the bound, the most promising first."""
+        out = []
+        for changes in itertools.islice(self._candidates(row, parents, most), most):
+            one = self._bound(changes)
+            row.bounded += 1
+            row.impossible += one.bound.impossible
+            row.infeasible += not one.bound.holds and not one.bound.impossible
+            row.left += one.bound.holds
+            out.append(one)
+        return sorted(out, key=lambda one: (one.expected, self._order(one)))
+
+    def _candidates(self, row: SizeCount, parents: Sequence[_Set], most: int) -> Iterator[Changes]:
+        """All sets of a size if there is room for them, else extensions of promising ones."""
+        if row.sets <= most or row.changes == 1:
+            yield from every_set(self.moves, row.changes)
+            return
+        for one in self._sets.values():
+            one.expected = self._expected(one.bound)
+        kept = [one for one in _varied(parents) if not math.isinf(one.merit)]
+        alone = [(self._sets.get((move,)), index) for index, move in enumerate(self.moves)]
+        merit = sorted((one.merit, index) for one, index in alone if one is not None)
+        order = [self.moves[index] for _, index in merit]
+        pairs = (
+            (i / max(len(kept), 1) + j / len(order), i, j)
+            for i in range(len(kept))
+            for j in range(len(order))
+        )
+        made: set[Changes] = set()
+        for _, i, j in sorted(pairs):
+            if order[j].path in {move.path for move in kept[i].changes}:
+                continue
+            changes = self._sorted((*kept[i].changes, order[j]))
+            if changes not in made:
+                made.add(changes)
+                yield changes
+
+    def _looked_at(self, row: SizeCount, sets: Sequence[_Set], most: int) -> list[Way]:
+        """Sets that the bound lets through, mapped and played, until enough of them hold."""
+        ways: dict[Changes, Way] = {}
+        waiting = [one for one in sets if one.bound.holds]
+        while waiting and len(ways) < self.limits.ways:
+            for one in waiting:
+                one.expected = self._expected(one.bound)
+            one = min(waiting, key=self._turn)
+            waiting.remove(one)
+            if any(set(way) <= set(one.changes) for way in ways):
+                continue
+            judged = self._verified(one, row, most)
+            if judged is None:
+                break
+            if judged.holds:
+                way = self._minimal(one, judged, row, most)
+                ways.setdefault(way.changes, way)
+        row.feasible = len(ways)
+        return list(ways.values())
+
+    def _turn(self, one: _Set) -> tuple[bool, float, float, tuple[int, ...]]:
+        """Whose turn it is: what should hold by the least change, then what comes closest."""
+        hopeful, cost = one.expected <= HOPEFUL, cost_of(one.changes)
+        return not hopeful, 0.0 if hopeful else one.expected, cost, self._order(one)
+
+    def _minimal(self, one: _Set, judged: Judged, row: SizeCount, most: int) -> Way:
+        """``one`` without what it does not need, and each change as small as does."""
+        changes, best = one.changes, judged
+        while True:
+            for other in self._smaller(changes):
+                tried = self._bound(other)
+                found = self._verified(tried, row, most) if tried.bound.holds else tried.bound
+                if found is None:
+                    return Way(changes, best, minimal=False)
+                if found.holds:
+                    changes, best = other, found
+                    break
+            else:
+                return Way(changes, best, minimal=True)
+
+    def _smaller(self, changes: Changes) -> Iterator[Changes]:
+        """Without one of the changes, or with a nearer value in its place."""
+        if len(changes) > 1:
+            for move in sorted(changes, key=lambda move: -move.rungs):
+                yield tuple(other for other in changes if other is not move)
+        for move in changes:
+            for nearer in self.moves:
+                if nearer.path == move.path and nearer.rungs < move.rungs:
+                    yield tuple(nearer if other is move else other for other in changes)
+
+    # ---- evaluations ---------------------------------------------------------------------------
+
+    def _bound(self, changes: Changes) -> _Set:
+        if changes not in self._sets:
+            bound = self.judge("roofline", settings_of(changes))
+            self.bounds += 1
+            self._tell("sets held against the bound", self.bounds, self.limits.bounds)
+            self._sets[changes] = _Set(changes, bound, self._expected(bound))
+        return self._sets[changes]
+
+    def _verified(self, one: _Set, row: SizeCount, most: int) -> Judged | None:
+        """The set at the first level that breaks something, else at the last; None: used up."""
+        judged = one.bound
+        for level in self.levels:
+            key = (level, one.changes)
+            if key not in self._known:
+                if self.tries >= most:
+                    return None
+                self._known[key] = self.judge(level, settings_of(one.changes))
+                self.tries += 1
+                row.mapped += level == "analytic"
+                row.played += level == "simulate"
+                self._tell("sets mapped or played", self.tries, self.limits.tries)
+                self._learn(level, one.bound, self._known[key])
+            judged = one.judged = self._known[key]
+            if not judged.holds:
+                break
+        return judged
+
+    def _tell(self, what: str, done: int, most: int) -> None:
+        if self._on_try is not None:
+            self._on_try(what, done, most)
+
+    # ---- promise -------------------------------------------------------------------------------
+
+    def _learn(self, level: Fidelity, bound: Judged, judged: Judged) -> None:
+        """The least gap of each demand that a level has shown so far."""
+        seen = self._seen[level]
+        for key, gap in _gaps(bound, judged).items():
+            seen[key] = min(gap, seen.get(key, math.inf))
+
+    def _gap(self, key: str) -> float:
+        """The gap of a demand as the last level has shown it, else one before, else the start."""
+        for level in reversed(self.levels):
+            if key in self._seen[level]:
+                return self._seen[level][key]
+        return self._gaps.get(key, 1.0)
+
+    def _expected(self, bound: Judged) -> float:
+        """The sum of broken demands that a bound leads one to expect."""
+        if bound.impossible:
+            return math.inf
+        total = 0.0
+        for demand in bound.demands:
+            if demand.room is not None:
+                total += max(0.0, (1.0 - demand.room) * self._gap(demand.key) - 1.0)
+        return max(total, 0.0 if bound.holds else bound.violation)
+
+    # ---- order ---------------------------------------------------------------------------------
+
+    def _sorted(self, changes: Sequence[Move]) -> Changes:
+        return tuple(sorted(changes, key=lambda move: self._place[move]))
+
+    def _rank(self, changes: Changes) -> tuple[int, ...]:
+        return tuple(self._place[move] for move in changes)
+
+    def _order(self, one: _Set) -> tuple[int, ...]:
+        return (cost_of(one.changes), *self._rank(one.changes))
+
+
+def _gaps(bound: Judged, judged: Judged) -> dict[str, float]:
+    """How much of each demand's limit is used, over what the bound said of it."""
+    used = {d.key: 1.0 - d.room for d in bound.demands if d.room is not None}
+    out = {}
+    for demand in judged.demands:
+        below = used.get(demand.key, 0.0)
+        if demand.room is not None and below > 0.0 and demand.room < 1.0:
+            out[demand.key] = max(1.0, (1.0 - demand.room) / below)
+    return out
+
+
+def _varied(sets: Sequence[_Set]) -> list[_Set]:
+    """Sets by merit, few over the same parameters (all of single changes)."""
+    taken: dict[tuple[str, ...], int] = {}
+    out = []
+    for one in sorted(sets, key=lambda one: one.merit):
+        paths = tuple(move.path for move in one.changes)
+        taken[paths] = taken.get(paths, 0) + 1
+        if len(paths) == 1 or taken[paths] <= ALIKE:
+            out.append(one)
+    return out
