@@ -28,18 +28,6 @@ def on_chip(workload: Workload, chip: Chip) -> Workload:
     )
 
 
-def fallen_back(workload: Workload, chip: Chip) -> dict[str, int]:
-    """Operators that the chip's software leaves to the host, and how many layers of each."""
-    out: dict[str, int] = {}
-    if chip.overheads.operators is None:
-        return out
-    known = frozenset(chip.overheads.operators)
-    for layer in workload.layers:
-        if not _runs(layer, known):
-            out[layer.op] = out.get(layer.op, 0) + 1
-    return out
-
-
 def _runs(layer: Layer, known: frozenset[str]) -> bool:
     return layer.kind == "host" or layer.op in known
 

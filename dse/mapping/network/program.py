@@ -176,6 +176,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
             f"; activations take {plan.top_bytes / 1024:.0f} KiB of the {plan.store}, "
             f"{plan.fragmentation:.0%} of it lost between them"
         )
+    notes = (note, *_on_the_host(schedules))
     return Program(
         name=workload.name,
         schedules=schedules,
@@ -183,10 +184,20 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         cores=candidates.cores,
         invoke_s=invoke_s(chip, language=workload.language),
         resident_bytes=dict(plan.resident_bytes),
-        notes=(note,),
+        notes=notes,
         legality=legality,
         language=workload.language,
     )
+
+
+def _on_the_host(schedules: Sequence[LayerSchedule]) -> tuple[str, ...]:
+    """What the host runs, and how often the work changes sides; nothing if it runs nothing."""
+    ops = [made.op for made in schedules if made.unit == "host"]
+    if not ops:
+        return ()
+    named = ", ".join(f"{op} {ops.count(op)}" for op in dict.fromkeys(ops))
+    changes = sum(made.crosses for made in schedules)
+    return (f"on the host: {named}; {changes} changes between host and accelerator",)
 
 
 def program_energy_j(program: Program, chip: Chip) -> float:
