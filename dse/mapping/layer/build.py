@@ -210,7 +210,7 @@ def _of_cores(phase: Phase, cores: int) -> Phase:
 
 def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phase, ...]:
     steps, bytes1, bytes2, rest = (found.result[n] for n in (3, 4, 5, 8))
-    array, vector, often, port1, port2, port3, dma1, dma2 = (float(v) for v in steps)
+    array, vector, often, port1, port2, port3, dma1, dma2, wait = (float(v) for v in steps)
     count1, count2 = round(float(rest[4])), round(float(rest[5]))
     link1 = traffic.steps(*bytes1)
     link2 = link1 if bytes2 == bytes1 else traffic.steps(*bytes2)
@@ -226,7 +226,8 @@ def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phas
             Phase(count2, 0.0, 0.0, port2, dma2, link_bytes=link2),
             Phase(count1 + count2 + 1, array, vector, port3),
         )
-    return tuple(phase for phase in phases if phase.count)
+    ends = (Phase(1, dma_cycles=wait),) if wait > 0.0 else ()
+    return (*ends, *(phase for phase in phases if phase.count))
 
 
 def _counts(problem: Problem, placed: Placement, found: Evaluation, traffic: Traffic) -> Counts:

@@ -32,7 +32,7 @@ from dse.mapping.tools.stamp import stamped
 
 #: Where the parts lie in what the function fills: array side, tile, tiles by group, room, room of
 #: one copy, moves; then latency, energy, whether the order is real, and the parts of a step.
-PARTS = (8, 10, 4, 4, 4, 9, 3, 8, 4, 4, 4, 5, 6)
+PARTS = (8, 10, 4, 4, 4, 9, 3, 9, 4, 4, 4, 5, 6)
 ENDS = tuple(int(n) for n in np.cumsum(PARTS))
 FIELDS = ENDS[-1]
 
@@ -71,7 +71,7 @@ def _function(version: int) -> Function:
         found = step_side(c, order, arr, tile, move, NOTHING, real)
         for n in range(4):
             out[18 + n], out[22 + n], out[26 + n] = inside[n], room[n], single[n]
-            out[50 + n], out[54 + n], out[58 + n] = found[4][n], found[5][n], found[6][n]
+            out[51 + n], out[55 + n], out[59 + n] = found[4][n], found[5][n], found[6][n]
         out[0], out[1], out[2], out[3], out[4] = arr[0], arr[1], arr[2], arr[3], arr[4]
         out[5], out[6], out[7] = arr[5], arr[6], arr[7]
         for n in range(10):
@@ -79,12 +79,12 @@ def _function(version: int) -> Function:
         for n in range(9):
             out[30 + n] = move[n]
         out[39], out[40], out[41] = found[0], found[1], found[2]
-        for n in range(8):
+        for n in range(9):
             out[42 + n] = found[3][n]
         for n in range(5):
-            out[62 + n] = found[7][n]
+            out[63 + n] = found[7][n]
         for n in range(6):
-            out[67 + n] = found[8][n]
+            out[68 + n] = found[8][n]
 
     return evaluate_tiles
 
