@@ -75,6 +75,7 @@ def simulate(
         InputError: unknown names, paths or values, an option that does not belong to a model or an
             app, or a file that cannot be written.
     """
+    # So many arguments: each is an option of its own, as of the command.
     from dse.evaluation import Terms, evaluate_app, evaluate_model, resolve_parts
     from dse.simulation import write_power_plot, write_trace
 

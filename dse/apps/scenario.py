@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dse.apps.arrivals import with_traces
-from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
+from dse.apps.limits import Budgets, Environment, MemoryNeeds, Privacy, SourceNote
 from dse.apps.stream import Id, Stream
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder
@@ -59,6 +59,7 @@ class App(Strict):
     chains: tuple[Chain, ...] = ()
     budgets: Budgets = Budgets()
     environment: Environment | None = None
+    memory: MemoryNeeds = MemoryNeeds()
     horizon_s: Horizon = 1.0
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"

@@ -156,9 +156,7 @@ def map_(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="LAYER", help="All mappings of one layer that no other beats."),
     ] = None,
-    pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Lay the layers out over all cores, to stay there.")
-    ] = False,
+    pipeline: Annotated[bool, typer.Option("--pipeline", help="Lay layers over cores.")] = False,
     set_: Settings = None,
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
@@ -172,10 +170,8 @@ def map_(
     )
     if front is not None or pipeline:
         others = {"--explain": explain, "--pin": pin, "--no-fuse": not fuse, "--why": why}
-        others["--cores"] = cores != 1
-        map_otherwise(
-            request, objective, front, json, pipeline=pipeline, legal=legal, others=others
-        )
+        others |= {"--cores": cores != 1, "--pipeline": pipeline}
+        map_otherwise(request, objective, front, json, legal=legal, others=others)
         return
     map_model(
         request, objective, explain, json, pin=pin, fuse=fuse, legal=legal, why=why, cores=cores

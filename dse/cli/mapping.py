@@ -85,7 +85,6 @@ def map_otherwise(
     front: str | None,
     as_json: bool,
     *,
-    pipeline: bool,
     legal: bool,
     others: Mapping[str, object],
 ) -> None:
@@ -96,10 +95,9 @@ def map_otherwise(
         others: options that mean nothing here, by name, and whether they were given.
     """
     what = "--pipeline" if front is None else "--front"
-    more = {"--legal": legal} if front is None else {"--pipeline": pipeline}
-    more["--objective"] = front is not None and objective != "edp"
+    more = {"--legal": legal} if front is None else {"--objective": objective != "edp"}
     for name, given in {**others, **more}.items():
-        if given:
+        if given and name != what:
             raise InputError(f"{what} knows no {name}", field=name, mend="leave one of them out")
     same = {"precision": request.precision, "kind": request.kind, "settings": request.settings}
     made: Any

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, idle, late, overload, too_hot
+from dse.evaluation.app_reasons import idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
-from dse.evaluation.app_scores import hottest, scored
+from dse.evaluation.app_scores import scored
 from dse.evaluation.causes import Cause
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
-from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
+from dse.evaluation.heat import (
+    MOST_CLOCKS,
+    heat_reasons,
+    other_clock,
+    settled,
+    with_junction,
+)
+from dse.evaluation.loads import Load, repriced, stream_load, stream_rate_hz, utilization
+from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
@@ -24,8 +32,11 @@ from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
 from dse.mapping import Objective, energy_breakdown_j
 from dse.simulation.checks import MAX_JOBS, job_counts
+from dse.simulation.engine import Engine
 from dse.simulation.pipeline import as_whole, partition
-from dse.simulation.run import simulate
+from dse.simulation.repricing import DieEnergy, reprice
+from dse.simulation.run import played_engine
+from dse.simulation.run import timeline as timeline_of
 from dse.simulation.stats import TaskStats, task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
@@ -43,6 +54,7 @@ def evaluate_app(
     seed: int = 0,
     trace: bool = False,
     mapped_on: Chip | Platform | None = None,
+    clocks_left: int = MOST_CLOCKS,
 ) -> tuple[Evaluation, Timeline | None]:
     """The app's streams on ``chip``.
 
@@ -58,6 +70,8 @@ def evaluate_app(
         seed: of jitter, random arrivals and triggers.
         trace: keep the intervals of every layer in the timeline.
         mapped_on: take the mappings of this chip (the same design at nominal technology).
+        clocks_left: how often it may be played again at another clock, where the junction that its
+            power gives sets the clock (a chip that pins its voltage alone).
 
     Returns:
         The record, and the timeline (of the device) if it was simulated.
@@ -94,29 +108,71 @@ def evaluate_app(
     usage = utilization(loads, chip)
     tasks = app_tasks(app, loads, chip) if fidelity == "simulate" else ()
     excess = _too_many(app, tasks, usage)
+    engine: Engine | None = None
     if fidelity == "simulate" and not excess:
-        timeline = simulate(chip, tasks, policy_of(app, seed), trace=trace)
+        engine = played_engine(chip, tasks, policy_of(app, seed), trace=trace)
+
+    def figures(at: Chip) -> Evaluation:
+        nonlocal timeline, whole
+        here = replace(base, f_hz=at.f_hz, voltage_v=at.voltage_v)
+        if engine is None:
+            return expected(here, app, heated(loads, chip, at), at, usage)
+        reprice(engine, at)
+        timeline = timeline_of(engine)
         whole = as_whole(timeline, pipelines(app, tasks))
+        return played(here, whole, at)
+
+    record, junction = settled(app, chip, die_watts(loads, chip, usage, engine), figures)
+    if other_clock(chip, junction.chip) and clocks_left:
+        return evaluate_app(
+            app, workloads, junction.chip, fidelity, objective=objective, seed=seed, trace=trace,
+            mapped_on=mapped_on or chip, clocks_left=clocks_left - 1,
+        )  # fmt: skip
+    loads, chip = heated(loads, chip, junction.chip), junction.chip
+    if whole is not None:
         stats = {entry.name: entry for entry in task_stats(whole, tasks)}
-        record = played(base, whole, chip)
         chains = chain_rows(app, whole.jobs, whole.horizon_s)
     else:
-        record = expected(base, app, loads, chip, usage)
         chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
     record = common(record, app, loads, task_rows(loads, stats), chains, chip)
-    record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
+    held = rooms(app, loads, chip, whole.jobs if whole else ())
+    record = replace(record, offered_load=usage, memory=as_table(held))
+    record = with_junction(record, app, junction, timeline)
     reasons = [
         *excess,
         *poor(_verdicts(loads)),
         *_placed_elsewhere(app),
-        *crowded(loads, chip),
+        *overfull(held),
         *overload(usage, loads),
         *late(record, loads, whole),
         *idle(record, app),
         *too_hot(timeline),
+        *heat_reasons(app, record, junction),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline
+
+
+def heated(loads: Sequence[Load], chip: Chip, at: Chip) -> list[Load]:
+    """The loads at the prices of the chip at another temperature."""
+    return list(loads) if at is chip else [repriced(load, at) for load in loads]
+
+
+def die_watts(
+    loads: Sequence[Load], chip: Chip, usage: Mapping[str, float], engine: Engine | None
+) -> Callable[[Chip], float]:
+    """Mean power of the die at any temperature: of what was played, or as :func:`expected`."""
+    if engine is not None:
+        end_s = engine.policy.horizon_s
+        energy = DieEnergy(engine, end_s)
+        return lambda at: energy.joules(at) / end_s
+    served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
+
+    def watts(at: Chip) -> float:
+        work = sum(load.rate_hz * load.dynamic_j("die") for load in heated(loads, chip, at))
+        return work * served + static_w(at, usage)["die"]
+
+    return watts
 
 
 def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> list[Cause]:
@@ -240,14 +296,7 @@ def expected(
 ) -> Evaluation:
     """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves."""
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
-    active = min(float(chip.cores), usage["cores"] * chip.cores)
-    working = {
-        kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
-        for kind in chip.kinds
-    } or {"": active}
-    # Any core works at least as long as all of them together, or all of its kind, would need.
-    shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
-    static = static_by_scope_w(chip, working, max(active / chip.cores, *shares))
+    static = static_w(chip, usage)
     frames = app.horizon_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j(scope) for load in loads) * frames
@@ -273,6 +322,18 @@ def expected(
         resource_utilization=dict(usage),
         bottleneck=max(usage, key=lambda name: usage[name]),
     )
+
+
+def static_w(chip: Chip, usage: Mapping[str, float]) -> dict[str, float]:
+    """Static power by scope at given busy shares, W."""
+    active = min(float(chip.cores), usage["cores"] * chip.cores)
+    working = {
+        kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
+        for kind in chip.kinds
+    } or {"": active}
+    # Any core works at least as long as all of them together, or all of its kind, would need.
+    shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
+    return static_by_scope_w(chip, working, max(active / chip.cores, *shares))
 
 
 def common(

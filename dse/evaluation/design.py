@@ -155,8 +155,8 @@ def resolve_parts(
 ) -> Resolved:
     """The same for an app or a chip that is at hand already, or the name of it.
 
-    A chip at hand keeps its junction temperature; one that is named takes the app's. ``inputs`` is
-    what both names mean, if it was read before.
+    Either takes the app's junction temperature, if the app states one and no setting does.
+    ``inputs`` is what both names mean, if it was read before.
 
     Raises:
         InputError: as :func:`resolve_design`; settings of the link or the data centre of a platform
@@ -170,7 +170,7 @@ def resolve_parts(
     if isinstance(chip, str):
         site = _priced(site_named(chip), groups, found.junction_c, load_technology())
     else:
-        site = _changed_site(chip, groups)
+        site = _changed_site(chip, groups, found)
     _check_cores(settings, found, site, file)
     workloads = stream_workloads(found, site, groups["model"])
     identity = _identity(model_version(), app_text_of(found), site, workloads, seed)
@@ -197,9 +197,10 @@ def _identity(
 
 
 def _changed_site(
-    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]]
+    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]], app: App
 ) -> Chip | Platform:
-    """A chip or platform with other values of its chip (the device)."""
+    """A chip or platform with other values of its chip (the device), at the app's junction
+    temperature unless set."""
     for group in ("link", "cloud"):
         for path in groups[group]:
             raise InputError(
@@ -207,9 +208,11 @@ def _changed_site(
                 field=f"{group}.{path}",
                 mend="give them where the platform is loaded",
             )
-    if isinstance(site, Chip):
-        return with_values(site, groups["chip"])
-    return replace(site, chips=(with_values(site.chip, groups["chip"]), *site.chips[1:]))
+    device, values = site if isinstance(site, Chip) else site.chip, dict(groups["chip"])
+    if app.junction_c not in (None, device.junction_c):
+        values.setdefault("junction_c", app.junction_c)
+    changed = with_values(device, values)
+    return changed if isinstance(site, Chip) else replace(site, chips=(changed, *site.chips[1:]))
 
 
 def with_values(chip: Chip, values: Mapping[str, Value]) -> Chip:

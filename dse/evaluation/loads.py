@@ -11,10 +11,11 @@ from dse.apps.score import stream_quality
 from dse.apps.tasks import Pipeline, Runs
 from dse.errors import InputError
 from dse.evaluation.core_choice import Seat, built, preferred, seats
-from dse.evaluation.energy import dynamic_by_scope_j, rest_w
+from dse.evaluation.energy import counted_j, dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
+from dse.hardware.kinds import core_kinds
 from dse.mapping import (
     Objective,
     Program,
@@ -345,6 +346,26 @@ def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: 
     latency = program_latency_s(program, chip)
     moved, joules = link_totals(program), dynamic_by_scope_j(program, chip)
     return Part(label, workload, program, repeat, latency, moved, joules)
+
+
+def repriced(load: Load, chip: Chip) -> Load:
+    """A load at the prices of ``chip``: the one that it was made for, at another temperature."""
+    view = next((kind.chip for kind in chip.kinds if kind.name == load.kind), chip)
+    parts = tuple(replace(part, dynamic_j=_dynamic_j(part, load.view, view)) for part in load.parts)
+    return replace(load, parts=parts, view=view)
+
+
+def _dynamic_j(part: Part, cold: Chip, hot: Chip) -> dict[str, float]:
+    """Dynamic energy of a run at other prices; of a bound, what none of them can be below."""
+    if part.program is None:
+        least = min(
+            after.chip.prices[name] / price
+            for before, after in zip(core_kinds(cold), core_kinds(hot), strict=True)
+            for name, price in before.chip.prices.items()
+            if price > 0.0
+        )
+        return {scope: joules * min(least, 1.0) for scope, joules in part.dynamic_j.items()}
+    return counted_j(part.program, hot)
 
 
 def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:

@@ -263,6 +263,10 @@ _TABLE = (
     ),
     Metric(
         name="junction_c", label="junction temperature", sense="minimize", lacks=_no_heat,
+        bounded=False, exact=False, uncertain=False,
+    ),
+    Metric(
+        name="junction_peak_c", label="junction in bursts", sense="minimize", lacks=_no_heat,
         bounded=False, exact=False, uncertain=False, app_only=True,
     ),
     Metric(

@@ -25,8 +25,10 @@ from dse.apps.tasks import Pipeline, stream_task, task_name
 from dse.errors import InputError
 from dse.evaluation.placement import Leg, Placed
 from dse.hardware.chip import Platform
+from dse.simulation.engine import Engine
 from dse.simulation.release import Dice, generator, release_times
-from dse.simulation.run import simulate
+from dse.simulation.run import played_engine
+from dse.simulation.run import timeline as timeline_of
 from dse.simulation.task import Job, Policy, Task, Timeline, Trace
 
 #: Rounds of device and link after which the play gives up (each settles at least one trip's time).
@@ -35,9 +37,11 @@ MAX_ROUNDS = 1000
 
 @dataclass(frozen=True)
 class PlatformPlay:
-    """What happened: the device's timeline, all jobs by stream instance, and what left."""
+    """What happened: the device's timeline and the engine that played it, all jobs by stream
+    instance, and what left."""
 
     timeline: Timeline
+    engine: Engine
     jobs: tuple[Job, ...]
     up_bytes: float
     down_bytes: float
@@ -223,7 +227,8 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
                 mend="shorten the horizon, or place chained streams on one side",
             )
         tasks = _device_tasks(app, placed, platform, legs, releases)
-        timeline = simulate(platform.chip, tasks, policy, trace=trace)
+        engine = played_engine(platform.chip, tasks, policy, trace=trace)
+        timeline = timeline_of(engine)
         device = _by_task(_rooted(app, timeline.jobs, releases))
         round_ = _Remote(app, platform, legs, policy, heads)
         round_.play(device, own)
@@ -235,6 +240,7 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
     jobs += _merged(round_, device, legs, heads, policy)
     return PlatformPlay(
         timeline=timeline,
+        engine=engine,
         jobs=tuple(jobs),
         up_bytes=round_.up_bytes,
         down_bytes=round_.down_bytes,

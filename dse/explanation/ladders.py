@@ -106,8 +106,11 @@ def _chip_moves(chip: Chip) -> Iterator[Move]:
     yield from _sizes("chip.l2.bytes", spec.l2.bytes)
     yield from _sizes("chip.dram.channels", spec.dram.channels)
     if spec.dram.channels:
-        for kind in load_technology().dram_kinds:
-            yield Move(Step("chip.dram.kind", spec.dram.kind, kind), 1)
+        technology = load_technology()
+        for kind in technology.dram_kinds:
+            if technology.dram(kind).usd_per_gib > 0.0:  # else it is a link to somebody's memory
+                yield Move(Step("chip.dram.kind", spec.dram.kind, kind), 1)
+        yield from _sizes("chip.dram.capacity_bytes", spec.dram.capacity_bytes)
     for kind in chip.kinds[1:]:
         clock = kind.chip.f_hz if spec.kinds[kind.name].own_point else None
         yield from _core_moves(f"chip.kinds.{kind.name}", kind.chip.spec, clock)
@@ -150,6 +153,14 @@ def _size(value: Value) -> float:
     return float(str(value).removesuffix("nm"))
 
 
+def side(step: Step) -> int | Value:
+    """Where a step leads on its ladder: -1 down, 1 up; of plain choices the value itself."""
+    try:
+        return 1 if _size(step.after) > _size(step.before) else -1
+    except ValueError:
+        return step.after
+
+
 def _volumes(app: App) -> Iterator[Move]:
     """Larger production quantities: those that the app lists, else some ratios of its own."""
     budgets = app.budgets
@@ -169,14 +180,14 @@ def _variants(stream: Stream, model: str, taken: Mapping[str, Sequence[Step]]) -
         found = resolve(model)
     except InputError:
         return
-    if found.info is None or {"width", "res"} & _written(model):
-        return  # a file says nothing of its family; what the app writes into the name is meant
-    info = found.info
-    if info.width is not None:
+    if found.info is None:
+        return  # a file says nothing of its family
+    info, written = found.info, _written(model)  # what the app writes into the name is meant
+    if info.width is not None and "width" not in written:
         same = [one.width for one in list_models() if one.family == info.family and one.width]
         yield from _ordered(f"model.{stream.id}.width", info.width, same)
     path = f"model.{stream.id}.res"
-    if info.resizable and info.resolution and path not in taken:
+    if info.resizable and info.resolution and path not in taken and "res" not in written:
         sizes = [info.resolution - PIXELS * (n + 1) for n in range(SMALLER)]
         sizes = [size for size in sizes if size >= LEAST_PIXELS and size % PIXELS == 0]
         yield from _ordered(path, info.resolution, sizes)

@@ -95,7 +95,7 @@ def explain_app(
         asked = replace(asked, only=only)
     found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip, asked.fidelity)
-    given = _given(found, settings)
+    given = given_of(found, settings)
     moves = ladders(**given)
     _check_kept(asked.keep, [move.path for move in moves])
     steps = [step for step in natural_steps(**given) if asked.may_change(step.path)]
@@ -138,7 +138,7 @@ def _check_kept(keep: Collection[str], paths: Sequence[str]) -> None:
             )
 
 
-def _given(found: Resolved, settings: Mapping[str, Value]) -> dict[str, Any]:
+def given_of(found: Resolved, settings: Mapping[str, Value]) -> dict[str, Any]:
     """What steps of a design are made of: arguments of ``natural_steps`` and ``ladders``."""
     return {
         "app": found.app,

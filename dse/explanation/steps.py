@@ -10,6 +10,7 @@ from dse.evaluation.design import Value
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import core_kinds
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import load_technology
 
 #: Precisions tried for a stream that names none itself.
@@ -103,7 +104,7 @@ def _core_steps(at: str, spec: ChipSpec, f_hz: float | None) -> list[Step]:
         ("array.rows", spec.array.rows),
         ("array.cols", spec.array.cols),
         ("buffer.bytes", spec.buffer.bytes),
-        ("vector.lanes", spec.vector.lanes),
+        ("vector.lanes", widths_of(spec).lanes),
         ("cores", spec.cores),
     ):
         steps.extend(_halved_doubled(f"{at}.{path}", value))

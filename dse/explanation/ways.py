@@ -249,6 +249,7 @@ def _tried(moves: Sequence[Move], found: Found, limits: Limits) -> dict[str, Any
         closest = {
             "set": settings_of(changes),
             "cost": cost_of(changes),
+            "level": "" if judged.record is None else judged.record.fidelity,
             "violation": judged.violation,
             "state": "infeasible",
             "reasons": [str(reason) for reason in judged.reasons],
@@ -283,5 +284,6 @@ def _tried_text(found: Found, values: Mapping[str, Sequence[Value]]) -> str:
     if found.closest is not None:
         changes, judged = found.closest
         steps = ", ".join(_step_text(move) for move in changes)
-        text += f"; the closest is {steps}, which still breaks: {judged.reasons[0]}"
+        level = "" if judged.record is None else f" ({judged.record.fidelity})"
+        text += f"; the closest is {steps}, which still breaks{level}: {judged.reasons[0]}"
     return text

@@ -9,12 +9,12 @@ from dse.errors import InputError
 from dse.hardware.blocks import number
 from dse.hardware.chip import Chip, Dvfs, StaticPower
 from dse.hardware.dies import die_link
-from dse.hardware.modes import CoreNetwork, Thermal
+from dse.hardware.modes import COLDEST_C, HOTTEST_C, CoreNetwork, Thermal
 from dse.hardware.spec import ChipSpec
 from dse.technology import OperatingPoint, Technology
 
 #: Junction temperatures at which leakage is tabulated, C; linear in its logarithm between.
-_GRID_C = tuple(float(t) for t in range(-40, 126, 15))
+_GRID_C = tuple(float(t) for t in range(int(COLDEST_C), int(HOTTEST_C) + 1, 15))
 
 Statics = Callable[[OperatingPoint[float], ChipSpec], tuple[StaticPower, ...]]
 

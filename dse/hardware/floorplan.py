@@ -11,6 +11,7 @@ from dse.hardware.dies import check_joined, link_parts, surrounded
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import Widths, widths_of
 from dse.registry import cached
 from dse.technology import FloorFacts, Technology
 
@@ -35,14 +36,32 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
 
 
 def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
-    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it."""
+    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it.
+
+    Words of over 512 bit are several macros side by side, of which each is as if by itself.
+    """
+    return min(bank_word_bits(bytes_per_cycle, banks), 512)
+
+
+def bank_word_bits(bytes_per_cycle: float, banks: int) -> int:
+    """What a bank gives in a cycle so that all banks together serve a port."""
     port = 8.0 * bytes_per_cycle
-    return int(max(min(port, max(128.0, port / banks), 512.0), 8.0))
+    return int(max(min(port, max(128.0, port / banks)), 8.0))
+
+
+def port_bytes(width: Widths) -> float:
+    """Bytes a cycle of wires and FIFOs between buffer, array and links.
+
+    Ports of one operand or use are part of the port of all, so that they count where they are
+    wider. The fetch limit is one of requests, not of wires.
+    """
+    outward = max(width.read, width.inputs, width.weights, width.sums)
+    return outward + max(width.write, width.results, width.sums, width.fill)
 
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
     """The blocks of one core."""
-    array, buffer = spec.array, spec.buffer
+    array, buffer, width = spec.array, spec.buffer, widths_of(spec)
     units = array.rows * array.cols * array.depth
     macs = units * mac_unit_mm2(tech, node, array) * array.sparsity.area_factor
     if array.winograd:
@@ -52,15 +71,17 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
         registers = units * tech.register_area_mm2(node, 8.0 * stored)
     array_mm2 = (macs + registers) * (1.0 + number("array_distribution_share"))
     accumulators = 0.0
-    if array.accumulator_bytes:
-        accumulators = tech.sram_area_mm2(node, array.accumulator_bytes, banks=array.cols)
+    if width.accumulators:
+        accumulators = tech.sram_area_mm2(node, width.accumulators, banks=array.cols)
         accumulators *= 1.0 + number("buffer_logic_share")
-    macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
+    # Banks that give more than 128 bit a cycle are macros side by side, each with its periphery.
+    word = bank_word_bits(max(width.read, width.write), buffer.banks)
+    macro = tech.sram_area_mm2(node, buffer.bytes, word, buffer.banks)
     macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
-    lanes = spec.vector.lanes * spec.vector.stages * number("lane_gates")
+    lanes = width.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
     gates += array.weight_compression.decoder_bytes_per_cycle * number("decoder_gates_per_byte")
-    port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
+    port_bits = 8.0 * port_bytes(width)
     return (
         AreaNode("array", array_mm2, "npu"),
         AreaNode("accumulators", accumulators, "npu"),

@@ -108,6 +108,7 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
             )
         set_path(data, path, value)
     made = validate(ChipSpec, data)  # the file itself was valid, so a fault is not its own
+    made.check_turned(values)
     made._origin = spec.origin
     if made.node_nm != before:
         drop = _pinned(made, "", made.f_hz is not None)

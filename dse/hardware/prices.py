@@ -13,6 +13,7 @@ from dse.hardware.floorplan import bank_width_bits, nvm_node
 from dse.hardware.formats import is_float, served_pairs
 from dse.hardware.sections import VECTOR_FUNCTIONS
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import HostCore, OperatingPoint, Technology
 
 #: Words that begin an action's name, and the scope they belong to.
@@ -152,18 +153,15 @@ def _memory_prices(
     length: Distances,
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    buffer = spec.buffer
+    buffer, of = spec.buffer, widths_of(spec)
     to_array = wire * length.array_mm
-    for side, port in (
-        ("read", buffer.read_bytes_per_cycle),
-        ("write", buffer.write_bytes_per_cycle),
-    ):
+    for side, port in (("read", of.read), ("write", of.write)):
         width = bank_width_bits(port, buffer.banks)
         macro = tech.sram_energy_j_per_bit(
             point, float(buffer.bytes), width, side == "write", buffer.banks
         )
         out[f"buffer.{side}_bit"] = macro + to_array
-        acc = spec.array.accumulator_bytes
+        acc = of.accumulators
         if acc:
             out[f"accumulator.{side}_bit"] = tech.sram_energy_j_per_bit(
                 point, acc / spec.array.cols, 32, side == "write"

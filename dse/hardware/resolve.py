@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
+from dse.hardware.widths import width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -152,7 +153,7 @@ def _resolve_equal(
         for action in prices:
             if action.partition(".")[0] == group:
                 prices[action] *= ratio
-    rates = array_rates(spec.array)
+    rates, width = array_rates(spec.array), widths_of(spec)
 
     def statics(at: OperatingPoint[float], with_: ChipSpec) -> tuple[StaticPower, ...]:
         return static_power(tech, at, with_, area, floor, host, prices)
@@ -167,18 +168,24 @@ def _resolve_equal(
         junction_c=spec.junction_c,
         native_precision=spec.native_precision,
         cores=spec.cores,
-        array=_array(spec.array, rates),
+        array=_array(spec.array, rates, width.accumulators),
         buffer=Buffer(
             spec.buffer.bytes,
-            spec.buffer.read_bytes_per_cycle,
-            spec.buffer.write_bytes_per_cycle,
+            width.read,
+            width.write,
             spec.buffer.double_buffered,
             spec.buffer.keeps_results,
             _parts(spec),
-            fuses=spec.buffer.fuses and spec.buffer.keeps_results,
+            spec.buffer.fuses and spec.buffer.keeps_results,
+            width.inputs,
+            width.weights,
+            width.results,
+            width.sums,
+            width.fill,
+            width.fetch,
         ),
         vector=VectorUnit(
-            {name: r * spec.vector.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
+            {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
             spec.vector.fused,
         ),
@@ -287,7 +294,7 @@ def _sparsity(spec: ArraySpec) -> Sparsity:
     )
 
 
-def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
+def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) -> Array:
     sides = ((spec.rows, spec.row_dims), (spec.cols, spec.col_dims), (spec.depth, spec.depth_dims))
     axes = tuple(Axis(size, dims) for size, dims in sides if size > 1 or dims)
     preload = spec.rows if spec.preload_cycles is None else spec.preload_cycles
@@ -302,7 +309,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         fill_drain_cycles=skew,
         depthwise=spec.depthwise,
         align={str(dim): multiple for dim, multiple in spec.align.items()},
-        accumulator_bytes=spec.accumulator_bytes,
+        accumulator_bytes=accumulator_bytes,
         registers=Registers(**spec.registers.model_dump()),
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
@@ -397,30 +404,43 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
-def stated(spec: ChipSpec) -> dict[str, Any]:
-    """The values of a chip as plain data, by which two chips are the same.
+def numbers(spec: ChipSpec, left_out: Collection[str]) -> dict[str, Any]:
+    """The values of a chip as plain data, with every width as the number that it comes to.
 
-    Fields that came later are no part of it where they are not set; what a runtime class and a list
-    of operators say is.
+    Chips of equal widths are equal in it, whether they follow the array or are fixed. Fields that
+    came later are no part of it where they are not set; what a runtime class and a list of
+    operators say is.
     """
-    data = spec.model_dump(mode="json")
+    data = spec.model_dump(exclude={*left_out, "widths"})
+    _enter_widths(data, spec)
     data["overhead"] = identity(spec.overhead)
     if not spec.array.matmul_formats:
         del data["array"]["matmul_formats"]
-    for name, kind in data["kinds"].items():
+    if spec.dram.system_bytes is None:
+        del data["dram"]["system_bytes"]
+    for name, kind in data.get("kinds", {}).items():
+        del kind["widths"]
         kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
+        _enter_widths(kind, spec.of_kind(name))
     return data
+
+
+def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
+    for path, value in width_numbers(spec).items():
+        block, _, field = path.partition(".")
+        data[block].pop(field, None)
+        if value:
+            data[block][field] = value
 
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    data = stated(spec)
-    for name in ("description", "sources", "ranges", "schema_version"):
-        del data[name]
+    left_out = {"description", "sources", "ranges", "schema_version"}
+    if not spec.kinds:
+        left_out |= {"kind", "kinds"}
+    data = numbers(spec, left_out)
     if spec.kinds:
         for kind in data["kinds"].values():
             kind.pop("description")
         data["kind_order"] = list(spec.kinds)
-    else:
-        del data["kind"], data["kinds"]
     return digest({"chip": data, "technology": tech.digest})

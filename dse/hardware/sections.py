@@ -68,7 +68,8 @@ class ArraySpec(Strict):
     """The MAC array of one core; see :class:`dse.hardware.chip.Array` for the meanings.
 
     ``formats`` maps a format (or a pair ``int4xint8``, weights x activations) to MACs per unit and
-    cycle. ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
+    cycle. ``accumulator_bytes`` null follows the array (``widths.accumulators``).
+    ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
     (its energy is part of each MAC); ``registers`` are those it fills.
     ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
     figure for ordinary arrays); a wide tree saves accumulator registers. ``matmul_rate``: rate of
@@ -94,7 +95,7 @@ class ArraySpec(Strict):
     fill_drain_cycles: Cycles | None = None
     depthwise: Literal["none", "diagonal", "vector"] = "none"
     align: dict[Dim, AlignTo] = Field(default_factory=dict)
-    accumulator_bytes: AccBytes = 0
+    accumulator_bytes: AccBytes | None = 0
     register_bytes: PeBytes = 0
     dot_width: Depth | None = None
     registers: RegistersSpec = RegistersSpec()
@@ -159,12 +160,25 @@ class BufferSpec(Strict):
     feeds the array (NVDLA): every layer's results then leave to memory and come back.
     ``fuses``: the compiler runs groups of layers block by block, so that what passes between them
     never leaves the buffer. False where it finishes each layer first.
+
+    ``read_bytes_per_cycle``, ``write_bytes_per_cycle``: all that is read and written in a cycle.
+    What passes a narrower port on its way: ``input``, ``weight``, ``result`` (into and out of the
+    array), ``sum`` (partial sums between both, each way), ``fill`` (from and to L2, NVM and DRAM,
+    each way), ``fetch`` (what one core gets from DRAM, by the requests it may have under way).
+    Ports that are null follow the array (block ``widths``); the latter, if no rule is given
+    either, are as wide as the two.
     """
 
     bytes: SramBytes
     banks: Banks = 1
-    read_bytes_per_cycle: PortBytes
-    write_bytes_per_cycle: PortBytes
+    read_bytes_per_cycle: PortBytes | None = None
+    write_bytes_per_cycle: PortBytes | None = None
+    input_bytes_per_cycle: PortBytes | None = None
+    weight_bytes_per_cycle: PortBytes | None = None
+    result_bytes_per_cycle: PortBytes | None = None
+    sum_bytes_per_cycle: PortBytes | None = None
+    fill_bytes_per_cycle: PortBytes | None = None
+    fetch_bytes_per_cycle: PortBytes | None = None
     double_buffered: bool = True
     dual_port: bool = False
     parts: dict[Literal["W", "I", "O"], RateShare] = Field(default_factory=dict)
@@ -205,11 +219,13 @@ class NvmSpec(Strict):
 class VectorSpec(Strict):
     """Elementwise unit of one core: ``lanes``, and results per lane and cycle by function.
 
+    ``lanes`` null follow the array (``widths.lanes``).
+
     ``stages``: arithmetic stages chained in a lane (bias, scale, elementwise, pooling ...); area
     grows with them.
     """
 
-    lanes: Lanes
+    lanes: Lanes | None = None
     stages: Stages = 1
     ops_per_lane_cycle: dict[str, Rate]
     wide_factor: Wide = 2.0
@@ -293,6 +309,8 @@ class DramSpec(Strict):
     from one inference to the next, ``streamed`` if every inference reads all weights again.
     ``activations``: false if only weights, inputs and outputs of the network cross it (a host's
     memory behind USB or PCIe), so that everything between must fit the chip.
+    ``system_bytes``: what the operating system, drivers and whatever else runs beside the networks
+    keep for themselves; null: the block fact of the host's class (``dse.hardware.system``).
     """
 
     kind: str = "none"
@@ -305,6 +323,7 @@ class DramSpec(Strict):
     weights: Literal["resident", "streamed"] = "resident"
     activations: bool = True
     arbitration: Literal["processor_sharing", "fcfs", "round_robin"] = "processor_sharing"
+    system_bytes: StoreBytes | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> DramSpec:

@@ -12,6 +12,7 @@ from dse.hardware.dies import further_dies
 from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import FloorFacts, OperatingPoint, Technology
 
 _GIB = float(1 << 30)
@@ -60,7 +61,7 @@ def _npu_static(
     off = number("gated_leak_share") if spec.power.gating else 1.0
     charge = number("domain_nf_per_mm2") * 1e-9 * mm2 * point.voltage_v**2
     wake = floor.wake_s if spec.power.gating else 0.0
-    bits = 8.0 * (spec.buffer.bytes + spec.array.accumulator_bytes)
+    bits = 8.0 * (spec.buffer.bytes + widths_of(spec).accumulators)
     sram = bits * tech.sram_leakage_w_per_bit(point)
     keep = _retention(tech, point, bits, spec.power.gating)
     pulse = charge if wake else 0.0

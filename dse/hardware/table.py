@@ -8,6 +8,7 @@ from dse.hardware.area import AreaNode
 from dse.hardware.chip import SCOPES, Chip, CoreKind
 from dse.hardware.cost import own_dies_usd
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import width_rows, widths_of
 
 
 def area_by_scope(chip: Chip) -> dict[str, float]:
@@ -66,6 +67,7 @@ def chip_table(chip: Chip) -> dict[str, Any]:
             "align": dict(chip.array.align),
         },
         "buffer_bytes": chip.buffer.capacity_bytes,
+        "widths": width_rows(spec),
         "links": {
             name: {
                 "bytes_per_s": link.bytes_per_s,
@@ -129,7 +131,8 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
         "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in view.array.axes],
         "formats": dict(view.spec.array.formats),
         "buffer_bytes": view.buffer.capacity_bytes,
-        "vector_lanes": view.spec.vector.lanes,
+        "vector_lanes": widths_of(view.spec).lanes,
+        "widths": width_rows(view.spec),
         "area_mm2": area,
         "die_cost_usd": die_cost_usd,
         **{

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,8 @@ def write_report(
         write_tables(study, folder)
     chosen = picks(study)
     replies: list[Feedback] = []
-    if feedback and chosen:
-        replies = advise(study, chosen, workers, _named(on_step, "feedback: step"))
+    if feedback:
+        replies = advise(study, chosen, workers, on_step)
         with _writing(folder):
             write_json(folder / "feedback.json", [vars(reply) for reply in replies])
     sure: list[Confidence] = []
@@ -199,7 +199,18 @@ def page_environment() -> jinja2.Environment:
     environment.filters["three"] = three
     environment.globals["shown"] = shown
     environment.globals["change"] = change
+    environment.globals["spread"] = spread
     return environment
+
+
+def spread(step: Mapping[str, Any], name: str) -> str:
+    """A metric before and after a step of a way, each with low to high of the draws."""
+    bands = step["bands"].get(name, (None, None))
+    cells = []
+    for value, band in zip(step["metrics"].get(name, (None, None)), bands, strict=True):
+        inside = "" if band is None else f" ({three(band['low'])} to {three(band['high'])})"
+        cells.append(three(value) + inside)
+    return " → ".join(cells)
 
 
 def plot_html(figure: Any, first: bool = False) -> str:

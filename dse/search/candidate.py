@@ -24,7 +24,7 @@ from dse.evaluation.finite import not_finite, storable
 from dse.evaluation.metrics import compared
 from dse.evaluation.old_causes import told
 from dse.evaluation.record import Evaluation
-from dse.evaluation.requirements import requirements
+from dse.evaluation.requirements import Requirement, requirements
 from dse.evaluation.states import STATES, State, state_of
 from dse.evaluation.terms import Fidelity
 from dse.mapping import cache_statistics
@@ -179,7 +179,7 @@ def evaluate_candidate(
     pruned = False
     for level in levels:
         try:
-            record, verdict = _at(level, parts, experiment)
+            record, verdict = at_level(level, parts, experiment)
         except OverflowError as error:
             why = f"a figure at the {level} level is beyond what a number can hold ({error})"
             return _beyond(chosen, why)
@@ -219,7 +219,7 @@ def _beyond(values: dict[str, Value], why: str) -> Outcome:
     return Outcome(values, "none", "impossible", False, UNBUILDABLE, None, causes, "", None)
 
 
-def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
+def at_level(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
     """One level of a design: its app's record and verdict, or those of all its apps together."""
     found: list[tuple[AppUse, Evaluation]] = []
     verdicts: list[Verdict] = []
@@ -241,6 +241,11 @@ def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluati
         sum(verdict.violation for verdict in verdicts),
         all(verdict.serves for verdict in verdicts),
         reasons,
+        tuple(
+            replace(demand, name=f"{use.app}: {demand.name}", stream=f"{use.app}:{demand.stream}")
+            for (use, _), verdict in zip(found, verdicts, strict=True)
+            for demand in verdict.demands
+        ),
     )
     return combined(found, experiment.combine), whole
 
@@ -265,7 +270,7 @@ def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
         parts = found.parts(values)
     except ImpossibleChipError:
         return Bound(None, False)
-    record, verdict = _at("roofline", parts, experiment)
+    record, verdict = at_level("roofline", parts, experiment)
     if record.bottleneck == "unmappable" or not_finite(record):
         return Bound(None, False)
     return Bound(bounds_of(record, experiment), verdict.serves)
@@ -284,11 +289,17 @@ def objectives_of(record: Evaluation, experiment: Experiment) -> tuple[float, ..
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far a record is from meeting everything, see :class:`Outcome`."""
+    """How far a record is from meeting everything, see :class:`Outcome`; and each demand."""
 
     violation: float
     serves: bool
     reasons: tuple[Cause, ...]
+    demands: tuple[Requirement, ...] = ()
+
+    @property
+    def possible(self) -> bool:
+        """Whether the design can be mapped, and all of it computed."""
+        return self.violation < UNBUILDABLE
 
 
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
@@ -308,7 +319,7 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     if record.feasible is False and beside_cost == cost == 0.0:
         # What has no measure, such as a memory that overflows.
         beside_cost = float(len(record.reasons))
-    return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
+    return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons), tuple(demands))
 
 
 #: What a worker gets for a design: the values, and the front to prune against.

@@ -32,10 +32,17 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
         InputError: a rate that is not positive, duplicate names, an unknown stream in a trigger, a
             ring of triggers, cores the chip lacks, a program for another chip.
     """
+    return timeline(played_engine(chip, tasks, policy, trace=trace))
+
+
+def played_engine(
+    chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool = False
+) -> Engine:
+    """The engine of :func:`simulate` after its play; :func:`timeline` makes the record of it."""
     check(chip, tasks, policy)
     engine = Engine(chip, tasks, policy, trace=trace)
     engine.play()
-    return timeline(engine)
+    return engine
 
 
 def simulate_alone(

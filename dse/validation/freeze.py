@@ -4,8 +4,9 @@ A chip whose parameters change after its results were seen may have been turned 
 ``data/frozen.yaml`` keeps a digest of every block of every chip that is compared, and each later
 change with its date and ground; a test fails on a change that is not in the list. Words (sources,
 descriptions), search ranges and prices in money are left out, and so are parameters at their
-default, so that a new parameter of the schema changes nothing. Figures of a runtime class and the
-list of operators count as parameters of the chips that name them. ``legality`` counts: comparisons
+default, so that a new parameter of the schema changes nothing. Widths count as the numbers that
+they come to, whether they follow the array or are fixed; figures of a runtime class and the list of
+operators count as parameters of the chips that name them. ``legality`` counts: comparisons
 take ideal mappings, but a legal one is tried too and taken where it is better.
 """
 
@@ -20,6 +21,7 @@ from pydantic import Field
 
 from dse.hardware.library import load_spec
 from dse.hardware.starting import class_figures
+from dse.hardware.widths import width_numbers
 from dse.schema import Strict
 from dse.validation import eyeriss, foretold, peer_data, published
 from dse.validation.published import read_data
@@ -79,6 +81,12 @@ def block_digests(chip: str) -> dict[str, str]:
     spec = load_spec(chip)
     data = spec.model_dump(mode="json", exclude_defaults=True)
     data["overhead"] |= class_figures(spec.overhead)
+    data.pop("widths", None)
+    for path, width in width_numbers(spec).items():
+        block, _, field = path.partition(".")
+        data[block].pop(field, None)
+        if width:
+            data[block][field] = width
     return {
         name: "x" + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
         for name, value in sorted(data.items())

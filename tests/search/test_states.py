@@ -20,6 +20,7 @@ from dse.migrations import KINDS, migrated
 from dse.reports import read_study, write_report
 from dse.reports.compare import standing
 from dse.reports.plots import SYMBOLS, front_plot, hover
+from dse.reports.tables import volumes_of
 from dse.search import Outcome, StudyFolder, StudyResult, explore
 from dse.search.candidate import evaluate_candidate
 from dse.search.failures import by_level, by_state, failure_counts
@@ -181,7 +182,8 @@ def test_pages_tables_and_plots_use_the_same_words(
         assert MEANING[state] in legend
         assert f"<th>{state}</th>" in page, "levels are counted in the same words"
     assert "left out: dominated" not in page
-    one = standing("it", read_study(folder), "1000000.0")
+    study = read_study(folder)
+    one = standing("it", study, volumes_of(study.outcomes)[0])
     assert one.states == result.states
     assert one.told_states == told_states(result.states)
 

@@ -58,6 +58,14 @@ class Columns:
         self.f_hz = np.array([chip.f_hz for chip in chips])
         self.read = np.array([chip.buffer.read_bytes_per_cycle for chip in chips])
         self.write = np.array([chip.buffer.write_bytes_per_cycle for chip in chips])
+        self.ports = tuple(
+            np.array([getattr(chip.buffer, f"{name}_bytes_per_cycle") for chip in chips])
+            for name in ("weight", "input", "result", "sum")
+        )
+        self.store = np.array([chip.buffer.store_cycles for chip in chips])
+        self.load: dict[str, FloatArray] = {
+            link: np.array([chip.buffer.load_cycles(link) for chip in chips]) for link in LINKS
+        }
         self.job = np.array(
             [chip.overheads.descriptor_cycles / chip.overheads.dma_channels for chip in chips]
         )
@@ -96,6 +104,7 @@ def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
     c[:, k.C_ROOM] = rooms
     c[:, k.C_READ] = columns.read
     c[:, k.C_WRITE] = columns.write
+    _enter_ports(c, base, columns)
     c[:, k.C_DESC] = columns.job
     c[:, k.C_STATIC] = columns.static_w
     c[:, k.C_LAT0] = columns.launch / columns.f_hz
@@ -134,6 +143,19 @@ def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
         if not np.allclose(one, c[number], rtol=AGREE, atol=0.0):
             return _packed(base, chips, rooms)
     return c
+
+
+def _enter_ports(c: FloatArray, base: Problem, columns: Columns) -> None:
+    """Cycles at the ports of one operand or use."""
+    buses = (k.C_BUS_W, k.C_BUS_I, k.C_BUS_O, k.C_BUS_SUM)
+    sizes = (k.C_WB, k.C_IB, k.C_OB, k.C_AB)
+    for cycles, size, port in zip(buses, sizes, columns.ports, strict=True):
+        own = (port > 0.0) & (not base.on_vector)
+        c[:, cycles] = np.divide(c[:, size], port, out=np.zeros(len(c)), where=own)
+    loads = (k.C_LOAD_W, k.C_LOAD_I, k.C_LOAD_O, k.C_LOAD_S)
+    for cycles, home in zip(loads, base.homes, strict=True):
+        c[:, cycles] = columns.load.get(home, 0.0)
+    c[:, k.C_STORE] = columns.store
 
 
 def _bounds(base: Problem, c: FloatArray) -> None:

@@ -75,6 +75,17 @@ def transfer_counts(home: str, amount: float, *, write: bool) -> Counts:
     return counts
 
 
+def edge_cycles(chip: Chip, reads: Amounts, write: tuple[str, float]) -> float:
+    """Cycles at the fill port and the fetch limit for bytes that come from and go to links."""
+    inward = sum(amount * _load_cycles(chip, home) for home, amount in reads)
+    outward = 0.0 if write[0] == "buffer" else write[1] * chip.buffer.store_cycles
+    return max(inward, outward)
+
+
+def _load_cycles(chip: Chip, home: str) -> float:
+    return 0.0 if home == "buffer" else chip.buffer.load_cycles(home)
+
+
 def descriptors(chip: Chip, home: str, amount: float, pieces: int) -> float:
     """DMA descriptors of one of ``pieces`` equal transfers of ``amount`` bytes together."""
     if home == "buffer" or not amount:
@@ -136,6 +147,7 @@ def chunks(
         port = max(cycles, (read + outward) / rate_r, (out + inward) / rate_w) / chip.f_hz
     else:
         port = max(outward / rate_r, inward / rate_w) / chip.f_hz
+    port = max(port, edge_cycles(chip, reads, write) / chip.f_hz)
     most = chip.overheads.max_descriptor_bytes
     sent = [amount for home, amount in (*reads, write) if home != "buffer" and amount]
     job_s = chip.overheads.descriptor_cycles / chip.overheads.dma_channels / chip.f_hz
@@ -181,18 +193,19 @@ def pass_over(
     out = write[1] / pieces if write[0] != "buffer" else 0.0
     rate_r, rate_w = chip.buffer.read_bytes_per_cycle, chip.buffer.write_bytes_per_cycle
     alone = max(read / rate_r, write[1] / pieces / rate_w)
+    edge = edge_cycles(chip, reads, write) / pieces
     dma = jobs * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     both = add_bytes(load, store)
     work = cycles / pieces
     if pieces == 1:
         return (Phase(1, vector_cycles=work, port_cycles=alone),), load, store, counts
     if double:
-        port = max((read + out) / rate_r, (write[1] + inward) / pieces / rate_w)
+        port = max((read + out) / rate_r, (write[1] + inward) / pieces / rate_w, edge)
         steady = Phase(
             pieces - 1, vector_cycles=work, port_cycles=port, dma_cycles=dma, link_bytes=both
         )
         return (steady, Phase(1, vector_cycles=work, port_cycles=alone)), load, store, counts
-    port = max(out / rate_r, inward / pieces / rate_w)
+    port = max(out / rate_r, inward / pieces / rate_w, edge)
     moves = Phase(pieces - 1, port_cycles=port, dma_cycles=dma, link_bytes=both)
     return (moves, Phase(pieces, vector_cycles=work, port_cycles=alone)), load, store, counts
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from dse.hardware.chip import Chip
+from dse.hardware.chip import LINKS, Chip
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.cost.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
 from dse.mapping.fusion.block_work import Work, over_blocks
@@ -184,18 +185,33 @@ class Fused:
         )
 
 
-def _join(
-    group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int], spare: float
-) -> Fused:
-    """The pipeline of the group, and each member's share of it."""
-    chip, members = group.chip, group.members
-    double, steps = chip.buffer.double_buffered, blocks.count
-    loads, at_heads, first_weights, later = NO_BYTES, NO_BYTES, NO_BYTES, NO_BYTES
-    stores = NO_BYTES
+class _Moved(NamedTuple):
+    """What all blocks of a group move over the buffer's edge, apart from streamed weights.
+
+    Attributes:
+        loads, stores: bytes in and out, in equal parts by block.
+        at_heads: second operands that stay for a block of groups (heads).
+        first, later: weights that stay: of the first member, and of the others.
+        jobs: DMA descriptors.
+        counts: actions, by member.
+    """
+
+    loads: Bytes
+    stores: Bytes
+    at_heads: Bytes
+    first: Bytes
+    later: Bytes
+    jobs: float
+    counts: list[Counts]
+
+
+def _moved(group: Group, blocks: Blocks, staying: Sequence[int]) -> _Moved:
+    chip, members, steps = group.chip, group.members, blocks.count
+    loads, at_heads, first, later, stores = (NO_BYTES,) * 5
     jobs = 0.0
-    extra: list[Counts] = [{} for _ in members]
+    counts: list[Counts] = [{} for _ in members]
     for number, member in enumerate(members):
-        layer, homes, into = member.layer, member.homes, extra[number]
+        layer, homes, into = member.layer, member.homes, counts[number]
         if member.taken < 0:
             loads = add_bytes(loads, on_link(homes.I, layer.i_bytes))
             jobs += steps * descriptors(chip, homes.I, layer.i_bytes, steps)
@@ -213,13 +229,23 @@ def _join(
             if layer.w_is_activation:
                 at_heads = add_bytes(at_heads, moved)
             elif number == 0:
-                first_weights = moved
+                first = moved
             else:
                 later = add_bytes(later, moved)
         if number + 1 == len(members):
             stores = on_link(homes.O, layer.o_bytes)
             jobs += steps * descriptors(chip, homes.O, layer.o_bytes, steps)
             merge(into, transfer_counts(homes.O, layer.o_bytes, write=True))
+    return _Moved(loads, stores, at_heads, first, later, jobs, counts)
+
+
+def _join(
+    group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int], spare: float
+) -> Fused:
+    """The pipeline of the group, and each member's share of it."""
+    chip, members = group.chip, group.members
+    double, steps = chip.buffer.double_buffered, blocks.count
+    loads, stores, at_heads, first_weights, later, jobs, extra = _moved(group, blocks, staying)
     for into, work in zip(extra, works, strict=True):
         merge(into, work.counts)
     add(extra[0], "descriptor", jobs)
@@ -236,19 +262,23 @@ def _join(
     vector = sum(w.vector for w in works) / steps
     waits = sum(w.held for w, m in zip(works, members, strict=True) if not m.on_array) / steps
     vector = max(vector, waits)
-    port = sum(w.port for w in works) / steps
+    port, shared = sum(w.port for w in works) / steps, sum(w.shared for w in works) / steps
     dma = sum(w.dma for w in works) / steps
     dma += jobs / steps * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
-    inward, outward = sum(add_bytes(load, _over(at_heads, steps))), sum(store)
+    entering, outward = add_bytes(load, _over(at_heads, steps)), sum(store)
+    buffer = chip.buffer
     moving = max(
-        inward / chip.buffer.write_bytes_per_cycle, outward / chip.buffer.read_bytes_per_cycle
+        sum(entering) / buffer.write_bytes_per_cycle,
+        outward / buffer.read_bytes_per_cycle,
+        sum(b * buffer.load_cycles(link) for b, link in zip(entering, LINKS, strict=True)),
+        outward * buffer.store_cycles,
     )
     heads = blocks.heads - 1
     plain = steps - 1 - heads
     both = add_bytes(load, store)
     phases: list[Phase] = []
     if double:
-        engines = (held, vector, port + moving, dma)
+        engines = (held, vector, max(port, shared + moving), dma)
         steady = add_bytes(both, stream)
         if any(later) and plain:
             plain -= 1

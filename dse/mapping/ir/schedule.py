@@ -176,6 +176,8 @@ class Program:
     ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express. A batch
     may run in ``parts``, one after the other: the segments pass over the schedules so many times;
     these have the steps of one part, and the MACs and counts of all.
+    ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
+    the most that an inference holds at once of what it makes (no KV cache), both by memory.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     """
 
@@ -188,6 +190,7 @@ class Program:
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
     parts: int = 1
+    activation_bytes: Mapping[str, float] = field(default_factory=dict)
     language: bool = False
 
 

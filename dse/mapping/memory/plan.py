@@ -42,6 +42,7 @@ class MemoryPlan:
         offsets: address in the store of each activation kept there.
         top_bytes: room in the store that activations take, gaps between them included.
         l2_room_bytes: what is left of L2 for tiles of any layer.
+        outside_bytes: most bytes of activations outside the chip at once, a KV cache left out.
     """
 
     homes: tuple[Homes, ...]
@@ -54,6 +55,7 @@ class MemoryPlan:
     offsets: Mapping[str, int]
     top_bytes: float
     l2_room_bytes: float = 0.0
+    outside_bytes: float = 0.0
 
     @property
     def fragmentation(self) -> float:
@@ -112,13 +114,22 @@ def plan_memory(
         _homes(layer.w_is_activation, reads, places, weights, store, spill)
         for layer, reads in zip(workload.layers, tensors.reads, strict=True)
     )
-    if dram:
-        _check_dram(workload, chip, tensors, places, weights)
+    outside = _check_dram(workload, chip, tensors, places, weights) if dram else 0.0
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     names = tuple(sorted(kept.offsets))
     l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
     return MemoryPlan(
-        homes, tuple(rooms), names, stays, resident, peak, store, kept.offsets, top, l2_room
+        homes,
+        tuple(rooms),
+        names,
+        stays,
+        resident,
+        peak,
+        store,
+        kept.offsets,
+        top,
+        l2_room,
+        outside,
     )
 
 
@@ -155,15 +166,19 @@ def _check_dram(
     tensors: Tensors,
     places: Mapping[str, Home],
     weights: Mapping[str, Home],
-) -> None:
-    """All weights and the most activations alive at once must fit what is outside the chip."""
+) -> float:
+    """All weights and the most activations alive at once must fit what is outside the chip; the
+    latter without KV caches, which outlive the inference, bytes."""
     sizes = {one.name: one.bytes for one in tensors.stored}
     stored = sum(sizes[name] for name, home in weights.items() if home == "dram")
     alive = [0.0] * len(workload.layers)
+    passing = [0.0] * len(workload.layers)
     for life in tensors.lives.values():
         if places[life.name] == "dram":
+            cache = workload.tensors[life.name].role == "kv"
             for n in range(life.first, life.last + 1):
                 alive[n] += life.bytes
+                passing[n] += 0.0 if cache else life.bytes
     need, room = stored + max(alive, default=0.0), chip.links["dram"].capacity_bytes
     if need > room:
         raise UnmappableError(
@@ -172,6 +187,7 @@ def _check_dram(
             field="dram.capacity_bytes",
             mend="enlarge it, or store the weights in fewer bits",
         )
+    return max(passing, default=0.0)
 
 
 def _keep(inner: Sequence[Lifetime], capacity: float, live: list[float]) -> Allocation:

@@ -187,6 +187,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         notes=notes,
         legality=legality,
         language=workload.language,
+        activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
     )
 
 

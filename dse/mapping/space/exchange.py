@@ -3,8 +3,8 @@
 A tensor whose home is the buffer lies evenly over the buffers of all cores that a network is split
 over. A core that works on a part of a layer has its own share at hand and fetches the rest: halo
 rows where the layer is cut along rows or columns, all other channels where it is cut along K. Each
-core receives through the port that fills its buffer, all of them at once, before the layer starts
-(assumed: nothing overlaps it); a bit costs a read there, the wires, and a write here.
+core receives through the ports by which its buffer is filled, all of them at once, before the layer
+starts (assumed: nothing overlaps it); a bit costs a read there, the wires, and a write here.
 """
 
 from __future__ import annotations
@@ -50,4 +50,5 @@ def exchange(shape: Shape, layer: Layer, chip: Chip, homes: Homes, spread: int) 
     received = sum(
         amount * max(0.0, part - 1.0 / spread) for home, amount, part in parts if home == "buffer"
     )
-    return Exchange(received, received / chip.buffer.write_bytes_per_cycle)
+    slowest = max(1.0 / chip.buffer.write_bytes_per_cycle, chip.buffer.load_cycles("l2"))
+    return Exchange(received, received * slowest)

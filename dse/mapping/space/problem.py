@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dse.hardware.chip import LINKS, Chip
+from dse.hardware.chip import LINKS, Buffer, Chip
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.streaming import chunks, merge, pass_over
 from dse.mapping.cost.zeros import winograd_adds
-from dse.mapping.ir.homes import Homes, byte_price, price_of
+from dse.mapping.ir.homes import Homes, byte_price, load_cycles, price_of
 from dse.mapping.ir.schedule import NO_BYTES, Bytes, Phase, link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors
@@ -163,6 +163,8 @@ def _make(
     # Zero where the other has its numbers, so that adding changes none.
     c = shape.c + _site(layer, chip, homes, cores, winograd=saved.winograd)
     c[k.C_EXPOSED] = 1.0
+    if not shape.on_vector:
+        enter_buses(c, chip.buffer)
     if saved.stored_bits < saved.weight_bits and homes.W != "buffer":
         decoder = chip.array.compression.decoder_bytes_per_cycle
         c[k.C_DECODE] = saved.weight_bits / saved.stored_bits / decoder
@@ -219,6 +221,18 @@ def _make(
     )
 
 
+def enter_buses(c: Any, buffer: Buffer) -> None:
+    """Cycles an element at the ports that carry one operand between buffer and array, into the
+    constants ``c`` that hold the bytes of an element."""
+    for cycles, size, port in (
+        (k.C_BUS_W, k.C_WB, buffer.weight_bytes_per_cycle),
+        (k.C_BUS_I, k.C_IB, buffer.input_bytes_per_cycle),
+        (k.C_BUS_O, k.C_OB, buffer.result_bytes_per_cycle),
+        (k.C_BUS_SUM, k.C_AB, buffer.sum_bytes_per_cycle),
+    ):
+        c[cycles] = c[size] / port if port else 0.0
+
+
 def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
     """Constants of a chip and of where the operands live, zero elsewhere: capacities, prices of the
     actions of the kernels, and seconds per byte of the links."""
@@ -239,6 +253,11 @@ def _make_site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: 
             k.C_DOUBLE: float(chip.buffer.double_buffered),
             k.C_READ: chip.buffer.read_bytes_per_cycle,
             k.C_WRITE: chip.buffer.write_bytes_per_cycle,
+            k.C_LOAD_W: load_cycles(chip, homes.W),
+            k.C_LOAD_I: load_cycles(chip, homes.I),
+            k.C_LOAD_O: load_cycles(chip, homes.O),
+            k.C_LOAD_S: load_cycles(chip, homes.side),
+            k.C_STORE: chip.buffer.store_cycles,
             k.C_HOME_W: float(homes.W != "buffer"),
             k.C_HOME_I: float(homes.I != "buffer"),
             k.C_HOME_O: float(homes.O != "buffer"),
