@@ -7,7 +7,6 @@ vendor refuses by size, stride or axis stays on the accelerator here.
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -16,6 +15,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from dse.files import nearest
+from dse.registry import cached
 from dse.schema import Strict, distinct
 
 
@@ -39,7 +39,7 @@ class _File(Strict):
     lists: dict[str, OperatorList]
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def operator_lists() -> Mapping[str, OperatorList]:
     """Every list by name."""
     text = resources.files("dse.hardware").joinpath("data/operators.json").read_text("utf-8")

@@ -420,6 +420,7 @@ def stated(spec: ChipSpec) -> dict[str, Any]:
         del data["dram"]["system_bytes"]
     for name, kind in data["kinds"].items():
         del kind["widths"]
+        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
         _enter_widths(kind, spec.of_kind(name))
         kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
     return data
@@ -442,6 +443,4 @@ def spec_digest(spec: ChipSpec, tech: Technology) -> str:
         for kind in data["kinds"].values():
             kind.pop("description")
         data["kind_order"] = list(spec.kinds)
-    else:
-        del data["kind"], data["kinds"]
     return digest({"chip": data, "technology": tech.digest})

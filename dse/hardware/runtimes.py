@@ -15,7 +15,6 @@ its class speaks from the other chips alone. Numbers that a chip file states win
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Collection, Mapping
 from importlib import resources
@@ -25,6 +24,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from dse.files import nearest
+from dse.registry import cached
 from dse.schema import Strict
 
 Unit = Literal["s", "cycles", "host cycles"]
@@ -80,7 +80,7 @@ class _File(Strict):
     classes: dict[str, RuntimeClass]
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def runtime_classes() -> Mapping[str, RuntimeClass]:
     """Every class by name."""
     text = resources.files("dse.hardware").joinpath("data/runtimes.json").read_text("utf-8")
