@@ -28,7 +28,7 @@ def counted_j(program: Program, chip: Chip) -> dict[str, float]:
 
 
 #: Counts of programs remembered.
-_counts = Remembered(32)
+_counts = Remembered("evaluation.energy.counts", 32)
 
 
 def _total(program: Program) -> dict[str, float]:
