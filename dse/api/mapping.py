@@ -174,7 +174,7 @@ def alone(schedule: LayerSchedule, chip: Chip) -> MappedLayer:
     """A schedule as the only layer of a network."""
     from dse.mapping import Program, layer_rows, unroll
 
-    segments = unroll((schedule,), prefetch=chip.buffer.double_buffered)
+    segments = unroll((schedule,), prefetch=chip.prefetches)
     program = Program(schedule.layer, (schedule,), segments, schedule.cores, 0.0)
     (row,) = layer_rows(program, chip)
     return MappedLayer(**vars(row), schedule=schedule)

@@ -17,7 +17,15 @@ from dse.evaluation.room import Allotment, Allotments
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import core_kinds
-from dse.mapping import Objective, Program, chip_number, map_network, program_latency_s, roofline
+from dse.mapping import (
+    Objective,
+    Program,
+    chip_number,
+    map_network,
+    program_latency_s,
+    restarted,
+    roofline,
+)
 from dse.registry import Remembered
 from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
@@ -351,6 +359,7 @@ def _program(
 
 
 def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: Chip) -> Part:
+    program = restarted(program, chip)
     latency = program_latency_s(program, chip)
     moved, joules = link_totals(program), dynamic_by_scope_j(program, chip)
     return Part(label, workload, program, repeat, latency, moved, joules)

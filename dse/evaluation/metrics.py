@@ -80,7 +80,7 @@ class Metric:
         bounded: the optimistic levels bound it on its good side (or know it), so that a design
             may be left out by it. Where it is not, a search for it prunes nothing.
         exact: known at every level, before anything is mapped.
-        uncertain: uncertain technology facts move it.
+        uncertain: uncertain facts of technology or runtime class move it.
         combines: several apps on one chip are judged by the worst (or a mean) of their values
             (``apps``), or it is one figure of the chip for all of them (``chip``).
         scoped: also known by scope (``npu.average_power_w``), in ``by_scope``.
@@ -207,7 +207,7 @@ _TABLE = (
     ),
     Metric(
         name="latency_s", label="latency", sense="minimize", said=_late,
-        bounded=True, exact=False, uncertain=False, judged=True,
+        bounded=True, exact=False, uncertain=True, judged=True,
     ),
     Metric(
         name="peak_power_w", label="peak power", sense="minimize", budget="peak_power_w",
@@ -215,7 +215,7 @@ _TABLE = (
     ),
     Metric(
         name="throughput_per_s", label="throughput", sense="maximize",
-        bounded=False, exact=False, uncertain=False,
+        bounded=False, exact=False, uncertain=True,
     ),
     Metric(
         name="utilization", label="array utilization", sense="maximize", share=True, said=_of_cores,

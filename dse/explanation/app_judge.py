@@ -23,6 +23,11 @@ from dse.evaluation.requirements import Requirement, requirements, violation
 from dse.explanation.sets import Demand, Judged
 from dse.hardware.chip import Chip, Platform
 
+#: Kinds of demands that every level knows.
+EXACT = ("cost", "area", "quality")
+#: Share over 1 from which on a resource counts as overloaded.
+OVERLOADED = 1e-9
+
 
 class AppJudge:
     """Judges one app on one chip; the files that both name are read once."""
@@ -92,9 +97,18 @@ def impossible(why: str) -> Judged:
 
 def judged(app: App, record: Evaluation) -> Judged:
     """A record held against the demands of its app."""
-    demands = tuple(as_demand(one) for one in requirements(app, record))
+    demands = tuple(as_demand(one) for one in [*requirements(app, record), *loads(record)])
     broken = math.inf if not_finite(record) else violation(app, record)
     return Judged(record, demands, broken, tuple(record.reasons))
+
+
+def loads(record: Evaluation) -> list[Requirement]:
+    """The time of resources that is left, beside what ``requirements`` says of overloaded ones."""
+    return [
+        Requirement("load", f"time of {name}", "offered_load", share, 1.0, 1.0 - share)
+        for name, share in record.offered_load.items()
+        if 0.0 < share <= 1.0 + OVERLOADED
+    ]
 
 
 def as_demand(one: Requirement, prefix: str = "") -> Demand:
@@ -102,4 +116,5 @@ def as_demand(one: Requirement, prefix: str = "") -> Demand:
     key = f"{prefix}{one.kind} {one.stream or one.metric}"
     if one.kind == "load":
         key = f"{prefix}{one.name}"
-    return Demand(key, f"{prefix}{one.name}", one.metric, one.value, one.limit, one.room)
+    exact = one.kind in EXACT
+    return Demand(key, f"{prefix}{one.name}", one.metric, one.value, one.limit, one.room, exact)

@@ -1,12 +1,11 @@
 """Several steps together: the smallest sets of changes after which a broken design holds.
 
 The search goes by size, fewest changes first. Of each size the sets are held against the bound
-first (the roofline, about a thousandth of a second): a set whose bound breaks a demand is out. What
+first (the roofline, some thousandths of a second): a set whose bound breaks a demand is out. What
 is left is mapped (``analytic``), and what still holds is played at the fidelity asked. All sets of
-one size are looked at where that is not more than the share of bounds it has; else those that
-extend the most promising smaller sets by the most promising steps. Promise is the sum of broken
-demands that the bound leads one to expect: each demand's bound times the gap between bound and
-truth that designs looked at closely have shown. It decides the order only, never an answer.
+one size are held against the bound where that is not more than the share of bounds it has; else
+those that extend the most promising smaller sets by the most promising steps. What promises most is
+looked at first (:mod:`dse.explanation.forecast`): promise decides the order, never an answer.
 
 Nothing depends on a clock or on chance: the same request gives the same answer, and its cost is a
 number of evaluations.
@@ -20,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dse.evaluation.terms import Fidelity
+from dse.explanation.forecast import Forecast
 from dse.explanation.ladders import Move
 from dse.explanation.sets import (
     Changes,
@@ -84,8 +84,7 @@ class JointSearch:
         self.bounds = self.tries = 0
         self._place = {move: index for index, move in enumerate(self.moves)}
         self._known: dict[tuple[str, Changes], Judged] = {}
-        self._gaps = _gaps(judge("roofline", {}), judge("analytic", {}))
-        self._seen: dict[Fidelity, dict[str, float]] = {level: {} for level in self.levels}
+        self._forecast = Forecast(judge("analytic", {}))
         self._sets: dict[Changes, _Set] = {}
 
     def run(self) -> Found:
@@ -99,6 +98,8 @@ class JointSearch:
                 break
             sizes.append(row)
             parents = self._bounded(row, parents, (self.limits.bounds - self.bounds) // left)
+            if size == 1:
+                self._learn_steps(row, parents)
             most = self.tries + math.ceil((self.limits.tries - self.tries) / left)
             ways = self._looked_at(row, parents, most)
             if ways:
@@ -114,12 +115,15 @@ class JointSearch:
         return Found(tuple(ranked), tuple(sizes), closest, self.bounds, self.tries, spent)
 
     def _closest(self) -> tuple[Changes, Judged] | None:
-        """The set with the least broken, of those mapped or played; if none was, by the bound."""
-        able = [one for one in self._sets.values() if not math.isinf(one.merit)]
-        known = [one for one in able if one.judged is not None] or able
-        if not known:
+        """The set with the least broken, as far as known, of those that are known to break some."""
+        able = [
+            one
+            for one in self._sets.values()
+            if not math.isinf(one.merit) and (one.judged or one.bound).reasons
+        ]
+        if not able:
             return None
-        best = min(known, key=lambda one: (one.merit, len(one.changes), self._order(one)))
+        best = min(able, key=lambda one: (one.merit, len(one.changes), self._order(one)))
         return best.changes, best.judged or best.bound
 
     def promise(self, changes: Changes) -> float:
@@ -146,7 +150,7 @@ class JointSearch:
             yield from every_set(self.moves, row.changes)
             return
         for one in self._sets.values():
-            one.expected = self._expected(one.bound)
+            one.expected = self._expected(one.changes, one.bound)
         kept = [one for one in _varied(parents) if not math.isinf(one.merit)]
         alone = [(self._sets.get((move,)), index) for index, move in enumerate(self.moves)]
         merit = sorted((one.merit, index) for one, index in alone if one is not None)
@@ -171,7 +175,7 @@ class JointSearch:
         waiting = [one for one in sets if one.bound.holds]
         while waiting and len(ways) < self.limits.ways:
             for one in waiting:
-                one.expected = self._expected(one.bound)
+                one.expected = self._expected(one.changes, one.bound)
             one = min(waiting, key=self._turn)
             waiting.remove(one)
             if any(set(way) <= set(one.changes) for way in ways):
@@ -222,27 +226,33 @@ class JointSearch:
             bound = self.judge("roofline", settings_of(changes))
             self.bounds += 1
             self._tell("sets held against the bound", self.bounds, self.limits.bounds)
-            self._sets[changes] = _Set(changes, bound, self._expected(bound))
+            self._sets[changes] = _Set(changes, bound, self._expected(changes, bound))
         return self._sets[changes]
 
     def _verified(self, one: _Set, row: SizeCount, most: int) -> Judged | None:
         """The set at the first level that breaks something, else at the last; None: used up."""
-        judged = one.bound
+        judged: Judged | None = one.bound
         for level in self.levels:
-            key = (level, one.changes)
-            if key not in self._known:
-                if self.tries >= most:
-                    return None
-                self._known[key] = self.judge(level, settings_of(one.changes))
-                self.tries += 1
-                row.mapped += level == "analytic"
-                row.played += level == "simulate"
-                self._tell("sets mapped or played", self.tries, self.limits.tries)
-                self._learn(level, one.bound, self._known[key])
-            judged = one.judged = self._known[key]
-            if not judged.holds:
+            judged = self._at(level, one, row, most)
+            if judged is None or not judged.holds:
                 break
         return judged
+
+    def _at(self, level: Fidelity, one: _Set, row: SizeCount, most: int) -> Judged | None:
+        """The set at a level, evaluated once; None: the evaluations are used up."""
+        key = (level, one.changes)
+        if key not in self._known:
+            if self.tries >= most:
+                return None
+            self._known[key] = self.judge(level, settings_of(one.changes))
+            self.tries += 1
+            row.mapped += level == "analytic"
+            row.played += level == "simulate"
+            self._tell("sets mapped or played", self.tries, self.limits.tries)
+            learn = self._forecast.learn_play if level == "simulate" else self._forecast.learn
+            learn(one.changes, self._known[key])
+        one.judged = self._known[key]
+        return one.judged
 
     def _tell(self, what: str, done: int, most: int) -> None:
         if self._on_try is not None:
@@ -250,28 +260,16 @@ class JointSearch:
 
     # ---- promise -------------------------------------------------------------------------------
 
-    def _learn(self, level: Fidelity, bound: Judged, judged: Judged) -> None:
-        """The least gap of each demand that a level has shown so far."""
-        seen = self._seen[level]
-        for key, gap in _gaps(bound, judged).items():
-            seen[key] = min(gap, seen.get(key, math.inf))
+    def _learn_steps(self, row: SizeCount, sets: Sequence[_Set]) -> None:
+        """Map single steps to the next rung, what promises most first: what others are made of."""
+        near = [one for one in sets if one.changes[0].rungs == 1 and not one.bound.impossible]
+        for one in near:
+            if self._at("analytic", one, row, self.limits.tries // 2) is None:
+                return
 
-    def _gap(self, key: str) -> float:
-        """The gap of a demand as the last level has shown it, else one before, else the start."""
-        for level in reversed(self.levels):
-            if key in self._seen[level]:
-                return self._seen[level][key]
-        return self._gaps.get(key, 1.0)
-
-    def _expected(self, bound: Judged) -> float:
-        """The sum of broken demands that a bound leads one to expect."""
-        if bound.impossible:
-            return math.inf
-        total = 0.0
-        for demand in bound.demands:
-            if demand.room is not None:
-                total += max(0.0, (1.0 - demand.room) * self._gap(demand.key) - 1.0)
-        return max(total, 0.0 if bound.holds else bound.violation)
+    def _expected(self, changes: Changes, bound: Judged) -> float:
+        """The sum of broken demands that is to be expected of a set."""
+        return self._forecast.expected(changes, bound)
 
     # ---- order ---------------------------------------------------------------------------------
 
@@ -283,17 +281,6 @@ class JointSearch:
 
     def _order(self, one: _Set) -> tuple[int, ...]:
         return (cost_of(one.changes), *self._rank(one.changes))
-
-
-def _gaps(bound: Judged, judged: Judged) -> dict[str, float]:
-    """How much of each demand's limit is used, over what the bound said of it."""
-    used = {d.key: 1.0 - d.room for d in bound.demands if d.room is not None}
-    out = {}
-    for demand in judged.demands:
-        below = used.get(demand.key, 0.0)
-        if demand.room is not None and below > 0.0 and demand.room < 1.0:
-            out[demand.key] = max(1.0, (1.0 - demand.room) / below)
-    return out
 
 
 def _varied(sets: Sequence[_Set]) -> list[_Set]:

@@ -153,6 +153,14 @@ def _size(value: Value) -> float:
     return float(str(value).removesuffix("nm"))
 
 
+def side(step: Step) -> int | Value:
+    """Where a step leads on its ladder: -1 down, 1 up; of plain choices the value itself."""
+    try:
+        return 1 if _size(step.after) > _size(step.before) else -1
+    except ValueError:
+        return step.after
+
+
 def _volumes(app: App) -> Iterator[Move]:
     """Larger production quantities: those that the app lists, else some ratios of its own."""
     budgets = app.budgets
@@ -172,14 +180,14 @@ def _variants(stream: Stream, model: str, taken: Mapping[str, Sequence[Step]]) -
         found = resolve(model)
     except InputError:
         return
-    if found.info is None or {"width", "res"} & _written(model):
-        return  # a file says nothing of its family; what the app writes into the name is meant
-    info = found.info
-    if info.width is not None:
+    if found.info is None:
+        return  # a file says nothing of its family
+    info, written = found.info, _written(model)  # what the app writes into the name is meant
+    if info.width is not None and "width" not in written:
         same = [one.width for one in list_models() if one.family == info.family and one.width]
         yield from _ordered(f"model.{stream.id}.width", info.width, same)
     path = f"model.{stream.id}.res"
-    if info.resizable and info.resolution and path not in taken:
+    if info.resizable and info.resolution and path not in taken and "res" not in written:
         sizes = [info.resolution - PIXELS * (n + 1) for n in range(SMALLER)]
         sizes = [size for size in sizes if size >= LEAST_PIXELS and size % PIXELS == 0]
         yield from _ordered(path, info.resolution, sizes)

@@ -22,7 +22,10 @@ Changes = tuple[Move, ...]
 @dataclass(frozen=True)
 class Demand:
     """One demand on a design: what was found, what is allowed, and the room left (negative: broken,
-    None: the level does not know). ``key`` is the same at every level, ``name`` is for people."""
+    None: the level does not know).
+
+    ``key`` is the same at every level, ``name`` is for people; ``exact``: every level knows it.
+    """
 
     key: str
     name: str
@@ -30,6 +33,7 @@ class Demand:
     value: float | None
     limit: float
     room: float | None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Limits:
     """
 
     together: int = 4
-    tries: int = 160
+    tries: int = 200
     ways: int = 3
 
     @property
@@ -126,7 +130,8 @@ class Found:
     Attributes:
         ways: sets that help, fewest changes first, then least cost of change.
         sizes: what was tried, by number of changes.
-        closest: where nothing helps, the set with the least left broken, and how it was judged.
+        closest: where nothing helps, the set with the least left broken, known or expected, and
+            how it was judged (by the bound, if no more).
         bounds, tries: evaluations used at the bound, and mapped or played.
         spent: whether the evaluations were used up.
     """

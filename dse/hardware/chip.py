@@ -79,21 +79,33 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """Fixed costs in cycles: per layer launch, per DMA descriptor; and seconds per inference."""
+    """Fixed costs in cycles: per layer launch, per DMA descriptor; and seconds per inference.
+
+    ``token_s`` comes to ``invoke_s`` where a language model runs, ``crossing_s`` for each change
+    between accelerator and host within an inference. ``prefetches``: the software lets the first
+    weights of a layer come while the layer before it runs. ``operators``: of ONNX, those that it
+    runs on the accelerator; None: all that the accelerator can.
+    """
 
     launch_cycles: float
     descriptor_cycles: float
     dma_channels: int
     invoke_s: float
     max_descriptor_bytes: float
+    token_s: float = 0.0
+    crossing_s: float = 0.0
+    prefetches: bool = True
+    operators: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The control processor: ``ops_per_s`` simple operations per second for host layers."""
+    """The control processor: what one core of it does for host layers, simple operations and (of
+    layers that fell back to it) multiply-accumulates at int8 a second."""
 
     name: str = field(metadata=APART)
     ops_per_s: float
+    macs_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +264,11 @@ class Chip(Printed):
         A chip of several kinds is refused; of which ones does not matter.
         """
         return (*key_of(self), self.mapping_static_w, bool(self.kinds))
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether the first weights of a layer are fetched while the layer before it runs."""
+        return self.buffer.double_buffered and self.overheads.prefetches
 
     @functools.cached_property
     def mapping_static_w(self) -> float:

@@ -6,7 +6,7 @@ Part of the resolved chip (``chip.py``): numbers only, in SI units or in cycles 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Dataflow = Literal["ws", "os", "is", "rs"]
@@ -129,7 +129,7 @@ class Array:
             them from pass to pass, and ``rs`` stands for all three.
         sparsity, compression: what zeros save.
         winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
-        matmul_rate: rate of matrix products against convolutions.
+        matmul_rates: as ``rates``, of matrix products.
         strided_rate: rate of convolutions of stride 2 or more in both directions against others;
             ``depthwise_rate`` that of depthwise ones.
     """
@@ -148,7 +148,7 @@ class Array:
     sparsity: Sparsity = Sparsity()
     compression: Compression = Compression()
     winograd: bool = False
-    matmul_rate: float = 1.0
+    matmul_rates: Mapping[str, float] = field(default_factory=dict)
     strided_rate: float = 1.0
     depthwise_rate: float = 1.0
 

@@ -15,7 +15,7 @@ KIND_SECTIONS = ("array", "buffer", "vector", "widths", "dma", "overhead", "lega
 #: Plain fields that a kind may change; null follows the chip.
 KIND_VALUES = ("f_hz", "voltage_v", "sram_voltage_v", "vt", "speed_factor", "native_precision")
 #: Mappings that are given as a whole: what is written of them leaves nothing of the chip's own.
-REPLACED_WHOLE = ("formats", "align", "energy_j", "energy_ratio")
+REPLACED_WHOLE = ("formats", "matmul_formats", "align", "energy_j", "energy_ratio")
 #: Words that an app's ``cores`` means otherwise, and blocks of the floorplan.
 RESERVED = (
     *("all", "split"),

@@ -49,6 +49,11 @@ class HostClock:
         return self.f_hz * self.core.vector_ops_per_cycle
 
     @property
+    def macs_per_s(self) -> float:
+        """Multiply-accumulates at int8 per second of one core."""
+        return self.f_hz * self.core.int8_macs_per_cycle
+
+    @property
     def j_per_op(self) -> float:
         return self.core.j_per_cycle / self.core.vector_ops_per_cycle
 
@@ -95,8 +100,11 @@ def action_prices(
     spec: ChipSpec,
     area: AreaNode,
     host: HostClock,
+    launch_cycles: float,
 ) -> dict[str, float]:
     """Joules per count of every action (see ``dse.hardware.chip.Chip``).
+
+    ``launch_cycles`` are those of the chip's clock that starting a layer takes.
 
     Every key is there; a memory or link that the chip lacks has price 0 (and bandwidth 0). Host
     links (USB, PCIe) have no memory device of their own, so only their PHY has a price.
@@ -113,7 +121,7 @@ def action_prices(
     out["host.op"] = host.j_per_op
     sequencer = tech.floor(point.node_nm).host(label("sequencer_core")).j_per_cycle
     out["descriptor"] = sequencer * max(spec.dma.descriptor_cycles, 1.0)
-    cycles = max(spec.overhead.launch_cycles, 1.0)
+    cycles = max(launch_cycles, 1.0)
     if spec.overhead.attachment == "cpu":
         out["launch"] = cycles * host.core.j_per_cycle * host.f_hz / point.f_hz
     elif spec.overhead.attachment == "dsp":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
 from dse.hardware.widths import width_numbers, widths_of
 from dse.schema import digest
@@ -146,7 +147,8 @@ def _resolve_equal(
     point = operating_point(spec, tech)
     floor = tech.floor(node)
     host = host_clock(spec, tech, floor)
-    prices = action_prices(tech, point, spec, area, host)
+    start = starts(spec.overhead, tech, point.f_hz, host.f_hz)
+    prices = action_prices(tech, point, spec, area, host, start.launch_cycles)
     for group, ratio in ratios.items():
         for action in prices:
             if action.partition(".")[0] == group:
@@ -189,13 +191,17 @@ def _resolve_equal(
         ),
         links=_links(spec, tech, point.f_hz),
         overheads=Overheads(
-            spec.overhead.launch_cycles,
+            start.launch_cycles,
             spec.dma.descriptor_cycles,
             spec.dma.channels,
-            spec.overhead.invoke_s,
+            start.invoke_s,
             float(spec.dma.max_descriptor_bytes),
+            start.token_s,
+            start.crossing_s,
+            start.prefetches,
+            operators_of(spec.overhead),
         ),
-        host=Host(spec.host.core, host.ops_per_s),
+        host=Host(spec.host.core, host.ops_per_s, host.macs_per_s),
         prices=prices,
         action_scope=scopes(prices),
         static=statics(point, spec),
@@ -245,6 +251,16 @@ def array_rates(array: ArraySpec) -> dict[str, float]:
     """MACs per unit and cycle of every pair the array can run, implemented or served by another."""
     served = served_pairs(array.formats)
     return {f"{w}x{a}": array.formats[pair] for (w, a), pair in served.items()}
+
+
+def matmul_rates(array: ArraySpec) -> dict[str, float]:
+    """The same of matrix products, where they differ."""
+    if array.matmul_rate == 1.0 and not array.matmul_formats:
+        return {}
+    own = {pair: rate * array.matmul_rate for pair, rate in array.formats.items()}
+    own |= array.matmul_formats
+    served = served_pairs(array.formats)
+    return {f"{w}x{a}": own[pair] for (w, a), pair in served.items()}
 
 
 def _parts(spec: ChipSpec) -> tuple[float, float, float] | None:
@@ -298,7 +314,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) 
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
         winograd=spec.winograd,
-        matmul_rate=spec.matmul_rate,
+        matmul_rates=matmul_rates(spec),
         strided_rate=spec.strided_rate,
         depthwise_rate=spec.depthwise_rate,
     )
@@ -368,7 +384,8 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
         floor = tech.floor(reference.node_nm)
         host = host_clock(reference, tech, floor)
         area: AreaNode = chip_area(tech, reference.node_nm, reference, floor)
-        model = action_prices(tech, point, reference, area, host)
+        start = starts(reference.overhead, tech, point.f_hz, host.f_hz)
+        model = action_prices(tech, point, reference, area, host, start.launch_cycles)
         for action, joules in measured.energy_j.items():
             if not model.get(action):
                 raise InputError(
@@ -387,17 +404,24 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
-def numbers(spec: ChipSpec, left_out: Collection[str]) -> dict[str, Any]:
-    """The values of a chip as plain data, with every width as the number that it comes to.
+def stated(spec: ChipSpec) -> dict[str, Any]:
+    """The values of a chip as plain data, by which two chips are the same.
 
-    Chips of equal widths are equal in it, whether they follow the array or are fixed.
+    Every width is the number that it comes to, so that chips of equal widths are equal in it,
+    whether these follow the array or are fixed. Fields that came later are no part of it where they
+    are not set; what a runtime class and a list of operators say is.
     """
-    data = spec.model_dump(exclude={*left_out, "widths"})
+    data = spec.model_dump(mode="json", exclude={"widths"})
     _enter_widths(data, spec)
-    for name in spec.kinds:
-        kind = data["kinds"][name]
+    data["overhead"] = identity(spec.overhead)
+    if not spec.array.matmul_formats:
+        del data["array"]["matmul_formats"]
+    if spec.dram.system_bytes is None:
+        del data["dram"]["system_bytes"]
+    for name, kind in data["kinds"].items():
         del kind["widths"]
         _enter_widths(kind, spec.of_kind(name))
+        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
     return data
 
 
@@ -411,14 +435,13 @@ def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    left_out = {"description", "sources", "ranges", "schema_version"}
-    if not spec.kinds:
-        left_out |= {"kind", "kinds"}
-    data = numbers(spec, left_out)
-    if spec.dram.system_bytes is None:  # chips of before it could be said keep their identity
-        del data["dram"]["system_bytes"]
+    data = stated(spec)
+    for name in ("description", "sources", "ranges", "schema_version"):
+        del data[name]
     if spec.kinds:
         for kind in data["kinds"].values():
             kind.pop("description")
         data["kind_order"] = list(spec.kinds)
+    else:
+        del data["kind"], data["kinds"]
     return digest({"chip": data, "technology": tech.digest})

@@ -30,7 +30,6 @@ from dse.ranges import (
     DutyShare,
     EnergyRatio,
     FlashBytes,
-    Gates,
     Hertz,
     HopCycles,
     HopJoules,
@@ -39,7 +38,6 @@ from dse.ranges import (
     Margin,
     MetricLimit,
     Pads,
-    PartCycles,
     PeBytes,
     Plls,
     PortBytes,
@@ -53,7 +51,6 @@ from dse.ranges import (
     SomeChannels,
     SramBytes,
     Stages,
-    StartSeconds,
     StoreBytes,
     Usd,
     Volt,
@@ -76,9 +73,11 @@ class ArraySpec(Strict):
     (its energy is part of each MAC); ``registers`` are those it fills.
     ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
     figure for ordinary arrays); a wide tree saves accumulator registers. ``matmul_rate``: rate of
-    matrix products against convolutions, where the array is fed for images only. ``strided_rate``:
-    rate of convolutions of stride 2 or more in both directions, where an engine computes pixels
-    that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
+    matrix products against convolutions, where the array is fed for images only;
+    ``matmul_formats`` are their own rates by format, as ``formats``, for an array that does them no
+    faster in a narrower one (what is missing runs at ``matmul_rate`` of its format).
+    ``strided_rate``: rate of convolutions of stride 2 or more in both directions, where an engine
+    computes pixels that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
     """
 
     rows: Side
@@ -104,14 +103,20 @@ class ArraySpec(Strict):
     weight_compression: CompressionSpec = CompressionSpec()
     winograd: bool = False
     matmul_rate: RateShare = 1.0
+    matmul_formats: dict[str, Rate] = Field(default_factory=dict)
     strided_rate: RateShare = 1.0
     depthwise_rate: RateShare = 1.0
 
     @field_validator("formats")
     @classmethod
-    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
+    def _some(cls, value: dict[str, float]) -> dict[str, float]:
         if not value:
             raise ValueError("an array needs at least one format; write e.g. int8: 1.0")
+        return value
+
+    @field_validator("formats", "matmul_formats")
+    @classmethod
+    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
         try:
             return {pair_key(key): rate for key, rate in value.items()}
         except InputError as error:
@@ -131,6 +136,16 @@ class ArraySpec(Strict):
             if size > 1 and not dims:
                 raise ValueError(
                     f"{name} is empty although the axis is {size} wide; name a loop dim"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _products_within_peak(self) -> ArraySpec:
+        for pair, rate in self.matmul_formats.items():
+            if rate > self.formats.get(pair, 0.0):
+                raise ValueError(
+                    f"matmul_formats gives {pair} the rate {rate:g}, formats "
+                    f"{self.formats.get(pair, 0.0):g}; give products no more than convolutions"
                 )
         return self
 
@@ -246,21 +261,6 @@ class HostSpec(Strict):
     core: str
     count: CoreCount = 1
     f_hz: Hertz | None = None
-
-
-class OverheadSpec(Strict):
-    """What starting work costs.
-
-    ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
-    ``chained`` (the NPU fetches a command list), ``dsp`` (programmable cores set it up: all
-    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles
-    of the chip clock, and seconds per inference.
-    """
-
-    attachment: Literal["cpu", "chained", "dsp", "link"]
-    launch_cycles: PartCycles
-    invoke_s: StartSeconds = 0.0
-    control_gates: Gates = 300_000
 
 
 class NocSpec(Strict):

@@ -31,11 +31,11 @@ from dse.hardware.sections import (
     MeasuredSpec,
     NocSpec,
     NvmSpec,
-    OverheadSpec,
     Range,
     Source,
     VectorSpec,
 )
+from dse.hardware.starting import OverheadSpec
 from dse.hardware.widths import FIELDS, WidthsSpec, missing_rule, stated
 from dse.ranges import Celsius, CoreCount, Guard, Hertz, Speed, Volt
 from dse.schema import Strict, validate
@@ -251,6 +251,7 @@ class ChipSpec(Strict):
 #: Fields whose keys are free (checked by the model), so that a new key may be set by path.
 _OPEN = (
     "array.formats",
+    "array.matmul_formats",
     "array.align",
     "buffer.parts",
     "legality.granularity",

@@ -19,6 +19,7 @@ from dse.evaluation.inputs import app_named
 from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
+from dse.hardware.resolve import stated
 from dse.registry import cached
 from dse.schema import digest
 from dse.search.experiment import Experiment
@@ -64,14 +65,19 @@ def changed_inputs(there: object, here: Mapping[str, str]) -> str:
 def _sites(name: str) -> Iterator[tuple[str, str]]:
     path = platform_file(name)
     if path is None:
-        yield f"chip {name}", digest(_without_words(load_spec(name).model_dump(mode="json")))
+        yield f"chip {name}", _chip_digest(name)
         return
     spec = load_platform_spec(path)
     yield f"platform {name}", digest(_without_words(spec.model_dump(mode="json")))
     for side in (spec.device, spec.cloud):
         beside = path.parent / side.chip
         chip = str(beside) if is_file(beside) else side.chip
-        yield f"chip {chip}", digest(_without_words(load_spec(chip).model_dump(mode="json")))
+        yield f"chip {chip}", _chip_digest(chip)
+
+
+def _chip_digest(name: str) -> str:
+    """Of what a chip's file says, and of what its runtime class costs."""
+    return digest(_without_words(stated(load_spec(name))))
 
 
 def _without_words(content: Any) -> Any:

@@ -56,6 +56,15 @@ class Technology(Economics):
     def __reduce__(self) -> tuple[type[Technology], tuple[FactBase]]:
         return Technology, (self.fact_base,)
 
+    def draw_factor(self, name: str, uncertainty: float) -> float:
+        """The factor of a figure outside the facts in this world; 1 in the nominal one.
+
+        Args:
+            name: the same for all designs that share the figure.
+            uncertainty: a factor; 90 % of the belief lies between 1 over it and it.
+        """
+        return self.fact_base.factor(name, uncertainty)
+
     # operating points
 
     def operating_point(

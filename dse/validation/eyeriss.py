@@ -203,7 +203,7 @@ def _coded(made: LayerSchedule, share: float) -> LayerSchedule:
 
 def _rows(item: EyerissLayer, run: GivenMapping, moved: float, chip: Chip) -> Iterator[Row]:
     made = _coded(run.schedule, moved / raw_bytes(run))
-    segments = unroll((made,), prefetch=chip.buffer.double_buffered)
+    segments = unroll((made,), prefetch=chip.prefetches)
     seconds = program_latency_s(Program(made.layer, (made,), segments, 1, 0.0), chip)
     energy = price(made.counts, chip)
     joules = sum(j for action, j in energy.items() if chip.action_scope[action] == "npu")

@@ -5,7 +5,8 @@ A chip whose parameters change after its results were seen may have been turned 
 change with its date and ground; a test fails on a change that is not in the list. Words (sources,
 descriptions), search ranges and prices in money are left out, and so are parameters at their
 default, so that a new parameter of the schema changes nothing. Widths count as the numbers that
-they come to, whether they follow the array or are fixed. ``legality`` counts: comparisons
+they come to, whether they follow the array or are fixed; figures of a runtime class and the list of
+operators as parameters of the chips that name them. ``legality`` counts: comparisons
 take ideal mappings, but a legal one is tried too and taken where it is better.
 """
 
@@ -19,6 +20,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dse.hardware.library import load_spec
+from dse.hardware.starting import class_figures
 from dse.hardware.widths import width_numbers
 from dse.schema import Strict
 from dse.validation import eyeriss, foretold, peer_data, published
@@ -84,6 +86,7 @@ def block_digests(chip: str) -> dict[str, str]:
         data[block].pop(field, None)
         if width:
             data[block][field] = width
+    data["overhead"] |= class_figures(spec.overhead)
     return {
         name: "x" + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
         for name, value in sorted(data.items())

@@ -23,9 +23,6 @@ SHEET: dict[str, object] = {
     "array.align": {"K": 128, "C": 4},
     "buffer.read_bytes_per_cycle": 4096,
     "buffer.write_bytes_per_cycle": 4096,
-    "buffer.input_bytes_per_cycle": 4096,
-    "buffer.weight_bytes_per_cycle": 4096,
-    "buffer.result_bytes_per_cycle": 4096,
 }
 KIB_PER_KILOBYTE = 1.024
 

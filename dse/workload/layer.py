@@ -235,6 +235,11 @@ class Workload:
         file quantizes also scales and zero points."""
         return float(sum(t.bytes for t in self.tensors.values() if t.role in STORED))
 
+    @functools.cached_property
+    def language(self) -> bool:
+        """Whether it is a language model, run token by token or on a prompt: it has a KV cache."""
+        return any(t.role == "kv" for t in self.tensors.values())
+
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""
         for layer in self.layers:

@@ -117,3 +117,12 @@ def test_partial_sums_pass_their_own_port() -> None:
     }
     narrow = {**values, "buffer.sum_bytes_per_cycle": 8}
     assert seconds(core(32, *narrow.items())) > 2.0 * seconds(core(32, *values.items()))
+
+
+def test_what_feeds_the_array_is_no_limit() -> None:
+    """An input a row and a weight a column each cycle is all that an array of C x K takes."""
+    rules = {"widths.inputs.per_row": 1, "widths.weights.per_col": 1, "widths.results.per_col": 1}
+    for size in SIZES:
+        assert seconds(core(size, *rules.items())) == pytest.approx(seconds(core(size)), rel=1e-9)
+    half = {**rules, "widths.inputs.times": 0.5}
+    assert seconds(core(64, *half.items())) > 1.1 * seconds(core(64))

@@ -15,7 +15,14 @@ from typing import NamedTuple
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping.cost.objectives import Objective, objective_value
-from dse.mapping.ir.schedule import LayerSchedule, Program, price, program_latency_s, unroll
+from dse.mapping.ir.schedule import (
+    LayerSchedule,
+    Program,
+    price,
+    program_latency_s,
+    repeated,
+)
+from dse.mapping.ir.starting import invoke_s
 from dse.mapping.network.bounds import Roofline, roofline
 from dse.workload.layer import Workload
 from dse.workload.parts import batch_of, in_parts
@@ -111,7 +118,7 @@ def _hopeless(best: Mapped, part: Workload, parts: int, chip: Chip) -> bool:
     """Whether parts of this size take longer or more energy than the best, whatever their
     mapping."""
     least = roofline(part, chip)
-    invoke = chip.overheads.invoke_s
+    invoke = invoke_s(chip, language=part.language)
     latency = invoke + parts * (least.latency_s - invoke)
     energy = parts * least.dynamic_j + chip.mapping_static_w * latency
     return latency > best.latency_s * (1.0 + _HAIR) or energy > best.energy_j * (1.0 + _HAIR)
@@ -122,13 +129,11 @@ def _repeated(
 ) -> Mapped:
     """A part's program so many times in a row, invoked once."""
     one = made.program
-    layers = len(one.schedules)
-    segments = unroll(one.schedules * parts, prefetch=chip.buffer.double_buffered)
     program = replace(
         one,
         name=workload.name,
         schedules=tuple(_times(schedule, parts) for schedule in one.schedules),
-        segments=tuple(replace(segment, layer=segment.layer % layers) for segment in segments),
+        segments=repeated(one.schedules, parts, prefetch=chip.prefetches),
         parts=parts,
         notes=(*one.notes, f"the batch runs in {parts} parts, one after the other"),
     )

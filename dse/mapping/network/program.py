@@ -22,10 +22,12 @@ from dse.mapping.ir.schedule import (
     program_latency_s,
     unroll,
 )
+from dse.mapping.ir.starting import crossed, invoke_s
 from dse.mapping.layer.text import component_j
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
 from dse.mapping.network.choose import Candidates, Choice
 from dse.mapping.network.divided import Mapped, in_batches, on_fewer_cores
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
 from dse.workload.layer import Workload
@@ -75,6 +77,7 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
+    workload = on_chip(workload, chip)
     objective = plain(objective)
     if legal:
         check_profile(chip)
@@ -170,10 +173,11 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
     workload, chip, plan = candidates.workload, candidates.chip, candidates.plan
     made = [schedule for item in choice.items for schedule in item.made()]
     legality = "legal" if candidates.legal else "ideal"
-    schedules = tuple(
+    named = (
         schedule.renamed(layer.name, layer.op, legality)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
+    schedules = crossed(tuple(named), chip)
     fused = {made.fused for made in schedules if made.fused}
     note = (
         f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip"
@@ -185,17 +189,29 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
             f"; activations take {plan.top_bytes / 1024:.0f} KiB of the {plan.store}, "
             f"{plan.fragmentation:.0%} of it lost between them"
         )
+    notes = (note, *_on_the_host(schedules))
     return Program(
         name=workload.name,
         schedules=schedules,
-        segments=unroll(schedules, prefetch=chip.buffer.double_buffered),
+        segments=unroll(schedules, prefetch=chip.prefetches),
         cores=candidates.cores,
-        invoke_s=chip.overheads.invoke_s,
+        invoke_s=invoke_s(chip, language=workload.language),
         resident_bytes=dict(plan.resident_bytes),
-        notes=(note,),
+        notes=notes,
         legality=legality,
         activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
+        language=workload.language,
     )
+
+
+def _on_the_host(schedules: Sequence[LayerSchedule]) -> tuple[str, ...]:
+    """What the host runs, and how often the work changes sides; nothing if it runs nothing."""
+    ops = [made.op for made in schedules if made.unit == "host"]
+    if not ops:
+        return ()
+    named = ", ".join(f"{op} {ops.count(op)}" for op in dict.fromkeys(ops))
+    changes = sum(made.crosses for made in schedules)
+    return (f"on the host: {named}; {changes} changes between host and accelerator",)
 
 
 def program_energy_j(program: Program, chip: Chip) -> float:

@@ -168,7 +168,7 @@ def _unit(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> _Unit:
     saved = savings(layer, array, winograd=winograd)
     rate = rate / saved.slots
     if nest.OY == nest.FY == nest.FX == 1:
-        rate *= array.matmul_rate
+        rate = array.matmul_rates.get(pair, array.rates[pair]) / saved.slots
     else:
         rate *= array.strided_rate if min(nest.stride_y, nest.stride_x) > 1 else 1.0
         rate *= array.depthwise_rate if nest.depthwise else 1.0
