@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
+from dse.evaluation.allotments import allotments
 from dse.evaluation.app_reasons import idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import scored
@@ -95,9 +96,11 @@ def evaluate_app(
     if isinstance(mapped_on, Platform):
         mapped_on = mapped_on.chip
     base = app_frame(app, workloads, chip, fidelity)
+    mapped = mapped_on or chip
+    room = {} if fidelity == "roofline" else allotments(app, workloads, mapped)
     try:
         loads = [
-            stream_load(app, stream, workloads, chip, mapped_on or chip, objective, fidelity)
+            stream_load(app, stream, workloads, chip, mapped, objective, fidelity, room)
             for stream in app.streams
         ]
     except UnmappableError as error:

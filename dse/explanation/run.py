@@ -17,6 +17,7 @@ from dse.evaluation import (
     evaluate_model,
     resolve_parts,
 )
+from dse.evaluation.allotments import allotments
 from dse.evaluation.loads import Load, stream_load
 from dse.explanation.app_judge import AppJudge
 from dse.explanation.binding import binds, confirmed
@@ -184,12 +185,13 @@ def _together(
 def _loads(found: Resolved) -> list[Load]:
     """The app's streams on the device, for their layers."""
     out = []
+    room = allotments(found.app, found.workloads, found.device)
     for stream in found.app.streams:
         try:
             out.append(
                 stream_load(
                     found.app, stream, found.workloads, found.device, found.device, "edp",
-                    "analytic",
+                    "analytic", room,
                 )
             )  # fmt: skip
         except UnmappableError:
