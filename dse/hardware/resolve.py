@@ -420,7 +420,6 @@ def stated(spec: ChipSpec) -> dict[str, Any]:
         del data["dram"]["system_bytes"]
     for name, kind in data["kinds"].items():
         del kind["widths"]
-        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
         _enter_widths(kind, spec.of_kind(name))
         kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
     return data
