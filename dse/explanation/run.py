@@ -31,7 +31,7 @@ from dse.explanation.feedback import (
     sentences,
     slacks,
 )
-from dse.explanation.ladders import Move, ladders
+from dse.explanation.ladders import Move, natural_moves
 from dse.explanation.sets import Limits
 from dse.explanation.sets import Progress as Tried
 from dse.explanation.steps import Step, natural_steps
@@ -97,7 +97,7 @@ def explain_app(
     found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip, asked.fidelity)
     given = given_of(found, settings)
-    moves = ladders(**given)
+    moves = natural_moves(**given)
     _check_kept(asked.keep, [move.path for move in moves])
     steps = [step for step in natural_steps(**given) if asked.may_change(step.path)]
     judge = AppJudge(app, chip, settings, [(step.path, step.after) for step in steps])
@@ -140,7 +140,7 @@ def _check_kept(keep: Collection[str], paths: Sequence[str]) -> None:
 
 
 def given_of(found: Resolved, settings: Mapping[str, Value]) -> dict[str, Any]:
-    """What steps of a design are made of: arguments of ``natural_steps`` and ``ladders``."""
+    """What steps of a design are made of: arguments of ``natural_steps`` and ``natural_moves``."""
     return {
         "app": found.app,
         "chip": found.device,
