@@ -116,12 +116,7 @@ def evaluate_on_platform(
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
     held = rooms(app, local, device, timeline.jobs if timeline else ())
-    record = replace(
-        record,
-        utilization=utilized,
-        offered_load=usage,
-        memory=as_table(held),
-    )
+    record = replace(record, utilization=utilized, offered_load=usage, memory=as_table(held))
     record = with_junction(record, app, junction, timeline)
     reasons = [
         *poor([place.verdict for place in placed]),

@@ -36,7 +36,7 @@ from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
-from dse.hardware.widths import width_numbers, widths_of
+from dse.hardware.widths import Widths, width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -169,21 +169,7 @@ def _resolve_equal(
         native_precision=spec.native_precision,
         cores=spec.cores,
         array=_array(spec.array, rates, width.accumulators),
-        buffer=Buffer(
-            spec.buffer.bytes,
-            width.read,
-            width.write,
-            spec.buffer.double_buffered,
-            spec.buffer.keeps_results,
-            _parts(spec),
-            spec.buffer.fuses and spec.buffer.keeps_results,
-            width.inputs,
-            width.weights,
-            width.results,
-            width.sums,
-            width.fill,
-            width.fetch,
-        ),
+        buffer=_buffer(spec, width),
         vector=VectorUnit(
             {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
@@ -217,6 +203,24 @@ def _resolve_equal(
         thermal=thermal(spec, tech, point, statics),
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
+    )
+
+
+def _buffer(spec: ChipSpec, width: Widths) -> Buffer:
+    return Buffer(
+        spec.buffer.bytes,
+        width.read,
+        width.write,
+        spec.buffer.double_buffered,
+        spec.buffer.keeps_results,
+        _parts(spec),
+        spec.buffer.fuses and spec.buffer.keeps_results,
+        width.inputs,
+        width.weights,
+        width.results,
+        width.sums,
+        width.fill,
+        width.fetch,
     )
 
 

@@ -218,8 +218,8 @@ def links_s(
 def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
     """Cycles of the slowest of the ports between buffer and array that carry one operand each: W,
     I, the ``z`` elements of O, partial sums. Each is 0 where the operand has no port of its own."""
-    inward = larger(arr[1] * c[C_BUS_W], arr[2] * c[C_BUS_I])
-    return larger(inward, larger(z * c[C_BUS_O], arr[4] * c[C_BUS_SUM]))
+    inward = larger(arr.w_reads * c[C_BUS_W], arr.i_reads * c[C_BUS_I])
+    return larger(inward, larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM]))
 
 
 @shared
@@ -350,9 +350,9 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     drain = links_s(c, C_ENDS, 0.0, 0.0, o_last, 0.0, 0.0, 0.0, 0.0)
     # Descriptors of the first tile and of the last store, beside the bytes they bring.
     first_jobs = w_desc * c[C_EXPOSED] + i_desc
-    first_jobs = first_jobs + tile[9] * pick(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0)
+    first_jobs = first_jobs + tile.o_jobs * pick(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0)
     wait = larger(first_jobs * c[C_DESC] / c[C_F] - fill, 0.0)
-    wait = wait + larger(tile[9] * c[C_HOME_O] * c[C_DESC] / c[C_F] - drain, 0.0)
+    wait = wait + larger(tile.o_jobs * c[C_HOME_O] * c[C_DESC] / c[C_F] - drain, 0.0)
     latency = c[C_LAT0] + fill + wait + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
     o_all = o_last + o_before
