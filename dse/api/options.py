@@ -5,7 +5,8 @@ The error of a value names the Python parameter; ``dse.cli`` writes it as the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.errors import InputError
 
@@ -115,6 +116,22 @@ def read_binding(text: str) -> Binding | None:
     from dse.workload.load import parse_binding
 
     return parse_binding(text)
+
+
+def told_states(counts: Mapping[Any, int]) -> str:
+    """How many designs came to which state, for people: ``3 feasible, 5 infeasible``."""
+    from dse.evaluation.states import told_states as told
+
+    return told(counts)
+
+
+def metric_words(name: str) -> tuple[str, str]:
+    """Label and unit of a metric; of a time that is no metric, its name and s."""
+    from dse.evaluation.metrics import METRICS
+
+    if name in METRICS:
+        return METRICS[name].label, METRICS[name].unit
+    return name, "s" if name.endswith("_s") else ""
 
 
 def check_page(path: str | None, name: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dse
+from dse.api.options import told_states
 from dse.cli.output import note_step, print_json, print_table
 from dse.errors import InputError, RunError
-from dse.evaluation.states import told_states
 from dse.printing import setting
 from dse.version import model_version
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dse.evaluation.metrics import METRICS
+from dse.api.options import metric_words
 from dse.printing import setting, si
 
 #: Metrics of a step that are printed beside the broken demands, if the step moves them.
@@ -46,7 +46,7 @@ def _print_step(step: Mapping[str, Any]) -> None:
         if abs(after - before) > NOTICEABLE * max(abs(before), abs(after)):
             bands = step["bands"].get(name, (None, None))
             print(
-                f"      {METRICS[name].label}: {_value(name, before)}{_band(name, bands[0])} -> "
+                f"      {metric_words(name)[0]}: {_value(name, before)}{_band(name, bands[0])} -> "
                 f"{_value(name, after)}{_band(name, bands[1])}"
             )
 
@@ -55,7 +55,7 @@ def _value(metric: str, value: float | None) -> str:
     """A number in the unit of its metric; a demand that a level does not list is met."""
     if value is None:
         return "-"
-    unit = METRICS[metric].unit if metric in METRICS else "s" if metric.endswith("_s") else ""
+    unit = metric_words(metric)[1]
     if unit in ("W", "J", "s"):
         return si(value, unit)
     return f"{value:.3g} {unit}".strip()

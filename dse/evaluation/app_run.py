@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
+from dse.evaluation.allotments import allotments
 from dse.evaluation.app_reasons import idle, late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.app_scores import scored
@@ -37,7 +38,7 @@ from dse.simulation.pipeline import as_whole, partition
 from dse.simulation.repricing import DieEnergy, reprice
 from dse.simulation.run import played_engine
 from dse.simulation.run import timeline as timeline_of
-from dse.simulation.stats import TaskStats, task_stats
+from dse.simulation.stats import task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
 
@@ -85,26 +86,21 @@ def evaluate_app(
             return evaluate_on_platform(
                 app, workloads, chip, fidelity, objective, seed, trace=trace, mapped_on=where
             )
-        if len(chip.chips) > 1:
-            raise InputError(
-                f"a platform of {len(chip.chips)} chips without a link between them",
-                field="chip",
-                mend="give it a link and cloud terms, or a platform file",
-            )
-        chip = chip.chip
+        chip = _only_chip(chip)
     if isinstance(mapped_on, Platform):
         mapped_on = mapped_on.chip
     base = app_frame(app, workloads, chip, fidelity)
+    mapped = mapped_on or chip
+    room = {} if fidelity == "roofline" else allotments(app, workloads, mapped)
     try:
         loads = [
-            stream_load(app, stream, workloads, chip, mapped_on or chip, objective, fidelity)
+            stream_load(app, stream, workloads, chip, mapped, objective, fidelity, room)
             for stream in app.streams
         ]
     except UnmappableError as error:
         return unmappable(base, error), None
     timeline: Timeline | None = None
     whole: Timeline | None = None
-    stats: dict[str, TaskStats] = {}
     usage = utilization(loads, chip)
     tasks = app_tasks(app, loads, chip) if fidelity == "simulate" else ()
     excess = _too_many(app, tasks, usage)
@@ -129,11 +125,8 @@ def evaluate_app(
             mapped_on=mapped_on or chip, clocks_left=clocks_left - 1,
         )  # fmt: skip
     loads, chip = heated(loads, chip, junction.chip), junction.chip
-    if whole is not None:
-        stats = {entry.name: entry for entry in task_stats(whole, tasks)}
-        chains = chain_rows(app, whole.jobs, whole.horizon_s)
-    else:
-        chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
+    stats = {} if whole is None else {entry.name: entry for entry in task_stats(whole, tasks)}
+    chains = _chains(app, loads, whole)
     record = common(record, app, loads, task_rows(loads, stats), chains, chip)
     held = rooms(app, loads, chip, whole.jobs if whole else ())
     record = replace(record, offered_load=usage, memory=as_table(held))
@@ -151,6 +144,24 @@ def evaluate_app(
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline
+
+
+def _chains(app: App, loads: Sequence[Load], whole: Timeline | None) -> tuple[ChainRow, ...]:
+    """Rows of the app's chains: as played, else from the streams' own latencies."""
+    if whole is not None:
+        return chain_rows(app, whole.jobs, whole.horizon_s)
+    return isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
+
+
+def _only_chip(platform: Platform) -> Chip:
+    """The chip of a platform that has no other; InputError if it has."""
+    if len(platform.chips) > 1:
+        raise InputError(
+            f"a platform of {len(platform.chips)} chips without a link between them",
+            field="chip",
+            mend="give it a link and cloud terms, or a platform file",
+        )
+    return platform.chip
 
 
 def heated(loads: Sequence[Load], chip: Chip, at: Chip) -> list[Load]:

@@ -13,6 +13,7 @@ from dse.errors import InputError
 from dse.evaluation.core_choice import Seat, built, preferred, seats
 from dse.evaluation.energy import counted_j, dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
+from dse.evaluation.room import Allotment, Allotments
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import core_kinds
@@ -185,12 +186,14 @@ def stream_load(
     mapped_on: Chip,
     objective: Objective,
     fidelity: Fidelity,
+    room: Allotments | None = None,
 ) -> Load:
     """One stream's networks mapped onto ``mapped_on`` and timed on ``chip``.
 
     On a chip with several kinds of cores it runs on the one that it names, else on the one that
     the objective prefers (:mod:`dse.evaluation.core_choice`); at the roofline the bounds hold for
-    all that it may use.
+    all that it may use. ``room`` is what its networks may use of the memory that all share
+    (:mod:`dse.evaluation.allotments`).
 
     Raises:
         UnmappableError: a network that the chip, or the kind, cannot run.
@@ -199,7 +202,7 @@ def stream_load(
     places = seats(stream, chip, mapped_on)
 
     def on(seat: Seat, view: Chip) -> tuple[Load, float, float]:
-        made = _load(app, stream, workloads, seat, view, objective, fidelity)
+        made = _load(app, stream, workloads, seat, view, objective, fidelity, room or {})
         return made, made.latency_s, made.energy_j(view)
 
     if fidelity == "roofline" and len(places) > 1:
@@ -241,6 +244,7 @@ def _load(
     view: Chip,
     objective: Objective,
     fidelity: Fidelity,
+    room: Allotments,
 ) -> Load:
     """The stream on one kind of core."""
     keys = part_keys(stream)
@@ -260,6 +264,7 @@ def _load(
                 fidelity,
                 cores=seat.width,
                 shared=shared,
+                room=room.get((workloads[key].digest, seat.width)),
             )
             for key, label, repeat in keys
         )
@@ -320,6 +325,7 @@ def make_part(
     *,
     cores: int,
     shared: bool,
+    room: Allotment | None = None,
 ) -> Part:
     """One network mapped (or bounded, at the roofline)."""
     if fidelity == "roofline":
@@ -328,16 +334,27 @@ def make_part(
         moved = {"dram": bound.dram_bytes}
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
         return Part(label, workload, None, repeat, bound.latency_s, moved, joules)
-    program = _program(workload, mapped_on, objective, cores, shared)
+    program = _program(workload, mapped_on, objective, cores, shared, room)
     return _timed(label, workload, program, repeat, chip)
 
 
 def _program(
-    workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    cores: int,
+    shared: bool,
+    room: Allotment | None,
 ) -> Program:
     """:func:`map_network`, once for chips that differ only in what mapping does not see."""
-    key = (id(workload), chip_number(chip), objective, cores, shared)
-    make = partial(map_network, workload, chip, objective, cores=cores, shared=shared)
+    keep = 0.0
+    if room is not None:
+        chip, shared, keep = room.seen(chip), True, room.keep_bytes
+    seen = (chip_number(chip), tuple(sorted(chip.links.items())))
+    key = (id(workload), seen, objective, cores, shared, keep)
+    make = partial(
+        map_network, workload, chip, objective, cores=cores, shared=shared, keep_bytes=keep
+    )
     return _programs.of(key, make, workload)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dse.apps import App
 from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
 from dse.errors import InputError, UnmappableError
+from dse.evaluation.allotments import allotments
 from dse.evaluation.app_reasons import late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import (
@@ -63,7 +64,9 @@ def evaluate_on_platform(
     device = platform.chip
     _no_pipelines(app)
     base = app_frame(app, workloads, device, fidelity)
-    placer = Placer(app, workloads, platform, mapped_on or platform, objective, fidelity)
+    mapped = mapped_on or platform
+    room = {} if fidelity == "roofline" else allotments(app, workloads, mapped.chip)
+    placer = Placer(app, workloads, platform, mapped, objective, fidelity, room)
     try:
         placed = [placer.place(stream) for stream in app.streams]
     except UnmappableError as error:
@@ -113,12 +116,7 @@ def evaluate_on_platform(
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
     held = rooms(app, local, device, timeline.jobs if timeline else ())
-    record = replace(
-        record,
-        utilization=utilized,
-        offered_load=usage,
-        memory=as_table(held),
-    )
+    record = replace(record, utilization=utilized, offered_load=usage, memory=as_table(held))
     record = with_junction(record, app, junction, timeline)
     reasons = [
         *poor([place.verdict for place in placed]),

@@ -3,7 +3,7 @@
 from dse.explanation.app_judge import as_demand, impossible
 from dse.explanation.binding import RELIEF, binds
 from dse.explanation.feedback import Effect, Slack, change, describe, effects, sentences, slacks
-from dse.explanation.ladders import Move, ladder_moves, ladders
+from dse.explanation.ladders import Move, ladder_moves, natural_moves
 from dse.explanation.run import Asked, explain_app, explain_model, given_of
 from dse.explanation.sets import Judged, Limits
 from dse.explanation.steps import Step, ladder_steps, natural_steps
@@ -30,7 +30,7 @@ __all__ = [
     "impossible",
     "ladder_moves",
     "ladder_steps",
-    "ladders",
+    "natural_moves",
     "natural_steps",
     "sentences",
     "shown",

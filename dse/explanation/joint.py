@@ -84,7 +84,7 @@ class JointSearch:
         self.bounds = self.tries = 0
         self._place = {move: index for index, move in enumerate(self.moves)}
         self._known: dict[tuple[str, Changes], Judged] = {}
-        self._forecast = Forecast(judge("analytic", {}))
+        self._forecast = Forecast(judge("roofline", {}), judge("analytic", {}))
         self._sets: dict[Changes, _Set] = {}
 
     def run(self) -> Found:
@@ -226,6 +226,8 @@ class JointSearch:
             bound = self.judge("roofline", settings_of(changes))
             self.bounds += 1
             self._tell("sets held against the bound", self.bounds, self.limits.bounds)
+            if len(changes) == 1:
+                self._forecast.learn_bound(changes[0], bound)
             self._sets[changes] = _Set(changes, bound, self._expected(changes, bound))
         return self._sets[changes]
 

@@ -44,7 +44,7 @@ class Move:
         return self.step.path
 
 
-def ladders(
+def natural_moves(
     app: App,
     chip: Chip,
     precisions: Mapping[str, str],
@@ -130,7 +130,8 @@ def _core_moves(at: str, spec: ChipSpec, f_hz: float | None) -> Iterator[Move]:
         ("buffer.bytes", spec.buffer.bytes),
         ("vector.lanes", spec.vector.lanes),
     ):
-        yield from _sizes(f"{at}.{path}", value)
+        if value is not None:  # else it follows the array, whose size is turned above
+            yield from _sizes(f"{at}.{path}", value)
 
 
 def _sizes(path: str, value: int) -> Iterator[Move]:

@@ -17,6 +17,7 @@ from dse.evaluation import (
     evaluate_model,
     resolve_parts,
 )
+from dse.evaluation.allotments import allotments
 from dse.evaluation.loads import Load, stream_load
 from dse.explanation.app_judge import AppJudge
 from dse.explanation.binding import binds, confirmed
@@ -30,7 +31,7 @@ from dse.explanation.feedback import (
     sentences,
     slacks,
 )
-from dse.explanation.ladders import Move, ladders
+from dse.explanation.ladders import Move, natural_moves
 from dse.explanation.sets import Limits
 from dse.explanation.sets import Progress as Tried
 from dse.explanation.steps import Step, natural_steps
@@ -96,7 +97,7 @@ def explain_app(
     found = resolve_parts(app, chip, settings)
     base, _ = evaluate_app(found.app, found.workloads, found.chip, asked.fidelity)
     given = given_of(found, settings)
-    moves = ladders(**given)
+    moves = natural_moves(**given)
     _check_kept(asked.keep, [move.path for move in moves])
     steps = [step for step in natural_steps(**given) if asked.may_change(step.path)]
     judge = AppJudge(app, chip, settings, [(step.path, step.after) for step in steps])
@@ -139,7 +140,7 @@ def _check_kept(keep: Collection[str], paths: Sequence[str]) -> None:
 
 
 def given_of(found: Resolved, settings: Mapping[str, Value]) -> dict[str, Any]:
-    """What steps of a design are made of: arguments of ``natural_steps`` and ``ladders``."""
+    """What steps of a design are made of: arguments of ``natural_steps`` and ``natural_moves``."""
     return {
         "app": found.app,
         "chip": found.device,
@@ -184,12 +185,13 @@ def _together(
 def _loads(found: Resolved) -> list[Load]:
     """The app's streams on the device, for their layers."""
     out = []
+    room = allotments(found.app, found.workloads, found.device)
     for stream in found.app.streams:
         try:
             out.append(
                 stream_load(
                     found.app, stream, found.workloads, found.device, found.device, "edp",
-                    "analytic",
+                    "analytic", room,
                 )
             )  # fmt: skip
         except UnmappableError:

@@ -175,8 +175,7 @@ def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
     It is a mix of logic, SRAM and analog (camera, Ethernet and display PHYs): the first two shrink
     as their own densities do, the last does not.
     """
-    stated = spec.die.other_area_node
-    home = tech.known_nodes.parse(stated) if stated else spec.node_nm
+    home = _other_home(tech, spec)
     if home == node:
         return spec.die.other_area_mm2
     logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
@@ -184,3 +183,22 @@ def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
     of_sram, of_analog = number("other_sram_share"), number("other_analog_share")
     mix = (1.0 - of_sram - of_analog) * logic + of_sram * sram + of_analog
     return spec.die.other_area_mm2 * mix
+
+
+def other_leaking_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
+    """The rest of the die as the logic of ``node`` that leaks as much.
+
+    What leaks is a number of transistors, which stays: where the area stated at another node moves
+    as a mix, its SRAM and analog blocks do not leak with the density of the logic beside them.
+    """
+    home = _other_home(tech, spec)
+    if home == node:
+        return spec.die.other_area_mm2
+    logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
+    return spec.die.other_area_mm2 * logic
+
+
+def _other_home(tech: Technology, spec: ChipSpec) -> int:
+    """The node at which the rest of the die is stated."""
+    stated = spec.die.other_area_node
+    return tech.known_nodes.parse(stated) if stated else spec.node_nm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
 from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
-from dse.hardware.widths import width_numbers, widths_of
+from dse.hardware.widths import Widths, width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -169,21 +169,7 @@ def _resolve_equal(
         native_precision=spec.native_precision,
         cores=spec.cores,
         array=_array(spec.array, rates, width.accumulators),
-        buffer=Buffer(
-            spec.buffer.bytes,
-            width.read,
-            width.write,
-            spec.buffer.double_buffered,
-            spec.buffer.keeps_results,
-            _parts(spec),
-            spec.buffer.fuses and spec.buffer.keeps_results,
-            width.inputs,
-            width.weights,
-            width.results,
-            width.sums,
-            width.fill,
-            width.fetch,
-        ),
+        buffer=_buffer(spec, width),
         vector=VectorUnit(
             {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
@@ -217,6 +203,24 @@ def _resolve_equal(
         thermal=thermal(spec, tech, point, statics),
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
+    )
+
+
+def _buffer(spec: ChipSpec, width: Widths) -> Buffer:
+    return Buffer(
+        spec.buffer.bytes,
+        width.read,
+        width.write,
+        spec.buffer.double_buffered,
+        spec.buffer.keeps_results,
+        _parts(spec),
+        spec.buffer.fuses and spec.buffer.keeps_results,
+        width.inputs,
+        width.weights,
+        width.results,
+        width.sums,
+        width.fill,
+        width.fetch,
     )
 
 
@@ -404,24 +408,24 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
-def numbers(spec: ChipSpec, left_out: Collection[str]) -> dict[str, Any]:
-    """The values of a chip as plain data, with every width as the number that it comes to.
+def stated(spec: ChipSpec) -> dict[str, Any]:
+    """The values of a chip as plain data, by which two chips are the same.
 
-    Chips of equal widths are equal in it, whether they follow the array or are fixed. Fields that
-    came later are no part of it where they are not set; what a runtime class and a list of
-    operators say is.
+    Every width is the number that it comes to, so that chips of equal widths are equal in it,
+    whether these follow the array or are fixed. Fields that came later are no part of it where they
+    are not set; what a runtime class and a list of operators say is.
     """
-    data = spec.model_dump(exclude={*left_out, "widths"})
+    data = spec.model_dump(mode="json", exclude={"widths"})
     _enter_widths(data, spec)
     data["overhead"] = identity(spec.overhead)
     if not spec.array.matmul_formats:
         del data["array"]["matmul_formats"]
     if spec.dram.system_bytes is None:
         del data["dram"]["system_bytes"]
-    for name, kind in data.get("kinds", {}).items():
+    for name, kind in data["kinds"].items():
         del kind["widths"]
-        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
         _enter_widths(kind, spec.of_kind(name))
+        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
     return data
 
 
@@ -435,10 +439,9 @@ def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
 
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    left_out = {"description", "sources", "ranges", "schema_version"}
-    if not spec.kinds:
-        left_out |= {"kind", "kinds"}
-    data = numbers(spec, left_out)
+    data = stated(spec)
+    for name in ("description", "sources", "ranges", "schema_version"):
+        del data[name]
     if spec.kinds:
         for kind in data["kinds"].values():
             kind.pop("description")

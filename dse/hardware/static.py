@@ -9,6 +9,7 @@ from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
 from dse.hardware.dies import further_dies
+from dse.hardware.floorplan import other_leaking_mm2
 from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
 from dse.hardware.spec import ChipSpec
@@ -131,7 +132,7 @@ def _die_static(
     parts = [
         _steady("host", host_leak + background),
     ]
-    others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
+    others = other_leaking_mm2(tech, point.node_nm, spec) + blocks.get("dram_controller", 0.0)
     others += blocks.get("die_links", 0.0)
     if others:
         slow = _other_point(tech, point, spec)

@@ -20,7 +20,7 @@ from dse.explanation import (
     impossible,
     ladder_moves,
     ladder_steps,
-    ladders,
+    natural_moves,
     ways_out,
 )
 from dse.search import Experiment, Outcome
@@ -94,7 +94,7 @@ def _further_moves(experiment: Experiment, outcome: Outcome) -> list[Move]:
     found = resolve_experiment(experiment).design(outcome.values)
     settings = experiment.design(outcome.values).settings
     decided = {*experiment.parameters, *experiment.fixed}
-    return [m for m in ladders(**given_of(found, settings)) if m.path not in decided]
+    return [m for m in natural_moves(**given_of(found, settings)) if m.path not in decided]
 
 
 class _Judge:

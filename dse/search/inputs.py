@@ -19,7 +19,7 @@ from dse.evaluation.inputs import app_named
 from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
-from dse.hardware.resolve import numbers
+from dse.hardware.resolve import stated
 from dse.registry import cached
 from dse.schema import digest
 from dse.search.experiment import Experiment
@@ -77,7 +77,7 @@ def _sites(name: str) -> Iterator[tuple[str, str]]:
 
 def _chip_digest(name: str) -> str:
     """Of what a chip's file says, and of what its runtime class costs."""
-    return digest(_without_words(numbers(load_spec(name), ())))
+    return digest(_without_words(stated(load_spec(name))))
 
 
 def _without_words(content: Any) -> Any:

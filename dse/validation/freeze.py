@@ -6,7 +6,7 @@ change with its date and ground; a test fails on a change that is not in the lis
 descriptions), search ranges and prices in money are left out, and so are parameters at their
 default, so that a new parameter of the schema changes nothing. Widths count as the numbers that
 they come to, whether they follow the array or are fixed; figures of a runtime class and the list of
-operators count as parameters of the chips that name them. ``legality`` counts: comparisons
+operators as parameters of the chips that name them. ``legality`` counts: comparisons
 take ideal mappings, but a legal one is tried too and taken where it is better.
 """
 
@@ -80,13 +80,13 @@ def block_digests(chip: str) -> dict[str, str]:
     """Digest of each block of a chip's parameters that is not at its default."""
     spec = load_spec(chip)
     data = spec.model_dump(mode="json", exclude_defaults=True)
-    data["overhead"] |= class_figures(spec.overhead)
     data.pop("widths", None)
     for path, width in width_numbers(spec).items():
         block, _, field = path.partition(".")
         data[block].pop(field, None)
         if width:
             data[block][field] = width
+    data["overhead"] |= class_figures(spec.overhead)
     return {
         name: "x" + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
         for name, value in sorted(data.items())

@@ -22,7 +22,7 @@ from dse.evaluation.design import Value
 from dse.evaluation.terms import Fidelity
 from dse.explanation import Asked, Limits, explain_app
 from dse.explanation.app_judge import AppJudge
-from dse.explanation.ladders import Move, ladders
+from dse.explanation.ladders import Move, natural_moves
 from dse.explanation.run import given_of
 
 #: A delivery robot's chip: four cores with 2 MiB each, in a node whose masks are dear.
@@ -145,7 +145,7 @@ class Made:
 
 def judge_of(app: str, chip: str) -> tuple[AppJudge, tuple[Move, ...]]:
     found = dse.evaluation.resolve_parts(app, chip, {})
-    moves = tuple(ladders(**given_of(found, {})))
+    moves = tuple(natural_moves(**given_of(found, {})))
     return AppJudge(app, chip, {}, [(move.path, move.step.after) for move in moves]), moves
 
 

@@ -81,7 +81,7 @@ def test_a_number_stays_whatever_the_array_becomes(tmp_path: Path) -> None:
 
 def test_the_table_says_which_widths_follow_and_how(tmp_path: Path) -> None:
     rows = {row["field"]: row for row in chip_table(load_chip("rk3588_npu"))["widths"]}
-    fixed = rows["buffer.write_bytes_per_cycle"]
+    fixed = rows["buffer.fetch_bytes_per_cycle"]
     assert (fixed["value"], fixed["follows_array"]) == (12.0, False)
     assert fixed["why"] == "fixed by the chip file"
     port = rows["buffer.read_bytes_per_cycle"]

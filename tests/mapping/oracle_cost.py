@@ -164,7 +164,11 @@ def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, A
         body += (steps - outer) * max(max(port2, dma2) / f, link_s(link2))
         body += steps * max(work, vector / steps, alone) / f
     fill = link_s({op: first[op] for op in first})
-    latency = chip.overheads.launch_cycles / f + fill + body + link_s({"O": last})
+    drain = link_s({"O": last})
+    # Of the first tile (its weights, unless the layer before brings them) and the last store.
+    first_jobs = sum(jobs[op] * present[op] for op in ("W", "I")) + side_jobs
+    wait = max(0.0, first_jobs * per / f - fill) + max(0.0, out_jobs * per / f - drain)
+    latency = chip.overheads.launch_cycles / f + fill + wait + body + drain
     prices = chip.prices
     energy = layer.macs * prices[f"mac.{pair}"] + prices["launch"]
     for fn, n in layer.vector_ops:

@@ -218,8 +218,8 @@ def links_s(
 def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
     """Cycles of the slowest of the ports between buffer and array that carry one operand each: W,
     I, the ``z`` elements of O, partial sums. Each is 0 where the operand has no port of its own."""
-    inward = larger(arr[1] * c[C_BUS_W], arr[2] * c[C_BUS_I])
-    return larger(inward, larger(z * c[C_BUS_O], arr[4] * c[C_BUS_SUM]))
+    inward = larger(arr.w_reads * c[C_BUS_W], arr.i_reads * c[C_BUS_I])
+    return larger(inward, larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM]))
 
 
 @shared
@@ -348,7 +348,12 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         body = count1 * step1 + count2 * step2 + steps * step3
     fill = links_s(c, C_ENDS, w_first * c[C_EXPOSED], i_first, 0.0, s_first, 0.0, 0.0, 0.0)
     drain = links_s(c, C_ENDS, 0.0, 0.0, o_last, 0.0, 0.0, 0.0, 0.0)
-    latency = c[C_LAT0] + fill + body + drain
+    # Descriptors of the first tile and of the last store, beside the bytes they bring.
+    first_jobs = w_desc * c[C_EXPOSED] + i_desc
+    first_jobs = first_jobs + tile.o_jobs * pick(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0)
+    wait = larger(first_jobs * c[C_DESC] / c[C_F] - fill, 0.0)
+    wait = wait + larger(tile.o_jobs * c[C_HOME_O] * c[C_DESC] / c[C_F] - drain, 0.0)
+    latency = c[C_LAT0] + fill + wait + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
     o_all = o_last + o_before
     idle = larger(arr.cycles * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
@@ -374,7 +379,9 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         latency,
         energy,
         allowed,
-        Parts(array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2),
+        Parts(
+            array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2, wait * c[C_F]
+        ),
         Operands(w1, i_step + i_often, out1, s_step + s_often),
         Operands(w_step, i_step, in_step + out_step, s_step),
         Ends(w_first, i_first, s_first, o_last),

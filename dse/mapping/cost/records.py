@@ -193,7 +193,8 @@ class LeastSide(NamedTuple):
 
 class Parts(NamedTuple):
     """Cycles of each part of a step: of one that changes what stays (1), of all others (2), and of
-    the last (3); ``often`` is vector work on top where what stays changes."""
+    the last (3); ``often`` is vector work on top where what stays changes; ``wait`` is for the
+    descriptors of the first tile and of the last store, beyond the bytes they bring."""
 
     array: Any
     vector: Any
@@ -203,6 +204,7 @@ class Parts(NamedTuple):
     port3: Any
     dma1: Any
     dma2: Any
+    wait: Any
 
 
 class Ends(NamedTuple):

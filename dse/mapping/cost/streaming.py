@@ -152,12 +152,19 @@ def chunks(
     sent = [amount for home, amount in (*reads, write) if home != "buffer" and amount]
     job_s = chip.overheads.descriptor_cycles / chip.overheads.dma_channels / chip.f_hz
     job_j = chip.prices["descriptor"]
+    first = slowest([a - b for a, b in zip(moved, both[-1], strict=True)])
+    stored = slowest(both[-1])
+    into = [amount for home, amount in reads if home != "buffer" and amount]
+    away = [write[1]] if write[0] != "buffer" and write[1] else []
     best, least = fewest, (math.inf, math.inf)
     for pieces in (fewest, *(n for n in CHUNKS if n > fewest)):
         jobs = sum([max(1.0, math.ceil(amount / pieces / most)) for amount in sent])
         step = max(port / pieces, link / pieces, jobs * job_s)
         last = alone / pieces if double else alone
         seconds = ends / pieces + (pieces - 1) * step + last
+        for amounts, moving in ((into, first), (away, stored)):
+            own = sum([max(1.0, math.ceil(amount / pieces / most)) for amount in amounts])
+            seconds += max(0.0, own * job_s - moving / pieces)
         joules = jobs * pieces * job_j * cores
         score = (seconds, joules) if watts == math.inf else (joules + watts * seconds, seconds)
         if score < least:
@@ -208,6 +215,29 @@ def pass_over(
     port = max(out / rate_r, inward / pieces / rate_w, edge)
     moves = Phase(pieces - 1, port_cycles=port, dma_cycles=dma, link_bytes=both)
     return (moves, Phase(pieces, vector_cycles=work, port_cycles=alone)), load, store, counts
+
+
+def ends_wait(
+    chip: Chip, reads: Amounts, write: tuple[str, float], pieces: int, cores: int = 1
+) -> tuple[Phase, ...]:
+    """What the descriptors of a pass's first load and last store take beyond their bytes.
+
+    A step of its own before the others; none where the bytes take longer, as nearly always.
+    """
+    rates = link_rates(chip)
+
+    def seconds(amounts: Amounts) -> float:
+        both = [on_link(home, amount / pieces * cores) for home, amount in amounts]
+        moved = [sum(column) for column in zip(*both, strict=True)]
+        return max(a / r if a else 0.0 for a, r in zip(moved, rates, strict=True))
+
+    wait = 0.0
+    for amounts in (tuple(reads), (write,)):
+        jobs = sum(descriptors(chip, home, amount, pieces) for home, amount in amounts)
+        cycles = jobs * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
+        if cycles > 0.0:
+            wait += max(0.0, cycles - seconds(amounts) * chip.f_hz)
+    return (Phase(1, dma_cycles=wait),) if wait > 0.0 else ()
 
 
 def map_streaming(
@@ -263,6 +293,7 @@ def map_streaming(
         add(counts, "host.op", float(sum(n for _, n in layer.vector_ops)))
     add(counts, "launch", float(cores))
     weights = stored_bytes(layer) / _chunks(phases)
+    waiting = ends_wait(chip, reads, write, pieces, cores)
     fill_weight = on_link(homes.W, weights) if not layer.w_is_activation else NO_BYTES
     fill_other = tuple(max(0.0, a * cores - b) for a, b in zip(load, fill_weight, strict=True))
     return LayerSchedule(
@@ -275,7 +306,7 @@ def map_streaming(
         launch_cycles=chip.overheads.launch_cycles,
         fill_weight=fill_weight,
         fill_other=fill_other,
-        phases=tuple(_of_all_cores(phase, cores) for phase in phases),
+        phases=(*waiting, *(_of_all_cores(phase, cores) for phase in phases)),
         drain=tuple(amount * cores for amount in store),
         counts=counts,
         ideal_cycles=0.0,

@@ -100,7 +100,8 @@ def over_blocks(
         merge(counts, {action: n * times for action, n in made.counts.items()})
         moved = add_bytes(add_bytes(made.fill_weight, made.fill_other), made.drain)
         for phase in made.phases:
-            sums[0] += times * phase.count * max(phase.cycles)
+            if any(phase.link_bytes) or any((*phase.cycles[:3], phase.host_cycles)):
+                sums[0] += times * phase.count * max(phase.cycles)  # else it waits for the DMA
             for index, cycles in enumerate(phase.cycles[:4]):
                 sums[1 + index] += times * phase.count * cycles
             moved = add_bytes(moved, tuple(b * phase.count for b in phase.link_bytes))

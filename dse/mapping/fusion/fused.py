@@ -26,6 +26,7 @@ from dse.mapping.ir.schedule import (
     add_bytes,
     link_rates,
     price,
+    slowest_s,
 )
 from dse.mapping.path.chain import Item
 from dse.mapping.space.legal import is_legal, rule
@@ -298,6 +299,10 @@ def _join(
     phases.append(Phase(1, array_cycles=held, link_bytes=stream))
     phases.append(Phase(1, vector_cycles=waits))
     phases = [phase for phase in phases if phase.count > 0 and _busy(phase)]
+    rates = link_rates(chip)
+    ends = (slowest_s(0.0, fill_other, rates) + slowest_s(0.0, store, rates)) * chip.f_hz
+    if dma > ends:  # the descriptors of the first block and the last store, beyond their bytes
+        phases.insert(0, Phase(1, dma_cycles=dma - ends))
     return Fused(
         group=group,
         blocks=blocks,

@@ -213,7 +213,8 @@ def _of_cores(phase: Phase, cores: int) -> Phase:
 
 def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phase, ...]:
     bytes1, bytes2, totals = found.result.bytes1, found.result.bytes2, found.result.totals
-    array, vector, often, port1, port2, port3, dma1, dma2 = (float(v) for v in found.result.parts)
+    parts = (float(v) for v in found.result.parts)
+    array, vector, often, port1, port2, port3, dma1, dma2, wait = parts
     count1, count2 = round(float(totals.count1)), round(float(totals.count2))
     link1 = traffic.steps(*bytes1)
     link2 = link1 if bytes2 == bytes1 else traffic.steps(*bytes2)
@@ -229,7 +230,8 @@ def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phas
             Phase(count2, 0.0, 0.0, port2, dma2, link_bytes=link2),
             Phase(count1 + count2 + 1, array, vector, port3),
         )
-    return tuple(phase for phase in phases if phase.count)
+    ends = (Phase(1, dma_cycles=wait),) if wait > 0.0 else ()
+    return (*ends, *(phase for phase in phases if phase.count))
 
 
 def _counts(problem: Problem, placed: Placement, found: Evaluation, traffic: Traffic) -> Counts:

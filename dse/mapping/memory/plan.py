@@ -70,6 +70,7 @@ def plan_memory(
     cores: int = 1,
     *,
     shared: bool = False,
+    keep_bytes: float = 0.0,
 ) -> MemoryPlan:
     """Where everything lives.
 
@@ -79,6 +80,7 @@ def plan_memory(
             evenly.
         shared: whether other networks run on the chip too. Then no weights stay in the L2 or buffer
             from one inference to the next (the others need the room) unless there is no DRAM.
+        keep_bytes: room there that is this network's own all the same.
 
     Raises:
         UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
@@ -101,7 +103,8 @@ def plan_memory(
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak, top = max(live, default=0.0), float(kept.top_bytes)
-    weights, resident = _place_weights(tensors.stored, chip, store, capacity - top, dram, shared)
+    left = min(capacity - top, keep_bytes) if shared and dram else capacity - top
+    weights, resident = _place_weights(tensors.stored, chip, store, left, dram, shared)
     places: dict[str, Home] = {name: store if name in kept.offsets else "dram" for name in lives}
     in_store = resident.get(store, 0.0)
     if store == "l2":
@@ -241,7 +244,7 @@ def _place_weights(
 ) -> tuple[dict[str, Home], dict[str, float]]:
     """Home of every stored tensor, the biggest first: into the store, the fastest, then into NVM.
 
-    On a chip that other networks share NVM comes first, and beside DRAM the store is not used.
+    On a chip that other networks share NVM comes first.
     Tables come last: an inference reads a few rows of them, so keeping them saves little.
     """
     room: dict[Home, float] = {}
@@ -251,7 +254,7 @@ def _place_weights(
         room[store] = left
     if has_link(chip, "nvm"):
         room["nvm"] = chip.links["nvm"].capacity_bytes
-    if shared and not dram:
+    if shared:
         room[store] = left
     places: dict[str, Home] = {}
     taken: dict[str, float] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
@@ -35,6 +36,13 @@ from dse.workload.layer import Workload
 CLOSE = 0.01
 
 
+class Company(NamedTuple):
+    """Whether other networks run on the chip too, and the room for weights that is this one's."""
+
+    shared: bool
+    keep_bytes: float
+
+
 def map_network(
     workload: Workload,
     chip: Chip,
@@ -42,6 +50,7 @@ def map_network(
     *,
     cores: int = 1,
     shared: bool = False,
+    keep_bytes: float = 0.0,
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
@@ -51,7 +60,8 @@ def map_network(
     Several memory plans are tried (see :data:`SHARES`), each with every layer at its own optimum;
     those close to the best, and the one that leaves the buffer to fused groups, are refined (see
     :mod:`dse.mapping.network.choose`) and the best by ``objective`` is kept. ``shared`` says that
-    other networks run on the chip too, see :func:`plan_memory`; ``fuse`` lets groups of layers run
+    other networks run on the chip too, and ``keep_bytes`` how much of the L2 or buffer is for the
+    weights of this one all the same, see :func:`plan_memory`; ``fuse`` lets groups of layers run
     fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand. ``legal`` keeps
     every layer and group to what the chip's compiler can express (``chip.legality``). Otherwise,
     where the chip has such a profile, the legal program is made too and taken if it is better: it
@@ -72,6 +82,7 @@ def map_network(
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS
+    company = Company(shared, keep_bytes)
     if pins.pins or pins.sized:
         pins.check(workload.layers)
         if cores > 1:
@@ -81,11 +92,11 @@ def map_network(
 
     def mapped(one: Workload) -> Mapped:
         def on(used: int) -> Mapped:
-            ideal = _mapped(one, chip, objective, used, shared, fuse, pins, legal)
+            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal)
             if legal or not chip.legality.stated:
                 return ideal
             try:
-                other = _mapped(one, chip, objective, used, shared, fuse, pins, True)
+                other = _mapped(one, chip, objective, used, company, fuse, pins, True)
             except UnmappableError:
                 return ideal
             better = other[:3] < ideal[:3]
@@ -109,7 +120,7 @@ def _mapped(
     chip: Chip,
     objective: Objective,
     cores: int,
-    shared: bool,
+    company: Company,
     fuse: bool,
     pins: Pins,
     legal: bool,
@@ -121,7 +132,9 @@ def _mapped(
     fused = fuse and chip.buffer.fuses and chip.buffer.parts is None and cores == 1
     for share in _shares(chip):
         try:
-            plan = plan_memory(workload, chip, share, cores, shared=shared)
+            plan = plan_memory(
+                workload, chip, share, cores, shared=company.shared, keep_bytes=company.keep_bytes
+            )
             if plan in seen:
                 continue
             seen.append(plan)
@@ -186,8 +199,8 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         resident_bytes=dict(plan.resident_bytes),
         notes=notes,
         legality=legality,
-        language=workload.language,
         activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
+        language=workload.language,
     )
 
 

@@ -101,7 +101,7 @@ def _function(version: int) -> Function:
             out[AT_MOVE + n] = move[n]
         at = AT_COST
         out[at], out[at + 1], out[at + 2] = found.latency_s, found.energy_j, found.allowed
-        for n in range(8):
+        for n in range(9):
             out[AT_PARTS + n] = found.parts[n]
         for n in range(11):
             out[AT_TOTALS + n] = found.totals[n]

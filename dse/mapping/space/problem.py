@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.hardware.chip import LINKS, Buffer, Chip
 from dse.mapping.cost import costs as k
-from dse.mapping.cost.streaming import chunks, merge, pass_over
+from dse.mapping.cost.streaming import chunks, ends_wait, merge, pass_over
 from dse.mapping.cost.zeros import winograd_adds
 from dse.mapping.ir.homes import Homes, byte_price, load_cycles, price_of
 from dse.mapping.ir.schedule import NO_BYTES, Bytes, Phase, link_rates
@@ -176,6 +176,7 @@ def _make(
         written = (homes.O, out)
         pieces = chunks(chip, (written,), written, shape.after, room, cores)
         tail, load, store, more = pass_over(chip, (written,), written, shape.after, pieces)
+        tail = (*ends_wait(chip, (written,), written, pieces, cores), *tail)
         ends = (load, store)
         counts = dict(counts)
         for action, amount in more.items():
