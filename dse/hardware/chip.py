@@ -81,9 +81,10 @@ class Link:
 class Overheads:
     """Fixed costs in cycles: per layer launch, per DMA descriptor; and seconds per inference.
 
-    ``token_s`` comes to ``invoke_s`` where a language model runs, ``crossing_s`` for each change
-    between accelerator and host within an inference. ``prefetches``: the software lets the first
-    weights of a layer come while the layer before it runs. ``operators``: of ONNX, those that it
+    ``token_s`` is what a run of a language model costs at least beside its work, with call and
+    launches; ``crossing_s`` comes for each change between accelerator and host within an
+    inference. ``prefetches``: the software lets the first weights of a layer come while the layer
+    before it runs. ``operators``: of ONNX, those that it
     runs on the accelerator; None: all that the accelerator can.
     """
 

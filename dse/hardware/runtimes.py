@@ -60,10 +60,11 @@ class Cost(Strict):
 class RuntimeClass(Strict):
     """What a class is, and what it costs.
 
-    ``call``: once per inference. ``layer``: before each layer. ``token``: beside ``call``, once per
-    run of a language model (sampling, bookkeeping of the cache, copies). ``crossing``: for each
-    change between accelerator and host within a network. ``prefetches``: whether the first weights
-    of a layer can come while the layer before it still runs.
+    ``call``: once per inference. ``layer``: before each layer. ``token``: the least that a run of a
+    language model costs with call and layers (sampling, bookkeeping of the cache, copies).
+    ``crossing``: for each change between accelerator and host within a network.
+    ``prefetches``: whether the first weights of a layer can come while the layer before it still
+    runs.
     """
 
     about: str = Field(min_length=1)

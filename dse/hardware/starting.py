@@ -25,13 +25,13 @@ class OverheadSpec(Strict):
     use, because this chip is judged by them. Without a class ``launch_cycles`` must be given.
 
     ``launch_cycles`` before each layer, in cycles of the chip clock; ``invoke_s`` once per
-    inference, ``token_s`` besides for each run of a language model, ``crossing_s`` for each change
-    between accelerator and host. ``operators``: the list of what the vendor's software runs on the
-    accelerator (:mod:`dse.hardware.operators`); null: all that the accelerator can. ``attachment``:
-    whose energy a launch takes: ``cpu`` (the host
-    writes registers and takes an interrupt), ``chained`` (the NPU fetches a command list), ``dsp``
-    (programmable cores set it up: all ``host.count`` of them are awake meanwhile), ``link`` (as
-    chained, behind USB or PCIe).
+    inference; ``token_s`` is the least that call and launches of a run of a language model take
+    together; ``crossing_s`` comes for each change between accelerator and host. ``operators``: the
+    list of what the vendor's software runs on the accelerator (:mod:`dse.hardware.operators`);
+    null: all that the accelerator can. ``attachment``: whose energy a launch takes: ``cpu`` (the
+    host writes registers and takes an interrupt), ``chained`` (the NPU fetches a command list),
+    ``dsp`` (programmable cores set it up: all ``host.count`` of them are awake meanwhile), ``link``
+    (as chained, behind USB or PCIe).
     """
 
     attachment: Literal["cpu", "chained", "dsp", "link"]

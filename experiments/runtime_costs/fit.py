@@ -338,32 +338,19 @@ def table(classes: Classes, made: Mapping[str, Rows]) -> tuple[list[str], dict[s
 # language models
 
 
-def decode_starts(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, tuple[float, float]]:
-    """By chip: the fixed part of a token, s, and how many layers a token is, in the median."""
+def tokens() -> dict[str, float]:
+    """The fixed part of a token by chip, s: what bytes of weights over a bandwidth leave of it."""
     out = {}
-    for chip, rows in of.items():
+    for chip, rows in read("language.yaml")["rows"].items():
         works = [
             model_at(f"{row['model']}_decode@past=160", row["precision"], load_chip("rk3588_npu"))
             for row in rows
         ]
         seconds = np.array([1.0 / row["tokens_per_s"] for row in rows])
         weights = np.array([work.weight_bytes for work in works])
-        layers = np.array([float(len(work.layers)) for work in works])
-        found, _ = least([weights, np.ones_like(weights)], seconds)
-        out[chip] = float(found[1]), float(np.median(layers))
-    return out
-
-
-def tokens(classes: Classes, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, float]:
-    """What a run of a language model costs beside call and layers, s, by chip."""
-    out = {}
-    language = read("language.yaml")["rows"]
-    for chip, (start, layers) in decode_starts(language).items():
-        name = next(name for name, of in classes.items() if chip in of["chips"])
-        of, own = classes[name], found[name]
-        layer = median(one.layer for one in own.values()) / clock(of, chip)
-        out[chip] = max(0.0, start - stated_call(of) - layers * layer)
-        print(f"{chip}: {start * 1e3:.1f} ms a token, {out[chip] * 1e3:.1f} beside its layers")
+        found, error = least([weights, np.ones_like(weights)], seconds)
+        out[chip] = float(found[1])
+        print(f"{chip}: {found[1] * 1e3:.1f} ms a token at {1e-9 / found[0]:.1f} GB/s, {error:.0%}")
     return out
 
 
@@ -407,7 +394,7 @@ def class_costs(of: Mapping[str, Any], chips: Mapping[str, Estimate]) -> dict[st
 
 
 def write(classes: Classes, found: Mapping[str, Mapping[str, Estimate]]) -> None:
-    runs = cost("s", tokens(classes, found), "experiments/runtime_costs: rows of language.yaml")
+    runs = cost("s", tokens(), "experiments/runtime_costs: rows of language.yaml")
     out: dict[str, Any] = {}
     for name, of in classes.items():
         out[name] = {"about": of["about"], "prefetches": of["prefetches"]}

@@ -2,8 +2,8 @@
 
 A *crossing* is a change between accelerator and host from one layer to the next: caches are
 flushed, tensors copied or converted, a queue is waited for. It takes ``crossing_s`` before the
-layer behind it, while the host is busy. A run of a language model costs ``token_s`` beside the
-call.
+layer behind it, while the host is busy. A run of a language model costs at least ``token_s`` beside
+its work, with the call and the starts of its layers: its software prepares the run meanwhile.
 """
 
 from __future__ import annotations
@@ -16,10 +16,18 @@ from dse.hardware.chip import Chip
 from dse.mapping.ir.schedule import LayerSchedule, Program, repeated
 
 
-def invoke_s(chip: Chip, *, language: bool) -> float:
-    """Seconds per inference beside the layers."""
+def invoke_s(chip: Chip, layers: int, *, language: bool) -> float:
+    """Seconds per inference of so many layers beside them."""
     overheads = chip.overheads
-    return overheads.invoke_s + (overheads.token_s if language else 0.0)
+    if not language:
+        return overheads.invoke_s
+    return max(overheads.invoke_s, overheads.token_s - layers * overheads.launch_cycles / chip.f_hz)
+
+
+def least_invoke_s(chip: Chip, *, language: bool) -> float:
+    """What call and starts of an inference take together at least, s."""
+    overheads = chip.overheads
+    return max(overheads.invoke_s, overheads.token_s) if language else overheads.invoke_s
 
 
 def crossings(on_host: Sequence[bool]) -> tuple[bool, ...]:
@@ -44,7 +52,8 @@ def restarted(program: Program, chip: Chip) -> Program:
     Part of a pipeline that the host does not call is not called here either.
     """
     schedules = tuple(_launched(made, chip) for made in program.schedules)
-    call = invoke_s(chip, language=program.language) if program.invoke_s > 0.0 else 0.0
+    layers = len(schedules) * program.parts
+    call = invoke_s(chip, layers, language=program.language) if program.invoke_s > 0.0 else 0.0
     same = all(a is b for a, b in zip(schedules, program.schedules, strict=True))
     if same and call == program.invoke_s:
         return program

@@ -12,7 +12,7 @@ from dse.mapping.cost.zeros import least_savings
 from dse.mapping.fusion.groups import fusable
 from dse.mapping.ir.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.ir.schedule import link_rates
-from dse.mapping.ir.starting import crossings, invoke_s
+from dse.mapping.ir.starting import crossings, least_invoke_s
 from dse.mapping.memory.tensors import tensors_of, weight_name
 from dse.mapping.network.fallback import on_chip
 from dse.mapping.space.choices import rate_of
@@ -140,7 +140,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     rate = link_rates(chip)[0]
     transfer = (read + written) / rate if rate > 0.0 else 0.0
     changes = sum(crossings([layer.kind == "host" for layer in workload.layers]))
-    start = invoke_s(chip, language=workload.language) + changes * chip.overheads.crossing_s
+    start = least_invoke_s(chip, language=workload.language) + changes * chip.overheads.crossing_s
     latency = start + max(compute, transfer)
     dynamic = sum(_of_layers(workload, lambda layer: _layer_j(layer, chip)))
     if read + written > 0.0:

@@ -202,7 +202,7 @@ class Candidates:
         for number in range(layers):
             items[number] = [*self._of_layer[number].items, *self.groups.get(number, ())]
         changes = sum(crossings([layer.kind == "host" for layer in self.workload.layers]))
-        call = invoke_s(self.chip, language=self.workload.language)
+        call = invoke_s(self.chip, layers, language=self.workload.language)
         invoke = call + changes * self.chip.overheads.crossing_s
         return Choice(*best_path(items, layers, self.chip, self.objective, invoke))
 

@@ -22,7 +22,7 @@ from dse.mapping.ir.schedule import (
     program_latency_s,
     repeated,
 )
-from dse.mapping.ir.starting import invoke_s
+from dse.mapping.ir.starting import invoke_s, least_invoke_s
 from dse.mapping.network.bounds import Roofline, roofline
 from dse.workload.layer import Workload
 from dse.workload.parts import batch_of, in_parts
@@ -118,7 +118,7 @@ def _hopeless(best: Mapped, part: Workload, parts: int, chip: Chip) -> bool:
     """Whether parts of this size take longer or more energy than the best, whatever their
     mapping."""
     least = roofline(part, chip)
-    invoke = invoke_s(chip, language=part.language)
+    invoke = least_invoke_s(chip, language=part.language)
     latency = invoke + parts * (least.latency_s - invoke)
     energy = parts * least.dynamic_j + chip.mapping_static_w * latency
     return latency > best.latency_s * (1.0 + _HAIR) or energy > best.energy_j * (1.0 + _HAIR)
@@ -135,6 +135,7 @@ def _repeated(
         schedules=tuple(_times(schedule, parts) for schedule in one.schedules),
         segments=repeated(one.schedules, parts, prefetch=chip.prefetches),
         parts=parts,
+        invoke_s=invoke_s(chip, parts * len(one.schedules), language=one.language),
         notes=(*one.notes, f"the batch runs in {parts} parts, one after the other"),
     )
     latency = program_latency_s(program, chip)

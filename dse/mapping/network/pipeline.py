@@ -21,7 +21,7 @@ from dse.hardware.kinds import one_kind
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.ir.homes import Homes, byte_price, has_link, stored_bytes
 from dse.mapping.ir.schedule import link_rates, price
-from dse.mapping.ir.starting import invoke_s
+from dse.mapping.ir.starting import least_invoke_s
 from dse.mapping.layer.mapper import map_layer
 from dse.mapping.network.fallback import on_chip
 from dse.workload.layer import Layer, Workload
@@ -240,7 +240,7 @@ def _plan(
     return PipelinePlan(
         stages=stages,
         interval_s=interval,
-        latency_s=invoke_s(chip, language=workload.language)
+        latency_s=least_invoke_s(chip, language=workload.language)
         + sum(stage.seconds for stage in stages),
         energy_j=joules,
         utilization=ideal / (interval * cores) if interval else 0.0,

@@ -195,7 +195,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         schedules=schedules,
         segments=unroll(schedules, prefetch=chip.prefetches),
         cores=candidates.cores,
-        invoke_s=invoke_s(chip, language=workload.language),
+        invoke_s=invoke_s(chip, len(schedules), language=workload.language),
         resident_bytes=dict(plan.resident_bytes),
         notes=notes,
         legality=legality,
