@@ -142,7 +142,7 @@ def test_networks_that_share_a_chip_do_not_share_its_memory_twice() -> None:
         for note in shared.notes
         if "weight tensors" in note
     }
-    assert stay["motor"]
+    assert stay["sort"]
     assert not stay["cracks"]
     small = dse.load_chip("gap9", None, l2__bytes=65536, nvm__bytes=120000)
     wearable = dse.load_app("wearable_kws")
