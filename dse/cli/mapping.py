@@ -99,7 +99,9 @@ def map_otherwise(
     for name, given in {**others, **more}.items():
         if given and name != what:
             raise InputError(f"{what} knows no {name}", field=name, mend="leave one of them out")
-    same = {"precision": request.precision, "kind": request.kind, "settings": request.settings}
+    same: dict[str, Any] = {
+        "precision": request.precision, "kind": request.kind, "settings": request.settings,
+    }  # fmt: skip
     made: Any
     if front is None:
         made = dse.map_pipeline(request.model(), request.chip, objective, **same)

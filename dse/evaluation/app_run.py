@@ -108,11 +108,13 @@ def evaluate_app(
     if fidelity == "simulate" and not excess:
         engine = played_engine(chip, tasks, policy_of(app, seed), trace=trace)
 
+    nominal = chip
+
     def figures(at: Chip) -> Evaluation:
         nonlocal timeline, whole
         here = replace(base, f_hz=at.f_hz, voltage_v=at.voltage_v)
         if engine is None:
-            return expected(here, app, heated(loads, chip, at), at, usage)
+            return expected(here, app, heated(loads, nominal, at), at, usage)
         reprice(engine, at)
         timeline = timeline_of(engine)
         whole = as_whole(timeline, pipelines(app, tasks))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from dse.hardware.sections import ArraySpec, BufferSpec, VectorSpec
 from dse.ranges import PerSide, WidthTimes
@@ -118,8 +118,9 @@ class Widths:
 
 def widths_of(core: Core) -> Widths:
     """The widths of a chip's core (of its own kind, if it has several)."""
-    *ports, lanes, accumulators = (_width(core, name) for name in FIELDS)
-    return Widths(*ports, int(lanes), int(accumulators))
+    found: dict[str, Any] = {name: _width(core, name) for name in FIELDS}
+    whole = {name: int(found[name]) for name in ("lanes", "accumulators")}
+    return Widths(**found | whole)
 
 
 def stated(core: Core, name: str) -> float | None:

@@ -266,7 +266,7 @@ def _against(one: Standing, best: Standing) -> str:
 
 def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     """The table: one row for each app, volume and study."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for contest in contests:
         for one in contest.standings:
             once = sum(one.parts_usd.get(part, 0.0) for part in ONE_TIME)
@@ -283,7 +283,7 @@ def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
                     **one.metrics,
                     "least_power_w": one.least_power_w,
                     "serving": f"{one.serving}/{one.designs}",
-                    **one.states,
+                    **{str(state): count for state, count in one.states.items()},
                     "reason": one.reason,
                 }
             )

@@ -118,7 +118,8 @@ def check_experiment(experiment: Experiment, file: str) -> ResolvedExperiment:
 
 def _lacking(experiment: Experiment, parts: Parts) -> set[tuple[str, str]]:
     """Metrics that are asked for and that this design cannot have, and what it would need."""
-    asked = [wanted.metric for wanted in (*experiment.objectives, *experiment.constraints)]
+    asked = [goal.metric for goal in experiment.objectives]
+    asked += [limit.metric for limit in experiment.constraints]
     out = set()
     for metric in asked:
         for _, design in parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from dse.apps import load_app
 from dse.apps.scenario import App

@@ -27,7 +27,7 @@ def dies_of(chip: Chip) -> tuple[float, ...]:
     return chip_dies(chip.area, chip.spec, TECH.floor(chip.node_nm)).areas_mm2
 
 
-def split(dies: int, name: str = "edge_vision", **values: Any) -> Chip:
+def split(dies: int, name: Any = "edge_vision", **values: Any) -> Chip:
     return load_chip(name, overrides={**JOINED, "noc.chiplets": dies, **values})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -38,13 +39,15 @@ def test_a_class_is_the_median_of_its_chips() -> None:
 
 def test_what_scales_with_which_clock() -> None:
     """Firmware counts cycles of the accelerator, a call takes time, an interpreter its host."""
-    fast, slow = ({"f_hz": f} for f in (6e8, 3e8))
+    points: list[dict[str, Any]] = [{"f_hz": f} for f in (6e8, 3e8)]
+    fast, slow = points
     firmware = [of("firmware", **point) for point in (fast, slow)]
     assert launch_s(firmware[1]) == pytest.approx(2.0 * launch_s(firmware[0]))
     assert firmware[0].overheads.invoke_s == firmware[1].overheads.invoke_s > 0.0
     framework = [of("host_framework", **point) for point in (fast, slow)]
     assert launch_s(framework[0]) == pytest.approx(launch_s(framework[1]))
-    clocks = [of("mcu_interpreter", **fast, **{"host.f_hz": host_hz}) for host_hz in (4e8, 1e8)]
+    hosts: list[dict[str, Any]] = [{**fast, "host.f_hz": host_hz} for host_hz in (4e8, 1e8)]
+    clocks = [of("mcu_interpreter", **host) for host in hosts]
     assert launch_s(clocks[1]) == pytest.approx(4.0 * launch_s(clocks[0]))
 
 

@@ -82,6 +82,9 @@ def make_chip(
 ) -> Chip:
     """A priced chip from a few parameters; ``ports``: of one operand or use, by name."""
     table = dict(PRICES)
+    own_ports: dict[str, Any] = {
+        f"{n}_bytes_per_cycle": width for n, width in (ports or {}).items()
+    }
     for function in FUNCTIONS:
         table[f"vector.{function}"] = 0.3e-12
         table[f"vector.{function}.wide"] = 0.7e-12
@@ -119,7 +122,7 @@ def make_chip(
             port,
             port,
             double,
-            **{f"{name}_bytes_per_cycle": width for name, width in (ports or {}).items()},
+            **own_ports,
         ),
         vector=VectorUnit(dict.fromkeys(functions, lanes), 2.0, fused),
         links=links,

@@ -50,7 +50,7 @@ def test_channels_fetch_all_of_the_input_and_rows_their_halo(cores: int) -> None
 
 
 def test_one_core_fetches_nothing_and_an_unsplit_layer_all_that_lies_elsewhere() -> None:
-    layer = make_layer(K=8, C=8, OY=4, OX=4)
+    layer: Any = make_layer(K=8, C=8, OY=4, OX=4)
     chip = make_chip(cores=4)
     assert fetched(layer, chip, layer.nest.sizes, 1) == 0.0
     both = layer.i_bytes + layer.o_bytes
@@ -86,7 +86,7 @@ def test_more_cores_never_hurt(
         "wearable_npu", cores=8, array__rows=size, array__cols=size, buffer__bytes=room * 1024,
         dram__channels=channels,
     )  # fmt: skip
-    found = []
+    found: list[tuple[float, float]] = []
     for cores in (1, 2, 3, 4, 7, 8):
         try:
             program = map_network(NETWORKS[name], chip, objective, cores=cores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,7 @@ from .test_network import network
 CROSSING_S = 3e-5
 
 
-def with_software(
-    chip: Chip, *, operators: tuple[str, ...] | None = None, **figures: float | bool
-) -> Chip:
+def with_software(chip: Chip, *, operators: tuple[str, ...] | None = None, **figures: Any) -> Chip:
     host = replace(chip.host, macs_per_s=2.0 * chip.host.ops_per_s)
     overheads = replace(chip.overheads, operators=operators, **figures)
     prices = {**chip.prices, "host.op": 2e-12}
