@@ -84,6 +84,8 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         ) from None
     except UnicodeDecodeError:
         raise InputError("the file is not text in UTF-8", file=path, mend="save it so") from None
+    except ValueError:  # a name with a null character
+        raise InputError("there is no such file", file=path, mend="check the path") from None
     return parse_yaml(text, path)
 
 

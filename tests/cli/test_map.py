@@ -40,7 +40,7 @@ def test_why_says_where_the_time_of_every_layer_goes(run: Run) -> None:
     assert first.endswith("compute")
     shares = [float(part) for part in first.split("|")[1].split()[:4]]
     assert sum(shares) == pytest.approx(100.0, abs=0.3)
-    assert lines[at + 2].startswith("    6.7% of peak; lost: 89% idle lanes, as it fills 7.0%")
+    assert lines[at + 2].startswith("    6.8% of peak; lost: 90% idle lanes, as it fills 7.0%")
     text = "\n".join(lines)
     assert "every channel by itself" in text
     assert "the network: MACs at peak for 5." in text
@@ -58,7 +58,7 @@ def test_one_layer_is_explained_down_to_its_cause(run: Run) -> None:
         "the whole layer:",
         "what is listed runs side by side:",
         "in the network:",
-        "bottleneck compute; 1.1% of peak; lost:",
+        "bottleneck compute; 1.2% of peak; lost:",
     ):
         assert part in text, part
 
