@@ -118,8 +118,9 @@ class Widths:
 
 def widths_of(core: Core) -> Widths:
     """The widths of a chip's core (of its own kind, if it has several)."""
-    *ports, lanes, accumulators = (_width(core, name) for name in FIELDS)
-    return Widths(*ports, int(lanes), int(accumulators))
+    found = {name: _width(core, name) for name in FIELDS}
+    lanes, accumulators = (int(found.pop(name)) for name in WHOLE)
+    return Widths(**found, lanes=lanes, accumulators=accumulators)
 
 
 def stated(core: Core, name: str) -> float | None:

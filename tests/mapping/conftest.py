@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,7 @@ def make_chip(
     host_ops: float = 1e9,
 ) -> Chip:
     """A priced chip from a few parameters; ``ports``: of one operand or use, by name."""
+    own: Any = {f"{name}_bytes_per_cycle": width for name, width in (ports or {}).items()}
     table = dict(PRICES)
     for function in FUNCTIONS:
         table[f"vector.{function}"] = 0.3e-12
@@ -114,13 +116,7 @@ def make_chip(
             align=dict(align or {}),
             accumulator_bytes=accumulator_bytes,
         ),
-        buffer=Buffer(
-            buffer_bytes,
-            port,
-            port,
-            double,
-            **{f"{name}_bytes_per_cycle": width for name, width in (ports or {}).items()},
-        ),
+        buffer=replace(Buffer(buffer_bytes, port, port, double), **own),
         vector=VectorUnit(dict.fromkeys(functions, lanes), 2.0, fused),
         links=links,
         overheads=Overheads(launch, descriptor, 2, 1e-5, 65536.0),

@@ -82,7 +82,7 @@ def layers(draw: st.DrawFn) -> Any:
 
 
 #: Ports of one operand or use: none (as the search meets it most), all, and some by themselves.
-PORTS = st.one_of(
+PORTS: Any = st.one_of(
     st.just({}),
     st.fixed_dictionaries(
         {},
