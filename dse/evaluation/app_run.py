@@ -108,9 +108,7 @@ def evaluate_app(
     if fidelity == "simulate" and not excess:
         engine = played_engine(chip, tasks, policy_of(app, seed), trace=trace)
 
-    nominal = chip
-
-    def figures(at: Chip) -> Evaluation:
+    def figures(at: Chip, nominal: Chip = chip) -> Evaluation:
         nonlocal timeline, whole
         here = replace(base, f_hz=at.f_hz, voltage_v=at.voltage_v)
         if engine is None:

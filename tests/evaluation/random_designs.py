@@ -134,7 +134,8 @@ def drawn(seed: int) -> Design:
                 values[path] = dice.choice(found.choices)
             elif found.low is not None and found.high is not None:
                 low, high = math.log(max(found.low, 1e-9)), math.log(max(found.high, 1e-9))
-                values[path] = type(base.value(path) or 0.0)(math.exp(dice.uniform(low, high)))
+                kind: Any = type(base.value(path) or 0.0)
+                values[path] = kind(math.exp(dice.uniform(low, high)))
         values.pop("f_hz", None)
         share = dice.uniform(0.3, 0.95)
         try:
@@ -165,6 +166,7 @@ def checked(seed: int) -> Checked | None:
     faults += [*_channels(design, workload), *_money(chip)]
     record = levels["analytic"]
     assert record.energy_j is not None
+    assert record.latency_s is not None
     cost = unit_cost(chip, 1e6).unit_cost_usd
     return Checked(design, record.latency_s, record.energy_j, chip.area_mm2, cost, tuple(faults))
 
