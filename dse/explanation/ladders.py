@@ -107,9 +107,9 @@ def _chip_moves(chip: Chip) -> Iterator[Move]:
     yield from _sizes("chip.dram.channels", spec.dram.channels)
     if spec.dram.channels:
         technology = load_technology()
-        for kind in technology.dram_kinds:
-            if technology.dram(kind).usd_per_gib > 0.0:  # else it is a link to somebody's memory
-                yield Move(Step("chip.dram.kind", spec.dram.kind, kind), 1)
+        for memory in technology.dram_kinds:
+            if technology.dram(memory).usd_per_gib > 0.0:  # else a link to somebody's memory
+                yield Move(Step("chip.dram.kind", spec.dram.kind, memory), 1)
         yield from _sizes("chip.dram.capacity_bytes", spec.dram.capacity_bytes)
     for kind in chip.kinds[1:]:
         clock = kind.chip.f_hz if spec.kinds[kind.name].own_point else None

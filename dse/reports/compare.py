@@ -283,7 +283,7 @@ def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
                     **one.metrics,
                     "least_power_w": one.least_power_w,
                     "serving": f"{one.serving}/{one.designs}",
-                    **one.states,
+                    **{str(state): count for state, count in one.states.items()},
                     "reason": one.reason,
                 }
             )

@@ -194,7 +194,7 @@ def test_the_plot_draws_each_state_by_its_own_symbol(made: tuple[Path, StudyResu
     drawn = Counter[str]()
     for trace in front_plot(study).data:
         _, state = trace.name.split(", ")
-        assert trace.marker.symbol == SYMBOLS[state][0]  # type: ignore[index]
+        assert trace.marker.symbol == SYMBOLS[state][0]
         assert all(f"<b>{state}</b>" in text for text in trace.text)
         drawn[state] += len(trace.x)
     mapped = [one for one in study.outcomes if one.evaluated and one.objectives]
