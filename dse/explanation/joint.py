@@ -181,6 +181,8 @@ class JointSearch:
             for one in waiting:
                 one.expected = self._expected(one.changes, one.bound)
             one = min(waiting, key=self._turn)
+            if ways and one.expected > HOPEFUL:
+                break  # something helps, and of the rest nothing is expected to
             waiting.remove(one)
             if any(set(way) <= set(one.changes) for way in ways):
                 continue
