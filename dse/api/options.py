@@ -29,7 +29,7 @@ USUAL_DRAWS = 32
 #: Steps of an explanation taken together, at most: beyond, sets are too many to look at.
 MOST_TOGETHER = 6
 #: Sets of steps mapped or played for an explanation, unless it is said.
-USUAL_TRIES = 160
+USUAL_TRIES = 200
 #: Grids beyond this are a slip of the pen, not a sweep.
 LARGEST_SWEEP = 100_000
 

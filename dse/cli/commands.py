@@ -325,7 +325,7 @@ def explain(
     bind: Bind = None,
     fidelity: Fidelity = "simulate",
     together: Together = 4,
-    tries: Tries = 160,
+    tries: Tries = 200,
     keep: Keep = None,
     uncertainty: Draws = 16,
     json: Json = False,

@@ -84,7 +84,11 @@ class JointSearch:
         self.bounds = self.tries = 0
         self._place = {move: index for index, move in enumerate(self.moves)}
         self._known: dict[tuple[str, Changes], Judged] = {}
-        self._forecast = Forecast(judge("roofline", {}), judge("analytic", {}))
+        start = judge("analytic", {})
+        self._forecast = Forecast(judge("roofline", {}), start)
+        if start.holds and fidelity == "simulate":
+            # Only the play breaks something: how far it is above is what is to be mended.
+            self._forecast.learn_play((), judge("simulate", {}))
         self._sets: dict[Changes, _Set] = {}
 
     def run(self) -> Found:
@@ -177,6 +181,8 @@ class JointSearch:
             for one in waiting:
                 one.expected = self._expected(one.changes, one.bound)
             one = min(waiting, key=self._turn)
+            if ways and one.expected > HOPEFUL:
+                break  # something helps, and of the rest nothing is expected to
             waiting.remove(one)
             if any(set(way) <= set(one.changes) for way in ways):
                 continue

@@ -108,7 +108,7 @@ def _chip_moves(chip: Chip) -> Iterator[Move]:
     if spec.dram.channels:
         technology = load_technology()
         for memory in technology.dram_kinds:
-            if technology.dram(memory).usd_per_gib > 0.0:  # else it is a link to another's memory
+            if technology.dram(memory).usd_per_gib > 0.0:  # else a link to somebody's memory
                 yield Move(Step("chip.dram.kind", spec.dram.kind, memory), 1)
         yield from _sizes("chip.dram.capacity_bytes", spec.dram.capacity_bytes)
     for kind in chip.kinds[1:]:
