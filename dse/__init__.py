@@ -22,6 +22,7 @@ from dse.errors import DseError, ImpossibleChipError, InputError, RunError, Unma
 from dse.version import __version__
 
 if TYPE_CHECKING:
+    from dse.api.alternatives import LayerFront, PipelineMapping, map_front, map_pipeline
     from dse.api.catalogue import (
         Listing,
         NodeTable,
@@ -77,6 +78,7 @@ _HOME = {
     "Experiment": "search",
     "Explanation": "api.evaluating",
     "Layer": "workload",
+    "LayerFront": "api.alternatives",
     "LayerRow": "evaluation",
     "Listing": "api.catalogue",
     "MappedLayer": "api.mapping",
@@ -85,6 +87,7 @@ _HOME = {
     "NetworkMapping": "api.mapping",
     "NodeTable": "api.catalogue",
     "Outcome": "search",
+    "PipelineMapping": "api.alternatives",
     "Platform": "hardware.chip",
     "Profile": "api.measuring",
     "Progress": "search",
@@ -116,8 +119,10 @@ _HOME = {
     "load_platform": "api.loading",
     "load_study": "api.loading",
     "map_chips": "api.mapping",
+    "map_front": "api.alternatives",
     "map_layer": "api.mapping",
     "map_network": "api.mapping",
+    "map_pipeline": "api.alternatives",
     "migrate": "api.migrating",
     "nodes": "api.catalogue",
     "profile": "api.measuring",
@@ -142,6 +147,7 @@ __all__ = [
     "ImpossibleChipError",
     "InputError",
     "Layer",
+    "LayerFront",
     "LayerRow",
     "Listing",
     "MappedLayer",
@@ -150,6 +156,7 @@ __all__ = [
     "NetworkMapping",
     "NodeTable",
     "Outcome",
+    "PipelineMapping",
     "Platform",
     "Profile",
     "Progress",
@@ -184,8 +191,10 @@ __all__ = [
     "load_platform",
     "load_study",
     "map_chips",
+    "map_front",
     "map_layer",
     "map_network",
+    "map_pipeline",
     "migrate",
     "nodes",
     "profile",

@@ -8,7 +8,12 @@ error: it is a result with ``feasible = False``.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+#: What of a file is told in an error: longer words, and longer texts, are cut.
+WORD, TEXT = 120, 3000
+_LONG_WORD = re.compile(rf"\S{{{WORD + 1},}}")
 
 
 class DseError(Exception):
@@ -39,14 +44,25 @@ class DseError(Exception):
 
     def describe(self) -> str:
         """One line: ``file: field: message; mend``."""
-        head = ": ".join(part for part in (self.file, self.field, self.message) if part)
-        line = f"{head}; {self.mend}" if self.mend else head
+        parts = (self.file, cut(self.field or ""), cut(self.message))
+        head = ": ".join(part for part in parts if part)
+        line = f"{head}; {cut(self.mend)}" if self.mend else head
         # names come from files: what would break the line is shown as a replacement character
         return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep all parts when the error crosses a process boundary."""
         return _rebuild, (type(self), self.message, self.file, self.field, self.mend)
+
+
+def shortened(name: str, most: int = 80) -> str:
+    """A name as errors show it: of a very long one the beginning."""
+    return name if len(name) <= most else f"{name[:most]}... ({len(name):,} characters)"
+
+
+def cut(text: str) -> str:
+    """A text that may hold what a file says: of very long words and texts the beginning."""
+    return shortened(_LONG_WORD.sub(lambda found: shortened(found[0], WORD), text), TEXT)
 
 
 class InputError(DseError):

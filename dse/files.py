@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import stat
@@ -10,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dse.errors import InputError
+from dse.errors import InputError, shortened
+from dse.registry import cached
 
 #: Version of what commands print with ``--json`` and of what is written for others to read. Files
 #: that the tool reads back count their own versions by kind (:mod:`dse.migrations`).
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 SHIPPED_FOLDERS = ("models", "hwconfigs", "experiments")
 
 
-@functools.cache
+@cached(1)
 def shipped_root() -> Path:
     """The folder that holds ``models/``, ``hwconfigs/`` and ``experiments/``; looked for once."""
     package = Path(__file__).resolve().parent
@@ -27,7 +27,7 @@ def shipped_root() -> Path:
     return installed if installed.is_dir() else package.parent
 
 
-@functools.cache
+@cached(8)
 def shipped_folder(name: str) -> Path:
     """The shipped folder ``name`` (one of :data:`SHIPPED_FOLDERS`)."""
     folder = shipped_root() / name
@@ -76,11 +76,6 @@ def is_file(path: str | Path) -> bool:
         return Path(path).is_file()
     except (OSError, ValueError):
         return False
-
-
-def shortened(name: str, most: int = 80) -> str:
-    """A name as errors show it: of a very long one the beginning."""
-    return name if len(name) <= most else f"{name[:most]}... ({len(name):,} characters)"
 
 
 def find_file(

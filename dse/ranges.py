@@ -137,6 +137,12 @@ DescriptorBytes = Annotated[int, Limits(1, 1 << 40, "bytes", "length fields of u
 Banks = Annotated[int, Limits(1, 4096, "", "each has a decoder of its own")]
 PortBytes = Annotated[float, Limits(1e-3, 1e8, "bytes a cycle", _PORT)]
 PortOrNone = Annotated[float, Limits(0.0, 1e8, "bytes a cycle", _PORT)]
+PerSide = Annotated[
+    float, Limits(0.0, 1 << 24, "a row or column", "a PE with memory of its own holds 1 MB")
+]
+WidthTimes = Annotated[
+    float, Limits(1 / 64, 64, "", "arrays that wait or idle by more are not built")
+]
 Lanes = Annotated[int, Limits(1, 65536, "", "wide vector processors have 4,096")]
 Stages = Annotated[int, Limits(1, 16, "", "bias, scale, elementwise, pooling, each once or twice")]
 Wide = Annotated[float, Limits(1.0, 64.0, "", "64 bit against one")]
@@ -197,6 +203,7 @@ Moment = Annotated[float, Limits(0.0, 1e9, "s", "ascending from the start of the
 Priority = Annotated[int, Limits(-(10**6), 10**6, "", "an order, of either sign")]
 CoreNumber = Annotated[int, Limits(0, 4095, "", "counted from 0, as many as 64 chips have")]
 PipelineCores = Annotated[int, Limits(2, 64, "", "cores are simulated one by one")]
+Frames = Annotated[int, Limits(0, 1024, "frames", "seconds of a camera's pictures")]
 Payload = Annotated[float, Limits(0.0, 1e15, "bytes", "a petabyte")]
 QualityPoints = Annotated[
     float,

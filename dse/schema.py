@@ -8,7 +8,6 @@ Every file that a user writes (chip, app, experiment, manifest) goes through :fu
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import math
@@ -18,8 +17,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from dse.errors import InputError
-from dse.files import nearest, regular, shortened
+from dse.errors import InputError, shortened
+from dse.files import nearest, regular
+from dse.registry import cached
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Digits of an integer in a file, at most: more than any figure has.
@@ -55,7 +55,7 @@ class Strict(BaseModel):
         return value
 
 
-@functools.cache
+@cached(256)
 def _numbers_of(model: type[BaseModel]) -> frozenset[str]:
     """Fields that are a number (or a word or nothing), and cannot be true or false."""
     found: set[str] = set()
@@ -84,10 +84,12 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         ) from None
     except UnicodeDecodeError:
         raise InputError("the file is not text in UTF-8", file=path, mend="save it so") from None
+    except ValueError:  # a name with a null character
+        raise InputError("there is no such file", file=path, mend="check the path") from None
     return parse_yaml(text, path)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _load_text(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor

@@ -8,11 +8,12 @@ out since every identity holds the content of the chip, model and app that was r
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from dse.registry import cached
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,7 @@ ABOVE_EVALUATION = ABOVE_SEARCH | {"search"}
 ABOVE_MAPPING = ABOVE_EVALUATION | {"evaluation", "apps", "simulation"}
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def model_version() -> str:
     """Package version and a digest of the code and data that decide what a design gives.
 
@@ -35,13 +36,13 @@ def model_version() -> str:
     return f"{__version__}+{package_digest(ABOVE_EVALUATION)}"
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def search_version() -> str:
     """The same with the code that proposes designs: what a study that goes on depends on."""
     return f"{__version__}+{package_digest(ABOVE_SEARCH)}"
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def mapper_version() -> str:
     """Digest of the code and data that decide the mapping of a layer."""
     return package_digest(ABOVE_MAPPING)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dse.api.options import (
     USUAL_DRAWS,
+    USUAL_TRIES,
     USUAL_UNITS,
     Fidelity,
     Objective,
@@ -15,6 +16,7 @@ from dse.api.options import (
     check_draws,
     check_page,
     check_seed,
+    check_together,
     check_volume,
 )
 from dse.api.subjects import as_app, named, only_of_models, paths_of, site_of, workload_of
@@ -73,6 +75,7 @@ def simulate(
         InputError: unknown names, paths or values, an option that does not belong to a model or an
             app, or a file that cannot be written.
     """
+    # So many arguments: each is an option of its own, as of the command.
     from dse.evaluation import Terms, evaluate_app, evaluate_model, resolve_parts
     from dse.simulation import write_power_plot, write_trace
 
@@ -178,15 +181,20 @@ def uncertainty(
 class Explanation(Printed):
     """What binds a model or an app on a chip, and what one step in app, model or chip buys.
 
-    ``feasible`` with its ``reasons``; ``binds`` names the tightest demand with its stream, layer
-    and resource; ``slacks`` is the room of every demand, tightest first; ``steps`` are single steps
-    with the metrics before and after (SI units), the best first; ``recommendation`` is the best of
-    them (None if none helps), ``summary`` the same in sentences.
+    ``feasible`` at the ``fidelity``, with its ``reasons``; ``binds`` names the tightest demand with
+    its stream, layer and resource; ``slacks`` is the room of every demand, tightest first;
+    ``steps`` are single steps with the metrics before and after (SI units), the best first.
+    ``ways``: where an app breaks something and no single step mends it, the smallest sets of steps
+    that do, fewest changes first, each with its steps one after the other, the numbers before and
+    after and their bands; ``tried`` is what was looked at for them (None: nothing had to be).
+    ``recommendation`` is the best step or way (None if none helps), ``summary`` the same in
+    sentences.
     """
 
     subject: str
     chip: str
     node: str
+    fidelity: str
     feasible: bool | None
     reasons: Sequence[str]
     notes: Sequence[str]
@@ -198,6 +206,8 @@ class Explanation(Printed):
     summary: Sequence[str]
     slacks: Sequence[Mapping[str, Any]]
     steps: Sequence[Mapping[str, Any]]
+    ways: Sequence[Mapping[str, Any]]
+    tried: Mapping[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping with ``schema_version``."""
@@ -235,26 +245,53 @@ def explain(
     *,
     precision: str | None = None,
     settings: Mapping[str, Value] | None = None,
+    fidelity: Fidelity = "simulate",
+    together: int = 4,
+    tries: int = USUAL_TRIES,
+    keep: Sequence[str] = (),
+    draws: int | None = 16,
     on_step: Callable[[int, int], None] | None = None,
+    on_try: Callable[[str, int, int], None] | None = None,
 ) -> Explanation:
     """What binds, and what the next step buys, by simulation.
+
+    Where an app breaks something and no single step mends it, several steps together are searched:
+    over node, cores, sizes, clock or voltage, DRAM, production quantity, and what the app allows in
+    its streams and models.
 
     Args:
         model_or_app, chip, precision, settings: as for :func:`simulate`; a model must not be a
             workload, since other precisions of it are tried.
+        fidelity: ``analytic`` or ``simulate``; a model alone is always summed up.
+        together: steps in one set, at most; 0: single steps only.
+        tries: sets of steps that are mapped or played, at most; 30 times as many are held against
+            the bound. What it takes depends on this number and on no clock.
+        keep: paths that no step may change, such as ``chip.node``.
+        draws: of the technology facts, for bands beside the numbers of steps together; None: none.
         on_step: called with (done, all) on the way.
+        on_try: called with (what, done, most) while steps are searched together.
 
     Raises:
         InputError: unknown names, paths or values.
     """
     from dse.evaluation import model_at, workload_on
-    from dse.explanation import explain_app, explain_model
+    from dse.explanation import Asked, Limits, explain_app, explain_model
     from dse.workload import Model, Workload
 
+    check_together(together)
+    check_counts(tries=tries)
+    check_draws(draws)
+    if fidelity == "roofline":
+        raise InputError(
+            "a bound decides nothing", field="fidelity", mend="use analytic or simulate"
+        )
     app = as_app(model_or_app)
     if app is not None:
         paths = paths_of(app, settings, precision)
-        return Explanation(**explain_app(app, named(chip), paths, on_step))
+        asked = Asked(fidelity, Limits(together, tries), keep=tuple(keep), draws=draws)
+        return Explanation(
+            **explain_app(app, named(chip), paths, on_step, asked=asked, on_try=on_try)
+        )
     site = site_of(chip, settings)
     if isinstance(model_or_app, Workload):
         raise InputError(

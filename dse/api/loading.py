@@ -99,19 +99,20 @@ def load_experiment(path_or_name: str | Path) -> Experiment:
     return load(path_or_name)
 
 
-def load_study(folder_or_storage: str | Path) -> Study:
+def load_study(folder_or_storage: str | Path, name: str | None = None) -> Study:
     """The designs of a study, finished or running, and their front.
 
     Args:
         folder_or_storage: the ``out`` of :func:`dse.explore` or :func:`dse.sweep`, or an Optuna
             storage that mirrors it.
+        name: of the study, for a storage that holds several.
 
     Raises:
-        InputError: neither, or a study without a single design.
+        InputError: neither, several studies and no name, or a study without a single design.
     """
     from dse.reports import read_study
 
-    return read_study(folder_or_storage)
+    return read_study(folder_or_storage, name)
 
 
 def is_app(name: str | Path) -> bool:

@@ -158,20 +158,26 @@ def map_layer(
         InputError: unknown objective or kind, or ``legal`` on a chip without a profile.
     """
     from dse.evaluation.core_choice import preferred, usable
-    from dse.mapping import Program, layer_rows, unroll
     from dse.mapping import map_layer as best
 
     check_counts(cores=cores)
 
     def on(view: Chip) -> tuple[MappedLayer, float, float]:
-        schedule = best(layer, view, objective, cores=cores, legal=legal)
-        segments = unroll((schedule,), prefetch=view.buffer.double_buffered)
-        (row,) = layer_rows(Program(layer.name, (schedule,), segments, cores, 0.0), view)
-        made = MappedLayer(**vars(row), schedule=schedule)
+        made = alone(best(layer, view, objective, cores=cores, legal=legal), view)
         return made, made.latency_s, made.energy_j + view.mapping_static_w * made.latency_s
 
     options = [(one.name, partial(on, one.chip)) for one in usable(chip, kind, cores)]
     return preferred(options, objective)[1]
+
+
+def alone(schedule: LayerSchedule, chip: Chip) -> MappedLayer:
+    """A schedule as the only layer of a network."""
+    from dse.mapping import Program, layer_rows, unroll
+
+    segments = unroll((schedule,), prefetch=chip.prefetches)
+    program = Program(schedule.layer, (schedule,), segments, schedule.cores, 0.0)
+    (row,) = layer_rows(program, chip)
+    return MappedLayer(**vars(row), schedule=schedule)
 
 
 def map_network(

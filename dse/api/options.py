@@ -5,7 +5,8 @@ The error of a value names the Python parameter; ``dse.cli`` writes it as the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from dse.errors import InputError
 
@@ -25,6 +26,10 @@ USUAL_UNITS = 1e6
 #: Each draw evaluates the design again: beyond this the quantiles no longer move.
 MOST_DRAWS = 10_000
 USUAL_DRAWS = 32
+#: Steps of an explanation taken together, at most: beyond, sets are too many to look at.
+MOST_TOGETHER = 6
+#: Sets of steps mapped or played for an explanation, unless it is said.
+USUAL_TRIES = 200
 #: Grids beyond this are a slip of the pen, not a sweep.
 LARGEST_SWEEP = 100_000
 
@@ -67,6 +72,20 @@ def check_draws(draws: int | None) -> None:
         )
 
 
+def check_together(together: int) -> None:
+    """Steps taken together: 0 to :data:`MOST_TOGETHER`.
+
+    Raises:
+        InputError: outside of that.
+    """
+    if not 0 <= together <= MOST_TOGETHER:
+        raise InputError(
+            f"{together} steps together",
+            field="together",
+            mend=f"give 0 (single steps only) to {MOST_TOGETHER}",
+        )
+
+
 def check_counts(**counts: int | None) -> None:
     """Numbers of trials, processes, runs: 1 or more; None is the default.
 
@@ -97,6 +116,22 @@ def read_binding(text: str) -> Binding | None:
     from dse.workload.load import parse_binding
 
     return parse_binding(text)
+
+
+def told_states(counts: Mapping[Any, int]) -> str:
+    """How many designs came to which state, for people: ``3 feasible, 5 infeasible``."""
+    from dse.evaluation.states import told_states as told
+
+    return told(counts)
+
+
+def metric_words(name: str) -> tuple[str, str]:
+    """Label and unit of a metric; of a time that is no metric, its name and s."""
+    from dse.evaluation.metrics import METRICS
+
+    if name in METRICS:
+        return METRICS[name].label, METRICS[name].unit
+    return name, "s" if name.endswith("_s") else ""
 
 
 def check_page(path: str | None, name: str) -> None:

@@ -148,6 +148,7 @@ class Report(Printed):
     Attributes:
         files: paths.
         designs, feasible, pareto: number of designs, of those that meet everything, of the front.
+        by_state: how many designs are feasible, infeasible, dominated, impossible.
         made_by: digests of the technology data and the code that made the figures.
         of_this_model: whether those are this code and its data.
         left_out: what was asked for and would have mixed them with those of this model.
@@ -157,6 +158,7 @@ class Report(Printed):
     designs: int
     feasible: int
     pareto: int
+    by_state: Mapping[str, int]
     made_by: Mapping[str, str]
     of_this_model: bool
     left_out: tuple[str, ...]
@@ -177,6 +179,7 @@ def report(
     study: str | Path,
     out: str | Path,
     *,
+    name: str | None = None,
     feedback: bool = True,
     draws: int | None = None,
     workers: int | None = None,
@@ -187,6 +190,7 @@ def report(
     Args:
         study: its folder, or an Optuna storage.
         out: folder, made if missing.
+        name: of the study, for a storage that holds several (or ``STORAGE#NAME`` as ``study``).
         feedback: simulate one step around the best designs and say what it buys.
         draws: say how likely each front member beats its neighbour, over so many draws of the
             uncertain technology facts.
@@ -194,14 +198,15 @@ def report(
         on_step: called with (what, done, all) on the way.
 
     Raises:
-        InputError: no study, one without a design, or a folder that cannot be written.
+        InputError: no study, several and no name, one without a design, or a folder that cannot
+            be written.
     """
     from dse.reports import write_report
 
     check_counts(workers=workers)
     check_draws(draws)
     written = write_report(
-        study, out, feedback=feedback, draws=draws, workers=workers, on_step=on_step
+        study, out, name=name, feedback=feedback, draws=draws, workers=workers, on_step=on_step
     )
     lists = {name: tuple(written[name]) for name in ("files", "left_out")}
     return Report(**{**written, **lists})
@@ -237,7 +242,7 @@ def compare(studies: Sequence[str | Path], *, html: str | None = None) -> Compar
     """Studies side by side: which serves an app best at which volume, and why.
 
     Args:
-        studies: two or more folders or Optuna storages.
+        studies: two or more folders or Optuna storages (``STORAGE#NAME`` if it holds several).
         html: a file for the comparison as a page.
 
     Raises:

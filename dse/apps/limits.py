@@ -15,14 +15,18 @@ from dse.ranges import (
     AmbientCelsius,
     AmpleWatts,
     DutyShare,
+    Frames,
     Hours,
+    JoulePerKelvin,
     JunctionCelsius,
     KelvinPerWatt,
     ModuleMm2,
     OtherWatts,
     PartShare,
+    Payload,
     QualityLoss,
     QualityPoints,
+    ShareBelow,
     SomeUsd,
     Units,
     WattHours,
@@ -159,8 +163,11 @@ class Budgets(Strict):
     ``volume`` is units over the product's life, ``volumes`` further ones to state the unit cost at.
     ``module_power_w`` bounds the mean, ``peak_power_w`` the mean over 1 ms. The battery feeds the
     module and ``other_power_w`` (motors, display, radio); ``battery_usable`` is the share of
-    ``battery_wh`` that may be drawn; it must last ``min_hours`` of operation. ``lifetime_years`` is
-    how long a unit must serve, ``duty`` the share of it in operation; ``grid`` names the
+    ``battery_wh`` that may be drawn; it must last ``min_hours`` of operation. By itself it loses
+    ``battery_self_discharge`` of its rated energy a month; ``battery_converter`` is the efficiency
+    of what stands between it and the module's supply, 1 for a cell that feeds the module directly
+    (both null: the block facts). ``other_power_w`` is as the battery gives it. ``lifetime_years``
+    is how long a unit must serve, ``duty`` the share of it in operation; ``grid`` names the
     electricity.
     """
 
@@ -175,6 +182,8 @@ class Budgets(Strict):
     grid: str = "japan"
     battery_wh: WattHours | None = None
     battery_usable: PartShare = 1.0
+    battery_self_discharge: ShareBelow | None = None
+    battery_converter: PartShare | None = None
     min_hours: Hours | None = None
     other_power_w: OtherWatts = 0.0
 
@@ -188,13 +197,16 @@ class Budgets(Strict):
 class Environment(Strict):
     """Heat: where the module stands, and how it gets rid of its power.
 
-    The steady junction temperature is ``ambient_c + thermal_c_per_w`` x die power; it must stay
-    below ``max_junction_c``. ``thermal_c_per_w`` is from junction to ambient, heat sink included.
+    The sustained junction temperature is ``ambient_c + thermal_c_per_w`` x mean die power, with
+    leakage and rails at that temperature; bursts swing about it as far as ``thermal_j_per_k`` (heat
+    capacity between junction and ambient; null: the block fact) lets them. Both must stay below
+    ``max_junction_c``. ``thermal_c_per_w`` is from junction to ambient, heat sink included.
     """
 
     ambient_c: AmbientCelsius = 25.0
     max_junction_c: JunctionCelsius = 105.0
     thermal_c_per_w: KelvinPerWatt | None = None
+    thermal_j_per_k: JoulePerKelvin | None = None
 
     @model_validator(mode="after")
     def _room(self) -> Environment:
@@ -203,6 +215,17 @@ class Environment(Strict):
                 "max_junction_c is not above ambient_c; a chip in work is warmer than its ambient"
             )
         return self
+
+
+class MemoryNeeds(Strict):
+    """What the product keeps in its external memory beside networks and operating system.
+
+    ``frame_buffers``: frames that each source cycles through (null: the block fact), of the
+    stream's ``frame_bytes``. ``other_bytes``: the app's own code and data (maps, a display).
+    """
+
+    frame_buffers: Frames | None = None
+    other_bytes: Payload = 0.0
 
 
 class Privacy(Strict):

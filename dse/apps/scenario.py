@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dse.apps.arrivals import with_traces
-from dse.apps.limits import Budgets, Environment, Privacy, SourceNote
+from dse.apps.limits import Budgets, Environment, MemoryNeeds, Privacy, SourceNote
 from dse.apps.observed import default_s
 from dse.apps.stream import Id, Stream
 from dse.errors import InputError
@@ -60,6 +60,7 @@ class App(Strict):
     chains: tuple[Chain, ...] = ()
     budgets: Budgets = Budgets()
     environment: Environment | None = None
+    memory: MemoryNeeds = MemoryNeeds()
     horizon_s: Horizon | None = None
     scheduler: Literal["edf", "fifo", "fixed", "rm"] = "edf"
     preemption: Literal["segment", "layer", "none"] = "layer"

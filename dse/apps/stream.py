@@ -123,6 +123,8 @@ class Stream(Strict):
     that layer on the device) or ``auto``; only ``device`` means anything on a single chip.
     ``upload_bytes`` and ``reply_bytes`` are what an offload sends (compressed, say) and gets back;
     by default the network's inputs and outputs. ``privacy`` overrides the app's.
+    ``frame_bytes``: of one frame as its source (a camera) leaves it in memory; by default the
+    network's inputs.
     """
 
     id: Id
@@ -152,6 +154,7 @@ class Stream(Strict):
     placement: str = Field(default="device", pattern=r"^(device|cloud|auto|split@.+)$")
     upload_bytes: Payload | None = None
     reply_bytes: Payload | None = None
+    frame_bytes: Payload | None = None
     privacy: Privacy | None = None
     quality: QualityFloor | None = None
     source: str = "assumed"

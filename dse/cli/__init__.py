@@ -42,8 +42,7 @@ def main() -> None:
 
 def _system_fault(error: OSError) -> int:
     """One line for what the system refused: a full disk, a file that may not be read."""
-    from dse.errors import DseError, InputError, RunError
-    from dse.files import shortened
+    from dse.errors import DseError, InputError, RunError, shortened
 
     ours = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENOMEM)
     name = shortened(str(error.filename)) if error.filename else None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from dse.cli import catalogue, runs, studies
-from dse.cli.mapping import map_model
+from dse.cli.mapping import map_model, map_otherwise
 from dse.cli.options import (
     Bind,
     BreakLock,
@@ -16,6 +16,7 @@ from dse.cli.options import (
     Draws,
     Fidelity,
     Json,
+    Keep,
     Kind,
     Legal,
     Line,
@@ -25,6 +26,8 @@ from dse.cli.options import (
     Precision,
     Seed,
     Settings,
+    Together,
+    Tries,
     UnknownOps,
     Volume,
     Workers,
@@ -149,6 +152,11 @@ def map_(
     fuse: Annotated[bool, typer.Option(help="Let groups of layers run fused.")] = True,
     legal: Legal = False,
     why: Annotated[bool, typer.Option("--why", help="Where each layer's time goes.")] = False,
+    front: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="LAYER", help="All mappings of one layer that no other beats."),
+    ] = None,
+    pipeline: Annotated[bool, typer.Option("--pipeline", help="Lay layers over cores.")] = False,
     set_: Settings = None,
     bind: Bind = None,
     unknown_ops: UnknownOps = "error",
@@ -160,17 +168,14 @@ def map_(
     request = runs.ModelRequest(
         model, chip, node, precision, set_ or [], bind or [], unknown_ops, kind
     )
+    if front is not None or pipeline:
+        others = {"--explain": explain, "--pin": pin, "--no-fuse": not fuse, "--why": why}
+        others |= {"--cores": cores != 1, "--pipeline": pipeline}
+        map_otherwise(request, objective, front, json, legal=legal, others=others)
+        return
     map_model(
-        request,
-        objective,
-        explain,
-        json,
-        pin=pin,
-        fuse=fuse,
-        legal=legal,
-        why=why,
-        cores=cores,
-    )
+        request, objective, explain, json, pin=pin, fuse=fuse, legal=legal, why=why, cores=cores
+    )  # fmt: skip
 
 
 @app.command("simulate")
@@ -278,6 +283,9 @@ def report(
         str, typer.Argument(metavar="DIR_OR_STORAGE", help="A study folder or storage.")
     ],
     out: Out,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study, in a storage of several.")
+    ] = None,
     feedback: Annotated[
         bool, typer.Option(help="Simulate one step around the best designs.")
     ] = True,
@@ -287,7 +295,8 @@ def report(
 ) -> None:
     """Write report.html, pareto.csv, pareto.json and designs.csv of a study."""
     options = {
-        "study": source, "out": out, "feedback": feedback, "draws": uncertainty, "workers": workers,
+        "study": source, "out": out, "name": name, "feedback": feedback, "draws": uncertainty,
+        "workers": workers,
     }  # fmt: skip
     studies.report(options, json)
 
@@ -314,11 +323,16 @@ def explain(
     precision: Precision = None,
     set_: Settings = None,
     bind: Bind = None,
+    fidelity: Fidelity = "simulate",
+    together: Together = 4,
+    tries: Tries = 200,
+    keep: Keep = None,
+    uncertainty: Draws = 16,
     json: Json = False,
 ) -> None:
-    """Say what binds, and what one step in app, model or chip would buy."""
+    """Say what binds, and what one step in app, model or chip, or several together, would buy."""
     request = runs.ModelRequest(subject, chip, node, precision, set_ or [], bind or [], "error")
-    runs.explain(request, json)
+    runs.explain(request, fidelity, runs.Tried(together, tries, keep or [], uncertainty), json)
 
 
 @app.command("profile")

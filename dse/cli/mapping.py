@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dse
 from dse.cli.output import print_json, print_table
+from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 from dse.printing import si
 
@@ -76,6 +77,43 @@ def map_model(
         reasons(record)
     else:
         layer_table(record)
+
+
+def map_otherwise(
+    request: ModelRequest,
+    objective: str,
+    front: str | None,
+    as_json: bool,
+    *,
+    legal: bool,
+    others: Mapping[str, object],
+) -> None:
+    """Print the mappings of a layer that no other beats, or a network laid out over all cores.
+
+    Args:
+        front: name of that layer.
+        others: options that mean nothing here, by name, and whether they were given.
+    """
+    what = "--pipeline" if front is None else "--front"
+    more = {"--legal": legal} if front is None else {"--objective": objective != "edp"}
+    for name, given in {**others, **more}.items():
+        if given and name != what:
+            raise InputError(f"{what} knows no {name}", field=name, mend="leave one of them out")
+    same: dict[str, Any] = {
+        "precision": request.precision, "kind": request.kind, "settings": request.settings,
+    }  # fmt: skip
+    made: Any
+    if front is None:
+        made = dse.map_pipeline(request.model(), request.chip, objective, **same)
+    else:
+        made = dse.map_front(request.model(), request.chip, front, legal=legal, **same)
+    if as_json:
+        print_json(made.to_dict())
+        return
+    print(made._title())
+    for name, figure in made._figures().items():
+        print(f"  {name}: {figure}")
+    print_table(made._rows())
 
 
 def _explain(made: NetworkMapping, layer: str, as_json: bool) -> None:

@@ -26,7 +26,7 @@ IN_FILES = ("seed", "trials", "stall", "volume", "cores", "kind", "max_s", "pins
 ALIKE = (
     "seed", "volume", "cores", "kind", "legal", "trace", "power_plot", "trials", "workers", "stall",
     "labels", "dynamic", "out", "runs", "line", "volumes", "section", "objective", "precision",
-    "break_lock",
+    "break_lock", "together", "tries", "fidelity", "keep",
 )  # fmt: skip
 
 
@@ -102,6 +102,24 @@ Draws = Annotated[
         metavar="DRAWS",
         help="Draws of the technology facts: 32 is usual.",
     ),
+]
+Together = Annotated[
+    int,
+    typer.Option(
+        "--together",
+        metavar="STEPS",
+        help="Steps taken together where no single one helps; 0: none.",
+    ),
+]
+Tries = Annotated[
+    int,
+    typer.Option(
+        "--tries", metavar="N", help="Sets of steps mapped or played, at most (bounds: 30 N)."
+    ),
+]
+Keep = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--keep", metavar="PATH", help="A path that no step may change: chip.node ..."),
 ]
 Volume = Annotated[
     Optional[float],  # noqa: UP045

@@ -13,6 +13,7 @@ from dse.cli.app_tables import app_figures, print_binding, print_tasks
 from dse.cli.mapping import layer_table
 from dse.cli.output import note_step, print_json, print_table
 from dse.cli.parse import bindings, settings
+from dse.cli.way_tables import print_ways
 from dse.errors import InputError
 from dse.printing import setting, si
 
@@ -127,9 +128,20 @@ def _spread(spread: Uncertainty) -> None:
     print(f"    the node reaches this clock in {spread.reaches_clock:.0%} of them")
 
 
-def explain(request: ModelRequest, as_json: bool) -> None:
-    """What binds and what the next step buys."""
-    found = dse.explain(**request.asked(), on_step=_step_note)
+@dataclass(frozen=True)
+class Tried:
+    """How far ``dse explain`` goes for several steps together; names as in ``dse.explain``."""
+
+    together: int
+    tries: int
+    keep: list[str]
+    draws: int | None
+
+
+def explain(request: ModelRequest, fidelity: Fidelity, how: Tried, as_json: bool) -> None:
+    """What binds and what the next step, or several together, buys."""
+    notes: dict[str, Any] = {"on_step": _step_note, "on_try": note_step}
+    found = dse.explain(**request.asked(), fidelity=fidelity, **vars(how), **notes)
     if as_json:
         print_json(found.to_dict())
         return
@@ -152,6 +164,8 @@ def explain(request: ModelRequest, as_json: bool) -> None:
         print_table(found.slacks[:10], title="room left, tightest first")
     print()
     print_table([_step_row(found, step) for step in found.steps], title="one step, by simulation")
+    if found.tried is not None:
+        print_ways(found.ways, found.tried)
 
 
 def _step_row(found: Explanation, step: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,9 +173,9 @@ def _step_row(found: Explanation, step: Mapping[str, Any]) -> dict[str, Any]:
     path = step["path"]
     row = {"step": f"{path}: {setting(path, step['before'])} -> {setting(path, step['after'])}"}
     row |= found.changes(step)
-    row["feasible"] = {True: "yes", None: "-"}.get(step["feasible"], "no")
+    row["state"] = step["state"] or "-"
     if step["feasible"] is False and step["reasons"]:
-        row["feasible"] = "no: " + step["reasons"][0][:60]
+        row["state"] += f": {step['reasons'][0][:60]}"
     return row
 
 

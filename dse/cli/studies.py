@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dse
+from dse.api.options import told_states
 from dse.cli.output import note_step, print_json, print_table
 from dse.errors import InputError, RunError
 from dse.printing import setting
@@ -39,9 +40,8 @@ def _note(state: Progress) -> None:
     rate = state.distinct / state.elapsed_s if state.elapsed_s else 0.0
     left = (state.wanted - state.distinct) / rate if rate else 0.0
     line = (
-        f"{state.distinct}/{state.wanted} designs, {state.pruned} decided before mapping, "
-        f"{state.feasible} feasible, front {state.front}, "
-        f"hypervolume {state.hypervolume:.4g}, {rate:.1f}/s, {left:.0f} s left"
+        f"{state.distinct}/{state.wanted} designs: {told_states(state.states)}; "
+        f"front {state.front}, hypervolume {state.hypervolume:.4g}, {rate:.1f}/s, {left:.0f} s left"
     )
     end = "\r" if sys.stderr.isatty() and state.distinct < state.wanted else "\n"
     print(f"{line:<120}", end=end, file=sys.stderr, flush=True)
@@ -51,12 +51,10 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
     if as_json:
         print_json({**result.to_dict(), "out": out})
     else:
-        feasible = sum(outcome.feasible for outcome in result.outcomes)
         print(
-            f"{len(result.outcomes)} distinct designs ({feasible} feasible, "
-            f"{len(result.outcomes) - result.evaluated} decided before mapping) from "
-            f"{result.proposals} proposals in {result.elapsed_s:.1f} s; "
-            f"{len(result.front)} on the front, in {out}"
+            f"{len(result.outcomes)} distinct designs ({told_states(result.states)}; "
+            f"{result.evaluated} mapped) from {result.proposals} proposals in "
+            f"{result.elapsed_s:.1f} s; {len(result.front)} on the front, in {out}"
         )
         if result.effort.hit_rate is not None:
             print(f"{result.effort.hit_rate:.0%} of the layers asked of the mapper were remembered")
@@ -71,7 +69,9 @@ def _finish(result: StudyResult, out: str, as_json: bool) -> None:
             _print_front(rows, metrics)
         else:
             broken = ", ".join(f"{what} {n}" for what, n in result.failures)
-            print(f"no design meets everything; designs that break: {broken}")
+            print("no design meets everything")
+            if broken:
+                print(f"what the infeasible ones break: {broken}")
         if result.exhausted:
             print("the sampler found no further new designs in this space")
         if not result.interrupted:
@@ -120,7 +120,8 @@ def report(options: Mapping[str, Any], as_json: bool) -> None:
         )
         if written.left_out:
             print(f"  left out, as another model would be mixed in: {', '.join(written.left_out)}")
-    print(f"{written.designs} designs, {written.pareto} on the front; written:")
+    told = told_states(written.by_state)
+    print(f"{written.designs} designs ({told}), {written.pareto} on the front; written:")
     for name in written.files:
         print(f"  {name}")
 

@@ -5,7 +5,6 @@ from dse.evaluation.cpu_baseline import CpuProfile, profile_cpu
 from dse.evaluation.design import (
     Design,
     Resolved,
-    app_design,
     evaluate,
     identity_at,
     model_at,
@@ -44,7 +43,6 @@ __all__ = [
     "Terms",
     "Uncertainty",
     "Value",
-    "app_design",
     "app_uncertainty",
     "evaluate",
     "evaluate_app",

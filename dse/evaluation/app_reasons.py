@@ -8,37 +8,7 @@ from dse.evaluation.bottleneck import worst_layer
 from dse.evaluation.causes import Cause, CauseKind, of_kind
 from dse.evaluation.loads import Load
 from dse.evaluation.record import Evaluation, TaskRow
-from dse.hardware.chip import Chip
-from dse.hardware.kinds import core_kinds
 from dse.simulation.task import Timeline
-
-
-def crowded(loads: Sequence[Load], chip: Chip) -> list[Cause]:
-    """On-chip memories that the weights of all networks together overfill."""
-    shared = {name: chip.links[name].capacity_bytes for name in ("l2", "nvm") if name in chip.links}
-    reasons = _overfull(shared, loads)
-    for kind in core_kinds(chip):
-        buffers = float(kind.chip.buffer.capacity_bytes * len(kind.cores))
-        whose = f" of the {kind.name} cores" if kind.name else ""
-        here = [load for load in loads if load.kind == kind.name]
-        reasons += _overfull({"buffer": buffers}, here, whose)
-    return reasons
-
-
-def _overfull(rooms: Mapping[str, float], loads: Sequence[Load], whose: str = "") -> list[Cause]:
-    programs = {
-        part.program.name: part.program for load in loads for part in load.parts if part.program
-    }
-    reasons = []
-    for name, room in rooms.items():
-        need = sum(program.resident_bytes.get(name, 0.0) for program in programs.values())
-        if need > room:
-            text = (
-                f"{name}{whose}: the weights of all streams need {need:.3g} bytes, "
-                f"{need / room - 1.0:.0%} more than its {room:.3g}"
-            )
-            reasons.append(Cause(text, "memory"))
-    return reasons
 
 
 def overload(usage: Mapping[str, float], loads: Sequence[Load]) -> list[Cause]:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from dse.apps import App, QualityVerdict, stream_tasks, worst_margin
 from dse.apps.tasks import Runs, part_names, policy_of
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, late, overload, too_hot
+from dse.evaluation.allotments import allotments
+from dse.evaluation.app_reasons import late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
-from dse.evaluation.app_scores import hottest, scored
+from dse.evaluation.app_scores import scored
 from dse.evaluation.causes import Cause
 from dse.evaluation.company import covered
 from dse.evaluation.economics import lifetime_carbon_kg
 from dse.evaluation.energy import static_by_scope_w, supplied_w
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
+from dse.evaluation.heat import (
+    MOST_CLOCKS,
+    heat_reasons,
+    other_clock,
+    settled,
+    with_junction,
+)
 from dse.evaluation.judged import cut_notes, notes_on_samples, undecided
-from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
+from dse.evaluation.loads import Load, repriced, stream_load, stream_rate_hz, utilization
+from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity, check_fidelity
@@ -26,9 +35,12 @@ from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
 from dse.mapping import Objective, energy_breakdown_j
 from dse.simulation.checks import MAX_JOBS, job_counts
+from dse.simulation.engine import Engine
 from dse.simulation.pipeline import as_whole, partition
-from dse.simulation.run import simulate
-from dse.simulation.stats import TaskStats, task_stats
+from dse.simulation.repricing import DieEnergy, reprice
+from dse.simulation.run import played_engine
+from dse.simulation.run import timeline as timeline_of
+from dse.simulation.stats import task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
 
@@ -45,6 +57,7 @@ def evaluate_app(
     seed: int = 0,
     trace: bool = False,
     mapped_on: Chip | Platform | None = None,
+    clocks_left: int = MOST_CLOCKS,
 ) -> tuple[Evaluation, Timeline | None]:
     """The app's streams on ``chip``.
 
@@ -60,6 +73,8 @@ def evaluate_app(
         seed: of jitter, random arrivals and triggers.
         trace: keep the intervals of every layer in the timeline.
         mapped_on: take the mappings of this chip (the same design at nominal technology).
+        clocks_left: how often it may be played again at another clock, where the junction that its
+            power gives sets the clock (a chip that pins its voltage alone).
 
     Returns:
         The record, and the timeline (of the device) if it was simulated.
@@ -73,56 +88,113 @@ def evaluate_app(
             return evaluate_on_platform(
                 app, workloads, chip, fidelity, objective, seed, trace=trace, mapped_on=where
             )
-        if len(chip.chips) > 1:
-            raise InputError(
-                f"a platform of {len(chip.chips)} chips without a link between them",
-                field="chip",
-                mend="give it a link and cloud terms, or a platform file",
-            )
-        chip = chip.chip
+        chip = _only_chip(chip)
     if isinstance(mapped_on, Platform):
         mapped_on = mapped_on.chip
     base = app_frame(app, workloads, chip, fidelity)
+    mapped = mapped_on or chip
+    room = {} if fidelity == "roofline" else allotments(app, workloads, mapped)
     try:
         loads = [
-            stream_load(app, stream, workloads, chip, mapped_on or chip, objective, fidelity)
+            stream_load(app, stream, workloads, chip, mapped, objective, fidelity, room)
             for stream in app.streams
         ]
     except UnmappableError as error:
         return unmappable(base, error), None
     timeline: Timeline | None = None
     whole: Timeline | None = None
-    stats: dict[str, TaskStats] = {}
-    exact = False
     usage = utilization(loads, chip)
     tasks = app_tasks(app, loads, chip) if fidelity == "simulate" else ()
     excess = _too_many(app, tasks, usage)
+    engine: Engine | None = None
     if fidelity == "simulate" and not excess:
-        longest_s = max(load.latency_s for load in loads)
-        timeline = simulate(chip, tasks, policy_of(app, seed, longest_s), trace=trace)
+        policy = policy_of(app, seed, max(load.latency_s for load in loads))
+        engine = played_engine(chip, tasks, policy, trace=trace)
+    company = covered(app, loads)
+
+    def figures(at: Chip, nominal: Chip = chip) -> Evaluation:
+        nonlocal timeline, whole
+        here = replace(base, f_hz=at.f_hz, voltage_v=at.voltage_v)
+        if engine is None:
+            return expected(here, app, heated(loads, nominal, at), at, usage, company)
+        reprice(engine, at)
+        timeline = timeline_of(engine)
         whole = as_whole(timeline, pipelines(app, tasks))
-        exact = whole.mean is not None and whole.mean.exact
-        stats = {entry.name: entry for entry in task_stats(whole, tasks)}
-        record = played(base, whole, chip)
-        chains = chain_rows(app, whole.jobs, whole.horizon_s)
-    else:
-        record = expected(base, app, loads, chip, usage)
-        chains = isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
+        return played(here, whole, at)
+
+    watts = die_watts(loads, chip, usage, engine, company)
+    record, junction = settled(app, chip, watts, figures)
+    if other_clock(chip, junction.chip) and clocks_left:
+        return evaluate_app(
+            app, workloads, junction.chip, fidelity, objective=objective, seed=seed, trace=trace,
+            mapped_on=mapped_on or chip, clocks_left=clocks_left - 1,
+        )  # fmt: skip
+    loads, chip = heated(loads, chip, junction.chip), junction.chip
+    stats = {} if whole is None else {entry.name: entry for entry in task_stats(whole, tasks)}
+    exact = whole is not None and whole.mean is not None and whole.mean.exact
+    chains = _chains(app, loads, whole)
     record = common(record, app, loads, task_rows(loads, stats, exact=exact), chains, chip)
-    record = replace(record, offered_load=usage, junction_c=hottest(record, timeline))
+    held = rooms(app, loads, chip, whole.jobs if whole else ())
+    record = replace(record, offered_load=usage, memory=as_table(held))
+    record = with_junction(record, app, junction, timeline)
     record, waiting = on_sample(record, app, whole)
     reasons = [
         *excess,
         *poor(_verdicts(loads)),
         *_placed_elsewhere(app),
-        *crowded(loads, chip),
+        *overfull(held),
         *overload(usage, loads),
         *late(record, loads, whole),
         *waiting,
         *too_hot(timeline),
+        *heat_reasons(app, record, junction),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline
+
+
+def _chains(app: App, loads: Sequence[Load], whole: Timeline | None) -> tuple[ChainRow, ...]:
+    """Rows of the app's chains: as played, else from the streams' own latencies."""
+    if whole is not None:
+        return chain_rows(app, whole.jobs, whole.horizon_s)
+    return isolated_chains(app, {load.stream.id: load.latency_s for load in loads})
+
+
+def _only_chip(platform: Platform) -> Chip:
+    """The chip of a platform that has no other; InputError if it has."""
+    if len(platform.chips) > 1:
+        raise InputError(
+            f"a platform of {len(platform.chips)} chips without a link between them",
+            field="chip",
+            mend="give it a link and cloud terms, or a platform file",
+        )
+    return platform.chip
+
+
+def heated(loads: Sequence[Load], chip: Chip, at: Chip) -> list[Load]:
+    """The loads at the prices of the chip at another temperature."""
+    return list(loads) if at is chip else [repriced(load, at) for load in loads]
+
+
+def die_watts(
+    loads: Sequence[Load],
+    chip: Chip,
+    usage: Mapping[str, float],
+    engine: Engine | None,
+    company: float,
+) -> Callable[[Chip], float]:
+    """Mean power of the die at any temperature: of what was played, or as :func:`expected`."""
+    if engine is not None:
+        end_s = engine.end_s
+        energy = DieEnergy(engine, end_s)
+        return lambda at: energy.joules(at) / end_s
+    served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
+
+    def watts(at: Chip) -> float:
+        work = sum(load.rate_hz * load.dynamic_j("die") for load in heated(loads, chip, at))
+        return work * served + static_w(at, usage, company)["die"]
+
+    return watts
 
 
 def _too_many(app: App, tasks: Sequence[Task], usage: Mapping[str, float]) -> list[Cause]:
@@ -258,20 +330,19 @@ def _module_breakdown(
 
 
 def expected(
-    base: Evaluation, app: App, loads: Sequence[Load], chip: Chip, usage: Mapping[str, float]
+    base: Evaluation,
+    app: App,
+    loads: Sequence[Load],
+    chip: Chip,
+    usage: Mapping[str, float],
+    company: float,
 ) -> Evaluation:
-    """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves."""
+    """Optimistic energy over the horizon at mean rates, as far as the busiest resource serves.
+
+    ``company``: share of time in which some job is there (:func:`dse.evaluation.company.covered`).
+    """
     served = min(1.0, 1.0 / max(max(usage.values()), 1e-12))
-    active = min(float(chip.cores), usage["cores"] * chip.cores)
-    working = {
-        kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
-        for kind in chip.kinds
-    } or {"": active}
-    # Any core works at least as long as all of them together, or all of its kind, would need, and
-    # as some job is there.
-    shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
-    worked = min(1.0, max(active / chip.cores, *shares, covered(app, loads)))
-    static = static_by_scope_w(chip, working, worked)
+    static = static_w(chip, usage, company)
     frames = app.observed_s * served
     scope_j = {
         scope: sum(load.rate_hz * load.dynamic_j(scope) for load in loads) * frames
@@ -279,6 +350,7 @@ def expected(
         for scope, watts in static.items()
     }
     rest_w = static_by_scope_w(chip, {}, 0.0)["die_dram"]
+    worked = working_share(chip, usage, company)
     module_w = supplied_w(chip, scope_j["die_dram"] / app.observed_s, rest_w, worked)
     scope_j["module"] = module_w * app.observed_s
     parts: dict[str, float] = {"static": static["die_dram"] * app.observed_s}
@@ -299,6 +371,29 @@ def expected(
         resource_utilization=dict(usage),
         bottleneck=max(usage, key=lambda name: usage[name]),
     )
+
+
+def static_w(chip: Chip, usage: Mapping[str, float], company: float) -> dict[str, float]:
+    """Static power by scope at given busy shares, W."""
+    return static_by_scope_w(chip, _working(chip, usage), working_share(chip, usage, company))
+
+
+def _working(chip: Chip, usage: Mapping[str, float]) -> dict[str, float]:
+    """How many cores of each kind work at a time."""
+    if not chip.kinds:
+        return {"": min(float(chip.cores), usage["cores"] * chip.cores)}
+    return {
+        kind.name: min(float(len(kind.cores)), usage[f"cores.{kind.name}"] * len(kind.cores))
+        for kind in chip.kinds
+    }
+
+
+def working_share(chip: Chip, usage: Mapping[str, float], company: float) -> float:
+    """Share of time in which any core works: at least as long as all of them together, or all of
+    its kind, would need, and as some job is there."""
+    working = _working(chip, usage)
+    shares = [working[kind.name] / len(kind.cores) for kind in core_kinds(chip)]
+    return min(1.0, max(min(1.0, usage["cores"]), *shares, company))
 
 
 def common(

@@ -1,4 +1,4 @@
-"""Scores, battery life and junction temperature of an app's record."""
+"""Scores and battery life of an app's record."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from dse.apps.score import (
     quality_score,
 )
 from dse.evaluation.record import Evaluation, TaskRow
-from dse.simulation.task import Timeline
+from dse.hardware.blocks import number
+
+#: Hours of the month that self-discharge is stated for (30 days).
+MONTH_H = 720.0
 
 
 def scored(record: Evaluation, app: App, verdicts: Sequence[QualityVerdict]) -> Evaluation:
-    """``record`` with scores, battery life and junction temperature."""
+    """``record`` with scores and battery life."""
     power = record.average_power_w or 0.0
     by_stream = {verdict.stream: verdict for verdict in verdicts}
     parts = []
@@ -31,7 +34,6 @@ def scored(record: Evaluation, app: App, verdicts: Sequence[QualityVerdict]) -> 
     return replace(
         record,
         battery_hours=battery_hours(app, power),
-        junction_c=_junction_c(app, record),
         deadline_satisfaction=deadline_satisfaction(parts),
         score=combined_score(parts, energy),
     )
@@ -53,26 +55,32 @@ def in_time(row: TaskRow) -> float:
 
 
 def battery_hours(app: App, power_w: float) -> float | None:
-    """How long the battery lasts with the module and all else it feeds, h."""
+    """How long the battery lasts with the module, all else it feeds and what it loses, h."""
     budgets = app.budgets
-    drawn = power_w + budgets.other_power_w
+    drawn = power_w / battery_converter(app) + budgets.other_power_w
     if budgets.battery_wh is None or drawn <= 0.0:
         return None
-    return budgets.battery_wh * budgets.battery_usable / drawn
+    lost = budgets.battery_wh * battery_self_discharge(app) / MONTH_H
+    return budgets.battery_wh * budgets.battery_usable / (drawn + lost)
 
 
-def hottest(record: Evaluation, timeline: Timeline | None) -> float | None:
-    """The junction temperature of the record, or where the app says nothing of heat, the highest
-    of a play with the chip's own thermal model."""
-    if record.junction_c is not None or timeline is None or not timeline.junction_c:
-        return record.junction_c
-    return max(degrees for _, degrees in timeline.junction_c)
+def battery_converter(app: App) -> float:
+    """Efficiency between the battery and the module's supply."""
+    stated = app.budgets.battery_converter
+    return number("battery_converter_efficiency") if stated is None else stated
 
 
-def _junction_c(app: App, record: Evaluation) -> float | None:
-    """Steady junction temperature at the die's mean power; None if the app does not say."""
-    heat = app.environment
-    watts = record.by_scope["die"]["average_power_w"]
-    if heat is None or heat.thermal_c_per_w is None or watts is None:
-        return None
-    return heat.ambient_c + heat.thermal_c_per_w * watts
+def battery_self_discharge(app: App) -> float:
+    """Share of its rated energy that the battery loses by itself in a month."""
+    stated = app.budgets.battery_self_discharge
+    return number("battery_self_discharge") if stated is None else stated
+
+
+def battery_left_w(app: App, hours: float) -> float:
+    """Power at the module's supply at which the battery lasts so many hours; below 0 if what else
+    it feeds and loses empties it sooner."""
+    budgets = app.budgets
+    rated = budgets.battery_wh or 0.0
+    lost = rated * battery_self_discharge(app) / MONTH_H
+    given = rated * budgets.battery_usable / hours
+    return (given - lost - budgets.other_power_w) * battery_converter(app)

@@ -33,7 +33,7 @@ APP_KEYS = (
     "junction_c",
     "placement_objective",
 )
-APP_BLOCKS = ("budgets", "environment")
+APP_BLOCKS = ("budgets", "environment", "memory")
 
 
 def with_settings(app: App, settings: Mapping[str, Value]) -> App:

@@ -31,6 +31,7 @@ from dse.mapping import (
     map_network,
     objective_value,
     program_latency_s,
+    restarted,
 )
 from dse.workload import Workload
 
@@ -186,7 +187,8 @@ def mapped_model(
 
     options = [(one.name, partial(build, one)) for one in usable(whole, kind, cores)]
     number, program = preferred(options, objective)
-    return usable(chip, kind, cores)[number], program
+    view = usable(chip, kind, cores)[number]
+    return view, program if mapped_on is None else restarted(program, view.chip)
 
 
 def usable(chip: Chip, kind: str | None, cores: int = 1) -> tuple[CoreKind, ...]:

@@ -152,12 +152,17 @@ def _profiled(
             times.append(time.perf_counter() - started)
     except Exception as error:
         raise RunError(f"onnxruntime failed ({_first(error)})", file=file) from None
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    kernels = [e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL)]
+    kernels = kernels_of(Path(session.end_profiling()))
     nodes = _by_node(kernels, runs + 1, _makers(source))
     return CpuProfile(
         statistics.median(times[1:]), runs, _threads(options), _by_operator(nodes), nodes
     )
+
+
+def kernels_of(profile: Path) -> list[dict[str, Any]]:
+    """The kernels that ran, from onnxruntime's profile, a Chrome trace: ``dur`` is in us."""
+    events = json.loads(profile.read_text(encoding="utf-8"))
+    return [e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL)]
 
 
 def _threads(options: Any) -> int:

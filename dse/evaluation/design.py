@@ -45,8 +45,8 @@ from dse.workload.sources import ReadFiles
 
 #: Apps and chips of the designs looked at last; neighbours in a search often share them.
 REMEMBERED = 512
-_apps = Remembered(REMEMBERED)
-_sites = Remembered(REMEMBERED)
+_apps = Remembered("evaluation.design.apps", REMEMBERED)
+_sites = Remembered("evaluation.design.sites", REMEMBERED)
 
 #: Parameters of a stream's model (``model.<stream>.<key>``).
 MODEL_KEYS = (
@@ -139,7 +139,7 @@ def resolve_design(design: Design, inputs: ResolvedInputs | None = None) -> Reso
         choices = {path: (value,) for path, value in design.settings.items()}
         inputs = read_inputs(design.app, design.chip, choices)
     app, app_text = _app(inputs, groups["app"])
-    site = _site(inputs, groups, app)
+    site = _site(inputs, groups, app.junction_c)
     _check_cores(design.settings, app, site, inputs.app_file)
     workloads = stream_workloads(app, site, groups["model"], inputs.models)
     identity = _identity(inputs.version, app_text, site, workloads, design.seed)
@@ -155,8 +155,8 @@ def resolve_parts(
 ) -> Resolved:
     """The same for an app or a chip that is at hand already, or the name of it.
 
-    A chip at hand keeps its junction temperature; one that is named takes the app's. ``inputs`` is
-    what both names mean, if it was read before.
+    Either takes the app's junction temperature, if the app states one and no setting does.
+    ``inputs`` is what both names mean, if it was read before.
 
     Raises:
         InputError: as :func:`resolve_design`; settings of the link or the data centre of a platform
@@ -168,9 +168,9 @@ def resolve_parts(
     plain, file = app_named(app) if isinstance(app, str) else (app, None)
     found = with_settings(plain, groups["app"])
     if isinstance(chip, str):
-        site = _priced(site_named(chip), groups, found, load_technology())
+        site = _priced(site_named(chip), groups, found.junction_c, load_technology())
     else:
-        site = _changed_site(chip, groups)
+        site = _changed_site(chip, groups, found)
     _check_cores(settings, found, site, file)
     workloads = stream_workloads(found, site, groups["model"])
     identity = _identity(model_version(), app_text_of(found), site, workloads, seed)
@@ -197,9 +197,10 @@ def _identity(
 
 
 def _changed_site(
-    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]]
+    site: Chip | Platform, groups: Mapping[str, Mapping[str, Value]], app: App
 ) -> Chip | Platform:
-    """A chip or platform with other values of its chip (the device)."""
+    """A chip or platform with other values of its chip (the device), at the app's junction
+    temperature unless set."""
     for group in ("link", "cloud"):
         for path in groups[group]:
             raise InputError(
@@ -207,9 +208,11 @@ def _changed_site(
                 field=f"{group}.{path}",
                 mend="give them where the platform is loaded",
             )
-    if isinstance(site, Chip):
-        return with_values(site, groups["chip"])
-    return replace(site, chips=(with_values(site.chip, groups["chip"]), *site.chips[1:]))
+    device, values = site if isinstance(site, Chip) else site.chip, dict(groups["chip"])
+    if app.junction_c not in (None, device.junction_c):
+        values.setdefault("junction_c", app.junction_c)
+    changed = with_values(device, values)
+    return changed if isinstance(site, Chip) else replace(site, chips=(changed, *site.chips[1:]))
 
 
 def with_values(chip: Chip, values: Mapping[str, Value]) -> Chip:
@@ -281,24 +284,30 @@ def _key(settings: Mapping[str, Value]) -> tuple[object, ...]:
 
 
 def _site(
-    inputs: ResolvedInputs, groups: Mapping[str, Mapping[str, Value]], app: App
+    inputs: ResolvedInputs,
+    groups: Mapping[str, Mapping[str, Value]],
+    junction_c: float | None,
 ) -> Chip | Platform:
     """The chip or platform of a design, remembered."""
     own = tuple(_key(groups[group]) for group in ("chip", "link", "cloud"))
-    key = (id(inputs), app.junction_c, own)
-    return _sites.of(key, lambda: _priced(inputs.site, groups, app, inputs.technology), inputs)
+    key = (id(inputs), junction_c, own)
+
+    def make() -> Chip | Platform:
+        return _priced(inputs.site, groups, junction_c, inputs.technology)
+
+    return _sites.of(key, make, inputs)
 
 
 def _priced(
     site: ChipSpec | ReadPlatform,
     groups: Mapping[str, Mapping[str, Value]],
-    app: App,
+    junction_c: float | None,
     technology: Technology,
 ) -> Chip | Platform:
     """A chip or platform with a design's values, at the app's junction temperature unless set."""
     settings = dict(groups["chip"])
-    if app.junction_c is not None:
-        settings.setdefault("junction_c", app.junction_c)
+    if junction_c is not None:
+        settings.setdefault("junction_c", junction_c)
     apart = {f"{group}.{k}": v for group in ("link", "cloud") for k, v in groups[group].items()}
     node = settings.pop("node", None)
     wanted = None if node is None else str(node)
@@ -432,8 +441,3 @@ def workload_on(model: Model, precision: str | None, chip: Chip) -> Workload:
     if precision is not None:
         return model.at(parse_precision(precision))
     return model.at(default=chip.native_precision)
-
-
-def app_design(app: str, chip: str, settings: Mapping[str, Value], seed: int) -> Design:
-    """The design of an app on a chip with overrides by path."""
-    return Design(app, chip, dict(settings), seed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dse.hardware.chip import SCOPES, Chip, StaticPower
 from dse.mapping import Program, price
+from dse.registry import Remembered
 
 
 def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:
@@ -15,6 +16,27 @@ def dynamic_by_scope_j(program: Program, chip: Chip) -> dict[str, float]:
         for action, joules in price(schedule.counts, chip).items():
             own[chip.action_scope[action]] += joules
     return nested(own)
+
+
+def counted_j(program: Program, chip: Chip) -> dict[str, float]:
+    """The same from the program's counts as a whole, which are remembered: for many prices."""
+    own = dict.fromkeys(SCOPES, 0.0)
+    counts = _counts.of(id(program), lambda: _total(program), program)
+    for action, joules in price(counts, chip).items():
+        own[chip.action_scope[action]] += joules
+    return nested(own)
+
+
+#: Counts of programs remembered.
+_counts = Remembered("evaluation.energy.counts", 32)
+
+
+def _total(program: Program) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for schedule in program.schedules:
+        for action, count in schedule.counts.items():
+            out[action] = out.get(action, 0.0) + count
+    return out
 
 
 def nested(own: Mapping[str, float]) -> dict[str, float]:

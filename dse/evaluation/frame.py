@@ -63,6 +63,7 @@ def frame(
         resource_utilization={},
         bottleneck="unmappable",
         horizon_s=horizon_s,
+        junction_c=chip.junction_c,
         notes=chip.notes,
     )
 

@@ -7,7 +7,6 @@ its models may come from. A design is values applied to it
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from dse.hardware.library import load_spec
 from dse.hardware.platform import ReadPlatform, platform_file, read_platform
 from dse.hardware.spec import ChipSpec
 from dse.model_quality import families
-from dse.registry import Remembered
+from dse.registry import Remembered, cached
 from dse.technology import Technology, load_technology
 from dse.version import model_version
 from dse.workload import Model
@@ -39,7 +38,7 @@ Value = str | int | float | bool | None
 NAMING = ("width", *FILE_KEYS)
 #: Models remembered, each with its workloads: a design that comes again has the same ones.
 MODELS = 256
-_models = Remembered(MODELS)
+_models = Remembered("evaluation.inputs.models", MODELS)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def app_named(name: str) -> tuple[App, Path]:
     return (load_app(path) if traced else app), path
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _read_app(path: str, stamp: Stamp) -> App:
     return load_app(path)
 

@@ -11,11 +11,21 @@ from dse.apps.score import stream_quality
 from dse.apps.tasks import Pipeline, Runs
 from dse.errors import InputError
 from dse.evaluation.core_choice import Seat, built, preferred, seats
-from dse.evaluation.energy import dynamic_by_scope_j, rest_w
+from dse.evaluation.energy import counted_j, dynamic_by_scope_j, rest_w
 from dse.evaluation.model_run import link_totals
+from dse.evaluation.room import Allotment, Allotments
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
-from dse.mapping import Objective, Program, chip_number, map_network, program_latency_s, roofline
+from dse.hardware.kinds import core_kinds
+from dse.mapping import (
+    Objective,
+    Program,
+    chip_number,
+    map_network,
+    program_latency_s,
+    restarted,
+    roofline,
+)
 from dse.registry import Remembered
 from dse.simulation.pipeline import bytes_between, pipeline_parts
 from dse.simulation.task import Stage
@@ -24,11 +34,11 @@ from dse.workload import Workload
 #: Mapped networks remembered: neighbours in a search often differ only in what mapping does not
 #: see (converter, host, package, volume).
 PROGRAMS = 32
-_programs = Remembered(PROGRAMS)
+_programs = Remembered("evaluation.loads.programs", PROGRAMS)
 #: Bounds remembered: a design's is asked for before it is chosen and when it is evaluated, and
 #: neighbours that differ in one network share the others.
 BOUNDS = 2048
-_rooflines = Remembered(BOUNDS)
+_rooflines = Remembered("evaluation.loads.rooflines", BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -176,12 +186,14 @@ def stream_load(
     mapped_on: Chip,
     objective: Objective,
     fidelity: Fidelity,
+    room: Allotments | None = None,
 ) -> Load:
     """One stream's networks mapped onto ``mapped_on`` and timed on ``chip``.
 
     On a chip with several kinds of cores it runs on the one that it names, else on the one that
     the objective prefers (:mod:`dse.evaluation.core_choice`); at the roofline the bounds hold for
-    all that it may use.
+    all that it may use. ``room`` is what its networks may use of the memory that all share
+    (:mod:`dse.evaluation.allotments`).
 
     Raises:
         UnmappableError: a network that the chip, or the kind, cannot run.
@@ -190,7 +202,7 @@ def stream_load(
     places = seats(stream, chip, mapped_on)
 
     def on(seat: Seat, view: Chip) -> tuple[Load, float, float]:
-        made = _load(app, stream, workloads, seat, view, objective, fidelity)
+        made = _load(app, stream, workloads, seat, view, objective, fidelity, room or {})
         return made, made.latency_s, made.energy_j(view)
 
     if fidelity == "roofline" and len(places) > 1:
@@ -232,6 +244,7 @@ def _load(
     view: Chip,
     objective: Objective,
     fidelity: Fidelity,
+    room: Allotments,
 ) -> Load:
     """The stream on one kind of core."""
     keys = part_keys(stream)
@@ -251,6 +264,7 @@ def _load(
                 fidelity,
                 cores=seat.width,
                 shared=shared,
+                room=room.get((workloads[key].digest, seat.width)),
             )
             for key, label, repeat in keys
         )
@@ -311,6 +325,7 @@ def make_part(
     *,
     cores: int,
     shared: bool,
+    room: Allotment | None = None,
 ) -> Part:
     """One network mapped (or bounded, at the roofline)."""
     if fidelity == "roofline":
@@ -319,24 +334,55 @@ def make_part(
         moved = {"dram": bound.dram_bytes}
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
         return Part(label, workload, None, repeat, bound.latency_s, moved, joules)
-    program = _program(workload, mapped_on, objective, cores, shared)
+    program = _program(workload, mapped_on, objective, cores, shared, room)
     return _timed(label, workload, program, repeat, chip)
 
 
 def _program(
-    workload: Workload, chip: Chip, objective: Objective, cores: int, shared: bool
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    cores: int,
+    shared: bool,
+    room: Allotment | None,
 ) -> Program:
     """:func:`map_network`, once for chips that differ only in what mapping does not see."""
+    keep = 0.0
+    if room is not None:
+        chip, shared, keep = room.seen(chip), True, room.keep_bytes
     seen = (chip_number(chip), tuple(sorted(chip.links.items())))
-    key = (id(workload), seen, objective, cores, shared)
-    make = partial(map_network, workload, chip, objective, cores=cores, shared=shared)
+    key = (id(workload), seen, objective, cores, shared, keep)
+    make = partial(
+        map_network, workload, chip, objective, cores=cores, shared=shared, keep_bytes=keep
+    )
     return _programs.of(key, make, workload)
 
 
 def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: Chip) -> Part:
+    program = restarted(program, chip)
     latency = program_latency_s(program, chip)
     moved, joules = link_totals(program), dynamic_by_scope_j(program, chip)
     return Part(label, workload, program, repeat, latency, moved, joules)
+
+
+def repriced(load: Load, chip: Chip) -> Load:
+    """A load at the prices of ``chip``: the one that it was made for, at another temperature."""
+    view = next((kind.chip for kind in chip.kinds if kind.name == load.kind), chip)
+    parts = tuple(replace(part, dynamic_j=_dynamic_j(part, load.view, view)) for part in load.parts)
+    return replace(load, parts=parts, view=view)
+
+
+def _dynamic_j(part: Part, cold: Chip, hot: Chip) -> dict[str, float]:
+    """Dynamic energy of a run at other prices; of a bound, what none of them can be below."""
+    if part.program is None:
+        least = min(
+            after.chip.prices[name] / price
+            for before, after in zip(core_kinds(cold), core_kinds(hot), strict=True)
+            for name, price in before.chip.prices.items()
+            if price > 0.0
+        )
+        return {scope: joules * min(least, 1.0) for scope, joules in part.dynamic_j.items()}
+    return counted_j(part.program, hot)
 
 
 def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:

@@ -64,6 +64,11 @@ def nothing(record: Record) -> str:
     return ""
 
 
+def complete(app: Any, chip: Any, fidelity: str) -> str:
+    """What most metrics lack of an app and a chip."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number that designs are compared by.
@@ -75,7 +80,7 @@ class Metric:
         bounded: the optimistic levels bound it on its good side (or know it), so that a design
             may be left out by it. Where it is not, a search for it prunes nothing.
         exact: known at every level, before anything is mapped.
-        uncertain: uncertain technology facts move it.
+        uncertain: uncertain facts of technology or runtime class move it.
         combines: several apps on one chip are judged by the worst (or a mean) of their values
             (``apps``), or it is one figure of the chip for all of them (``chip``).
         scoped: also known by scope (``npu.average_power_w``), in ``by_scope``.
@@ -91,6 +96,8 @@ class Metric:
         value: gives it from the other fields of a record; None: it is a field of its own.
         said: of a record, what a reader must know beside the number; None: of this record the
             number says nothing new.
+        lacks: of an app, a chip and a level, what must be stated so that there is such a number at
+            all; empty if nothing is missing.
     """
 
     name: str
@@ -111,6 +118,7 @@ class Metric:
     best: str = ""
     value: Callable[[Any], float | None] | None = None
     said: Callable[[Any], str | None] = nothing
+    lacks: Callable[[Any, Any, str], str] = complete
 
     @property
     def unit(self) -> str:
@@ -172,6 +180,17 @@ def _margin(record: Record) -> str:
     return "(margin, 0 = at the floor)" if record.kind == "app" else "as published"
 
 
+def _no_battery(app: Any, chip: Any, fidelity: str) -> str:
+    return "" if app.budgets.battery_wh is not None else "budgets.battery_wh in the app"
+
+
+def _no_heat(app: Any, chip: Any, fidelity: str) -> str:
+    """A steady junction follows from the app's environment, a played one from the chip's model."""
+    stated = app.environment is not None and app.environment.thermal_c_per_w is not None
+    played = chip.thermal is not None and fidelity == "simulate"
+    return "" if stated or played else "environment.thermal_c_per_w in the app"
+
+
 def _with_cloud(record: Record) -> str | None:
     return "with network and data centre" if record.platform else None
 
@@ -188,7 +207,7 @@ _TABLE = (
     ),
     Metric(
         name="latency_s", label="latency", sense="minimize", said=_late,
-        bounded=True, exact=False, uncertain=False, judged=True,
+        bounded=True, exact=False, uncertain=True, judged=True,
     ),
     Metric(
         name="peak_power_w", label="peak power", sense="minimize", budget="peak_power_w",
@@ -196,7 +215,7 @@ _TABLE = (
     ),
     Metric(
         name="throughput_per_s", label="throughput", sense="maximize",
-        bounded=False, exact=False, uncertain=False,
+        bounded=False, exact=False, uncertain=True,
     ),
     Metric(
         name="utilization", label="array utilization", sense="maximize", share=True, said=_of_cores,
@@ -231,6 +250,7 @@ _TABLE = (
     ),
     Metric(
         name="battery_hours", label="battery life", sense="maximize", app_only=True,
+        lacks=_no_battery,
         bounded=False, exact=False, uncertain=False,
     ),
     Metric(
@@ -242,7 +262,11 @@ _TABLE = (
         bounded=False, exact=False, uncertain=False, app_only=True, judged=True,
     ),
     Metric(
-        name="junction_c", label="junction temperature", sense="minimize",
+        name="junction_c", label="junction temperature", sense="minimize", lacks=_no_heat,
+        bounded=False, exact=False, uncertain=False,
+    ),
+    Metric(
+        name="junction_peak_c", label="junction in bursts", sense="minimize", lacks=_no_heat,
         bounded=False, exact=False, uncertain=False, app_only=True,
     ),
     Metric(

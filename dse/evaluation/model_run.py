@@ -139,20 +139,26 @@ def _detail(found: Quality | None) -> tuple[dict[str, Any], ...]:
 
 
 def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
-    """Sums over the schedule; peak over 1 ms from the power of each layer held for its time."""
+    """Sums over the schedule; peak over 1 ms from the power of each layer held for its time.
+
+    The converter's losses are those of each layer's own load, as in a play: an efficiency that
+    bends makes the loss at the mean load another one (5 % of a chip whose layers differ much).
+    """
     chip, working = kind.chip, {kind.name: float(program.cores)}
     latency = program_latency_s(program, chip)
     layer_s = layer_latencies_s(program, chip)
     dynamic = dynamic_by_scope_j(program, chip)
     static = static_by_scope_w(whole, working)
     scope_j = {scope: dynamic[scope] + static[scope] * latency for scope in dynamic}
-    scope_j["module"] = chip.pmic.input_w(scope_j["die_dram"] / latency) * latency
-    edges, watts = [0.0], []
+    edges, watts, carried = [0.0], [], 0.0
     for schedule, seconds in zip(program.schedules, layer_s, strict=True):
+        joules = sum(energy_breakdown_j(schedule, chip).values())
         if seconds > 0.0:
             edges.append(edges[-1] + seconds)
-            joules = sum(energy_breakdown_j(schedule, chip).values())
-            watts.append(joules / seconds + static["die_dram"])
+            watts.append((joules + carried) / seconds + static["die_dram"])
+            joules = carried = 0.0
+        carried += joules  # of a layer without time: its neighbour's
+    scope_j["module"] = _module_j(chip, edges, watts, carried, static["die_dram"], latency)
     peak = window_peak(np.array(edges), np.array(watts), 1e-3)
     return _Run(
         latency,
@@ -161,6 +167,30 @@ def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
         {k: w * latency for k, w in static_by_component_w(whole, working).items()},
         {"die_dram": peak, "module": chip.pmic.input_w(peak)},
     )
+
+
+def _module_j(
+    chip: Chip,
+    edges: Sequence[float],
+    watts: Sequence[float],
+    carried_j: float,
+    static_w: float,
+    latency_s: float,
+) -> float:
+    """Energy at the module's supply: of each layer, and of the call before them, J.
+
+    Args:
+        carried_j: energy of layers at the end that take no time.
+    """
+    loads = [(end - start, load) for start, end, load in zip(edges, edges[1:], watts, strict=False)]
+    call = latency_s - edges[-1]
+    if carried_j and loads:
+        seconds, load = loads[-1]
+        loads[-1] = (seconds, load + carried_j / seconds)
+    elif carried_j:
+        static_w += carried_j / call
+    loads.append((max(call, 0.0), static_w))
+    return sum(chip.pmic.input_w(load) * seconds for seconds, load in loads)
 
 
 def _simulated(

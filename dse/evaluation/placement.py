@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dse.apps import App, QualityVerdict, Stream
 from dse.apps.split import cuts, split_at
@@ -11,6 +11,7 @@ from dse.apps.stream import RequestStage
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.energy import static_by_scope_w
 from dse.evaluation.loads import Load, stream_load
+from dse.evaluation.room import Allotments
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.kinds import core_kinds
@@ -108,6 +109,7 @@ class Placer:
     mapped_on: Platform
     objective: Objective
     fidelity: Fidelity
+    room: Allotments = field(default_factory=dict)
 
     @property
     def link(self) -> NetLink:
@@ -233,7 +235,10 @@ class Placer:
         if not device:
             # The cores that it names are the device's.
             stream = stream.model_copy(update={"cores": "all", "split": stream.together})
-        return stream_load(self.app, stream, found, side, mapped, self.objective, self.fidelity)
+        room = self.room if device else {}
+        return stream_load(
+            self.app, stream, found, side, mapped, self.objective, self.fidelity, room
+        )
 
     def _leg(self, stream: Stream, remote: Load, up_bytes: float) -> Leg:
         chip, terms = self.platform.chips[1], self.terms

@@ -27,8 +27,10 @@ from dse.errors import InputError
 from dse.evaluation.loads import stream_rate_hz
 from dse.evaluation.placement import Leg, Placed
 from dse.hardware.chip import Platform
+from dse.simulation.engine import Engine
 from dse.simulation.release import Dice, generator, release_times
-from dse.simulation.run import simulate
+from dse.simulation.run import played_engine
+from dse.simulation.run import timeline as timeline_of
 from dse.simulation.task import Job, Policy, Task, Timeline, Trace
 
 #: Rounds of device and link after which the play gives up (each settles at least one trip's time).
@@ -37,10 +39,12 @@ MAX_ROUNDS = 1000
 
 @dataclass(frozen=True)
 class PlatformPlay:
-    """What happened: the device's timeline, the observed jobs by stream instance, and of those of
-    each stream that leaves the device the share that was sent and the share that was answered."""
+    """What happened: the device's timeline and the engine that played it, the observed jobs by
+    stream instance, and of those of each stream that leaves the device the share that was sent and
+    the share that was answered."""
 
     timeline: Timeline
+    engine: Engine
     jobs: tuple[Job, ...]
     sent: Mapping[str, float]
     answered: Mapping[str, float]
@@ -232,7 +236,8 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
                 mend="shorten the horizon, or place chained streams on one side",
             )
         tasks = _device_tasks(app, placed, platform, legs, releases)
-        timeline = simulate(platform.chip, tasks, policy, trace=trace)
+        engine = played_engine(platform.chip, tasks, policy, trace=trace)
+        timeline = timeline_of(engine)
         device = _by_task((*timeline.jobs, *timeline.later))
         round_ = _Remote(app, platform, legs, policy, heads)
         round_.play(device, own)
@@ -246,6 +251,7 @@ def play(app: App, placed: Sequence[Placed], platform: Platform, policy: Policy,
     seen = Counter(_stream_of(job.task) for job in jobs)
     return PlatformPlay(
         timeline=timeline,
+        engine=engine,
         jobs=tuple(jobs),
         sent={name: round_.sent.get(name, 0) / seen[name] for name in legs if seen[name]},
         answered={name: round_.served.get(name, 0) / seen[name] for name in legs if seen[name]},

@@ -8,30 +8,37 @@ from dataclasses import replace
 from dse.apps import App
 from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
 from dse.errors import InputError, UnmappableError
-from dse.evaluation.app_reasons import crowded, late, overload, too_hot
+from dse.evaluation.allotments import allotments
+from dse.evaluation.app_reasons import late, overload, too_hot
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.app_run import (
     app_frame,
     common,
     decided,
+    die_watts,
     expected,
+    heated,
     on_sample,
     played,
     poor,
 )
-from dse.evaluation.app_scores import hottest
 from dse.evaluation.causes import Cause
+from dse.evaluation.company import covered
 from dse.evaluation.economics import HOURS_PER_YEAR
 from dse.evaluation.frame import unmappable
+from dse.evaluation.heat import heat_reasons, settled, with_junction
 from dse.evaluation.loads import utilization
+from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.placement import Placed, Placer
 from dse.evaluation.platform_play import PlatformPlay, play
 from dse.evaluation.record import Evaluation, TaskRow
 from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity
-from dse.hardware.chip import Platform
+from dse.hardware.chip import Chip, Platform
 from dse.hardware.cost import carbon, unit_cost
 from dse.mapping import Objective
+from dse.simulation.repricing import reprice
+from dse.simulation.run import timeline as timeline_of
 from dse.simulation.stats import TaskStats, task_stats
 from dse.simulation.task import Task, Timeline
 from dse.workload import Workload
@@ -59,7 +66,9 @@ def evaluate_on_platform(
     device = platform.chip
     _no_pipelines(app)
     base = app_frame(app, workloads, device, fidelity)
-    placer = Placer(app, workloads, platform, mapped_on or platform, objective, fidelity)
+    mapped = mapped_on or platform
+    room = {} if fidelity == "roofline" else allotments(app, workloads, mapped.chip)
+    placer = Placer(app, workloads, platform, mapped, objective, fidelity, room)
     try:
         placed = [placer.place(stream) for stream in app.streams]
     except UnmappableError as error:
@@ -69,25 +78,40 @@ def evaluate_on_platform(
     timeline: Timeline | None = None
     whole: Timeline | None = None
     stats: dict[str, TaskStats] = {}
+    happened: PlatformPlay | None = None
     if fidelity == "simulate":
         policy = policy_of(app, seed, max(place.isolated_s(placer.link) for place in placed))
         happened = play(app, placed, platform, policy, trace=trace)
-        timeline = happened.timeline
+    company = covered(app, local)
+
+    def figures(at: Chip) -> Evaluation:
+        nonlocal timeline
+        here = replace(base, f_hz=at.f_hz, voltage_v=at.voltage_v)
+        if happened is None:
+            return expected(here, app, heated(local, device, at), at, usage, company)
+        reprice(happened.engine, at)
+        timeline = timeline_of(happened.engine)
+        return played(here, timeline, at)
+
+    engine = happened.engine if happened else None
+    watts = die_watts(local, device, usage, engine, company)
+    record, junction = settled(app, device, watts, figures)
+    hot = iter(heated(local, device, junction.chip))
+    placed = [p if p.local is None else replace(p, local=next(hot)) for p in placed]
+    local, device = [p.local for p in placed if p.local is not None], junction.chip
+    flow = _flows(placed, usage, app.observed_s, happened)
+    if happened is not None and timeline is not None:
         whole = replace(timeline, jobs=happened.jobs)
         if whole.mean is not None and any(place.leg for place in placed):  # luck of the link
             whole = replace(whole, mean=replace(whole.mean, exact=False))
         stats = {entry.name: entry for entry in task_stats(whole, _judged(app, placed))}
         chains = chain_rows(app, happened.jobs, timeline.horizon_s)
-        flow = _flows(placed, usage, app.observed_s, happened)
-        record = played(base, timeline, device)
         record = replace(
             record, resource_utilization={**record.resource_utilization, **_link_only(usage)}
         )
     else:
-        flow = _flows(placed, usage, app.observed_s, None)
         times = {place.stream.id: place.isolated_s(placer.link) for place in placed}
         chains = isolated_chains(app, times)
-        record = expected(base, app, local, device, usage)
     exact = whole is not None and whole.mean is not None and whole.mean.exact
     rows = tuple(
         _row(place, task_name(place.stream, index), stats, platform, exact=exact)
@@ -100,17 +124,19 @@ def evaluate_on_platform(
     record = _with_cloud(record, app, platform, flow)
     macs = sum(load.rate_hz * load.macs for load in local)
     utilized = macs / device.peak_macs_per_s
-    warm = hottest(record, timeline)
-    record = replace(record, utilization=utilized, offered_load=usage, junction_c=warm)
+    held = rooms(app, local, device, timeline.jobs if timeline else ())
+    record = replace(record, utilization=utilized, offered_load=usage, memory=as_table(held))
+    record = with_junction(record, app, junction, timeline)
     record, waiting = on_sample(record, app, whole)
     reasons = [
         *poor([place.verdict for place in placed]),
         *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),
-        *crowded(local, device),
+        *overfull(held),
         *overload(usage, local),
         *late(record, local, timeline),
         *waiting,
         *too_hot(timeline),
+        *heat_reasons(app, record, junction),
         *product_reasons(app, record),
     ]
     return decided(record, fidelity, reasons), timeline

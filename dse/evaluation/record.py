@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from dse.evaluation.old_causes import told
 from dse.mapping import LayerRow
 from dse.migrations import FIELD, current
 from dse.printing import Printed, si
+from dse.registry import cached
 
 #: Records that are read may have no field that they do not know.
 CLOSED = ConfigDict(extra="forbid")
@@ -125,10 +125,14 @@ class Evaluation(Printed):
     chip they are ``energy_j`` and ``unit_cost_usd``.
 
     ``utilization`` is MACs over those at peak: of a model alone (mapped) at the peak of the cores
-    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is steady at the
-    app's ``thermal_c_per_w``; where it has none, the highest of a play with the chip's own thermal
-    model.
+    it runs on, at the roofline and of an app at that of all cores. ``junction_c`` is the
+    junction temperature that rails and leakage are at: where the app (``thermal_c_per_w``) or the
+    chip says how heat leaves, the sustained one that the power gives, else as chip or app state it.
+    ``junction_peak_c`` of a simulated app is the highest that bursts reach, None where nothing says
+    how heat leaves.
 
+    ``memory``: of an app, what it keeps in each memory of the chip: ``capacity_bytes``,
+    ``need_bytes``, and its ``parts``.
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
     ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
@@ -177,6 +181,7 @@ class Evaluation(Printed):
     deadline_satisfaction: float | None = None
     score: float | None = None
     junction_c: float | None = None
+    junction_peak_c: float | None = None
     offered_load: Mapping[str, float] = field(default_factory=dict)
     system_energy_j: float | None = None
     total_cost_usd: float | None = None
@@ -187,6 +192,7 @@ class Evaluation(Printed):
     kind_energy_j: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, Band] = field(default_factory=dict)
     decided_at_s: float | None = None
+    memory: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -313,10 +319,10 @@ class Evaluation(Printed):
 
 
 #: Fields, beside metrics, that only an app has.
-APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "decided_at_s")
+APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "memory", "decided_at_s")
 
 
-@functools.cache
+@cached(1)
 def _adapter() -> TypeAdapter[Evaluation]:
     """What reads and writes records, wherever they are kept."""
     return TypeAdapter(Evaluation)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dse.apps import App
+from dse.evaluation.app_scores import battery_left_w
 from dse.evaluation.causes import Cause
 from dse.evaluation.metrics import METRICS
 from dse.evaluation.record import ChainRow, Evaluation, TaskRow
@@ -22,6 +23,7 @@ Kind = Literal[
     "battery",
     "heat",
     "quality",
+    "memory",
 ]
 
 
@@ -61,6 +63,11 @@ def requirements(app: App, record: Evaluation) -> list[Requirement]:
         Requirement("load", f"time of {name}", "offered_load", share, 1.0, 1.0 - share)
         for name, share in record.offered_load.items()
         if share > 1.0 + 1e-9
+    ]
+    out += [
+        Requirement("memory", f"room in {name}", "memory", room["need_bytes"], size, 1.0 - over)
+        for name, room in record.memory.items()
+        if (over := room["need_bytes"] / (size := room["capacity_bytes"])) > 1.0
     ]
     out += _of_product(app, record)
     floors = {stream.id: stream.quality for stream in app.streams}
@@ -167,6 +174,11 @@ def _of_product(app: App, record: Evaluation) -> list[Requirement]:
         span, warm = heat.max_junction_c - heat.ambient_c, record.junction_c
         room = None if warm is None else (heat.max_junction_c - warm) / span
         out.append(Requirement("heat", "junction", "junction_c", warm, heat.max_junction_c, room))
+        peak = record.junction_peak_c
+        if peak is not None:
+            room = (heat.max_junction_c - peak) / span
+            name, limit = "junction in bursts", heat.max_junction_c
+            out.append(Requirement("heat", name, "junction_peak_c", peak, limit, room))
     return out
 
 
@@ -175,8 +187,7 @@ def _battery_room(app: App, record: Evaluation, hours: float, wanted: float) -> 
 
     Where the rest alone empties it too early, no module would do: the hours that are missing.
     """
-    budgets = app.budgets
-    left_w = (budgets.battery_wh or 0.0) * budgets.battery_usable / wanted - budgets.other_power_w
+    left_w = battery_left_w(app, wanted)
     power = record.average_power_w
     if left_w <= 0.0 or power is None:
         return hours / wanted - 1.0
@@ -189,11 +200,11 @@ def product_reasons(app: App, record: Evaluation) -> list[Cause]:
     for demand in _of_product(app, record):
         if demand.room is None or demand.room >= 0.0 or demand.value is None:
             continue
+        if demand.kind == "heat":  # says more than the temperature (dse.evaluation.heat)
+            continue
         value, limit = demand.value, demand.limit
         if demand.kind == "battery":
             text = f"battery lasts {value:.3g} h, {limit:g} h are asked for"
-        elif demand.kind == "heat":
-            text = f"junction at {value:.3g} C, over the {limit:g} C allowed"
         else:
             unit = METRICS[demand.metric].unit
             text = (

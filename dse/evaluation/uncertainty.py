@@ -20,7 +20,7 @@ from dse.evaluation.app_run import evaluate_app
 from dse.evaluation.metrics import METRICS, Band, named
 from dse.evaluation.model_run import evaluate_model
 from dse.evaluation.record import Evaluation
-from dse.evaluation.terms import Terms
+from dse.evaluation.terms import Fidelity, Terms
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.resolve import resolve
 from dse.mapping import Objective
@@ -78,13 +78,16 @@ def app_uncertainty(
     draws: int,
     seed: int = 0,
     objective: Objective = "edp",
+    fidelity: Fidelity = "simulate",
 ) -> Uncertainty:
-    """The app's metrics under ``draws`` draws, simulated in each."""
+    """The app's metrics under ``draws`` draws, at the fidelity in each."""
     return _spread(
         chip,
         draws,
         seed,
-        lambda drawn: evaluate_app(app, workloads, drawn, objective=objective, mapped_on=chip)[0],
+        lambda drawn: evaluate_app(
+            app, workloads, drawn, fidelity, objective=objective, mapped_on=chip
+        )[0],
     )
 
 

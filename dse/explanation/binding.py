@@ -35,6 +35,14 @@ SHARED = ("l2", "nvm", "host")
 #: A relief is confirmed if it shortens what it is for by more than this share.
 NOTICEABLE = 0.005
 
+#: What makes a memory larger.
+ROOM: dict[str, tuple[str, ...]] = {
+    "dram": ("chip.dram.capacity_bytes",),
+    "l2": ("chip.l2.bytes",),
+    "nvm": ("chip.nvm.bytes",),
+    "buffer": ("chip.buffer.bytes",),
+}
+
 
 def relief(resource: str, kind: str, chip: Chip) -> list[str]:
     """Chip parameters that relieve a resource of cores of one kind (``cores.NAME`` names it)."""
@@ -75,6 +83,9 @@ def binds(record: Evaluation, room: Sequence[Slack], loads: Sequence[Load], chip
         part = max(record.cost_breakdown_usd, key=lambda name: record.cost_breakdown_usd[name])
         share = record.cost_breakdown_usd[part] / record.unit_cost_usd
         return {**out, "resource": part, "share": share}
+    if tight.kind == "memory":
+        resource = tight.requirement.removeprefix("room in ").partition(" ")[0]
+        return {**out, "stream": None, "resource": resource, "relief": list(ROOM.get(resource, ()))}
     if tight.kind == "load":
         resource = tight.requirement.removeprefix("time of ")
         row = max(record.tasks, key=lambda row: row.isolated_latency_s * row.rate_hz)

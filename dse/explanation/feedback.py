@@ -12,11 +12,14 @@ from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.metrics import METRICS
 from dse.evaluation.record import Evaluation
 from dse.evaluation.requirements import requirements, violation
+from dse.evaluation.states import State, state_of
 from dse.explanation.steps import Step
 from dse.printing import setting as shown
 
 #: What a step of an infeasible design is to lessen: the sum of its broken demands.
 VIOLATION = "violation"
+#: What a step of an infeasible design gains by mending it, beside what it saves.
+MENDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,10 @@ class Slack:
 class Effect:
     """What a step does: metrics before and after, and whether the design stays feasible.
 
-    ``goal`` is what ``gain`` is about (see :func:`goal_of`): the relative part of it that the step
-    saves. ``latencies`` are those of each stream alone on the chip, before and after, s.
+    ``state`` is the word for the design after the step; None for a setting that cannot be had, and
+    where the level decides nothing. ``goal`` is what ``gain`` is about (see :func:`goal_of`): the
+    relative part of it that the step saves. ``latencies`` are those of each stream alone on the
+    chip, before and after, s.
     """
 
     path: str
@@ -50,6 +55,7 @@ class Effect:
     gain: float
     goal: str = ""
     latencies: dict[str, tuple[float, float]] = field(default_factory=dict)
+    state: State | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -150,7 +156,8 @@ def _effect(
         record = evaluate(step)
         wanted = app_after(step) if app_after is not None else app
     except ImpossibleChipError as error:
-        return Effect(*shape, {}, False, (error.describe(),), -2.0, goal)
+        why = (error.describe(),)
+        return Effect(*shape, {}, False, why, -2.0, goal, state="impossible")
     except InputError as error:
         return Effect(*shape, {}, None, (error.describe(),), -3.0, goal)
     metrics = {m.name: (m.of(base), m.of(record)) for m in METRICS.values() if m.judged}
@@ -164,12 +171,25 @@ def _effect(
                 metrics[name] = (metrics[name][0], None)
     gain = _relative(goal, *metrics[goal]) if goal else _best(metrics)
     if base.unmet:
-        gain += 10.0 if record.feasible else 0.0
+        gain += MENDS if _holds(record, base) else 0.0
     elif record.unmet:
         gain = -1.0 + min(gain, 0.0) * 1e-3
     return Effect(
-        *shape, metrics, record.feasible, record.reasons, gain, goal, _latencies(base, record)
+        *shape,
+        metrics,
+        record.feasible,
+        record.reasons,
+        gain,
+        goal,
+        _latencies(base, record),
+        state_of(record.feasible, record.reasons),
     )
+
+
+def _holds(record: Evaluation, base: Evaluation) -> bool:
+    """Whether a step leaves nothing broken at the level that the design was judged at."""
+    open_still = record.feasible is None and record.fidelity == base.fidelity
+    return bool(record.feasible) or (open_still and not record.unmet)
 
 
 def by_difference(name: str) -> bool:

@@ -10,6 +10,7 @@ from dse.evaluation.design import Value
 from dse.hardware.chip import Chip
 from dse.hardware.kinds import core_kinds
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import load_technology
 
 #: Precisions tried for a stream that names none itself.
@@ -103,7 +104,7 @@ def _core_steps(at: str, spec: ChipSpec, f_hz: float | None) -> list[Step]:
         ("array.rows", spec.array.rows),
         ("array.cols", spec.array.cols),
         ("buffer.bytes", spec.buffer.bytes),
-        ("vector.lanes", spec.vector.lanes),
+        ("vector.lanes", widths_of(spec).lanes),
         ("cores", spec.cores),
     ):
         steps.extend(_halved_doubled(f"{at}.{path}", value))
@@ -119,7 +120,7 @@ def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
     if stream.deadline_s is not None:
         path, due = f"app.{stream.id}.deadline_s", stream.deadline_s
         steps.extend(Step(path, due, d) for d in _within(due, stream.deadline_range_s))
-    present = _resolution(model)
+    present = written_resolution(model)
     path = f"model.{stream.id}.res"
     steps.extend(Step(path, present, size) for size in stream.resolutions if size != present)
     path = f"model.{stream.id}.name"
@@ -130,7 +131,7 @@ def _stream_steps(stream: Stream, chip: Chip, model: str) -> list[Step]:
     return steps
 
 
-def _resolution(model: str) -> int | None:
+def written_resolution(model: str) -> int | None:
     for part in model.partition("@")[2].split(","):
         key, _, value = part.partition("=")
         if key == "res" and value.isdigit():

@@ -28,6 +28,7 @@ from dse.hardware.core import (
 from dse.hardware.modes import Arbitration, CoreNetwork, Governor, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
 from dse.printing import Printed, si
+from dse.registry import APART, key_of
 from dse.schema import digest
 
 __all__ = [
@@ -78,21 +79,34 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """Fixed costs in cycles: per layer launch, per DMA descriptor; and seconds per inference."""
+    """Fixed costs in cycles: per layer launch, per DMA descriptor; and seconds per inference.
+
+    ``token_s`` is what a run of a language model costs at least beside its work, with call and
+    launches; ``crossing_s`` comes for each change between accelerator and host within an
+    inference. ``prefetches``: the software lets the first weights of a layer come while the layer
+    before it runs. ``operators``: of ONNX, those that it
+    runs on the accelerator; None: all that the accelerator can.
+    """
 
     launch_cycles: float
     descriptor_cycles: float
     dma_channels: int
     invoke_s: float
     max_descriptor_bytes: float
+    token_s: float = 0.0
+    crossing_s: float = 0.0
+    prefetches: bool = True
+    operators: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The control processor: ``ops_per_s`` simple operations per second for host layers."""
+    """The control processor: what one core of it does for host layers, simple operations and (of
+    layers that fell back to it) multiply-accumulates at int8 a second."""
 
-    name: str
+    name: str = field(metadata=APART)
     ops_per_s: float
+    macs_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +182,19 @@ class Chip(Printed):
     ``kinds`` is empty if all cores are equal. Else it says which cores are of which kind;
     ``array``, ``buffer``, ``vector``, ``f_hz`` and ``prices`` are then those of the first kind,
     ``static`` and ``area`` of the whole chip, and networks are mapped onto the view of a kind.
+
+    Fields that are ``APART`` change no mapping, but as ``mapping_static_w`` sums them up.
     """
 
-    name: str
-    template: str
-    node_nm: int
+    name: str = field(metadata=APART)
+    template: str = field(metadata=APART)
+    node_nm: int = field(metadata=APART)
     f_hz: float
-    voltage_v: float
-    sram_voltage_v: float
-    junction_c: float
-    native_precision: str
-    cores: int
+    voltage_v: float = field(metadata=APART)
+    sram_voltage_v: float = field(metadata=APART)
+    junction_c: float = field(metadata=APART)
+    native_precision: str = field(metadata=APART)
+    cores: int = field(metadata=APART)
     array: Array
     buffer: Buffer
     vector: VectorUnit
@@ -186,22 +202,22 @@ class Chip(Printed):
     overheads: Overheads
     host: Host
     prices: Mapping[str, float]
-    action_scope: Mapping[str, str]
-    static: tuple[StaticPower, ...]
-    pmic: Pmic
-    area: AreaNode
-    dram_capacity_bytes: float
-    power_gating: bool
-    digest: str
-    spec: Any = field(repr=False, hash=False, compare=False)
-    technology: Any = field(repr=False, hash=False, compare=False)
-    notes: tuple[str, ...] = ()
+    action_scope: Mapping[str, str] = field(metadata=APART)
+    static: tuple[StaticPower, ...] = field(metadata=APART)
+    pmic: Pmic = field(metadata=APART)
+    area: AreaNode = field(metadata=APART)
+    dram_capacity_bytes: float = field(metadata=APART)
+    power_gating: bool = field(metadata=APART)
+    digest: str = field(metadata=APART)
+    spec: Any = field(repr=False, hash=False, compare=False, metadata=APART)
+    technology: Any = field(repr=False, hash=False, compare=False, metadata=APART)
+    notes: tuple[str, ...] = field(default=(), metadata=APART)
     legality: Legality = field(default_factory=Legality)
-    dvfs: Dvfs | None = None
-    thermal: Thermal | None = None
-    network: CoreNetwork | None = None
-    arbitration: Arbitration = "processor_sharing"
-    kinds: tuple[CoreKind, ...] = ()
+    dvfs: Dvfs | None = field(default=None, metadata=APART)
+    thermal: Thermal | None = field(default=None, metadata=APART)
+    network: CoreNetwork | None = field(default=None, metadata=APART)
+    arbitration: Arbitration = field(default="processor_sharing", metadata=APART)
+    kinds: tuple[CoreKind, ...] = field(default=(), metadata=APART)
 
     def _title(self) -> str:
         return f"chip {self.name} ({self.template}) at {self.node_nm} nm"
@@ -243,37 +259,17 @@ class Chip(Printed):
         return self.cores * self.array.macs_per_cycle * best * self.f_hz
 
     @functools.cached_property
-    def slice_key(self) -> tuple[object, ...]:
-        """What a layer's mapping depends on, hashable: equal keys give equal mappings."""
-        array = self.array
-        return (
-            self.f_hz,
-            array.axes,
-            array.dataflows,
-            tuple(sorted(array.rates.items())),
-            array.preload,
-            array.preload_cycles,
-            array.fill_drain,
-            array.fill_drain_cycles,
-            array.depthwise,
-            tuple(sorted(array.align.items())),
-            array.accumulator_bytes,
-            (array.registers, array.sparsity, array.compression, array.winograd, self.legality),
-            array.matmul_rate,
-            (array.strided_rate, array.depthwise_rate),
-            self.buffer,
-            tuple(sorted(self.vector.ops_per_cycle.items())),
-            self.vector.wide_factor,
-            self.vector.fused,
-            tuple(
-                (name, link.bytes_per_s, link.capacity_bytes)
-                for name, link in sorted(self.links.items())
-            ),
-            self.overheads,
-            self.host,
-            tuple(sorted(self.prices.items())),
-            self.mapping_static_w,
-        )
+    def mapping_view(self) -> tuple[object, ...]:
+        """What the mapper sees of the chip, hashable: equal views give equal mappings.
+
+        A chip of several kinds is refused; of which ones does not matter.
+        """
+        return (*key_of(self), self.mapping_static_w, bool(self.kinds))
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether the first weights of a layer are fetched while the layer before it runs."""
+        return self.buffer.double_buffered and self.overheads.prefetches
 
     @functools.cached_property
     def mapping_static_w(self) -> float:

@@ -6,7 +6,7 @@ Part of the resolved chip (``chip.py``): numbers only, in SI units or in cycles 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Dataflow = Literal["ws", "os", "is", "rs"]
@@ -129,7 +129,7 @@ class Array:
             them from pass to pass, and ``rs`` stands for all three.
         sparsity, compression: what zeros save.
         winograd: 3x3 convolutions of stride 1 may run as F(2x2, 3x3).
-        matmul_rate: rate of matrix products against convolutions.
+        matmul_rates: as ``rates``, of matrix products.
         strided_rate: rate of convolutions of stride 2 or more in both directions against others;
             ``depthwise_rate`` that of depthwise ones.
     """
@@ -148,7 +148,7 @@ class Array:
     sparsity: Sparsity = Sparsity()
     compression: Compression = Compression()
     winograd: bool = False
-    matmul_rate: float = 1.0
+    matmul_rates: Mapping[str, float] = field(default_factory=dict)
     strided_rate: float = 1.0
     depthwise_rate: float = 1.0
 
@@ -167,6 +167,11 @@ class Buffer:
 
     Unified over operands, or with ``parts``: most bytes that W, I and O (with side inputs) may
     take of it. ``keeps_results`` and ``fuses``: see ``BufferSpec``.
+
+    Two ports carry all that is read and written. What has a port of its own besides (0: it has
+    none) passes that too: ``input``, ``weight``, ``result`` into and out of the array, ``sum``
+    partial sums each way; ``fill`` what comes from and goes to the links, each way; ``fetch`` what
+    the core gets from DRAM at most.
     """
 
     capacity_bytes: int
@@ -176,6 +181,40 @@ class Buffer:
     keeps_results: bool = True
     parts: tuple[float, float, float] | None = None
     fuses: bool = True
+    input_bytes_per_cycle: float = 0.0
+    weight_bytes_per_cycle: float = 0.0
+    result_bytes_per_cycle: float = 0.0
+    sum_bytes_per_cycle: float = 0.0
+    fill_bytes_per_cycle: float = 0.0
+    fetch_bytes_per_cycle: float = 0.0
+
+    @property
+    def own_ports(self) -> bool:
+        """Whether something passes a port of its own beside those of all."""
+        return any(
+            (
+                self.input_bytes_per_cycle,
+                self.weight_bytes_per_cycle,
+                self.result_bytes_per_cycle,
+                self.sum_bytes_per_cycle,
+                self.fill_bytes_per_cycle,
+                self.fetch_bytes_per_cycle,
+            )
+        )
+
+    def load_cycles(self, link: str) -> float:
+        """Cycles that a byte from a link takes at the fill port and the fetch limit."""
+        fetch = _per_byte(self.fetch_bytes_per_cycle) if link == "dram" else 0.0
+        return max(_per_byte(self.fill_bytes_per_cycle), fetch)
+
+    @property
+    def store_cycles(self) -> float:
+        """Cycles that a byte to a link takes at the fill port."""
+        return _per_byte(self.fill_bytes_per_cycle)
+
+
+def _per_byte(bytes_per_cycle: float) -> float:
+    return 1.0 / bytes_per_cycle if bytes_per_cycle else 0.0
 
 
 @dataclass(frozen=True, slots=True)

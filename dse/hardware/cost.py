@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from dse.errors import InputError
 from dse.hardware.chip import Chip
+from dse.hardware.dies import chip_dies
 from dse.hardware.floorplan import nvm_node
 from dse.hardware.spec import ChipSpec
 from dse.technology import Technology
@@ -19,9 +20,9 @@ _J_PER_KWH = 3.6e6
 class Cost:
     """Cost of one unit at ``volume`` units over the product's life, USD.
 
-    ``die_cost_usd`` is the good die before assembly; ``die_usd`` includes the dies lost in
-    assembly and a second die in the package, if there is one. ``nre_usd`` and ``ip_usd`` are the
-    one-time sums behind ``nre_per_unit_usd`` and ``ip_per_unit_usd``.
+    ``die_cost_usd`` is the good die (or dies, ``noc.chiplets``) before assembly; ``die_usd`` has a
+    second die of another node too, if there is one, and the dies lost in assembly. ``nre_usd`` and
+    ``ip_usd`` are the one-time sums behind ``nre_per_unit_usd`` and ``ip_per_unit_usd``.
     """
 
     volume: float
@@ -61,7 +62,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Carbon:
-    """Greenhouse gases of one unit, kg CO2e: making die(s) and DRAM, and use over its life."""
+    """Greenhouse gases of one unit, kg CO2e: making packaged die(s) and DRAM, and use over life."""
 
     die_kg: float
     dram_kg: float
@@ -84,7 +85,7 @@ class Carbon:
 def unit_cost(chip: Chip, volume: float, technology: Technology | None = None) -> Cost:
     """Cost of one unit when ``volume`` units are made in all.
 
-    Unit = die / assembly yield + package + test + DRAM + royalty + (NRE + IP) / volume. The
+    Unit = dies / assembly yield + package + test + DRAM + royalty + (NRE + IP) / volume. The
     royalty is a share of the chip's selling price, taken as ``cost.price_over_cost`` times its
     recurring cost without DRAM.
 
@@ -104,23 +105,29 @@ def unit_cost(chip: Chip, volume: float, technology: Technology | None = None) -
         )
     tech: Technology = technology if technology is not None else chip.technology
     spec: ChipSpec = chip.spec
-    node, area, kind = chip.node_nm, chip.area_mm2, spec.cost.design_class
-    good = tech.die_cost_usd(node, area)
-    base = tech.unit_cost(node, area, volume, package=spec.die.package, design_class=kind)
-    die = base.die_usd + _companion_usd(tech, node, spec)
+    node, kind, package = chip.node_nm, spec.cost.design_class, spec.die.package
+    own = chip_dies(chip.area, spec, tech.floor(node))
+    good = own_dies_usd(tech, chip)
+    second = companion_mm2(tech, node, spec)
+    bought = tech.die_cost_usd(*second) if second else 0.0
+    areas = (*own.areas_mm2, second[1]) if second else own.areas_mm2
+    die = (good + bought) / tech.assembly_yield(package, len(areas))
+    packed = tech.package_cost_usd(sum(areas), package, len(areas))
+    test = tech.test_cost_usd(*areas)
+    nre = tech.nre_usd(node, sum(own.areas_mm2), kind, own.designs)
     ip = tech.ip_usd(node, kind) if spec.cost.ip_usd is None else spec.cost.ip_usd
-    chip_cost = die + base.package_usd + base.test_usd
+    chip_cost = die + packed + test
     return Cost(
         volume=float(volume),
         die_cost_usd=good,
         die_usd=die,
-        package_usd=base.package_usd,
-        test_usd=base.test_usd,
+        package_usd=packed,
+        test_usd=test,
         dram_usd=dram_usd(tech, spec),
         royalty_usd=spec.cost.royalty_fraction * spec.cost.price_over_cost * chip_cost,
-        nre_per_unit_usd=base.nre_usd_per_unit,
+        nre_per_unit_usd=nre / volume,
         ip_per_unit_usd=ip / volume,
-        nre_usd=base.nre_usd_per_unit * volume,
+        nre_usd=nre,
         ip_usd=ip,
     )
 
@@ -142,9 +149,10 @@ def companion_mm2(tech: Technology, node: int, spec: ChipSpec) -> tuple[int, flo
     return home, tech.nvm_area_mm2(home, spec.nvm.kind, spec.nvm.bytes)
 
 
-def _companion_usd(tech: Technology, node: int, spec: ChipSpec) -> float:
-    second = companion_mm2(tech, node, spec)
-    return tech.die_cost_usd(*second) if second else 0.0
+def own_dies_usd(tech: Technology, chip: Chip, without: str = "") -> float:
+    """Good dies of the chip's own node for a unit, USD; ``without`` a kind of its cores."""
+    dies = chip_dies(chip.area, chip.spec, tech.floor(chip.node_nm), without)
+    return sum(tech.die_cost_usd(chip.node_nm, area) for area in dies.areas_mm2)
 
 
 def lifetime_energy_j(chip: Chip, average_power_w: float) -> float:
@@ -162,6 +170,8 @@ def carbon(
     technology: Technology | None = None,
 ) -> Carbon:
     """Carbon of one unit: making it, and the electricity it uses.
+
+    Making = (dies with their share of the wafer + one package) / assembly yield + DRAM.
 
     Args:
         chip: a resolved chip.
@@ -181,10 +191,13 @@ def carbon(
         )
     tech: Technology = technology if technology is not None else chip.technology
     spec: ChipSpec = chip.spec
-    die = tech.embodied_carbon_kg(chip.node_nm, chip.area_mm2, fab_grid)
+    own = chip_dies(chip.area, spec, tech.floor(chip.node_nm)).areas_mm2
+    die = sum(tech.die_carbon_kg(chip.node_nm, area, fab_grid) for area in own)
     second = companion_mm2(tech, chip.node_nm, spec)
     if second:
-        die += tech.embodied_carbon_kg(*second, fab_grid)
+        die += tech.die_carbon_kg(*second, fab_grid)
+    die += tech.package_carbon_kg()
+    die /= tech.assembly_yield(spec.die.package, len(own) + bool(second))
     dram = 0.0
     if spec.dram.channels:
         per_gib = tech.dram(spec.dram.kind).carbon_kg_per_gib

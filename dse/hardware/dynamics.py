@@ -8,12 +8,13 @@ from dataclasses import replace
 from dse.errors import InputError
 from dse.hardware.blocks import number
 from dse.hardware.chip import Chip, Dvfs, StaticPower
-from dse.hardware.modes import CoreNetwork, Thermal
+from dse.hardware.dies import die_link
+from dse.hardware.modes import COLDEST_C, HOTTEST_C, CoreNetwork, Thermal
 from dse.hardware.spec import ChipSpec
 from dse.technology import OperatingPoint, Technology
 
 #: Junction temperatures at which leakage is tabulated, C; linear in its logarithm between.
-_GRID_C = tuple(float(t) for t in range(-40, 126, 15))
+_GRID_C = tuple(float(t) for t in range(int(COLDEST_C), int(HOTTEST_C) + 1, 15))
 
 Statics = Callable[[OperatingPoint[float], ChipSpec], tuple[StaticPower, ...]]
 
@@ -116,16 +117,7 @@ def core_network(
     noc = spec.noc
     if noc.topology == "none":
         return None
-    if noc.chiplets > spec.total_cores:
-        raise InputError(
-            f"{noc.chiplets} chiplets cannot share {spec.total_cores} cores",
-            field="noc.chiplets",
-            mend=f"at most {spec.total_cores}, or more cores",
-        )
-    try:
-        link = tech.d2d(noc.die_link)
-    except InputError as error:
-        raise InputError(error.message, field="noc.die_link", mend=error.mend) from None
+    link = die_link(spec, tech)
     hop_j = prices["noc.bit"] if noc.hop_j_per_bit is None else noc.hop_j_per_bit
     return CoreNetwork(
         topology=noc.topology,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
+from dse.hardware.dies import check_joined, link_parts, surrounded
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import Widths, widths_of
+from dse.registry import cached
 from dse.technology import FloorFacts, Technology
-
-#: Packages whose die is wire-bonded: pads in a ring on all four sides.
-WIRE_BONDED = ("qfn", "bga")
 
 
 def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
@@ -37,14 +36,32 @@ def mac_unit_mm2(tech: Technology, node: int, array: ArraySpec) -> float:
 
 
 def bank_width_bits(bytes_per_cycle: float, banks: int) -> int:
-    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it."""
+    """Word of one macro: 128 bit, less for a narrower port, more if all banks must serve it.
+
+    Words of over 512 bit are several macros side by side, of which each is as if by itself.
+    """
+    return min(bank_word_bits(bytes_per_cycle, banks), 512)
+
+
+def bank_word_bits(bytes_per_cycle: float, banks: int) -> int:
+    """What a bank gives in a cycle so that all banks together serve a port."""
     port = 8.0 * bytes_per_cycle
-    return int(max(min(port, max(128.0, port / banks), 512.0), 8.0))
+    return int(max(min(port, max(128.0, port / banks)), 8.0))
+
+
+def port_bytes(width: Widths) -> float:
+    """Bytes a cycle of wires and FIFOs between buffer, array and links.
+
+    Ports of one operand or use are part of the port of all, so that they count where they are
+    wider. The fetch limit is one of requests, not of wires.
+    """
+    outward = max(width.read, width.inputs, width.weights, width.sums)
+    return outward + max(width.write, width.results, width.sums, width.fill)
 
 
 def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, ...]:
     """The blocks of one core."""
-    array, buffer = spec.array, spec.buffer
+    array, buffer, width = spec.array, spec.buffer, widths_of(spec)
     units = array.rows * array.cols * array.depth
     macs = units * mac_unit_mm2(tech, node, array) * array.sparsity.area_factor
     if array.winograd:
@@ -54,15 +71,17 @@ def core_parts(tech: Technology, node: int, spec: ChipSpec) -> tuple[AreaNode, .
         registers = units * tech.register_area_mm2(node, 8.0 * stored)
     array_mm2 = (macs + registers) * (1.0 + number("array_distribution_share"))
     accumulators = 0.0
-    if array.accumulator_bytes:
-        accumulators = tech.sram_area_mm2(node, array.accumulator_bytes, banks=array.cols)
+    if width.accumulators:
+        accumulators = tech.sram_area_mm2(node, width.accumulators, banks=array.cols)
         accumulators *= 1.0 + number("buffer_logic_share")
-    macro = tech.sram_area_mm2(node, buffer.bytes, banks=buffer.banks)
+    # Banks that give more than 128 bit a cycle are macros side by side, each with its periphery.
+    word = bank_word_bits(max(width.read, width.write), buffer.banks)
+    macro = tech.sram_area_mm2(node, buffer.bytes, word, buffer.banks)
     macro *= number("dual_port_area_factor") if buffer.dual_port else 1.0
-    lanes = spec.vector.lanes * spec.vector.stages * number("lane_gates")
+    lanes = width.lanes * spec.vector.stages * number("lane_gates")
     gates = spec.overhead.control_gates + spec.dma.channels * number("dma_channel_gates")
     gates += array.weight_compression.decoder_bytes_per_cycle * number("decoder_gates_per_byte")
-    port_bits = 8.0 * (buffer.read_bytes_per_cycle + buffer.write_bytes_per_cycle)
+    port_bits = 8.0 * port_bytes(width)
     return (
         AreaNode("array", array_mm2, "npu"),
         AreaNode("accumulators", accumulators, "npu"),
@@ -106,7 +125,7 @@ def seen_by(area: AreaNode, kind: str) -> AreaNode:
     return replace(area, parts=tuple(seen if part is npu else part for part in area.parts))
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def nvm_node(tech: Technology, node: int, kind: str) -> int:
     """Node of the non-volatile memory: the chip's own, or the finest coarser one that offers it.
 
@@ -127,7 +146,7 @@ def nvm_node(tech: Technology, node: int, kind: str) -> int:
 
 
 def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) -> AreaNode:
-    """The whole die: NPU, host, interfaces, pads, the rest, and the space that stays empty."""
+    """All dies: NPU, host, interfaces, pads, the rest, and the space that stays empty."""
     die = spec.die
     parts = [npu_area(tech, node, spec)]
     host = floor.host(spec.host.core).area_mm2 * spec.host.count
@@ -143,24 +162,11 @@ def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) ->
     parts.append(AreaNode("always_on", floor.always_on_area_mm2))
     if die.other_area_mm2:
         parts.append(AreaNode("other_logic", other_logic_mm2(tech, node, spec)))
-    white, ring = _around(sum(part.total_mm2 for part in parts), spec, floor)
+    parts += link_parts(tech, spec, floor.pll_area_mm2)
+    white, ring, areas = surrounded(parts, spec, floor)
+    check_joined(areas, tech, spec)
     parts.append(AreaNode("io_ring", ring))
     return AreaNode("die", white, "die", tuple(parts))
-
-
-def _around(inside_mm2: float, spec: ChipSpec, floor: FloorFacts) -> tuple[float, float]:
-    """Space that stays empty between blocks of this area, and pads around both, mm2."""
-    die = spec.die
-    white = inside_mm2 * die.white_space / (1.0 - die.white_space)
-    pads = die.io_pads * floor.io_cell_area_mm2
-    ring = floor.ring_area_mm2(inside_mm2 + white, flip_chip=die.package not in WIRE_BONDED)
-    return white, max(pads, ring)
-
-
-def die_without_mm2(area: AreaNode, less_mm2: float, spec: ChipSpec, floor: FloorFacts) -> float:
-    """The whole die without ``less_mm2`` of its blocks and what lies around them, mm2."""
-    inside = sum(part.total_mm2 for part in area.parts if part.name != "io_ring") - less_mm2
-    return inside + sum(_around(inside, spec, floor))
 
 
 def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
@@ -169,8 +175,7 @@ def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
     It is a mix of logic, SRAM and analog (camera, Ethernet and display PHYs): the first two shrink
     as their own densities do, the last does not.
     """
-    stated = spec.die.other_area_node
-    home = tech.known_nodes.parse(stated) if stated else spec.node_nm
+    home = _other_home(tech, spec)
     if home == node:
         return spec.die.other_area_mm2
     logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
@@ -178,3 +183,22 @@ def other_logic_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
     of_sram, of_analog = number("other_sram_share"), number("other_analog_share")
     mix = (1.0 - of_sram - of_analog) * logic + of_sram * sram + of_analog
     return spec.die.other_area_mm2 * mix
+
+
+def other_leaking_mm2(tech: Technology, node: int, spec: ChipSpec) -> float:
+    """The rest of the die as the logic of ``node`` that leaks as much.
+
+    What leaks is a number of transistors, which stays: where the area stated at another node moves
+    as a mix, its SRAM and analog blocks do not leak with the density of the logic beside them.
+    """
+    home = _other_home(tech, spec)
+    if home == node:
+        return spec.die.other_area_mm2
+    logic = tech.logic_area_mm2(node, 1e6) / tech.logic_area_mm2(home, 1e6)
+    return spec.die.other_area_mm2 * logic
+
+
+def _other_home(tech: Technology, spec: ChipSpec) -> int:
+    """The node at which the rest of the die is stated."""
+    stated = spec.die.other_area_node
+    return tech.known_nodes.parse(stated) if stated else spec.node_nm

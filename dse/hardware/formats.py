@@ -6,10 +6,10 @@ does not implement runs in the cheapest implemented pair that holds both values 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 from dse.errors import InputError
+from dse.registry import cached
 
 #: Formats a MAC array can be asked for, narrow before wide within a family.
 FORMATS = ("int2", "int4", "int8", "int16", "fp8", "fp16", "bf16", "fp32")
@@ -73,7 +73,7 @@ def serving_pair(implemented: Mapping[str, float], weights: str, activations: st
     return _serving(tuple(sorted(implemented.items())), weights, activations)
 
 
-@functools.lru_cache(maxsize=4096)
+@cached(4096)
 def _serving(
     implemented: tuple[tuple[str, float], ...], weights: str, activations: str
 ) -> str | None:
@@ -95,7 +95,7 @@ def served_pairs(implemented: Mapping[str, float]) -> dict[tuple[str, str], str]
     return dict(_all_served(tuple(sorted(implemented.items()))))
 
 
-@functools.lru_cache(maxsize=512)
+@cached(512)
 def _all_served(
     implemented: tuple[tuple[str, float], ...],
 ) -> tuple[tuple[tuple[str, str], str], ...]:

@@ -11,27 +11,28 @@ from dse.ranges import CoreCount, Hertz, Speed, Volt
 from dse.schema import Strict
 
 #: Blocks that a kind of core may change; the rest of a chip is shared by all its cores.
-KIND_SECTIONS = ("array", "buffer", "vector", "dma", "overhead", "legality")
+KIND_SECTIONS = ("array", "buffer", "vector", "widths", "dma", "overhead", "legality")
 #: Plain fields that a kind may change; null follows the chip.
 KIND_VALUES = ("f_hz", "voltage_v", "sram_voltage_v", "vt", "speed_factor", "native_precision")
 #: Mappings that are given as a whole: what is written of them leaves nothing of the chip's own.
-REPLACED_WHOLE = ("formats", "align", "energy_j", "energy_ratio")
+REPLACED_WHOLE = ("formats", "matmul_formats", "align", "energy_j", "energy_ratio")
 #: Words that an app's ``cores`` means otherwise, and blocks of the floorplan.
 RESERVED = (
     *("all", "split"),
     *("array", "accumulators", "buffer", "vector", "control", "noc", "l2", "other_cores"),
     *("npu", "die", "host", "dram_phy", "dram_controller", "nvm", "pll", "always_on"),
-    *("other_logic", "io_ring"),
+    *("other_logic", "io_ring", "die_links"),
 )
 
 
 class KindSpec(Strict):
     """``cores`` equal cores of another kind: the chip's own core but for what is written here.
 
-    A block (``array``, ``buffer``, ``vector``, ``dma``, ``overhead``, ``legality``) holds the
-    fields that differ; formats are replaced whole. ``f_hz``: a clock of its own, on a rail of its
-    own whose voltage follows; null is the clock of the chip. L2, NVM, DRAM, host, network and the
-    rest of the die are shared with all other cores.
+    A block (``array``, ``buffer``, ``vector``, ``widths``, ``dma``, ``overhead``, ``legality``)
+    holds the fields that differ; formats are replaced whole. Widths that are null follow the kind's
+    own array. ``f_hz``: a clock of its own, on a rail of its own whose voltage follows; null is the
+    clock of the chip. L2, NVM, DRAM, host, network and the rest of the die are shared with all
+    other cores.
     """
 
     cores: CoreCount = 1
@@ -45,6 +46,7 @@ class KindSpec(Strict):
     array: dict[str, Any] = Field(default_factory=dict)
     buffer: dict[str, Any] = Field(default_factory=dict)
     vector: dict[str, Any] = Field(default_factory=dict)
+    widths: dict[str, Any] = Field(default_factory=dict)
     dma: dict[str, Any] = Field(default_factory=dict)
     overhead: dict[str, Any] = Field(default_factory=dict)
     legality: dict[str, Any] = Field(default_factory=dict)

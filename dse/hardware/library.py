@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dse.errors import InputError
+from dse.errors import InputError, shortened
 from dse.files import (
     Stamp,
     find_file,
@@ -16,12 +15,12 @@ from dse.files import (
     nearest,
     shipped_folder,
     shipped_names,
-    shortened,
     stamp_of,
 )
 from dse.hardware.kind_spec import KindSpec, combine
 from dse.hardware.spec import ChipSpec, set_path
 from dse.migrations import read_versioned
+from dse.registry import cached
 from dse.schema import validate
 
 _FOLDER = "hwconfigs"
@@ -109,6 +108,7 @@ def apply_values(spec: ChipSpec, node: str | int | None, values: Mapping[str, ob
             )
         set_path(data, path, value)
     made = validate(ChipSpec, data)  # the file itself was valid, so a fault is not its own
+    made.check_turned(values)
     made._origin = spec.origin
     if made.node_nm != before:
         drop = _pinned(made, "", made.f_hz is not None)
@@ -125,18 +125,18 @@ def _pinned(of: ChipSpec | KindSpec, prefix: str, has_clock: bool) -> list[str]:
     return [prefix + rail for rail in rails if getattr(of, rail) is not None]
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _content(path: str, stamp: Stamp) -> tuple[dict[str, Any], dict[str, int]]:
     """A chip file read once as long as it stays as it is; not to be changed."""
     return read_versioned("chip", path)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _template_of(path: Path, stamp: Stamp) -> Path | None:
     return template_file_of(path)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _load(path: str, stamp: Stamp, base: Path | None, base_stamp: Stamp | None) -> ChipSpec:
     data, lines = _content(path, stamp)
     whole: Mapping[str, Any] = data

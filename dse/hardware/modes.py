@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+#: Junction temperatures between which the technology is known, C.
+COLDEST_C, HOTTEST_C = -40.0, 125.0
+
 Governor = Literal["fixed", "race_to_idle", "deadline_aware"]
 Arbitration = Literal["processor_sharing", "fcfs", "round_robin"]
 

@@ -6,7 +6,6 @@ Shipped ones are in ``hwconfigs/platforms``. Every number of the file has its so
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from dse.ranges import (
     Watts,
     Years,
 )
+from dse.registry import cached
 from dse.schema import Strict, read_yaml, validate
 from dse.technology import Technology
 
@@ -207,7 +207,7 @@ def load_platform_spec(path: Path) -> PlatformSpec:
     return _spec(path, stamp_of(path))
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _spec(path: Path, stamp: Stamp) -> PlatformSpec:
     data, lines = read_versioned("platform", path)
     return validate(PlatformSpec, data, file=path, lines=lines)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import label, number
+from dse.hardware.dies import further_dies
 from dse.hardware.floorplan import bank_width_bits, nvm_node
 from dse.hardware.formats import is_float, served_pairs
 from dse.hardware.sections import VECTOR_FUNCTIONS
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import HostCore, OperatingPoint, Technology
 
 #: Words that begin an action's name, and the scope they belong to.
@@ -47,6 +49,11 @@ class HostClock:
         return self.f_hz * self.core.vector_ops_per_cycle
 
     @property
+    def macs_per_s(self) -> float:
+        """Multiply-accumulates at int8 per second of one core."""
+        return self.f_hz * self.core.int8_macs_per_cycle
+
+    @property
     def j_per_op(self) -> float:
         return self.core.j_per_cycle / self.core.vector_ops_per_cycle
 
@@ -63,10 +70,14 @@ class Distances:
 
 
 def distances(spec: ChipSpec, area: AreaNode) -> Distances:
-    """Wire lengths from block areas, blocks taken as squares: half a side each."""
+    """Wire lengths from block areas, blocks taken as squares: half a side each.
+
+    Wires stay on their die, so that several dies have shorter ones; the way between them is a link.
+    """
     npu = next(part for part in area.parts if part.name == "npu")
     array = next(part.total_mm2 for part in npu.parts if part.name == "array") / spec.cores
-    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(npu.total_mm2)
+    own = npu.total_mm2 / (1 + further_dies(area))
+    noc = spec.noc.mm if spec.noc.mm is not None else 0.5 * math.sqrt(own)
     return Distances(0.5 * math.sqrt(array), noc)
 
 
@@ -89,8 +100,11 @@ def action_prices(
     spec: ChipSpec,
     area: AreaNode,
     host: HostClock,
+    launch_cycles: float,
 ) -> dict[str, float]:
     """Joules per count of every action (see ``dse.hardware.chip.Chip``).
+
+    ``launch_cycles`` are those of the chip's clock that starting a layer takes.
 
     Every key is there; a memory or link that the chip lacks has price 0 (and bandwidth 0). Host
     links (USB, PCIe) have no memory device of their own, so only their PHY has a price.
@@ -107,7 +121,7 @@ def action_prices(
     out["host.op"] = host.j_per_op
     sequencer = tech.floor(point.node_nm).host(label("sequencer_core")).j_per_cycle
     out["descriptor"] = sequencer * max(spec.dma.descriptor_cycles, 1.0)
-    cycles = max(spec.overhead.launch_cycles, 1.0)
+    cycles = max(launch_cycles, 1.0)
     if spec.overhead.attachment == "cpu":
         out["launch"] = cycles * host.core.j_per_cycle * host.f_hz / point.f_hz
     elif spec.overhead.attachment == "dsp":
@@ -139,18 +153,15 @@ def _memory_prices(
     length: Distances,
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    buffer = spec.buffer
+    buffer, of = spec.buffer, widths_of(spec)
     to_array = wire * length.array_mm
-    for side, port in (
-        ("read", buffer.read_bytes_per_cycle),
-        ("write", buffer.write_bytes_per_cycle),
-    ):
+    for side, port in (("read", of.read), ("write", of.write)):
         width = bank_width_bits(port, buffer.banks)
         macro = tech.sram_energy_j_per_bit(
             point, float(buffer.bytes), width, side == "write", buffer.banks
         )
         out[f"buffer.{side}_bit"] = macro + to_array
-        acc = spec.array.accumulator_bytes
+        acc = of.accumulators
         if acc:
             out[f"accumulator.{side}_bit"] = tech.sram_energy_j_per_bit(
                 point, acc / spec.array.cols, 32, side == "write"

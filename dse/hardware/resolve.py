@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.hardware.area import AreaNode
@@ -33,7 +34,9 @@ from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
+from dse.hardware.starting import class_figures, identity, operators_of, starts
 from dse.hardware.static import static_power
+from dse.hardware.widths import Widths, width_numbers, widths_of
 from dse.schema import digest
 from dse.technology import FloorFacts, OperatingPoint, Technology, load_technology
 
@@ -144,12 +147,13 @@ def _resolve_equal(
     point = operating_point(spec, tech)
     floor = tech.floor(node)
     host = host_clock(spec, tech, floor)
-    prices = action_prices(tech, point, spec, area, host)
+    start = starts(spec.overhead, tech, point.f_hz, host.f_hz)
+    prices = action_prices(tech, point, spec, area, host, start.launch_cycles)
     for group, ratio in ratios.items():
         for action in prices:
             if action.partition(".")[0] == group:
                 prices[action] *= ratio
-    rates = array_rates(spec.array)
+    rates, width = array_rates(spec.array), widths_of(spec)
 
     def statics(at: OperatingPoint[float], with_: ChipSpec) -> tuple[StaticPower, ...]:
         return static_power(tech, at, with_, area, floor, host, prices)
@@ -164,30 +168,26 @@ def _resolve_equal(
         junction_c=spec.junction_c,
         native_precision=spec.native_precision,
         cores=spec.cores,
-        array=_array(spec.array, rates),
-        buffer=Buffer(
-            spec.buffer.bytes,
-            spec.buffer.read_bytes_per_cycle,
-            spec.buffer.write_bytes_per_cycle,
-            spec.buffer.double_buffered,
-            spec.buffer.keeps_results,
-            _parts(spec),
-            fuses=spec.buffer.fuses and spec.buffer.keeps_results,
-        ),
+        array=_array(spec.array, rates, width.accumulators),
+        buffer=_buffer(spec, width),
         vector=VectorUnit(
-            {name: r * spec.vector.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
+            {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
             spec.vector.fused,
         ),
         links=_links(spec, tech, point.f_hz),
         overheads=Overheads(
-            spec.overhead.launch_cycles,
+            start.launch_cycles,
             spec.dma.descriptor_cycles,
             spec.dma.channels,
-            spec.overhead.invoke_s,
+            start.invoke_s,
             float(spec.dma.max_descriptor_bytes),
+            start.token_s,
+            start.crossing_s,
+            start.prefetches,
+            operators_of(spec.overhead),
         ),
-        host=Host(spec.host.core, host.ops_per_s),
+        host=Host(spec.host.core, host.ops_per_s, host.macs_per_s),
         prices=prices,
         action_scope=scopes(prices),
         static=statics(point, spec),
@@ -203,6 +203,24 @@ def _resolve_equal(
         thermal=thermal(spec, tech, point, statics),
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
+    )
+
+
+def _buffer(spec: ChipSpec, width: Widths) -> Buffer:
+    return Buffer(
+        spec.buffer.bytes,
+        width.read,
+        width.write,
+        spec.buffer.double_buffered,
+        spec.buffer.keeps_results,
+        _parts(spec),
+        spec.buffer.fuses and spec.buffer.keeps_results,
+        width.inputs,
+        width.weights,
+        width.results,
+        width.sums,
+        width.fill,
+        width.fetch,
     )
 
 
@@ -239,6 +257,16 @@ def array_rates(array: ArraySpec) -> dict[str, float]:
     return {f"{w}x{a}": array.formats[pair] for (w, a), pair in served.items()}
 
 
+def matmul_rates(array: ArraySpec) -> dict[str, float]:
+    """The same of matrix products, where they differ."""
+    if array.matmul_rate == 1.0 and not array.matmul_formats:
+        return {}
+    own = {pair: rate * array.matmul_rate for pair, rate in array.formats.items()}
+    own |= array.matmul_formats
+    served = served_pairs(array.formats)
+    return {f"{w}x{a}": own[pair] for (w, a), pair in served.items()}
+
+
 def _parts(spec: ChipSpec) -> tuple[float, float, float] | None:
     parts = spec.buffer.parts
     if not parts:
@@ -270,7 +298,7 @@ def _sparsity(spec: ArraySpec) -> Sparsity:
     )
 
 
-def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
+def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) -> Array:
     sides = ((spec.rows, spec.row_dims), (spec.cols, spec.col_dims), (spec.depth, spec.depth_dims))
     axes = tuple(Axis(size, dims) for size, dims in sides if size > 1 or dims)
     preload = spec.rows if spec.preload_cycles is None else spec.preload_cycles
@@ -285,12 +313,12 @@ def _array(spec: ArraySpec, rates: Mapping[str, float]) -> Array:
         fill_drain_cycles=skew,
         depthwise=spec.depthwise,
         align={str(dim): multiple for dim, multiple in spec.align.items()},
-        accumulator_bytes=spec.accumulator_bytes,
+        accumulator_bytes=accumulator_bytes,
         registers=Registers(**spec.registers.model_dump()),
         sparsity=_sparsity(spec),
         compression=Compression(**spec.weight_compression.model_dump()),
         winograd=spec.winograd,
-        matmul_rate=spec.matmul_rate,
+        matmul_rates=matmul_rates(spec),
         strided_rate=spec.strided_rate,
         depthwise_rate=spec.depthwise_rate,
     )
@@ -360,7 +388,8 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
         floor = tech.floor(reference.node_nm)
         host = host_clock(reference, tech, floor)
         area: AreaNode = chip_area(tech, reference.node_nm, reference, floor)
-        model = action_prices(tech, point, reference, area, host)
+        start = starts(reference.overhead, tech, point.f_hz, host.f_hz)
+        model = action_prices(tech, point, reference, area, host, start.launch_cycles)
         for action, joules in measured.energy_j.items():
             if not model.get(action):
                 raise InputError(
@@ -379,12 +408,40 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
     return ratios
 
 
+def stated(spec: ChipSpec) -> dict[str, Any]:
+    """The values of a chip as plain data, by which two chips are the same.
+
+    Every width is the number that it comes to, so that chips of equal widths are equal in it,
+    whether these follow the array or are fixed. Fields that came later are no part of it where they
+    are not set; what a runtime class and a list of operators say is.
+    """
+    data = spec.model_dump(mode="json", exclude={"widths"})
+    _enter_widths(data, spec)
+    data["overhead"] = identity(spec.overhead)
+    if not spec.array.matmul_formats:
+        del data["array"]["matmul_formats"]
+    if spec.dram.system_bytes is None:
+        del data["dram"]["system_bytes"]
+    for name, kind in data["kinds"].items():
+        del kind["widths"]
+        _enter_widths(kind, spec.of_kind(name))
+        kind["overhead"] |= class_figures(spec.of_kind(name).overhead)
+    return data
+
+
+def _enter_widths(data: dict[str, Any], spec: ChipSpec) -> None:
+    for path, value in width_numbers(spec).items():
+        block, _, field = path.partition(".")
+        data[block].pop(field, None)
+        if value:
+            data[block][field] = value
+
+
 def spec_digest(spec: ChipSpec, tech: Technology) -> str:
     """Identity of a chip: its values (not its words) and the technology."""
-    left_out = {"description", "sources", "ranges", "schema_version"}
-    if not spec.kinds:
-        left_out |= {"kind", "kinds"}
-    data = spec.model_dump(exclude=left_out)
+    data = stated(spec)
+    for name in ("description", "sources", "ranges", "schema_version"):
+        del data[name]
     if spec.kinds:
         for kind in data["kinds"].values():
             kind.pop("description")

@@ -30,7 +30,6 @@ from dse.ranges import (
     DutyShare,
     EnergyRatio,
     FlashBytes,
-    Gates,
     Hertz,
     HopCycles,
     HopJoules,
@@ -39,7 +38,6 @@ from dse.ranges import (
     Margin,
     MetricLimit,
     Pads,
-    PartCycles,
     PeBytes,
     Plls,
     PortBytes,
@@ -53,7 +51,6 @@ from dse.ranges import (
     SomeChannels,
     SramBytes,
     Stages,
-    StartSeconds,
     StoreBytes,
     Usd,
     Volt,
@@ -71,13 +68,16 @@ class ArraySpec(Strict):
     """The MAC array of one core; see :class:`dse.hardware.chip.Array` for the meanings.
 
     ``formats`` maps a format (or a pair ``int4xint8``, weights x activations) to MACs per unit and
-    cycle. ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
+    cycle. ``accumulator_bytes`` null follows the array (``widths.accumulators``).
+    ``register_bytes`` is storage per PE beyond the pipeline that the mapper does not see
     (its energy is part of each MAC); ``registers`` are those it fills.
     ``dot_width``: products that an adder tree sums before one accumulator (null: the technology's
     figure for ordinary arrays); a wide tree saves accumulator registers. ``matmul_rate``: rate of
-    matrix products against convolutions, where the array is fed for images only. ``strided_rate``:
-    rate of convolutions of stride 2 or more in both directions, where an engine computes pixels
-    that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
+    matrix products against convolutions, where the array is fed for images only;
+    ``matmul_formats`` are their own rates by format, as ``formats``, for an array that does them no
+    faster in a narrower one (what is missing runs at ``matmul_rate`` of its format).
+    ``strided_rate``: rate of convolutions of stride 2 or more in both directions, where an engine
+    computes pixels that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
     """
 
     rows: Side
@@ -95,7 +95,7 @@ class ArraySpec(Strict):
     fill_drain_cycles: Cycles | None = None
     depthwise: Literal["none", "diagonal", "vector"] = "none"
     align: dict[Dim, AlignTo] = Field(default_factory=dict)
-    accumulator_bytes: AccBytes = 0
+    accumulator_bytes: AccBytes | None = 0
     register_bytes: PeBytes = 0
     dot_width: Depth | None = None
     registers: RegistersSpec = RegistersSpec()
@@ -103,14 +103,20 @@ class ArraySpec(Strict):
     weight_compression: CompressionSpec = CompressionSpec()
     winograd: bool = False
     matmul_rate: RateShare = 1.0
+    matmul_formats: dict[str, Rate] = Field(default_factory=dict)
     strided_rate: RateShare = 1.0
     depthwise_rate: RateShare = 1.0
 
     @field_validator("formats")
     @classmethod
-    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
+    def _some(cls, value: dict[str, float]) -> dict[str, float]:
         if not value:
             raise ValueError("an array needs at least one format; write e.g. int8: 1.0")
+        return value
+
+    @field_validator("formats", "matmul_formats")
+    @classmethod
+    def _pairs(cls, value: dict[str, float]) -> dict[str, float]:
         try:
             return {pair_key(key): rate for key, rate in value.items()}
         except InputError as error:
@@ -133,6 +139,16 @@ class ArraySpec(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _products_within_peak(self) -> ArraySpec:
+        for pair, rate in self.matmul_formats.items():
+            if rate > self.formats.get(pair, 0.0):
+                raise ValueError(
+                    f"matmul_formats gives {pair} the rate {rate:g}, formats "
+                    f"{self.formats.get(pair, 0.0):g}; give products no more than convolutions"
+                )
+        return self
+
 
 class BufferSpec(Strict):
     """The scratchpad of one core, shared by all operands, or cut into parts.
@@ -144,12 +160,25 @@ class BufferSpec(Strict):
     feeds the array (NVDLA): every layer's results then leave to memory and come back.
     ``fuses``: the compiler runs groups of layers block by block, so that what passes between them
     never leaves the buffer. False where it finishes each layer first.
+
+    ``read_bytes_per_cycle``, ``write_bytes_per_cycle``: all that is read and written in a cycle.
+    What passes a narrower port on its way: ``input``, ``weight``, ``result`` (into and out of the
+    array), ``sum`` (partial sums between both, each way), ``fill`` (from and to L2, NVM and DRAM,
+    each way), ``fetch`` (what one core gets from DRAM, by the requests it may have under way).
+    Ports that are null follow the array (block ``widths``); the latter, if no rule is given
+    either, are as wide as the two.
     """
 
     bytes: SramBytes
     banks: Banks = 1
-    read_bytes_per_cycle: PortBytes
-    write_bytes_per_cycle: PortBytes
+    read_bytes_per_cycle: PortBytes | None = None
+    write_bytes_per_cycle: PortBytes | None = None
+    input_bytes_per_cycle: PortBytes | None = None
+    weight_bytes_per_cycle: PortBytes | None = None
+    result_bytes_per_cycle: PortBytes | None = None
+    sum_bytes_per_cycle: PortBytes | None = None
+    fill_bytes_per_cycle: PortBytes | None = None
+    fetch_bytes_per_cycle: PortBytes | None = None
     double_buffered: bool = True
     dual_port: bool = False
     parts: dict[Literal["W", "I", "O"], RateShare] = Field(default_factory=dict)
@@ -190,11 +219,13 @@ class NvmSpec(Strict):
 class VectorSpec(Strict):
     """Elementwise unit of one core: ``lanes``, and results per lane and cycle by function.
 
+    ``lanes`` null follow the array (``widths.lanes``).
+
     ``stages``: arithmetic stages chained in a lane (bias, scale, elementwise, pooling ...); area
     grows with them.
     """
 
-    lanes: Lanes
+    lanes: Lanes | None = None
     stages: Stages = 1
     ops_per_lane_cycle: dict[str, Rate]
     wide_factor: Wide = 2.0
@@ -230,21 +261,6 @@ class HostSpec(Strict):
     core: str
     count: CoreCount = 1
     f_hz: Hertz | None = None
-
-
-class OverheadSpec(Strict):
-    """What starting work costs.
-
-    ``attachment``: who starts a layer: ``cpu`` (the host writes registers and takes an interrupt),
-    ``chained`` (the NPU fetches a command list), ``dsp`` (programmable cores set it up: all
-    ``host.count`` of them are awake meanwhile), ``link`` (as chained, behind USB or PCIe). Cycles
-    of the chip clock, and seconds per inference.
-    """
-
-    attachment: Literal["cpu", "chained", "dsp", "link"]
-    launch_cycles: PartCycles
-    invoke_s: StartSeconds = 0.0
-    control_gates: Gates = 300_000
 
 
 class NocSpec(Strict):
@@ -293,6 +309,8 @@ class DramSpec(Strict):
     from one inference to the next, ``streamed`` if every inference reads all weights again.
     ``activations``: false if only weights, inputs and outputs of the network cross it (a host's
     memory behind USB or PCIe), so that everything between must fit the chip.
+    ``system_bytes``: what the operating system, drivers and whatever else runs beside the networks
+    keep for themselves; null: the block fact of the host's class (``dse.hardware.system``).
     """
 
     kind: str = "none"
@@ -305,6 +323,7 @@ class DramSpec(Strict):
     weights: Literal["resident", "streamed"] = "resident"
     activations: bool = True
     arbitration: Literal["processor_sharing", "fcfs", "round_robin"] = "processor_sharing"
+    system_bytes: StoreBytes | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> DramSpec:

@@ -8,7 +8,7 @@ and cycles where the name says so.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -31,11 +31,12 @@ from dse.hardware.sections import (
     MeasuredSpec,
     NocSpec,
     NvmSpec,
-    OverheadSpec,
     Range,
     Source,
     VectorSpec,
 )
+from dse.hardware.starting import OverheadSpec
+from dse.hardware.widths import FIELDS, WidthsSpec, missing_rule, stated
 from dse.ranges import Celsius, CoreCount, Guard, Hertz, Speed, Volt
 from dse.schema import Strict, validate
 from dse.technology import node_size
@@ -78,6 +79,7 @@ class ChipSpec(Strict):
     l2: L2Spec = L2Spec()
     nvm: NvmSpec = NvmSpec()
     vector: VectorSpec
+    widths: WidthsSpec = WidthsSpec()
     dma: DmaSpec = DmaSpec()
     host: HostSpec
     overhead: OverheadSpec
@@ -121,6 +123,12 @@ class ChipSpec(Strict):
                 f"legality.dataflow {wanted} is not among array.dataflows; "
                 f"use one of {', '.join(offered)}, or add it there"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _follows_by_a_rule(self) -> ChipSpec:
+        if fault := missing_rule(self):
+            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")
@@ -202,8 +210,29 @@ class ChipSpec(Strict):
         for path, value in values.items():
             set_path(data, path, value)
         made = validate(ChipSpec, data)  # the file was valid: a fault is in ``values``
+        made.check_turned(values)
         made._origin = self._origin
         return made
+
+    def check_turned(self, paths: Iterable[str]) -> None:
+        """Refuse to have turned the rule of a width that is fixed: nothing would follow it.
+
+        Raises:
+            InputError: for the first such path.
+        """
+        for path in paths:
+            head, found, rest = path.rpartition("widths.")
+            name, kind = rest.partition(".")[0], head.removeprefix("kinds.").rstrip(".")
+            if not found or name not in FIELDS or (kind and kind not in self.kinds):
+                continue
+            value = stated(self.of_kind(kind) if kind else self, name)
+            if value is not None:
+                field = head + FIELDS[name][0]
+                raise InputError(
+                    f"{field} is fixed at {value:g}, so it does not follow the array",
+                    field=path,
+                    mend=f"set {field} to null as well, or to the number that it shall have",
+                )
 
     def value(self, path: str) -> object:
         """The value at a field path; InputError if there is none."""
@@ -222,6 +251,7 @@ class ChipSpec(Strict):
 #: Fields whose keys are free (checked by the model), so that a new key may be set by path.
 _OPEN = (
     "array.formats",
+    "array.matmul_formats",
     "array.align",
     "buffer.parts",
     "legality.granularity",

@@ -8,9 +8,12 @@ from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
+from dse.hardware.dies import further_dies
+from dse.hardware.floorplan import other_leaking_mm2
 from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import widths_of
 from dse.technology import FloorFacts, OperatingPoint, Technology
 
 _GIB = float(1 << 30)
@@ -33,7 +36,8 @@ def static_power(
     """All static components of a chip, W."""
     blocks = block_mm2(area)
     parts = _npu_static(tech, point, spec, blocks, floor, prices)
-    parts += _die_static(tech, point, spec, blocks, floor, host)
+    plls = spec.die.pll_count + further_dies(area)
+    parts += _die_static(tech, point, spec, blocks, floor, host, plls)
     parts += _dram_static(tech, spec)
     return tuple(parts)
 
@@ -58,7 +62,7 @@ def _npu_static(
     off = number("gated_leak_share") if spec.power.gating else 1.0
     charge = number("domain_nf_per_mm2") * 1e-9 * mm2 * point.voltage_v**2
     wake = floor.wake_s if spec.power.gating else 0.0
-    bits = 8.0 * (spec.buffer.bytes + spec.array.accumulator_bytes)
+    bits = 8.0 * (spec.buffer.bytes + widths_of(spec).accumulators)
     sram = bits * tech.sram_leakage_w_per_bit(point)
     keep = _retention(tech, point, bits, spec.power.gating)
     pulse = charge if wake else 0.0
@@ -119,6 +123,7 @@ def _die_static(
     blocks: Mapping[str, float],
     floor: FloorFacts,
     host: HostClock,
+    plls: int,
 ) -> list[StaticPower]:
     density = tech.logic_leakage_w_per_mm2(point)
     host_leak = blocks["host"] * density
@@ -127,7 +132,8 @@ def _die_static(
     parts = [
         _steady("host", host_leak + background),
     ]
-    others = blocks.get("other_logic", 0.0) + blocks.get("dram_controller", 0.0)
+    others = other_leaking_mm2(tech, point.node_nm, spec) + blocks.get("dram_controller", 0.0)
+    others += blocks.get("die_links", 0.0)
     if others:
         slow = _other_point(tech, point, spec)
         leak = others * tech.logic_leakage_w_per_mm2(slow)
@@ -135,7 +141,7 @@ def _die_static(
     if spec.power.other_w:
         watts = spec.power.other_w
         parts.append(_steady("other_active", watts))
-    pll = floor.pll_power_w * spec.die.pll_count
+    pll = floor.pll_power_w * plls
     if pll:
         parts.append(_steady("pll", pll))
     io = floor.io_static_w_per_pad * spec.die.io_pads

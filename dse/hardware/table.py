@@ -6,8 +6,9 @@ from typing import Any
 
 from dse.hardware.area import AreaNode
 from dse.hardware.chip import SCOPES, Chip, CoreKind
-from dse.hardware.floorplan import die_without_mm2
+from dse.hardware.cost import own_dies_usd
 from dse.hardware.spec import ChipSpec
+from dse.hardware.widths import width_rows, widths_of
 
 
 def area_by_scope(chip: Chip) -> dict[str, float]:
@@ -66,6 +67,7 @@ def chip_table(chip: Chip) -> dict[str, Any]:
             "align": dict(chip.array.align),
         },
         "buffer_bytes": chip.buffer.capacity_bytes,
+        "widths": width_rows(spec),
         "links": {
             name: {
                 "bytes_per_s": link.bytes_per_s,
@@ -113,9 +115,8 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
     npu = next(part for part in view.area.parts if part.name == "npu")
     shared = ("l2", "other_cores", *(other.name for other in chip.kinds))
     area = sum(part.total_mm2 for part in npu.parts if part.name not in shared)
-    tech, node = chip.technology, chip.node_nm
-    rest = die_without_mm2(chip.area, area, chip.spec, tech.floor(node))
-    die_cost_usd = tech.die_cost_usd(node, chip.area_mm2) - tech.die_cost_usd(node, rest)
+    tech = chip.technology
+    die_cost_usd = own_dies_usd(tech, chip) - own_dies_usd(tech, chip, without=kind.name)
     own = [part for part in view.static if part.per_core]
     prices = (f"mac.{native.replace('x', '.')}", "buffer.read_bit", "vector.add", "launch")
     return {
@@ -130,7 +131,8 @@ def _kind_row(chip: Chip, kind: CoreKind) -> dict[str, Any]:
         "axes": [{"size": axis.size, "dims": list(axis.dims)} for axis in view.array.axes],
         "formats": dict(view.spec.array.formats),
         "buffer_bytes": view.buffer.capacity_bytes,
-        "vector_lanes": view.spec.vector.lanes,
+        "vector_lanes": widths_of(view.spec).lanes,
+        "widths": width_rows(view.spec),
         "area_mm2": area,
         "die_cost_usd": die_cost_usd,
         **{

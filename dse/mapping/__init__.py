@@ -14,7 +14,8 @@ are first used, so that importing the package stays light:
 * ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
-  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs
+  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs;
+  ``restarted``: the same with another draw's costs of starting
 * ``LayerRow``: a row of the layer table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         program_latency_s,
         unroll,
     )
+    from dse.mapping.ir.starting import restarted
     from dse.mapping.layer.disk import use_disk_cache
     from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
     from dse.mapping.layer.pareto import pareto_layer
@@ -121,6 +123,7 @@ _HOME = {
     "price": "ir.schedule",
     "program_energy_j": "network.program",
     "program_latency_s": "ir.schedule",
+    "restarted": "ir.starting",
     "roofline": "network.bounds",
     "roofline_energy_j": "network.bounds",
     "roofline_latency_s": "network.bounds",
@@ -173,6 +176,7 @@ __all__ = [
     "price",
     "program_energy_j",
     "program_latency_s",
+    "restarted",
     "roofline",
     "roofline_energy_j",
     "roofline_latency_s",

@@ -210,6 +210,8 @@ def _read(path: Path) -> str:
         raise InputError(why, file=path, mend="check the path") from None
     except UnicodeDecodeError:
         raise InputError("the file is not text in UTF-8", file=path, mend="save it so") from None
+    except ValueError:  # a name with a null character
+        raise InputError("there is no such file", file=path, mend="check the path") from None
 
 
 def _log_plan(path: Path, text: str, kind: str, rows: list[dict[str, Any]]) -> _Plan:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dse.migrations.states import with_state
+
 #: The field of every file that says in which form it is.
 FIELD = "schema_version"
 
@@ -74,6 +76,7 @@ KINDS: dict[str, Kind] = {
     "outcome": Kind(
         "a line of a study's log",
         (("values", "violation"),),
+        steps=(Step(with_state),),
         parts={"evaluation": "evaluation"},
         required=True,
     ),

@@ -7,7 +7,6 @@ the float value and the drop may come from different sources, which are then bot
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import statistics
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dse.registry import cached
 from dse.workload.precision import Precision, bits_of, parse_precision
 
 #: Share of published cases that the risk band covers.
@@ -182,7 +182,7 @@ def _remarked(found: Quality, remark: str) -> Quality:
     return replace(found, status=f"{found.status}; {remark}")
 
 
-@functools.lru_cache(maxsize=4096)
+@cached(4096)
 def _known(family: str, width: str, res: str, pruned: str, precision: Precision) -> Quality | None:
     facts = _data()["families"].get(family)
     if facts is None:
@@ -373,7 +373,7 @@ def _status(found: list[str]) -> str:
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def _data() -> dict[str, Any]:
     path = Path(__file__).with_name("data") / "quality.json"
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

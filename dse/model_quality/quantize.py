@@ -1,13 +1,16 @@
 """Quantizing a model file with onnxruntime, for measuring what that costs in quality.
 
 Activations are quantized by onnxruntime's static quantizer (QuantizeLinear and DequantizeLinear
-around every tensor, ranges from calibration inputs) or its dynamic one. Weights below 8 bit, for
-which it has no kernels, are rounded beforehand: symmetric, one scale per output channel, or per
-group of input channels of a matrix.
+around every tensor, ranges from calibration inputs) or its dynamic one. Scales per channel need
+opset 13: an older model is converted first, and quantized per tensor where that fails. Weights
+below 8 bit, for which it has no kernels, are rounded beforehand: symmetric, one scale per output
+channel, or per group of input channels of a matrix.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnx import numpy_helper
 
 from dse.errors import InputError, RunError
+from dse.model_quality.calibration import entropy_ranges
 from dse.model_quality.samples import Array, Sample
 from dse.workload.precision import Precision, bits_of
 
@@ -28,6 +33,8 @@ WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 #: Activation formats that onnxruntime quantizes.
 STATIC = ("int8", "int16")
 _FLOATS = ("fp16", "bf16", "fp32")
+#: First opset whose QuantizeLinear has scales per channel.
+CHANNELS = 13
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,9 @@ class Scheme:
         precision: integer weights of 2 to 8 bit (16 with 16-bit activations); activations of 8 or
             16 bit, or a float format, which leaves them as they are (weights only).
         dynamic: ranges of activations found while running, not by calibration (8 bit only).
-        calibration: how ranges follow from calibration inputs.
+        calibration: how ranges follow from calibration inputs: all that occurs (``minmax``), by
+            least divergence (``entropy``, see :mod:`dse.model_quality.calibration`; 8 bit only),
+            or all but one in 100,000 of the largest magnitudes (``percentile``).
         group: input channels that share a scale of weights below 8 bit in a matrix; 0 for all.
     """
 
@@ -58,6 +67,12 @@ class Scheme:
                 mend="use weights of 2 to 8 bit with activations of 8 or 16 bit (8 if dynamic) or "
                 "left in fp16: w8a8, w4a8, w8a16, w4afp16",
             )
+        if self.calibration == "entropy" and a == "int16":
+            raise InputError(
+                f"entropy calibration chooses among {2**8} levels, {self.precision.name} has more",
+                field="--calibration",
+                mend="use minmax or percentile with 16-bit activations",
+            )
         if self.precision.ends is not None or self.group < 0:
             raise InputError(
                 "wide ends and negative groups are not measured",
@@ -73,7 +88,9 @@ class Scheme:
         if self.precision.activations in _FLOATS:
             parts.append("weights only")
         else:
-            parts.append("dynamic" if self.dynamic else f"static QDQ, {self.calibration}")
+            # Reports of releases whose entropy was minmax in truth name it "entropy" alone.
+            ranges = "entropy (KL)" if self.calibration == "entropy" else self.calibration
+            parts.append("dynamic" if self.dynamic else f"static QDQ, {ranges}")
         per = f"groups of {self.group}" if self.group else "channels"
         parts.append(f"{bits}-bit weights by {per}")
         return ", ".join(parts)
@@ -83,18 +100,35 @@ def quantize(model: Path, scheme: Scheme, samples: Sequence[Sample], folder: Pat
     """The quantized file, written into ``folder``.
 
     Raises:
+        InputError: a tensor whose range over the samples is not finite.
         RunError: onnxruntime cannot quantize the model.
     """
-    prepared = _prepared(model, folder)
-    bits = bits_of(scheme.precision.weights)
-    if bits < 8 or scheme.precision.activations in _FLOATS:
-        proto = onnx.load(str(prepared))
-        round_weights(proto, bits, scheme.group)
-        prepared = folder / "rounded.onnx"
-        onnx.save(proto, str(prepared))
-    if scheme.precision.activations in _FLOATS:
-        return prepared
-    target = folder / "quantized.onnx"
+    floats = scheme.precision.activations in _FLOATS
+    with _quiet():
+        prepared, by_channel = _modern(model, folder, convert=not floats)
+        bits = bits_of(scheme.precision.weights)
+        if bits < 8 or floats:
+            proto = onnx.load(str(prepared))
+            round_weights(proto, bits, scheme.group)
+            prepared = folder / "rounded.onnx"
+            onnx.save(proto, str(prepared))
+        if floats:
+            return prepared
+        target = folder / "quantized.onnx"
+        try:
+            _by_onnxruntime(prepared, target, scheme, samples, by_channel)
+        except InputError:
+            raise
+        except Exception as error:
+            text = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise RunError(f"onnxruntime cannot quantize it ({text})", file=model) from None
+    _check_scales(target, model)
+    return target
+
+
+def _by_onnxruntime(
+    prepared: Path, target: Path, scheme: Scheme, samples: Sequence[Sample], by_channel: bool
+) -> None:
     from onnxruntime.quantization import (
         CalibrationMethod,
         QuantFormat,
@@ -103,36 +137,96 @@ def quantize(model: Path, scheme: Scheme, samples: Sequence[Sample], folder: Pat
         quantize_static,
     )
 
+    if scheme.dynamic:
+        quantize_dynamic(str(prepared), str(target), per_channel=by_channel)
+        return
     methods = {
         "minmax": CalibrationMethod.MinMax,
-        "entropy": CalibrationMethod.Entropy,
+        "entropy": CalibrationMethod.MinMax,  # but for the ranges below
         "percentile": CalibrationMethod.Percentile,
     }
+    options: dict[str, Any] = {"WeightSymmetric": True}
+    if scheme.calibration == "entropy":
+        ranges = entropy_ranges(prepared, samples)
+        options["TensorQuantOverrides"] = {
+            name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+            for name, (low, high) in ranges.items()
+        }
     wide = scheme.precision.activations == "int16"
-    quiet = logging.getLogger()
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
+    quantize_static(
+        str(prepared),
+        str(target),
+        _Reader(samples),
+        quant_format=QuantFormat.QDQ,
+        per_channel=by_channel,
+        activation_type=QuantType.QUInt16 if wide else QuantType.QUInt8,
+        weight_type=QuantType.QInt16 if bits_of(scheme.precision.weights) > 8 else QuantType.QInt8,
+        calibrate_method=methods[scheme.calibration],
+        extra_options=options,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings and progress that onnxruntime's quantizer logs and prints."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
     try:
-        if scheme.dynamic:
-            quantize_dynamic(str(prepared), str(target), per_channel=True)
-        else:
-            quantize_static(
-                str(prepared),
-                str(target),
-                _Reader(samples),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt16 if wide else QuantType.QUInt8,
-                weight_type=QuantType.QInt16 if bits > 8 else QuantType.QInt8,
-                calibrate_method=methods[scheme.calibration],
-                extra_options={"WeightSymmetric": True},
-            )
-    except Exception as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise RunError(f"onnxruntime cannot quantize it ({text})", file=model) from None
+        with contextlib.redirect_stdout(io.StringIO()), np.errstate(invalid="ignore"):
+            yield
     finally:
-        quiet.setLevel(level)
-    return target
+        root.setLevel(level)
+
+
+def _check_scales(quantized: Path, model: Path) -> None:
+    """Refuses ranges without an end: everything that is rounded on them would be nothing.
+
+    Raises:
+        InputError: naming the tensor.
+    """
+    proto = onnx.load(str(quantized))
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[1] in stored:
+            scale = numpy_helper.to_array(stored[node.input[1]])
+            if not np.all(np.isfinite(scale)):
+                raise InputError(
+                    f"{node.input[0]!r} is not finite over the calibration inputs",
+                    file=model,
+                    field="--inputs",
+                    mend="give inputs of the range that it was trained on, or finite masks",
+                )
+
+
+def _modern(model: Path, folder: Path, *, convert: bool) -> tuple[Path, bool]:
+    """The prepared model, of an opset that has scales per channel, or False with it.
+
+    Args:
+        convert: weights alone need no such opset.
+    """
+    if not convert:
+        return _prepared(model, folder), True
+    proto = onnx.load(str(model))
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), CHANNELS)
+    if opset >= CHANNELS:
+        return _prepared(model, folder), True
+    target = folder / "converted.onnx"
+    try:
+        onnx.save(onnx.version_converter.convert_version(proto, CHANNELS), str(target))
+        _loads(target)
+    except Exception:  # an operator without a way up: its scales are per tensor then
+        return _prepared(model, folder), False
+    return _prepared(target, folder), True
+
+
+def _loads(file: Path) -> None:
+    """That onnxruntime takes the file."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _prepared(model: Path, folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from dse.migrations import migrate
 from dse.model_quality.metrics import METRICS
 from dse.model_quality.published import Quality
 from dse.printing import Printed
+from dse.registry import cached
 from dse.schema import validate
 from dse.workload.precision import Precision, parse_precision
 
@@ -158,7 +158,7 @@ def read_quality(path: str | Path, precision: Precision) -> Quality | None:
     return None
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _remembered(path: str, _changed: int) -> QualityReport:
     return read_report(path)
 

@@ -38,11 +38,14 @@ def load_samples(path: str | Path, inputs: Mapping[str, tuple[Sequence[Any], Any
         files = sorted(f for f in place.iterdir() if f.suffix in (".npy", ".npz"))
         if not files:
             raise InputError("the folder holds no .npy or .npz", file=place, mend=_MEND)
-        return [
+        samples = [
             {name: _whole(array, *inputs[name], name, file) for name, array in found.items()}
             for file in files
             for found in [_arrays(file, inputs)]
         ]
+        for file, sample in zip(files, samples, strict=True):
+            _check_finite(sample, file, "")
+        return samples
     split = {
         name: _split(array, *inputs[name], name, place)
         for name, array in _arrays(place, inputs).items()
@@ -51,7 +54,10 @@ def load_samples(path: str | Path, inputs: Mapping[str, tuple[Sequence[Any], Any
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise InputError(f"inputs differ in samples: {listed}", file=place, mend=_MEND)
-    return [dict(zip(split, parts, strict=True)) for parts in zip(*split.values(), strict=True)]
+    samples = [dict(zip(split, parts, strict=True)) for parts in zip(*split.values(), strict=True)]
+    for number, sample in enumerate(samples):
+        _check_finite(sample, place, f" of sample {number}")
+    return samples
 
 
 def _arrays(file: Path, inputs: Mapping[str, Any]) -> dict[str, Array]:
@@ -76,6 +82,26 @@ def _arrays(file: Path, inputs: Mapping[str, Any]) -> dict[str, Array]:
     return {name: arrays[name] for name in inputs}
 
 
+def _check_finite(sample: Sample, file: Path, where: str) -> None:
+    """Refuses numbers that are none: one of them alone makes a range without end.
+
+    Raises:
+        InputError: naming the input, the sample and how many.
+    """
+    for name, array in sample.items():
+        bad = 0
+        if np.issubdtype(array.dtype, np.floating):
+            bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+        if bad:
+            raise InputError(
+                f"input {name!r}{where} holds infinite or undefined numbers ({bad} of "
+                f"{array.size}) as {array.dtype}",
+                file=file,
+                field="--inputs",
+                mend="leave the sample out, or mend what wrote it",
+            )
+
+
 def _fits(shape: Sequence[int], wanted: Sequence[Any]) -> bool:
     pairs = zip(shape, wanted, strict=False)
     return len(shape) == len(wanted) and all(not isinstance(w, int) or w == s for s, w in pairs)
@@ -86,17 +112,25 @@ def _split(array: Array, wanted: Sequence[Any], kind: Any, name: str, file: Path
     if leading is not None and (not isinstance(leading, int) or leading == 1):
         rest = (1, *array.shape[1:])
         if array.ndim == len(wanted) and _fits(rest, wanted):
-            return [part[None].astype(kind, copy=False) for part in array]
+            return [_as(part[None], kind) for part in array]
     if array.ndim == len(wanted) + 1 and _fits(array.shape[1:], wanted):
-        return [part.astype(kind, copy=False) for part in array]
+        return [_as(part, kind) for part in array]
     raise _misfit(array, wanted, name, file, "samples along the first axis")
+
+
+def _as(array: Array, kind: Any) -> Array:
+    """In the type of the input; what that cannot hold is found by :func:`_check_finite`."""
+    if not np.issubdtype(kind, np.floating) and np.issubdtype(array.dtype, np.floating):
+        kind = kind if np.all(np.isfinite(array)) else array.dtype
+    with np.errstate(over="ignore"):
+        return array.astype(kind, copy=False)
 
 
 def _whole(array: Array, wanted: Sequence[Any], kind: Any, name: str, file: Path) -> Array:
     if _fits(array.shape, wanted):
-        return array.astype(kind, copy=False)
+        return _as(array, kind)
     if _fits((1, *array.shape), wanted):
-        return array[None].astype(kind, copy=False)
+        return _as(array[None], kind)
     raise _misfit(array, wanted, name, file, "one sample")
 
 

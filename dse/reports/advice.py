@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dse.evaluation.design import Value
-from dse.explanation import Step, effects, ladder_steps, sentences, slacks
+from dse.explanation import Step, effects, ladder_steps, sentences, shown, slacks
 from dse.reports.choice import Pick
 from dse.reports.tables import Study
-from dse.search import Outcome
+from dse.reports.ways import closest, study_ways
+from dse.search import Experiment, Outcome
 from dse.search.candidate import values_key
 from dse.search.parameters import Choices
 from dse.search.resolved import ResolvedExperiment, resolve_experiment
@@ -19,23 +20,36 @@ from dse.search.workers import Workers
 
 @dataclass(frozen=True)
 class Feedback:
-    """For one picked design: what binds, and the steps tried around it."""
+    """For one picked design: what binds, and the steps tried around it.
+
+    ``ways`` and ``tried``: of a design that breaks something and that no single step mends, several
+    steps together, see :func:`dse.explanation.ways.ways_out`.
+    """
 
     title: str
     sentences: list[str]
     slacks: list[dict[str, Any]]
     effects: list[dict[str, Any]]
+    ways: list[dict[str, Any]] = field(default_factory=list)
+    tried: dict[str, Any] | None = None
 
 
 def advise(
     study: Study,
     chosen: Sequence[Pick],
     workers: int | None,
-    on_step: Callable[[int, int], None] | None,
+    on_step: Callable[[str, int, int], None] | None,
 ) -> list[Feedback]:
-    """What binds each pick and what its neighbours on the experiment's ladders would change."""
+    """What binds each pick and what its neighbours on the experiment's ladders would change.
+
+    Where nothing was picked since no design holds: the same of the design that comes closest, and
+    what several steps together would change.
+    """
     if not chosen:
-        return []
+        nearest = closest(study.outcomes)
+        if nearest is None:
+            return []
+        chosen = [Pick("The design that comes closest", nearest, "")]
     experiment = study.experiment
     ladders = {path: parameter.values for path, parameter in experiment.parameters.items()}
     ordered = {
@@ -57,8 +71,35 @@ def advise(
         for done, (outcome, _) in enumerate(pool.evaluate(list(wanted.values())), 1):
             known[outcome.key] = outcome
             if on_step is not None:
-                on_step(done, len(wanted))
-    return [_feedback(whole, pick, steps[pick.outcome.key], known) for pick in chosen]
+                on_step("feedback: step", done, len(wanted))
+    return [
+        _mended(experiment, pick, _feedback(whole, pick, steps[pick.outcome.key], known), on_step)
+        for pick in chosen
+    ]
+
+
+def _mended(
+    experiment: Experiment,
+    pick: Pick,
+    reply: Feedback,
+    on_step: Callable[[str, int, int], None] | None,
+) -> Feedback:
+    """The reply with several steps together, if no single one mends the design."""
+    if pick.outcome.feasible:
+        return reply
+    values = ", ".join(f"{path} {shown(path, v)}" for path, v in pick.outcome.values.items())
+    broken = [f"it breaks: {reason}" for reason in pick.outcome.reasons[:3]]
+    reply = replace(reply, sentences=[values, *broken, *reply.sentences])
+    if any(effect["feasible"] for effect in reply.effects):
+        return reply
+    found = study_ways(experiment, pick.outcome, on_step)
+    told = f"several steps together: {found['tried']['text']}"
+    return replace(
+        reply,
+        sentences=[*reply.sentences, told],
+        ways=found["ways"],
+        tried=found["tried"],
+    )
 
 
 def changed(outcome: Outcome, step: Step) -> dict[str, Value]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from dse.errors import InputError
 from dse.evaluation import METRICS
+from dse.evaluation.states import MEANING, State, count_states, told_states
 from dse.files import SCHEMA_VERSION
 from dse.reports.economics import ONE_TIME, PARTS, parts_at
 from dse.reports.tables import Study, cost_limit, cost_of, read_study, summary, volumes_of
 from dse.search import Outcome
+from dse.search.failures import by_state
 
 #: Differences in a cost part below this share of the best unit cost are not named.
 NAMED_SHARE = 0.02
@@ -32,6 +34,7 @@ class Standing:
     Attributes:
         study: name of the study's folder or storage.
         designs: distinct designs the study judged, and how many of them serve the app.
+        states: how many of them are feasible, infeasible, dominated, impossible.
         node: of the design shown; empty if no design serves.
         unit_cost_usd, f_hz: of the cheapest design that serves; so are ``metrics``, those that
             short summaries name, unit cost aside.
@@ -54,6 +57,12 @@ class Standing:
     least_power_w: float | None = None
     least_power_cost_usd: float | None = None
     reason: str = ""
+    states: Mapping[State, int] = field(default_factory=lambda: count_states(()))
+
+    @property
+    def told_states(self) -> str:
+        """Those counts for people."""
+        return told_states(self.states)
 
     @property
     def average_power_w(self) -> float | None:
@@ -148,7 +157,13 @@ def standing(name: str, study: Study, volume: str) -> Standing:
     """The standing of one study at one of its volumes."""
     serving = study.serving
     if not serving:
-        return Standing(name, len(study.outcomes), 0, reason=_closest(study.outcomes))
+        return Standing(
+            name,
+            len(study.outcomes),
+            0,
+            reason=_closest(study.outcomes),
+            states=by_state(study.outcomes),
+        )
     limit = cost_limit(study.experiment)
     best = min(serving, key=lambda o: (cost_of(o, volume), o.key))
     cost = cost_of(best, volume)
@@ -169,6 +184,7 @@ def standing(name: str, study: Study, volume: str) -> Standing:
         least_power_w=None if least is None else _power(least),
         least_power_cost_usd=None if least is None else cost_of(least, volume),
         reason=_excess(cost, limit),
+        states=by_state(study.outcomes),
     )
 
 
@@ -186,11 +202,15 @@ def _power(outcome: Outcome) -> float:
 
 
 def _closest(outcomes: Sequence[Outcome]) -> str:
-    """What the design with the least violation breaks, for studies that serve nobody."""
-    known = [o for o in outcomes if o.reasons and not o.pruned]
+    """What the design with the least violation breaks, for studies that serve nobody.
+
+    Designs that were left out as dominated break nothing that is known.
+    """
+    known = [o for o in outcomes if o.state in ("infeasible", "impossible")]
     if not known:
         return "no design was evaluated in full"
-    return min(known, key=lambda o: (o.violation, o.key)).reasons[0]
+    closest = min(known, key=lambda o: (o.state == "impossible", o.violation, o.key))
+    return next(reason for reason in closest.reasons if reason.kind != "dominated")
 
 
 def _order(one: Standing) -> tuple[bool, bool, float, str]:
@@ -225,7 +245,8 @@ def verdict(standings: Sequence[Standing]) -> str:
 
 def _against(one: Standing, best: Standing) -> str:
     if one.unit_cost_usd is None or best.unit_cost_usd is None:
-        return f"serves in none of {one.designs} designs; the closest: {one.reason}"
+        none = f"serves in none of {one.designs} designs ({one.told_states})"
+        return f"{none}; the closest: {one.reason}"
     more = one.unit_cost_usd - best.unit_cost_usd
     text = f"{one.node}, {more:+.3g} USD"
     gaps = {
@@ -245,7 +266,7 @@ def _against(one: Standing, best: Standing) -> str:
 
 def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     """The table: one row for each app, volume and study."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for contest in contests:
         for one in contest.standings:
             once = sum(one.parts_usd.get(part, 0.0) for part in ONE_TIME)
@@ -262,6 +283,7 @@ def rows_of(contests: Sequence[Contest]) -> list[dict[str, Any]]:
                     **one.metrics,
                     "least_power_w": one.least_power_w,
                     "serving": f"{one.serving}/{one.designs}",
+                    **{str(state): count for state, count in one.states.items()},
                     "reason": one.reason,
                 }
             )
@@ -310,6 +332,7 @@ def write_comparison(contests: Sequence[Contest], path: str | Path) -> None:
         .render(
             apps=apps,
             parts=PARTS,
+            meaning=MEANING,
             short=[m for m in METRICS.values() if m.short and m.name != "unit_cost_usd"],
         )
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
 from dse.evaluation.metrics import METRICS, label
+from dse.evaluation.states import MEANING
 from dse.explanation import change, shown
 from dse.files import write_json
 from dse.reports.advice import Feedback, advise
@@ -16,6 +17,8 @@ from dse.reports.choice import Pick, picks
 from dse.reports.confidence import Confidence, front_confidence
 from dse.reports.economics import PARTS
 from dse.reports.plots import (
+    SYMBOLS,
+    drawn,
     front_plot,
     progress_plot,
     quality_plot,
@@ -31,8 +34,7 @@ from dse.reports.tables import (
     write_tables,
 )
 from dse.search import Experiment, Outcome
-from dse.search.failures import failure_counts
-from dse.search.study import by_level
+from dse.search.failures import by_level, by_state, failure_counts
 from dse.version import model_version
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def write_report(
     source: str | Path,
     out: str | Path,
     *,
+    name: str | None = None,
     feedback: bool = True,
     draws: int | None = None,
     workers: int | None = None,
@@ -53,6 +56,7 @@ def write_report(
     Args:
         source: a study folder or an Optuna storage URL.
         out: folder, made if missing.
+        name: of the study, for a storage that holds several.
         feedback: try one step around the picked designs (simulations) and say what it buys.
         draws: say how likely each front member beats its neighbour, over so many draws of the
             uncertain technology facts.
@@ -64,7 +68,7 @@ def write_report(
         and ``left_out``: what was asked for and would have mixed them with those of this model,
         as the study is of another one.
     """
-    study = read_study(source)
+    study = read_study(source, name)
     left_out: list[str] = []
     if not study.of_this_model:
         left_out = [n for n, asked in (("feedback", feedback), ("uncertainty", draws)) if asked]
@@ -80,8 +84,8 @@ def write_report(
         write_tables(study, folder)
     chosen = picks(study)
     replies: list[Feedback] = []
-    if feedback and chosen:
-        replies = advise(study, chosen, workers, _named(on_step, "feedback: step"))
+    if feedback:
+        replies = advise(study, chosen, workers, on_step)
         with _writing(folder):
             write_json(folder / "feedback.json", [vars(reply) for reply in replies])
     sure: list[Confidence] = []
@@ -98,6 +102,7 @@ def write_report(
         "designs": len(study.outcomes),
         "feasible": len(study.feasible),
         "pareto": len(study.front),
+        "by_state": by_state(study.outcomes),
         "made_by": dict(zip(("technology", "version"), study.made_by, strict=True)),
         "of_this_model": study.of_this_model,
         "left_out": left_out,
@@ -160,6 +165,8 @@ def render(
         columns=front_columns(study.experiment),
         failures=failure_counts(study.outcomes),
         levels=by_level(study.outcomes),
+        legend=legend(study),
+        not_drawn=sum(not drawn(outcome) for outcome in study.outcomes),
         seconds=study.effort.seconds,
         hit_rate=study.effort.hit_rate,
         label=label,
@@ -168,6 +175,15 @@ def render(
         goals=[objective.metric for objective in study.experiment.objectives],
         parts=PARTS,
     )
+
+
+def legend(study: Study) -> list[dict[str, Any]]:
+    """The four words for what became of a design: symbol in the plot, count, and what they mean."""
+    counts = by_state(study.outcomes)
+    return [
+        {"state": state, "symbol": SYMBOLS[state][1], "count": counts[state], "means": meaning}
+        for state, meaning in MEANING.items()
+    ]
 
 
 def page_environment() -> jinja2.Environment:
@@ -183,7 +199,18 @@ def page_environment() -> jinja2.Environment:
     environment.filters["three"] = three
     environment.globals["shown"] = shown
     environment.globals["change"] = change
+    environment.globals["spread"] = spread
     return environment
+
+
+def spread(step: Mapping[str, Any], name: str) -> str:
+    """A metric before and after a step of a way, each with low to high of the draws."""
+    bands = step["bands"].get(name, (None, None))
+    cells = []
+    for value, band in zip(step["metrics"].get(name, (None, None)), bands, strict=True):
+        inside = "" if band is None else f" ({three(band['low'])} to {three(band['high'])})"
+        cells.append(three(value) + inside)
+    return " → ".join(cells)
 
 
 def plot_html(figure: Any, first: bool = False) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dse.evaluation.metrics import METRICS, label
+from dse.evaluation.states import State
 from dse.explanation import shown
 from dse.reports.tables import Study, cheapest_by_volume, volumes_of
 from dse.search import Outcome
@@ -34,48 +36,57 @@ def nodes_of(study: Study) -> list[str]:
     return sorted(found, key=lambda node: -float(node.removesuffix("nm")))
 
 
+#: How a design of each state is drawn, and what the legend of the page shows for it.
+SYMBOLS: dict[State, tuple[str, str]] = {
+    "feasible": ("circle", "●"),
+    "infeasible": ("x-thin-open", "×"),
+    "dominated": ("diamond-open", "◇"),
+    "impossible": ("", "not drawn"),
+}
+
+
+def drawn(outcome: Outcome) -> bool:
+    """Whether a design has a place in the plot of the front: it was mapped, and all is known."""
+    return bool(outcome.evaluated and outcome.objectives and outcome.evaluation)
+
+
 def front_plot(study: Study) -> Any:
-    """All designs in the first two objectives, coloured by node; the front outlined."""
+    """Mapped designs in the first two objectives: nodes by colour, states by symbol."""
     import plotly.graph_objects as go
 
     x, y = (list(study.experiment.objectives) * 2)[:2]
     figure = go.Figure()
     front = {outcome.key for outcome in study.front}
+    seen = [outcome for outcome in study.outcomes if drawn(outcome)]
     for number, node in enumerate(nodes_of(study)):
-        colour = _COLOURS[number % len(_COLOURS)]
-        for feasible in (False, True):
-            chosen = [
-                o
-                for o in study.outcomes
-                if o.objectives
-                and o.evaluation
-                and o.evaluated
-                and o.evaluation.node == node
-                and o.feasible == feasible
-            ]
+        # What is feasible comes last and lies on top.
+        for state in ("dominated", "infeasible", "feasible"):
+            chosen = [o for o in seen if o.record.node == node and o.state == state]
             if not chosen:
                 continue
-            on_front = [o.key in front for o in chosen]
             figure.add_scatter(
                 x=[_objective(study, o, 0) for o in chosen],
                 y=[_objective(study, o, 1) for o in chosen],
                 mode="markers",
-                name=node if feasible else f"{node}, infeasible",
+                name=f"{node}, {state}",
                 legendgroup=node,
                 text=[hover(o) for o in chosen],
                 hovertemplate="%{text}<extra></extra>",
                 marker={
-                    "color": colour,
-                    "size": [13 if f else 8 for f in on_front] if feasible else 6,
-                    "opacity": 1.0 if feasible else 0.5,
-                    "symbol": "circle" if feasible else "x-thin-open",
-                    "line": {
-                        "width": [2 if f else 0 for f in on_front] if feasible else 1,
-                        "color": "#222",
-                    },
+                    "color": _COLOURS[number % len(_COLOURS)],
+                    "symbol": SYMBOLS[state][0],
+                    **_marks(state, [o.key in front for o in chosen]),
                 },
             )
     return _style(figure, label(x.metric), label(y.metric))
+
+
+def _marks(state: State, on_front: Sequence[bool]) -> dict[str, Any]:
+    """Size and outline of designs of one state; those on the front are large and outlined."""
+    if state == "feasible":
+        line = {"width": [2 if front else 0 for front in on_front], "color": "#222"}
+        return {"size": [13 if front else 8 for front in on_front], "line": line}
+    return {"size": 6, "opacity": 0.6, "line": {"width": 1}}
 
 
 def quality_plot(study: Study) -> Any:
@@ -216,14 +227,14 @@ def comparison_plot(contests: Sequence[Contest], names: Mapping[str, str]) -> An
 
 def hover(outcome: Outcome) -> str:
     """What a point says of its design."""
-    lines = [f"<b>{outcome.fidelity}, {'feasible' if outcome.feasible else 'infeasible'}</b>"]
+    lines = [f"<b>{outcome.state}</b>, decided at the {outcome.fidelity} level"]
     for metric in METRICS.values():
         record = outcome.evaluation
         value = metric.of(record) if record is not None and metric.short else None
         if value is not None:
             lines.append(f"{metric.axis}: {value:.3g}")
     lines.extend(f"{path}: {shown(path, value)}" for path, value in outcome.values.items())
-    lines.extend(reason[:110] for reason in outcome.reasons[:3])
+    lines.extend(escape(reason[:110]) for reason in outcome.reasons[:3])
     return "<br>".join(lines)
 
 

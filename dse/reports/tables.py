@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from dse.apps import load_app
 from dse.errors import InputError
 from dse.evaluation import METRICS, Evaluation
+from dse.evaluation.states import told_states
 from dse.files import is_file, write_json
 from dse.migrations import current
 from dse.printing import Printed
@@ -22,6 +24,8 @@ from dse.search import (
     front_of,
     front_rows,
 )
+from dse.search.candidate import objectives_of
+from dse.search.failures import by_state
 from dse.technology import load_technology
 from dse.version import model_version
 
@@ -85,20 +89,28 @@ class Study(Printed):
         return f"study {self.experiment.name} in {self.source}: {len(self.outcomes)} designs"
 
     def _figures(self) -> Mapping[str, Any]:
-        return {"feasible": len(self.feasible), "on the front": len(self.front), "by": self.maker}
+        told = told_states(by_state(self.outcomes))
+        return {"of them": told, "on the front": len(self.front), "by": self.maker}
 
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         return front_rows(self.front, self.experiment)
 
 
-def read_study(source: str | Path) -> Study:
+def read_study(source: str | Path, name: str | None = None) -> Study:
     """The study of a folder, or of an Optuna storage.
 
+    Args:
+        source: either; behind a storage may stand ``#`` and the study's name.
+        name: of the study, for a storage that holds several.
+
     Raises:
-        InputError: neither, or a study without a single design.
+        InputError: neither, several studies and no name, or a study without a single design, or
+            whose designs were judged by other objectives.
     """
-    folder = StudyFolder(source)
     text = str(source)
+    if name is None and "#" in text and not Path(text).exists():
+        text, _, name = text.rpartition("#")
+    folder = StudyFolder(text)
     environment: dict[str, str] = {}
     progress: tuple[dict[str, float], ...] = ()
     effort = Effort()
@@ -106,19 +118,52 @@ def read_study(source: str | Path) -> Study:
     if "://" in text or is_file(text):
         from dse.search.mirror import read_storage
 
-        stored = read_storage(text)
+        stored = read_storage(text, name)
         experiment, found, made_by = stored.experiment, stored.outcomes, stored.made_by
     else:
         config = folder.config()
         environment = config.get("environment", {})
         made_by = (str(config.get("technology", "")), str(config.get("version", "")))
         experiment, found = folder.experiment(), list(folder.outcomes())
+        if name is not None and name != experiment.name:
+            raise InputError(
+                f"the folder holds the study {experiment.name!r}, not {name!r}",
+                file=text,
+                field="--name",
+                mend="leave the name out, or give the folder of that study",
+            )
         progress, effort = folder.progress(), folder.effort()
     if not found:
         raise InputError("the study holds no design yet", file=text, mend="run the search first")
+    _check_judged(found, experiment, text)
     outcomes = tuple(sorted(found, key=lambda outcome: outcome.key))
     front = front_of(outcomes, experiment)
     return Study(experiment, outcomes, front, environment, text, progress, effort, made_by)
+
+
+def _check_judged(outcomes: Sequence[Outcome], experiment: Experiment, source: str) -> None:
+    """That every design is ranked by the experiment's objectives: early releases let several
+    experiments share a name, and so watts stood where seconds were read.
+
+    Raises:
+        InputError: a design whose figures are those of another objective.
+    """
+    for outcome in outcomes:
+        if outcome.evaluation is None or outcome.objectives is None:
+            continue
+        own = objectives_of(outcome.evaluation, experiment)
+        same = own is not None and len(own) == len(outcome.objectives)
+        if not same or any(
+            not math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+            for a, b in zip(own or (), outcome.objectives, strict=False)
+        ):
+            metrics = ", ".join(objective.metric for objective in experiment.objectives)
+            raise InputError(
+                f"designs were judged by other objectives than the experiment's ({metrics})",
+                file=source,
+                field=f"design {outcome.key}",
+                mend="report the study's own folder (--out), or search again into another one",
+            )
 
 
 def write_tables(study: Study, out: Path) -> None:
@@ -150,6 +195,7 @@ def pareto_json(study: Study) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "direction": o.sense} for o in objectives],
         "designs_evaluated": len(study.outcomes),
         "designs_feasible": len(study.feasible),
+        "designs_by_state": by_state(study.outcomes),
         "pareto": [
             {
                 "parameters": outcome.values,

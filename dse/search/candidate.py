@@ -24,7 +24,8 @@ from dse.evaluation.finite import not_finite, storable
 from dse.evaluation.metrics import compared
 from dse.evaluation.old_causes import told
 from dse.evaluation.record import Evaluation
-from dse.evaluation.requirements import requirements
+from dse.evaluation.requirements import Requirement, requirements
+from dse.evaluation.states import STATES, State, state_of
 from dse.evaluation.terms import Fidelity
 from dse.mapping import cache_statistics
 from dse.migrations import FIELD
@@ -48,26 +49,39 @@ class Outcome:
         fidelity: the level that decided: ``none`` (the chip cannot be built), ``roofline`` or
             ``analytic`` (an optimistic level already breaks a requirement, or is dominated), or the
             experiment's own.
-        feasible: whether all requirements hold; only a simulated design may be feasible.
+        state: what became of it, see :data:`dse.evaluation.states.MEANING`; only a design that was
+            evaluated at the experiment's own fidelity may be feasible.
         serves: whether everything but the unit cost holds (cost depends on the volume).
         violation: sum of relative excesses over all requirements, 0 if feasible.
         objectives: values in the experiment's order; None if the design could not be mapped. Those
             of an optimistic level are bounds.
-        pruned: an optimistic level is dominated by a design found before, so that the design cannot
-            be on the front and was not taken to the next level.
+        reasons: why it is not feasible.
         evaluation: the record (without layer rows), None if the chip cannot be built.
     """
 
     values: dict[str, Value]
     fidelity: str
-    feasible: bool
+    state: State
     serves: bool
     violation: float
     objectives: tuple[float, ...] | None
     reasons: tuple[Cause, ...]
     identity: str
     evaluation: Evaluation | None
-    pruned: bool = False
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it was shown to meet all requirements."""
+        return self.state == "feasible"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether an optimistic level is dominated by a design found before.
+
+        It cannot be on the front then, and was not taken to the next level. It may break a
+        requirement besides (the unit cost), which is what its state says.
+        """
+        return any(reason.kind == "dominated" for reason in self.reasons)
 
     @property
     def key(self) -> str:
@@ -91,8 +105,9 @@ class Outcome:
         return self.evaluation
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready mapping."""
+        """JSON-ready mapping; ``feasible`` and ``pruned`` follow from the rest."""
         out = {one.name: getattr(self, one.name) for one in fields(self)}
+        out["feasible"], out["pruned"] = self.feasible, self.pruned
         out["values"], out["reasons"] = dict(self.values), tuple(map(str, self.reasons))
         out["evaluation"] = None if self.evaluation is None else self.evaluation.to_dict()
         return out
@@ -104,7 +119,10 @@ class Outcome:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        data = {key: value for key, value in row.items() if key != FIELD}
+        told_twice = (FIELD, "feasible", "pruned")
+        data = {key: value for key, value in row.items() if key not in told_twice}
+        if data["state"] not in STATES:
+            raise ValueError("state")
         objectives, texts = data.pop("objectives"), data.pop("reasons")
         written = data.pop("evaluation")
         record = None if written is None else Evaluation.from_dict(written)
@@ -161,7 +179,7 @@ def evaluate_candidate(
     pruned = False
     for level in levels:
         try:
-            record, verdict = _at(level, parts, experiment)
+            record, verdict = at_level(level, parts, experiment)
         except OverflowError as error:
             why = f"a figure at the {level} level is beyond what a number can hold ({error})"
             return _beyond(chosen, why)
@@ -178,29 +196,30 @@ def evaluate_candidate(
     identities = [part.identity for _, part in parts]
     whole = identities[0] if len(identities) == 1 else digest(identities)
     identity = identity_at(whole, record.fidelity)
-    feasible = level == last and verdict.violation == 0.0 and not reasons
-    record = storable(replace(record, feasible=feasible, reasons=reasons, identity=identity))
+    good = level == last and verdict.violation == 0.0 and not reasons
+    state = state_of(good, reasons) or "infeasible"
+    decided = None if state == "dominated" else good
+    record = storable(replace(record, feasible=decided, reasons=reasons, identity=identity))
     return Outcome(
         chosen,
         record.fidelity,
-        feasible,
+        state,
         verdict.serves and level == last,
         verdict.violation,
-        _objectives(record, experiment),
+        objectives_of(record, experiment),
         reasons,
         identity,
         record,
-        pruned,
     )
 
 
 def _beyond(values: dict[str, Value], why: str) -> Outcome:
     """A design of which no level can be computed."""
     causes = (Cause(why, "unbuildable"),)
-    return Outcome(values, "none", False, False, UNBUILDABLE, None, causes, "", None)
+    return Outcome(values, "none", "impossible", False, UNBUILDABLE, None, causes, "", None)
 
 
-def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
+def at_level(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluation, Verdict]:
     """One level of a design: its app's record and verdict, or those of all its apps together."""
     found: list[tuple[AppUse, Evaluation]] = []
     verdicts: list[Verdict] = []
@@ -222,6 +241,11 @@ def _at(level: Fidelity, parts: Parts, experiment: Experiment) -> tuple[Evaluati
         sum(verdict.violation for verdict in verdicts),
         all(verdict.serves for verdict in verdicts),
         reasons,
+        tuple(
+            replace(demand, name=f"{use.app}: {demand.name}", stream=f"{use.app}:{demand.stream}")
+            for (use, _), verdict in zip(found, verdicts, strict=True)
+            for demand in verdict.demands
+        ),
     )
     return combined(found, experiment.combine), whole
 
@@ -246,13 +270,13 @@ def bound_of(found: ResolvedExperiment, values: Mapping[str, Value]) -> Bound:
         parts = found.parts(values)
     except ImpossibleChipError:
         return Bound(None, False)
-    record, verdict = _at("roofline", parts, experiment)
+    record, verdict = at_level("roofline", parts, experiment)
     if record.bottleneck == "unmappable" or not_finite(record):
         return Bound(None, False)
     return Bound(bounds_of(record, experiment), verdict.serves)
 
 
-def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
+def objectives_of(record: Evaluation, experiment: Experiment) -> tuple[float, ...] | None:
     """Objective values; None if one is unknown and nothing stands for it."""
     out = []
     for objective in experiment.objectives:
@@ -265,11 +289,17 @@ def _objectives(record: Evaluation, experiment: Experiment) -> tuple[float, ...]
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far a record is from meeting everything, see :class:`Outcome`."""
+    """How far a record is from meeting everything, see :class:`Outcome`; and each demand."""
 
     violation: float
     serves: bool
     reasons: tuple[Cause, ...]
+    demands: tuple[Requirement, ...] = ()
+
+    @property
+    def possible(self) -> bool:
+        """Whether the design can be mapped, and all of it computed."""
+        return self.violation < UNBUILDABLE
 
 
 def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
@@ -289,7 +319,7 @@ def judge(record: Evaluation, app: App, experiment: Experiment) -> Verdict:
     if record.unmet and beside_cost == cost == 0.0:
         # What has no measure, such as a memory that overflows, or a stream that is not decided.
         beside_cost = float(len(record.reasons))
-    return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons))
+    return Verdict(beside_cost + cost, beside_cost == 0.0, tuple(reasons), tuple(demands))
 
 
 #: What a worker gets for a design: the values, and the front to prune against.

@@ -7,7 +7,6 @@ Comments, titles and sources change no figure and are left out.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,8 @@ from dse.evaluation.inputs import app_named
 from dse.files import is_file
 from dse.hardware.library import load_spec
 from dse.hardware.platform import load_platform_spec, platform_file
+from dse.hardware.resolve import stated
+from dse.registry import cached
 from dse.schema import digest
 from dse.search.experiment import Experiment
 from dse.workload.zoo import resolve
@@ -64,14 +65,19 @@ def changed_inputs(there: object, here: Mapping[str, str]) -> str:
 def _sites(name: str) -> Iterator[tuple[str, str]]:
     path = platform_file(name)
     if path is None:
-        yield f"chip {name}", digest(_without_words(load_spec(name).model_dump(mode="json")))
+        yield f"chip {name}", _chip_digest(name)
         return
     spec = load_platform_spec(path)
     yield f"platform {name}", digest(_without_words(spec.model_dump(mode="json")))
     for side in (spec.device, spec.cloud):
         beside = path.parent / side.chip
         chip = str(beside) if is_file(beside) else side.chip
-        yield f"chip {chip}", digest(_without_words(load_spec(chip).model_dump(mode="json")))
+        yield f"chip {chip}", _chip_digest(chip)
+
+
+def _chip_digest(name: str) -> str:
+    """Of what a chip's file says, and of what its runtime class costs."""
+    return digest(_without_words(stated(load_spec(name))))
 
 
 def _without_words(content: Any) -> Any:
@@ -125,7 +131,7 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def _file_digest(file: Path, changed_ns: int, size: int) -> str:
     found = hashlib.sha256()
     with file.open("rb") as handle:

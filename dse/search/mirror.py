@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from dse.errors import InputError, RunError
-from dse.files import is_file
+from dse.files import is_file, nearest
 from dse.migrations import FIELD, current, migrate
 from dse.schema import validate
 from dse.search.candidate import Outcome
@@ -134,6 +134,7 @@ class Mirror:
             user_attrs={
                 "design": outcome.key,
                 "study": self.identity,
+                "state": outcome.state,
                 _ATTRIBUTE: json.dumps({FIELD: current("outcome"), **outcome.to_dict()}),
             },
         )
@@ -157,29 +158,39 @@ class Stored:
     made_by: tuple[str, str]
 
 
-def read_storage(url: str) -> Stored:
-    """The mirrored study (the first one) of a storage.
+def read_storage(url: str, name: str | None = None) -> Stored:
+    """A mirrored study of a storage.
+
+    Args:
+        url: the storage.
+        name: of the study (of its experiment); may be left out where there is only one.
 
     Raises:
-        InputError: no storage, or none that this package wrote.
+        InputError: no storage, none that this package wrote, or several and no name.
     """
     file = url.removeprefix("sqlite:///")
     if file != url and not is_file(file):
         raise InputError("there is no such database", file=url, mend="check the path")
     storage = open_storage(url)
     try:
-        names = optuna.get_all_study_names(storage)
-        study = optuna.load_study(study_name=names[0], storage=storage) if names else None
+        held_names = optuna.get_all_study_names(storage)
+        studies = {
+            held: study
+            for held in held_names
+            if "experiment"
+            in (study := optuna.load_study(study_name=held, storage=storage)).user_attrs
+        }
     except Exception as error:
         raise InputError(
             f"the storage cannot be read ({_first_line(error)})", file=url, mend="check the URL"
         ) from None
-    if study is None or "experiment" not in study.user_attrs:
+    if not studies:
         raise InputError(
             "no study of this tool in the storage",
             file=url,
             mend="run `dse explore --storage` first",
         )
+    study = studies[_chosen(list(studies), name, url)]
     held = migrate("storage", dict(study.user_attrs), file=url)
     experiment = validate(Experiment, held["experiment"], file=url)
     made_by = (str(held.get("technology", "")), str(held.get("version", "")))
@@ -187,6 +198,26 @@ def read_storage(url: str) -> Stored:
     outcomes = [_outcome(trial, url) for trial in trials]
     _one_study(trials, outcomes, url)
     return Stored(experiment, outcomes, made_by)
+
+
+def _chosen(names: list[str], name: str | None, url: str) -> str:
+    """The name asked for among those of a storage; the only one if none is."""
+    listed = ", ".join(sorted(names))
+    if name is None and len(names) > 1:
+        raise InputError(
+            f"the storage holds {len(names)} studies: {listed}",
+            file=url,
+            field="--name",
+            mend=f"name one of them, such as --name {sorted(names)[0]} (or {url}#NAME)",
+        )
+    if name is not None and name not in names:
+        raise InputError(
+            f"the storage holds no study {name!r}",
+            file=url,
+            field="--name",
+            mend=f"give one of: {listed}{nearest(name, names)}",
+        )
+    return name or names[0]
 
 
 def _one_study(trials: list[Any], outcomes: list[Outcome], url: str) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dse.evaluation.states import STATES, State
 from dse.search.bound import row
 from dse.search.candidate import Outcome
 from dse.search.experiment import Experiment
+from dse.search.failures import by_state
 from dse.search.front import Losses, front_of, hypervolume, losses_of
 
 
@@ -16,18 +18,27 @@ from dse.search.front import Losses, front_of, hypervolume, losses_of
 class Progress:
     """State of a running search, at its start and after each batch.
 
-    ``distinct`` counts designs judged, ``pruned`` those of them that were decided before
-    they were mapped.
+    ``distinct`` counts designs judged, ``mapped`` those of them that were mapped; every one is
+    ``feasible``, ``infeasible``, ``dominated`` or ``impossible``
+    (:data:`dse.evaluation.states.MEANING`).
     """
 
     distinct: int
     wanted: int
     proposals: int
+    mapped: int
     feasible: int
+    infeasible: int
+    dominated: int
+    impossible: int
     front: int
     hypervolume: float
     elapsed_s: float
-    pruned: int = 0
+
+    @property
+    def states(self) -> dict[State, int]:
+        """How many designs there are of each state."""
+        return {state: getattr(self, state) for state in STATES}
 
 
 class SearchState:
@@ -93,14 +104,14 @@ class SearchState:
     def progress(self, wanted: int, elapsed_s: float) -> Progress:
         """The state for a progress line."""
         return Progress(
-            len(self.distinct),
-            wanted,
-            self.proposals,
-            sum(outcome.feasible for outcome in self.distinct.values()),
-            len(self._front),
-            self._volume,
-            elapsed_s,
-            len(self.distinct) - self.evaluated,
+            distinct=len(self.distinct),
+            wanted=wanted,
+            proposals=self.proposals,
+            mapped=self.evaluated,
+            front=len(self._front),
+            hypervolume=self._volume,
+            elapsed_s=elapsed_s,
+            **by_state(self.distinct.values()),
         )
 
 

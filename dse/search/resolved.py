@@ -13,6 +13,7 @@ from dse.apps import App
 from dse.errors import ImpossibleChipError, InputError
 from dse.evaluation.design import Resolved, Value, resolve_app, resolve_design
 from dse.evaluation.inputs import ResolvedInputs, app_named, read_inputs, site_named
+from dse.evaluation.metrics import metric_of
 from dse.search.experiment import AppUse, Experiment
 
 #: A design as each of its apps sees it.
@@ -93,6 +94,8 @@ def check_experiment(experiment: Experiment, file: str) -> ResolvedExperiment:
             ) from None
     found = resolve_experiment(experiment)
     first = {path: parameter.values[0] for path, parameter in experiment.parameters.items()}
+    unknown: dict[tuple[str, str], int] = {}
+    whole = 0
     tried: set[tuple[str, Value]] = set()
     for path, parameter in experiment.parameters.items():
         for value in parameter.values:
@@ -100,10 +103,47 @@ def check_experiment(experiment: Experiment, file: str) -> ResolvedExperiment:
                 continue
             tried.add((path, value))
             try:
-                found.parts({**first, path: value})
+                parts = found.parts({**first, path: value})
             except ImpossibleChipError:
                 continue
             except InputError as error:
                 field = f"parameters: {error.field or path}"
                 raise InputError(error.message, file=file, field=field, mend=error.mend) from None
+            whole += 1
+            for metric, lacking in _lacking(experiment, parts):
+                unknown[(metric, lacking)] = unknown.get((metric, lacking), 0) + 1
+    _check_known(experiment, unknown, whole, file)
     return found
+
+
+def _lacking(experiment: Experiment, parts: Parts) -> set[tuple[str, str]]:
+    """Metrics that are asked for and that this design cannot have, and what it would need."""
+    asked = [goal.metric for goal in experiment.objectives]
+    asked += [limit.metric for limit in experiment.constraints]
+    out = set()
+    for metric in asked:
+        for _, design in parts:
+            what = metric_of(metric).lacks(design.app, design.device, experiment.fidelity)
+            if what:
+                out.add((metric, what))
+    return out
+
+
+def _check_known(
+    experiment: Experiment, unknown: Mapping[tuple[str, str], int], whole: int, file: str
+) -> None:
+    """That each metric asked for is known of some design: else no design would ever be feasible.
+
+    Raises:
+        InputError: naming the metric, and what must be stated for it.
+    """
+    for (metric, what), count in unknown.items():
+        if count == whole:
+            objectives = [objective.metric for objective in experiment.objectives]
+            field = "objectives" if metric in objectives else "constraints"
+            raise InputError(
+                f"no design has a {metric}: {what} is not given",
+                file=file,
+                field=f"{field}: {metric}",
+                mend=f"give {what}, or leave the metric out",
+            )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from dse.errors import InputError
 from dse.evaluation.design import Value
+from dse.evaluation.states import State, told_states
 from dse.files import SCHEMA_VERSION
 from dse.printing import Printed
 from dse.search.candidate import Outcome, values_key
 from dse.search.effort import Effort
 from dse.search.experiment import Experiment
-from dse.search.failures import failure_counts
+from dse.search.failures import by_level, by_state, failure_counts
 from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
 from dse.search.progress import Progress, SearchState
@@ -55,6 +56,11 @@ class StudyResult(Printed):
         return failure_counts(self.outcomes)
 
     @property
+    def states(self) -> dict[State, int]:
+        """How many designs there are of each state."""
+        return by_state(self.outcomes)
+
+    @property
     def front(self) -> tuple[Outcome, ...]:
         """Feasible designs at the experiment's own fidelity that none of their kind dominates."""
         return tuple(self.outcomes[index] for index in self.front_indices)
@@ -67,7 +73,8 @@ class StudyResult(Printed):
             "designs": len(self.outcomes),
             "evaluated": self.evaluated,
             "by_level": by_level(self.outcomes),
-            "feasible": sum(outcome.feasible for outcome in self.outcomes),
+            "by_state": self.states,
+            "feasible": self.states["feasible"],
             "proposals": self.proposals,
             "elapsed_s": self.elapsed_s,
             "interrupted": self.interrupted,
@@ -87,7 +94,7 @@ class StudyResult(Printed):
 
     def _figures(self) -> Mapping[str, Any]:
         return {
-            "feasible": sum(outcome.feasible for outcome in self.outcomes),
+            "of them": told_states(self.states),
             "mapped": self.evaluated,
             "on the front": len(self.front_indices),
             "time": f"{self.elapsed_s:.1f} s",
@@ -116,11 +123,12 @@ def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
         if isinstance(value, (int, float, str)) or value is None
     }
     for key in ("schema_version", "kind", "fidelity", "feasible", "identity"):
-        scalars.pop(key, None)
+        scalars.pop(key, None)  # the outcome's own stand for them
     by_volume = record.get("unit_cost_by_volume_usd", {})
     return {
         **outcome.values,
         "fidelity": outcome.fidelity,
+        "state": outcome.state,
         "feasible": outcome.feasible,
         "violation": outcome.violation,
         **scalars,
@@ -128,17 +136,6 @@ def design_row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
         "reasons": " | ".join(outcome.reasons),
         "identity": outcome.identity,
     }
-
-
-def by_level(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
-    """How many designs ended at each level, and how many of them by pruning."""
-    out: dict[str, dict[str, int]] = {}
-    for outcome in outcomes:
-        row = out.setdefault(outcome.fidelity, {"designs": 0, "pruned": 0, "infeasible": 0})
-        row["designs"] += 1
-        row["pruned"] += outcome.pruned
-        row["infeasible"] += not outcome.feasible and not outcome.pruned
-    return out
 
 
 def explore(
@@ -303,7 +300,7 @@ def _searched(
     effort = Effort()
     interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:
-        on_progress(Progress(0, wanted, 0, 0, 0, 0.0, 0.0))
+        on_progress(SearchState(experiment).progress(wanted, 0.0))
     try:
         with evaluator as pool:
             for _ in range(plan.batches):

@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dse.hardware.chip import LINKS, Chip
-from dse.simulation.checks import check, rates_hz
-from dse.simulation.noc import Network
-from dse.simulation.plan import SHARED, PowerTable
-from dse.simulation.task import Policy, Reason, Task
+from dse.simulation.checks import rates_hz
+from dse.simulation.plan import SHARED
+from dse.simulation.task import Reason, Task
 from dse.simulation.thermal import Heat
 from dse.simulation.work import Work
 
 #: Loads count as too much only beyond this excess, which is rounding.
 _SLACK = 1e-9
-
-
-def offered_load(chip: Chip, tasks: Sequence[Task], horizon_s: float = 1.0) -> dict[str, float]:
-    """Work asked for over time there is, by resource (``core0`` ..., ``dram`` ..., ``host``).
-
-    Times are those of each program alone; a task that may use several cores counts on each in equal
-    parts. Above 1 a resource cannot keep up; below 1 it may still miss deadlines.
-
-    Raises:
-        InputError: as :func:`dse.simulation.run.simulate`.
-    """
-    check(chip, tasks, Policy(horizon_s=horizon_s))
-    table, network = PowerTable(chip), Network(chip)
-    works = {task.name: Work(task, (chip,), table, network) for task in tasks}
-    return loads(chip, tasks, works, horizon_s, network.names)
 
 
 def loads(
@@ -38,7 +22,12 @@ def loads(
     horizon_s: float,
     network: Sequence[str] = (),
 ) -> dict[str, float]:
-    """:func:`offered_load` of checked tasks with their works; ``network`` names core links."""
+    """Work asked for over time there is, by resource (``core0`` ..., ``dram`` ..., ``host``).
+
+    Times are those of each program alone; a task that may use several cores counts on each in equal
+    parts. Above 1 a resource cannot keep up; below 1 it may still miss deadlines. ``works`` are
+    those of the checked tasks; ``network`` names core links.
+    """
     out = {f"core{core}": 0.0 for core in range(chip.cores)}
     out.update(dict.fromkeys((*SHARED, *network), 0.0))
     rates = rates_hz(tasks, horizon_s)

@@ -117,13 +117,6 @@ def part_of(workload: Workload, start: int, stop: int) -> Workload:
     )
 
 
-def map_pipeline(
-    workload: Workload, chip: Chip, parts: int, objective: Objective = "edp"
-) -> tuple[Program, ...]:
-    """The programs of :func:`pipeline_parts`."""
-    return tuple(program for _, program in pipeline_parts(workload, chip, parts, objective))
-
-
 def pipeline_parts(
     workload: Workload,
     chip: Chip,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dse.errors import InputError
 from dse.hardware.chip import LINKS, Chip
@@ -121,16 +121,24 @@ def _crossing(site: Site, link_bytes: Bytes, step_s: float) -> tuple[float, ...]
 
 
 class PowerTable:
-    """Energy and nominal duration of everything that can run; its rows give power when it runs."""
+    """Energy and nominal duration of everything that can run; its rows give power when it runs.
+
+    ``sources`` are the same rows by action, each with the chip whose prices they are at.
+    """
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self.components: list[tuple[str, str]] = []
         self._index: dict[tuple[str, str], int] = {}
         self.rows: list[tuple[dict[int, float], float]] = []
+        self.sources: list[tuple[dict[str, float], Chip]] = []
 
-    def add(self, energy_j: dict[str, float], seconds: float) -> int:
-        """A row for ``energy_j`` by action spread evenly over ``seconds``; its number."""
+    def add(self, energy_j: dict[str, float], seconds: float, chip: Chip | None = None) -> int:
+        """A row for ``energy_j`` by action spread evenly over ``seconds``; its number.
+
+        ``chip``: whose prices they are at; the table's own by default.
+        """
+        self.sources.append((energy_j, chip or self.chip))
         row: dict[int, float] = {}
         for action, joules in energy_j.items():
             key = (action.split(".", 1)[0], self.chip.action_scope.get(action, "npu"))
@@ -141,6 +149,22 @@ class PowerTable:
             row[column] = row.get(column, 0.0) + joules
         self.rows.append((row, seconds))
         return len(self.rows) - 1
+
+    def repriced(self, chips: Mapping[int, Chip], ratio: Callable[[str, Chip, Chip], float]
+                 ) -> PowerTable:  # fmt: skip
+        """The same rows and components at the prices of other chips.
+
+        Args:
+            chips: by the identity of each chip that rows are priced at, the one in its place.
+            ratio: price of an action on the second chip over that on the first.
+        """
+        out = PowerTable(chips.get(id(self.chip), self.chip))
+        out.components, out._index = self.components, self._index
+        for (energy_j, cold), (_, seconds) in zip(self.sources, self.rows, strict=True):
+            hot = chips[id(cold)]
+            dear = {name: joules * ratio(name, cold, hot) for name, joules in energy_j.items()}
+            out.add(dear, seconds, hot)
+        return out
 
 
 class Plan:
@@ -279,7 +303,8 @@ class Plan:
         for link, amount in zip(LINKS, needed, strict=True):
             for action in actions[link] if amount > 0.0 else ():
                 bits[action] = bits.get(action, 0.0) + 8.0 * amount
-        seg.row = self._table.add(self._price(bits) | self._hops([seg]), seg.step_s)
+        energy_j = self._price(bits) | self._hops([seg])
+        seg.row = self._table.add(energy_j, seg.step_s, self._chip)
         return seg
 
     def _compile(self) -> list[Seg]:
@@ -301,7 +326,7 @@ class Plan:
             busy[resource] += amount * seconds / step_s
         seg.use = (*seg.use[: len(SHARED)], *busy)
         seg.dominant = max(seg.use)
-        seg.row = self._table.add({"noc_hops": amount * joules}, step_s)
+        seg.row = self._table.add({"noc_hops": amount * joules}, step_s, self._chip)
         return seg
 
     def _layer_ends(self) -> list[int]:
@@ -376,7 +401,10 @@ class Plan:
                 into[action] = into.get(action, 0.0) + joules
         for layer, segs in by_layer.items():
             energies.setdefault(layer, {}).update(self._hops(segs))
-        rows = {layer: self._table.add(energies.get(layer, {}), seconds[layer]) for layer in timed}
+        rows = {
+            layer: self._table.add(energies.get(layer, {}), seconds[layer], self._chip)
+            for layer in timed
+        }
         for seg in self.segs:
             if seg.layer != _RECEIVE:
                 seg.row = rows.get(seg.layer, -1)

@@ -38,14 +38,18 @@ def simulate(chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool =
         InputError: a rate that is not positive, duplicate names, an unknown stream in a trigger, a
             ring of triggers, cores the chip lacks, a program for another chip.
     """
+    return timeline(played_engine(chip, tasks, policy, trace=trace))
+
+
+def played_engine(
+    chip: Chip, tasks: Sequence[Task], policy: Policy, *, trace: bool = False
+) -> Engine:
+    """The engine of :func:`simulate` after its play; :func:`timeline` makes the record of it."""
     check(chip, tasks, policy)
-    if policy.finish_s is None:
-        engine = Engine(chip, tasks, policy, trace=trace)
-        engine.play()
-        return timeline(engine)
-    longer = Finishing(chip, tasks, policy, trace=trace)
-    longer.play()
-    return timeline(longer)
+    make = Engine if policy.finish_s is None else Finishing
+    engine = make(chip, tasks, policy, trace=trace)
+    engine.play()
+    return engine
 
 
 def simulate_alone(

@@ -57,32 +57,12 @@ class Stage:
     """A part of a request: ``program``, run ``repeat`` times in a row.
 
     ``name`` labels it where a layer is named (the program's name unless given). The cost of a
-    decode step grows with the length of its context: :func:`context_stages` gives one stage for
-    each of several lengths.
+    decode step grows with the length of its context: several stages at growing lengths.
     """
 
     program: Program
     repeat: int = 1
     name: str = ""
-
-
-def context_stages(programs: Sequence[Program], repeat: int, name: str = "") -> tuple[Stage, ...]:
-    """``repeat`` runs spread evenly over programs at growing context.
-
-    Args:
-        programs: the same step mapped at the middle context of equal parts of the request, in
-            order; of ``n`` programs the k-th belongs at ``prefill + (k + 1/2) / n * repeat``. Each
-            part is played at its middle, so the total is exact where cost is linear in context
-            (as attention over a KV cache is), whatever ``n``; more parts place it better in time.
-        repeat: runs in all, such as output tokens.
-    """
-    count = len(programs)
-    cuts = [round(number * repeat / count) for number in range(count + 1)]
-    return tuple(
-        Stage(program, stop - start, name)
-        for program, start, stop in zip(programs, cuts, cuts[1:], strict=False)
-        if stop > start
-    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dse.simulation.fabric import Trail
 from dse.simulation.plan import SHARED, Seg
-from dse.simulation.task import Timeline, Usage
+from dse.simulation.task import Usage
 
 Floats = NDArray[np.float64]
 
@@ -58,42 +58,6 @@ def usage(
     return Usage(
         tuple(edges.tolist()), {name: tuple(row.tolist()) for name, row in sorted(used.items())}
     )
-
-
-def utilization(timeline: Timeline, window_s: float) -> list[dict[str, object]]:
-    """Mean share of every resource in use, window by window, and the busiest one of each.
-
-    Args:
-        timeline: simulated with ``trace=True``.
-        window_s: length of a window; the last one ends with the horizon.
-
-    Returns:
-        One row per window: ``start_s``, ``end_s``, ``bottleneck`` (the busiest shared resource, or
-        the busiest core if none is busier), ``share`` of it, ``utilization`` by resource.
-    """
-    if timeline.usage is None:
-        return []
-    edges = np.asarray(timeline.usage.edges_s)
-    borders = np.append(np.arange(0.0, timeline.horizon_s, window_s), timeline.horizon_s)
-    borders = borders[np.append(True, np.diff(borders) > 0.0)]
-    means = {
-        name: window_means(edges, np.asarray(values), borders)
-        for name, values in timeline.usage.share.items()
-    }
-    rows: list[dict[str, object]] = []
-    for number in range(len(borders) - 1):
-        here = {name: float(values[number]) for name, values in means.items()}
-        worst = max(here, key=lambda name: (here[name], not name.startswith("core")), default="")
-        rows.append(
-            {
-                "start_s": float(borders[number]),
-                "end_s": float(borders[number + 1]),
-                "bottleneck": worst,
-                "share": here.get(worst, 0.0),
-                "utilization": here,
-            }
-        )
-    return rows
 
 
 def window_means(edges: Floats, values: Floats, borders: Floats) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dse.errors import ImpossibleChipError, InputError
 from dse.technology.facts import FactBase
+from dse.technology.wafer import die_sides_mm, gross_dies
 
 YIELD_MODELS = ("negative_binomial", "poisson", "murphy", "seeds")
 
@@ -51,9 +52,13 @@ class CostModel:
         self._ip = series("cost", "ip_musd")
         self._alpha = number("cost", "yield_alpha")
         edge = number("cost", "wafer_edge_mm")
-        self._diameter = number("cost", "wafer_diameter_mm") - 2.0 * edge
+        wafer = number("cost", "wafer_diameter_mm")
+        self._usable = wafer - 2.0 * edge
+        self.wafer_mm2 = math.pi * wafer**2 / 4.0
         self._scribe = number("cost", "scribe_mm")
         self.reticle_mm2 = number("cost", "reticle_mm2")
+        across, along = facts.value("cost", "reticle_side_mm")
+        self._field = (float(across), float(along))
         self._class = table("cost", "design_class")
         self._fixed = min(number("cost", "design_fixed_share"), 0.95)
         self._ip_class = table("cost", "ip_class_factor")
@@ -84,33 +89,39 @@ class CostModel:
             mend=f"one of {', '.join(YIELD_MODELS)}",
         )
 
-    def dies_per_wafer(self, die_area_mm2: float) -> float:
-        """Whole square dies on the usable wafer, scribe lines included.
-
-        pi d^2/(4 S) - pi d/sqrt(2 S), S = (side + scribe)^2.
-        """
+    def die_sides_mm(self, die_area_mm2: float) -> tuple[float, float]:
+        """Width and height (mm): square, or long where a square passes the field's short side."""
         self._check_area(die_area_mm2)
-        pitch = (math.sqrt(die_area_mm2) + self._scribe) ** 2
-        whole = math.pi * self._diameter**2 / (4.0 * pitch)
-        lost = math.pi * self._diameter / math.sqrt(2.0 * pitch)
-        return math.floor(whole - lost)
+        return die_sides_mm(die_area_mm2, self._field)
+
+    def dies_per_wafer(self, die_area_mm2: float) -> int:
+        """Whole dies on the usable wafer, scribe lines included; :mod:`dse.technology.wafer`."""
+        width, height = self.die_sides_mm(die_area_mm2)
+        return gross_dies(width, height, self._scribe, self._usable)
+
+    def good_dies(self, node: int, die_area_mm2: float, model: str) -> float:
+        """Good dies of a wafer: what its price and its carbon are shared by."""
+        good = self.yield_fraction(node, die_area_mm2, model)
+        return self.dies_per_wafer(die_area_mm2) * good
 
     def die_usd(self, node: int, die_area_mm2: float, model: str) -> float:
         """Cost (USD) of one good, untested die."""
-        good = self.dies_per_wafer(die_area_mm2) * self.yield_fraction(node, die_area_mm2, model)
-        return self.wafer_usd[node] / good
+        return self.wafer_usd[node] / self.good_dies(node, die_area_mm2, model)
 
-    def nre_usd(self, node: int, die_area_mm2: float, design_class: str) -> float:
-        """Masks and design (USD), IP apart.
+    def nre_usd(
+        self, node: int, die_area_mm2: float, design_class: str, mask_sets: int = 1
+    ) -> float:
+        """Masks and design (USD), IP apart; ``mask_sets``: different dies of the node.
 
         design = IBS figure x class share x (fixed + (1 - fixed) A/A_class), A/A_class at most 3.
         """
         row = self._design_class(design_class)
-        self._check_area(die_area_mm2)
+        if mask_sets == 1:
+            self._check_area(die_area_mm2)
         size = min(die_area_mm2 / float(row["area_mm2"]), 3.0)
         design = self.design_musd[node] * float(row["share"])
         design *= self._fixed + (1.0 - self._fixed) * size
-        return (design + self._mask[node]) * 1e6
+        return (design + mask_sets * self._mask[node]) * 1e6
 
     def ip_usd(self, node: int, design_class: str) -> float:
         """Licensed IP, up front (USD)."""
@@ -122,21 +133,37 @@ class CostModel:
         self._design_class(design_class)
         return float(self._royalty[design_class])
 
-    def package_usd(self, die_area_mm2: float, kind: str) -> float:
-        """Package, assembly and its yield loss on the package (USD)."""
+    def package_usd(self, die_area_mm2: float, kind: str, dies: int = 1) -> float:
+        """Package, assembly and its yield loss on the package (USD).
+
+        Args:
+            die_area_mm2: of all dies in the package together.
+            dies: how many there are.
+        """
         row = self._package_kind(kind)
         raw = float(row["usd"]) + float(row["usd_mm2"]) * die_area_mm2
-        return raw / float(row["yield"])
+        return raw / self.assembly_yield(kind, dies)
 
-    def assembly_yield(self, kind: str) -> float:
-        """Share of packaged parts that survive assembly."""
-        return float(self._package_kind(kind)["yield"])
+    def assembly_yield(self, kind: str, dies: int = 1) -> float:
+        """Share of packaged parts that survive assembly: each die is attached with this yield.
 
-    def test_usd(self, die_area_mm2: float) -> float:
-        """Wafer and final test (USD): tester seconds over the sites tested in parallel."""
+        Chiplet Actuary bonds n dies with y^n; parts lost take all their dies with them.
+        """
+        return float(float(self._package_kind(kind)["yield"]) ** dies)
+
+    def test_usd(self, *die_areas_mm2: float) -> float:
+        """Wafer test of each die and final test (USD): seconds over the sites in parallel.
+
+        The last of the insertions is the final test, of all dies at once.
+        """
+        final = self._test_seconds(sum(die_areas_mm2))
+        wafer = sum(self._test_seconds(area) for area in die_areas_mm2)
+        seconds = (float(self._test_s["insertions"]) - 1.0) * wafer + final
+        return seconds * self._test_usd_s / self._sites
+
+    def _test_seconds(self, area_mm2: float) -> float:
         row = self._test_s
-        seconds = min(float(row["base"]) + float(row["per_mm2"]) * die_area_mm2, float(row["max"]))
-        return seconds * float(row["insertions"]) * self._test_usd_s / self._sites
+        return min(float(row["base"]) + float(row["per_mm2"]) * area_mm2, float(row["max"]))
 
     def unit_cost(
         self,
@@ -200,7 +227,7 @@ class CarbonModel:
         self._energy = facts.series("carbon", "energy_kwh_cm2")
         self._gas = facts.series("carbon", "gas_g_cm2")
         self._material = facts.number("carbon", "material_g_cm2")
-        self._package = facts.number("carbon", "package_g") * 1e-3
+        self.package_kg = facts.number("carbon", "package_g") * 1e-3
         self._grid = facts.table("carbon", "grid_g_kwh")
 
     def grid_kg_per_kwh(self, region: str) -> float:
@@ -218,6 +245,10 @@ class CarbonModel:
         grid = self.grid_kg_per_kwh(region)
         return self._energy[node] * grid + (self._gas[node] + self._material) * 1e-3
 
-    def embodied_kg(self, node: int, die_area_mm2: float, region: str, good: float) -> float:
-        """One good packaged die: area x carbon per cm2 / yield + package."""
-        return die_area_mm2 * 0.01 * self.per_cm2_kg(node, region) / good + self._package
+    def embodied_kg(self, node: int, wafer_mm2: float, region: str, good_dies: float) -> float:
+        """One good die, its package apart: the wafer's carbon over its good dies.
+
+        All of the wafer is processed, edge, scribe lines and bad dies too; what its price is shared
+        by shares its carbon.
+        """
+        return wafer_mm2 * 0.01 * self.per_cm2_kg(node, region) / good_dies

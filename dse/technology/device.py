@@ -105,17 +105,6 @@ class Rail:
             x = nxt
         return x / keep
 
-    def volts_array(self, hz: FloatArray, low: float, high: float) -> FloatArray:
-        """Vectorised :meth:`volts` (bisection, 1e-10 V)."""
-        lo = np.full_like(hz, low)
-        hi = np.full_like(hz, high)
-        for _ in range(40):
-            mid = 0.5 * (lo + hi)
-            slow = self.hz(mid) < hz
-            lo = np.where(slow, mid, lo)
-            hi = np.where(slow, hi, mid)
-        return np.where(self.hz(np.full_like(hz, low)) >= hz, low, hi)
-
 
 class DeviceModel:
     """Supplies, thresholds, speed and leakage of every node."""

@@ -84,12 +84,18 @@ class DramKind:
 
 @dataclass(frozen=True)
 class D2dKind:
-    """A die-to-die link: energy (J/bit), edge density (B/s per mm; per mm2 if 3D), latency (s)."""
+    """A die-to-die link: energy (J/bit), density (B/s per mm of edge and per mm2), latency (s).
+
+    ``packages`` can carry it. A ``stacked`` one joins faces and takes no edge.
+    """
 
     name: str
     j_per_bit: float
     bytes_per_s_per_mm: float
+    bytes_per_s_per_mm2: float
     latency_s: float
+    packages: tuple[str, ...]
+    stacked: bool
 
 
 class DramModel:
@@ -113,7 +119,10 @@ class DramModel:
                 name,
                 float(row["pj_bit"]) * 1e-12,
                 float(row["bytes_per_s_per_mm"]),
+                float(row["bytes_per_s_per_mm2"]),
                 float(row["latency_s"]),
+                tuple(row["packages"]),
+                bool(row["stacked"]),
             )
 
     def dram(self, kind: str) -> DramKind:

@@ -23,15 +23,28 @@ class Economics:
         """Share of good dies."""
         return self.cost.yield_fraction(self._node(node_nm), die_area_mm2, model)
 
+    def die_sides_mm(self, die_area_mm2: float) -> tuple[float, float]:
+        """Width and height of a die (mm); ImpossibleChipError above the reticle limit."""
+        return self.cost.die_sides_mm(die_area_mm2)
+
     def die_cost_usd(
         self, node_nm: int, die_area_mm2: float, model: str = "negative_binomial"
     ) -> float:
         """One good die (USD); InputError above the reticle limit."""
         return self.cost.die_usd(self._node(node_nm), die_area_mm2, model)
 
-    def nre_usd(self, node_nm: int, die_area_mm2: float, design_class: str = "small_npu") -> float:
-        """Masks and design (USD) of small_npu, edge_soc or full_soc; IP is apart."""
-        return self.cost.nre_usd(self._node(node_nm), die_area_mm2, design_class)
+    def nre_usd(
+        self,
+        node_nm: int,
+        die_area_mm2: float,
+        design_class: str = "small_npu",
+        mask_sets: int = 1,
+    ) -> float:
+        """Masks and design (USD) of small_npu, edge_soc or full_soc; IP is apart.
+
+        ``mask_sets``: different dies of the node, whose areas ``die_area_mm2`` sums.
+        """
+        return self.cost.nre_usd(self._node(node_nm), die_area_mm2, design_class, mask_sets)
 
     def ip_usd(self, node_nm: int, design_class: str = "small_npu") -> float:
         """Licensed IP, up front (USD)."""
@@ -41,13 +54,20 @@ class Economics:
         """Royalties as a share of the chip's price."""
         return self.cost.royalty_fraction(design_class)
 
-    def package_cost_usd(self, die_area_mm2: float, kind: str = "fccsp") -> float:
-        """Package and assembly (USD): wlcsp, qfn, bga, fccsp, fcbga, pop, interposer, ..."""
-        return self.cost.package_usd(die_area_mm2, kind)
+    def package_cost_usd(self, die_area_mm2: float, kind: str = "fccsp", dies: int = 1) -> float:
+        """Package and assembly (USD): wlcsp, qfn, bga, fccsp, fcbga, pop, interposer, ...
 
-    def test_cost_usd(self, die_area_mm2: float) -> float:
-        """Wafer and final test (USD)."""
-        return self.cost.test_usd(die_area_mm2)
+        ``die_area_mm2`` is of all ``dies`` in it together.
+        """
+        return self.cost.package_usd(die_area_mm2, kind, dies)
+
+    def assembly_yield(self, kind: str = "fccsp", dies: int = 1) -> float:
+        """Share of packages that come out of assembly well, with their dies."""
+        return self.cost.assembly_yield(kind, dies)
+
+    def test_cost_usd(self, *die_areas_mm2: float) -> float:
+        """Wafer test of each die and final test of the package (USD)."""
+        return self.cost.test_usd(*die_areas_mm2)
 
     def unit_cost(
         self,
@@ -79,8 +99,24 @@ class Economics:
         yield_model: str = "negative_binomial",
     ) -> float:
         """One good packaged die (kg CO2e), made on a region's electricity."""
-        good = self.yield_fraction(node_nm, die_area_mm2, yield_model)
-        return self.carbon.embodied_kg(self._node(node_nm), die_area_mm2, grid, good)
+        made = self.die_carbon_kg(node_nm, die_area_mm2, grid, yield_model)
+        return made + self.carbon.package_kg
+
+    def die_carbon_kg(
+        self,
+        node_nm: int,
+        die_area_mm2: float,
+        grid: str = "taiwan",
+        yield_model: str = "negative_binomial",
+    ) -> float:
+        """One good die (kg CO2e) with its share of wafer edge, scribe lines and bad dies."""
+        node = self._node(node_nm)
+        good = self.cost.good_dies(node, die_area_mm2, yield_model)
+        return self.carbon.embodied_kg(node, self.cost.wafer_mm2, grid, good)
+
+    def package_carbon_kg(self) -> float:
+        """One package (kg CO2e), however many dies it holds."""
+        return self.carbon.package_kg
 
     def operating_carbon_kg(self, energy_j: float, region: str = "world") -> float:
         """Carbon (kg CO2e) of electricity used over a lifetime, energy in J (3.6 MJ per kWh)."""

@@ -191,6 +191,13 @@ class FactBase:
                         fact.uncertainty,
                     )
 
+    def factor(self, key: str, uncertainty: float) -> float:
+        """What a figure that is kept elsewhere is multiplied with in this world: 1 at the nominal
+        one, else as a fact of that name and uncertainty would be."""
+        if self.draw is None or uncertainty == 1.0:
+            return 1.0
+        return self._factor(key, uncertainty)
+
     def _normal(self, key: str) -> float:
         seed, index = self.draw or (0, 0)
         raw = hashlib.sha256(f"{seed}/{index}/{key}".encode()).digest()[:8]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dse.errors import ImpossibleChipError, InputError
-from dse.technology.device import SRAM_RAILS, DeviceModel, FloatArray, OperatingPoint, Rail
+from dse.technology.device import SRAM_RAILS, DeviceModel, OperatingPoint, Rail
 
 
 def solve_point(
@@ -74,54 +72,6 @@ def solve_point(
                 field="f_hz",
                 mend=f"at most {reach / 1e6:.0f} MHz at this voltage, or raise the voltage",
             )
-    return OperatingPoint(
-        node_nm=node,
-        f_hz=hz,
-        voltage_v=volts,
-        sram_voltage_v=sram_volts,
-        guard_band=guard,
-        junction_c=junction_c,
-        vt=vt,
-        corner=corner,
-        sram_rail=sram_rail,
-        logic_leakage_factor=device.leakage_factor(node, volts, junction_c, vt, corner),
-        sram_leakage_factor=device.leakage_factor(
-            node, sram_volts, junction_c, vt, corner, device.sram_flavour_share
-        ),
-        sram_retention_factor=device.retention_factor(node, junction_c, vt, corner),
-    )
-
-
-def solve_points(
-    device: DeviceModel,
-    node: int,
-    f_hz: FloatArray,
-    *,
-    guard_band: float | None,
-    junction_c: float,
-    vt: str,
-    corner: str,
-    sram_rail: str,
-    speed_factor: float,
-    sram_assist: bool,
-) -> OperatingPoint[FloatArray]:
-    """Many frequencies of one node at once (shape kept); same rules as :func:`solve_point`."""
-    guard = device.guard_band if guard_band is None else guard_band
-    logic, sram = device.rails(node, guard, junction_c, vt, corner, speed_factor)
-    sram_min = sram_floor(device, node, sram_assist)
-    shared = _is_shared(sram_rail)
-    low = max(device.logic_vmin[node], sram_min) if shared else device.logic_vmin[node]
-    high = device.max_v[node]
-    hz = np.asarray(f_hz, dtype=np.float64)
-    if hz.size and float(hz.min()) <= 0.0:
-        raise InputError("a frequency is not positive", field="f_hz", mend="above 0 Hz")
-    if hz.size:
-        _check_reach(logic, sram if shared else None, float(hz.max()), high, node)
-    volts = logic.volts_array(hz, low, high)
-    sram_volts = sram.volts_array(np.minimum(hz, sram.hz(high)), sram_min, high)
-    if shared:
-        volts = np.maximum(volts, sram_volts)
-        sram_volts = volts
     return OperatingPoint(
         node_nm=node,
         f_hz=hz,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
 from dse.errors import InputError
+from dse.registry import cached
 from dse.technology.facts import DATA_FOLDER, load_facts
 from dse.technology.lines import Line
 from dse.technology.technology import Technology
 
 
-@lru_cache(maxsize=128)
+@cached(128)
 def load_technology(draw: tuple[int, int] | None = None, folder: Path = DATA_FOLDER) -> Technology:
     """The shipped technology.
 

@@ -16,7 +16,7 @@ from dse.technology.floor import FloorFacts, FloorModel
 from dse.technology.lines import Line, read_lines
 from dse.technology.memories import MemoryModel
 from dse.technology.nodes import Nodes
-from dse.technology.points import highest_hz, solve_point, solve_points
+from dse.technology.points import highest_hz, solve_point
 
 
 class Technology(Economics):
@@ -55,6 +55,15 @@ class Technology(Economics):
 
     def __reduce__(self) -> tuple[type[Technology], tuple[FactBase]]:
         return Technology, (self.fact_base,)
+
+    def draw_factor(self, name: str, uncertainty: float) -> float:
+        """The factor of a figure outside the facts in this world; 1 in the nominal one.
+
+        Args:
+            name: the same for all designs that share the figure.
+            uncertainty: a factor; 90 % of the belief lies between 1 over it and it.
+        """
+        return self.fact_base.factor(name, uncertainty)
 
     # operating points
 
@@ -117,33 +126,6 @@ class Technology(Economics):
                 self._points.clear()
             self._points[key] = found
         return found
-
-    def operating_points(
-        self,
-        node_nm: int,
-        f_hz: FloatArray,
-        *,
-        guard_band: float | None = None,
-        junction_c: float = 60.0,
-        vt: str = "mixed",
-        corner: str = "tt",
-        sram_rail: str = "shared",
-        speed_factor: float = 1.0,
-        sram_assist: bool = False,
-    ) -> OperatingPoint[FloatArray]:
-        """Many frequencies (Hz, any shape) at once; prices at the result are arrays too."""
-        return solve_points(
-            self.device,
-            self._node(node_nm),
-            f_hz,
-            guard_band=guard_band,
-            junction_c=float(junction_c),
-            vt=vt,
-            corner=corner,
-            sram_rail=sram_rail,
-            speed_factor=speed_factor,
-            sram_assist=sram_assist,
-        )
 
     def f_max_hz(
         self,

@@ -7,7 +7,6 @@ a term of its own, the published share of the whole chip's power.
 
 from __future__ import annotations
 
-import functools
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dse.mapping import (
     program_latency_s,
     unroll,
 )
+from dse.registry import cached
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.validation.record import Row, Section, Target
@@ -85,7 +85,7 @@ class Eyeriss(Strict):
     layers: tuple[EyerissLayer, ...]
 
 
-@functools.cache
+@cached(1)
 def published() -> Eyeriss:
     return read_data("eyeriss.yaml", Eyeriss)
 
@@ -203,7 +203,7 @@ def _coded(made: LayerSchedule, share: float) -> LayerSchedule:
 
 def _rows(item: EyerissLayer, run: GivenMapping, moved: float, chip: Chip) -> Iterator[Row]:
     made = _coded(run.schedule, moved / raw_bytes(run))
-    segments = unroll((made,), prefetch=chip.buffer.double_buffered)
+    segments = unroll((made,), prefetch=chip.prefetches)
     seconds = program_latency_s(Program(made.layer, (made,), segments, 1, 0.0), chip)
     energy = price(made.counts, chip)
     joules = sum(j for action, j in energy.items() if chip.action_scope[action] == "npu")

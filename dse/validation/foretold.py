@@ -8,11 +8,11 @@ with its ground, and a test fails where the model has moved and nothing was adde
 from __future__ import annotations
 
 import datetime
-import functools
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dse.registry import cached
 from dse.schema import Strict
 from dse.validation.published import Case, Positive, read_data
 
@@ -49,7 +49,7 @@ class Foretellings(Strict):
     later: tuple[Later, ...]
 
 
-@functools.cache
+@cached(1)
 def foretellings() -> Foretellings:
     return read_data("frozen_predictions.yaml", Foretellings)
 

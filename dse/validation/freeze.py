@@ -4,7 +4,9 @@ A chip whose parameters change after its results were seen may have been turned 
 ``data/frozen.yaml`` keeps a digest of every block of every chip that is compared, and each later
 change with its date and ground; a test fails on a change that is not in the list. Words (sources,
 descriptions), search ranges and prices in money are left out, and so are parameters at their
-default, so that a new parameter of the schema changes nothing. ``legality`` counts: comparisons
+default, so that a new parameter of the schema changes nothing. Widths count as the numbers that
+they come to, whether they follow the array or are fixed; figures of a runtime class and the list of
+operators as parameters of the chips that name them. ``legality`` counts: comparisons
 take ideal mappings, but a legal one is tried too and taken where it is better.
 """
 
@@ -18,6 +20,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dse.hardware.library import load_spec
+from dse.hardware.starting import class_figures
+from dse.hardware.widths import width_numbers
 from dse.schema import Strict
 from dse.validation import eyeriss, foretold, peer_data, published
 from dse.validation.published import read_data
@@ -74,7 +78,15 @@ def validated_chips() -> tuple[str, ...]:
 
 def block_digests(chip: str) -> dict[str, str]:
     """Digest of each block of a chip's parameters that is not at its default."""
-    data = load_spec(chip).model_dump(mode="json", exclude_defaults=True)
+    spec = load_spec(chip)
+    data = spec.model_dump(mode="json", exclude_defaults=True)
+    data.pop("widths", None)
+    for path, width in width_numbers(spec).items():
+        block, _, field = path.partition(".")
+        data[block].pop(field, None)
+        if width:
+            data[block][field] = width
+    data["overhead"] |= class_figures(spec.overhead)
     return {
         name: "x" + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
         for name, value in sorted(data.items())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import Literal
 
 from dse.hardware.chip import Array, Axis, Buffer, Chip, Dataflow, Link, Overheads, VectorUnit
 from dse.hardware.resolve import load_chip
 from dse.hardware.sections import Dim
+from dse.registry import cached
 from dse.schema import Strict
 from dse.validation.published import Positive, read_data
 from dse.workload.layer import FUNCTIONS, Layer, LoopNest
@@ -124,17 +124,17 @@ class Vela(Strict):
     runs: tuple[VelaRun, ...]
 
 
-@functools.cache
+@cached(1)
 def peer_file() -> PeerFile:
     return read_data("peers.yaml", PeerFile)
 
 
-@functools.cache
+@cached(1)
 def sheet() -> Sheet:
     return read_data("nvdla_sheet.yaml", Sheet)
 
 
-@functools.cache
+@cached(1)
 def vela() -> Vela:
     return read_data("vela.yaml", Vela)
 

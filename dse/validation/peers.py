@@ -52,7 +52,7 @@ def _tool(tool: Tool) -> Iterator[Row]:
 
 
 def _cycles(made: LayerSchedule, chip: Chip) -> float:
-    segments = unroll((made,), prefetch=chip.buffer.double_buffered)
+    segments = unroll((made,), prefetch=chip.prefetches)
     return program_latency_s(Program(made.layer, (made,), segments, 1, 0.0), chip) * chip.f_hz
 
 

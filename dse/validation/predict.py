@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 from dse.errors import InputError
@@ -10,6 +9,7 @@ from dse.evaluation import Evaluation, Terms, evaluate_model, model_at
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
+from dse.registry import cached
 from dse.validation.published import Case
 from dse.workload.layer import Layer, Workload
 
@@ -103,7 +103,7 @@ def predict(case: Case, fidelity: Fidelity = "simulate") -> Evaluation:
     return _predict(case.model_dump_json(), fidelity)
 
 
-@functools.lru_cache(maxsize=512)
+@cached(512)
 def _predict(case_json: str, fidelity: Fidelity) -> Evaluation:
     case = Case.model_validate_json(case_json)
     chip = chip_of(case)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from dse.errors import InputError
+from dse.registry import cached
 from dse.schema import Strict, read_yaml, validate
 from dse.validation.record import Kind
 
@@ -220,27 +220,27 @@ def read_data(name: str, model: type[Model]) -> Model:
     return validate(model, data, file=path, lines=lines)
 
 
-@functools.cache
+@cached(1)
 def silicon() -> Silicon:
     return read_data("silicon.yaml", Silicon)
 
 
-@functools.cache
+@cached(1)
 def ratios() -> tuple[Ratio, ...]:
     return read_data("differential.yaml", Ratios).rows
 
 
-@functools.cache
+@cached(1)
 def blinds() -> tuple[Blind, ...]:
     return read_data("blind.yaml", Blinds).rows
 
 
-@functools.cache
+@cached(1)
 def languages() -> tuple[Language, ...]:
     return read_data("llm.yaml", Languages).rows
 
 
-@functools.cache
+@cached(1)
 def brackets() -> Brackets:
     return read_data("brackets.yaml", Brackets)
 

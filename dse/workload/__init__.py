@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dse.workload.load import load_model
     from dse.workload.model import Model
     from dse.workload.table import layer_table
-    from dse.workload.zoo import ModelInfo, list_models, serving
+    from dse.workload.zoo import ModelInfo, list_models
 
 __all__ = [
     "DIMS",
@@ -35,7 +35,6 @@ __all__ = [
     "list_models",
     "load_model",
     "parse_precision",
-    "serving",
 ]
 
 _LATER = {
@@ -43,7 +42,6 @@ _LATER = {
     "Model": "dse.workload.model",
     "layer_table": "dse.workload.table",
     "list_models": "dse.workload.zoo",
-    "serving": "dse.workload.zoo",
     "ModelInfo": "dse.workload.zoo",
 }
 

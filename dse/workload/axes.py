@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 
 from dse.errors import InputError
+from dse.registry import cached
 
 #: Longer texts than this are names, not sums (characters).
 LONGEST = 200
@@ -165,7 +165,7 @@ def fitting(name: str, formulas: Iterable[str], sizes: Mapping[str, int]) -> int
     return 1
 
 
-@functools.lru_cache(maxsize=1024)
+@cached(1024)
 def _formula(symbol: str) -> ast.expr | None:
     """``symbol`` as arithmetic of names and whole numbers; None if it is none."""
     if len(symbol) > LONGEST or symbol.isidentifier():

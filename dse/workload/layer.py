@@ -11,8 +11,9 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
+from dse.registry import APART, key_of
 from dse.workload.precision import Precision, bits_of
 from dse.workload.sparsity import DENSE, Sparsity
 
@@ -126,16 +127,17 @@ class Layer:
     ``weight_density`` and ``input_density`` are shares of nonzero weights and inputs, 0 to 1;
     ``weight_pattern`` is ``dense``, ``unstructured`` or ``n:m`` (at most n of m neighbours along C
     are nonzero). MACs and bytes here are those of the dense layer: what zeros save is the chip's.
+    Fields that are ``APART`` do not change how the layer by itself is best mapped.
     """
 
-    name: str
-    op: str
+    name: str = field(metadata=APART)
+    op: str = field(metadata=APART)
     kind: Kind
-    nodes: tuple[str, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    nodes: tuple[str, ...] = field(metadata=APART)
+    inputs: tuple[str, ...] = field(metadata=APART)
+    outputs: tuple[str, ...] = field(metadata=APART)
     nest: LoopNest | None = None
-    w_tensor: str | None = None
+    w_tensor: str | None = field(default=None, metadata=APART)
     w_is_activation: bool = False
     w_elements: int = 0
     i_elements: int = 0
@@ -147,9 +149,9 @@ class Layer:
     i_format: str = "int8"
     o_format: str = "int8"
     acc_bits: int = 32
-    note: str = ""
-    rectified: bool = False
-    row_wise: bool = False
+    note: str = field(default="", metadata=APART)
+    rectified: bool = field(default=False, metadata=APART)
+    row_wise: bool = field(default=False, metadata=APART)
     weight_density: float = 1.0
     weight_pattern: str = "dense"
     input_density: float = 1.0
@@ -179,26 +181,9 @@ class Layer:
         return self.b_elements * self.acc_bits / 8
 
     @property
-    def shape_key(self) -> tuple[object, ...]:
-        """Everything the mapper depends on; equal keys give equal mappings."""
-        return (
-            self.kind,
-            self.nest.numbers if self.nest else None,
-            self.w_is_activation,
-            self.w_elements,
-            self.i_elements,
-            self.o_elements,
-            self.side_elements,
-            self.vector_ops,
-            self.w_format,
-            self.i_format,
-            self.o_format,
-            self.acc_bits,
-            self.b_elements,
-            self.weight_density,
-            self.weight_pattern,
-            self.input_density,
-        )
+    def mapping_view(self) -> tuple[object, ...]:
+        """What the mapper sees of the layer, hashable: equal views give equal mappings."""
+        return cast("tuple[object, ...]", key_of(self))
 
 
 @dataclass(frozen=True)
@@ -249,6 +234,11 @@ class Workload:
         """Everything stored with the network: weights, biases and whole tables; of weights that a
         file quantizes also scales and zero points."""
         return float(sum(t.bytes for t in self.tensors.values() if t.role in STORED))
+
+    @functools.cached_property
+    def language(self) -> bool:
+        """Whether it is a language model, run token by token or on a prompt: it has a KV cache."""
+        return any(t.role == "kv" for t in self.tensors.values())
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from dse.errors import InputError
 from dse.files import nearest
 from dse.migrations import migrate
+from dse.registry import cached
 from dse.schema import digest, parse_yaml
 from dse.workload.graph import Graph
 from dse.workload.layer import STORED, Binding, Layer, Tensor
@@ -299,7 +299,7 @@ def _check_resizable(request: Request, sizes: Mapping[str, Binding]) -> None:
     )
 
 
-@functools.lru_cache(maxsize=64)
+@cached(64)
 def _lowered(
     data: bytes, file: str, sizes: Bindings, written: str, unknown_ops: UnknownOps
 ) -> Model:

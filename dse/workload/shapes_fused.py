@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
 import onnx
 
+from dse.registry import cached
 from dse.workload.graph import Graph, Node, Shape
 from dse.workload.shapes_windows import convolution, global_pool, pool, transposed
 
@@ -43,7 +43,7 @@ TYPES: dict[str, int] = {
 SCALED = {"DequantizeLinear": 1, "GatherBlockQuantized": 2, "MatMulIntegerToFloat": 2}
 
 
-@functools.cache
+@cached(1)
 def _first_versions() -> dict[str, int]:
     """Of each standard operator the version of the standard that brought it."""
     found: dict[str, int] = {}

@@ -44,6 +44,10 @@ class _Disk:
 ON_DISK: ModelFiles = _Disk()
 
 
+def _made() -> Remembered:
+    return Remembered("workload.sources.made", MADE)
+
+
 @dataclass(frozen=True)
 class ReadFiles:
     """Files read before: no others are there, and what they held then they hold for good.
@@ -53,7 +57,7 @@ class ReadFiles:
     """
 
     content: Mapping[str, bytes | OSError | InputError] = field(repr=False)
-    made: Remembered = field(default_factory=lambda: Remembered(MADE), compare=False, repr=False)
+    made: Remembered = field(default_factory=_made, compare=False, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:

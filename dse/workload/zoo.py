@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dse.errors import InputError
-from dse.files import nearest, regular, shipped_folder, shortened
+from dse.errors import InputError, shortened
+from dse.files import nearest, regular, shipped_folder
+from dse.registry import cached
 from dse.schema import read_yaml, validate
 from dse.workload.sources import ON_DISK, ModelFiles
 
@@ -118,7 +118,7 @@ def list_models() -> list[ModelInfo]:
     return list(_listed(shipped_folder("models") / "manifest.yaml"))
 
 
-@functools.lru_cache(maxsize=4)
+@cached(4)
 def _listed(path: Path) -> tuple[ModelInfo, ...]:
     return tuple(_info(entry, path.parent) for entry in _manifest(path).models)
 
@@ -166,25 +166,13 @@ def _info(entry: ManifestEntry, folder: Path) -> ModelInfo:
     )
 
 
-def serving() -> dict[str, tuple[str, ...]]:
-    """Names of the networks that serve each stream of the application scenarios.
-
-    A stream of several stages (a prefill and steps) has one network for each.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for info in list_models():
-        for stream in info.serves:
-            found[stream] = (*found.get(stream, ()), info.name)
-    return found
-
-
 def _located(file: str, folder: Path) -> Path:
     if not file.startswith(PACKAGED):
         return folder / file
     return _onnx_folder() / "backend" / "test" / "data" / "light" / file.removeprefix(PACKAGED)
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def _onnx_folder() -> Path:
     """Where the ``onnx`` package is installed, found without importing it."""
     import importlib.util

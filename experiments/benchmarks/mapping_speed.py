@@ -58,7 +58,7 @@ def networks(chip: Chip) -> None:
     print(f"networks on {chip.name}, CPU ms from an empty cache")
     for name in NETWORKS:
         workload = dse.load_model(name).at("w8a8")
-        distinct = len({layer.shape_key for layer in workload.layers})
+        distinct = len({layer.mapping_view for layer in workload.layers})
         apart = cpu_ms(lambda net=workload: map_network(net, chip, fuse=False))  # type: ignore[misc]
         fused = cpu_ms(lambda net=workload: map_network(net, chip))  # type: ignore[misc]
         print(

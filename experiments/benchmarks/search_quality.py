@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.evaluation.causes import Cause
 from dse.evaluation.design import Value
+from dse.evaluation.states import State
 from dse.search.bound import Bound, dominated
 from dse.search.candidate import Outcome, values_key
 from dse.search.effort import Effort
@@ -97,7 +99,10 @@ class Table:
             number = self.index[values_key(values)]
             level, pruned, row = "analytic", False, self.losses[number]
             if not np.isfinite(row).all():
-                yield Outcome(values, "none", False, False, 1e6, None, (), "", None), Effort()
+                yield (
+                    Outcome(values, "none", "impossible", False, 1e6, None, (), "", None),
+                    Effort(),
+                )
                 continue
             if front is not None:
                 bound = self.bounds_of[number]
@@ -110,8 +115,12 @@ class Table:
                 objective.loss(loss)
                 for objective, loss in zip(self.experiment.objectives, row, strict=True)
             )
-            outcome = Outcome(values, level, good, good, violation, objectives, (), "", {}, pruned)
-            yield outcome, Effort()
+            causes = (Cause("dominated", "dominated"),) if pruned else ()
+            state: State = "feasible" if good else "dominated" if pruned else "infeasible"
+            yield (
+                Outcome(values, level, state, good, violation, objectives, causes, "", None),
+                Effort(),
+            )
 
 
 def run(table: Table, method: str, seed: int, trials: int) -> dict[str, Any]:

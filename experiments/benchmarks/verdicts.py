@@ -44,8 +44,8 @@ class Run:
 class Row:
     """A benchmark of both commits: medians, ratios B/A, and what they say.
 
-    ``low`` and ``high`` bound the true ratio (:func:`interval`). Without ratios, ``verdict`` says
-    why there are none.
+    ``fastest`` is the ratio of the fastest run of each. ``low`` and ``high`` bound the true ratio
+    (:func:`interval`). Without ratios, ``verdict`` says why there are none.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Row:
     a_s: float = 0.0
     b_s: float = 0.0
     ratio: float = math.nan
+    fastest: float = math.nan
     least: float = math.nan
     lower_quarter: float = math.nan
     upper_quarter: float = math.nan
@@ -179,6 +180,7 @@ def judged(name: str, a: Sequence[Run], b: Sequence[Run]) -> Row:
         a_s=statistics.median(run.user_s for run in a),
         b_s=statistics.median(run.user_s for run in b),
         ratio=statistics.median(found),
+        fastest=min(run.user_s for run in b) / min(run.user_s for run in a),
         least=min(found),
         lower_quarter=quarters[0],
         upper_quarter=quarters[2],
@@ -209,7 +211,7 @@ def over(rows: Sequence[Row], limit: float) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """All rows under each other, with what has to be said about them below."""
     width = max((len(row.name) for row in rows), default=0) + 2
-    head = f"{'benchmark':<{width}}{'A s':>7}{'B s':>7}{'B/A':>7}{'half of them':>15}"
+    head = f"{'benchmark':<{width}}{'A s':>7}{'B s':>7}{'B/A':>7}{'fastest':>9}{'half of them':>15}"
     lines = [f"{head}{'all of them':>15}{'peak MB A, B':>14}  verdict"]
     for row in rows:
         if not row.pairs:
@@ -219,8 +221,9 @@ def table(rows: Sequence[Row]) -> str:
         whole = f"{row.least:.3f}-{row.most:.3f}"
         peaks = f"{row.a_peak_mb:.0f}, {row.b_peak_mb:.0f}"
         lines.append(
-            f"{row.name:<{width}}{row.a_s:7.3g}{row.b_s:7.3g}{row.ratio:7.3f}{half:>15}{whole:>15}"
-            f"{peaks:>14}  {row.verdict}{'; RESULTS DIFFER' if row.differs else ''}"
+            f"{row.name:<{width}}{row.a_s:7.3g}{row.b_s:7.3g}{row.ratio:7.3f}{row.fastest:9.3f}"
+            f"{half:>15}{whole:>15}{peaks:>14}  {row.verdict}"
+            f"{'; RESULTS DIFFER' if row.differs else ''}"
         )
     return "\n".join([*lines, *notes(rows)])
 

@@ -10,20 +10,15 @@ refused. Works where there is ``fork`` (Linux, macOS; macOS does not limit memor
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from limited import guarded, in_child
+from harness import arguments, end, judged, report
 from onnx import TensorProto, helper, numpy_helper
 
 from dse import load_chip, simulate
@@ -31,8 +26,6 @@ from dse.errors import DseError, InputError
 from dse.workload import Workload, list_models
 from dse.workload.load import lower_bytes
 
-#: Files that share a process.
-BATCH = 20
 #: The small networks that are mutated, and the chip that simulates them.
 SHIPPED = ("resnet8", "dscnn_kws", "ad_autoencoder", "hand_graph", "mobilenetv1_w0.25")
 CHIP = "wearable_npu"
@@ -48,34 +41,38 @@ OPERATORS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = arguments(__doc__, 10_000)
     parser.add_argument("--simulate-every", type=int, default=20, help="0: none")
     parser.add_argument("--keep", type=Path, help="folder for files that were neither")
     chosen = parser.parse_args()
-    counts: Counter[str] = Counter()
     if chosen.simulate_every:  # the kernels are compiled once, in front of all children
         _simulated(lower_bytes(seed_files()[0], "net.onnx").at("w8a8"))
-    some = cases(chosen.count, chosen.seed)
-    for index, data, outcome, detail in judged(some, chosen.simulate_every):
-        counts[outcome] += 1
-        if outcome not in GOOD:
-            print(f"case {index}: {outcome}: {detail}", flush=True)
-            if chosen.keep:
-                chosen.keep.mkdir(parents=True, exist_ok=True)
-                (chosen.keep / f"{chosen.seed}_{index}.onnx").write_bytes(data)
-    print(", ".join(f"{kind} {count:,}" for kind, count in counts.most_common()))
-    sys.exit(any(kind not in GOOD for kind in counts))
+
+    def keep(index: int, case: Case) -> None:
+        if chosen.keep:
+            chosen.keep.mkdir(parents=True, exist_ok=True)
+            (chosen.keep / f"{chosen.seed}_{index}.onnx").write_bytes(case.data)
+
+    some = cases(chosen.count, chosen.seed, chosen.simulate_every)
+    end(report(judged(some, read, GOOD), GOOD, keep), GOOD)
 
 
-def cases(count: int, seed: int) -> Iterator[tuple[int, bytes]]:
+class Case(NamedTuple):
+    """A damaged network, and whether it is simulated besides being read."""
+
+    data: bytes
+    simulated: bool
+
+
+def cases(count: int, seed: int, simulate_every: int) -> Iterator[tuple[int, Case]]:
     """Mutated files with their numbers; each depends on its number and the seed alone."""
     seeds = seed_files()
     for index in range(count):
         rng = random.Random(f"{seed}:{index}")
         data = rng.choice(seeds)
-        yield index, mutated_bytes(data, rng) if rng.random() < 0.3 else mutated_fields(data, rng)
+        change = mutated_bytes if rng.random() < 0.3 else mutated_fields
+        played = bool(simulate_every) and index % simulate_every == 0
+        yield index, Case(change(data, rng), played)
 
 
 def seed_files() -> list[bytes]:
@@ -84,43 +81,13 @@ def seed_files() -> list[bytes]:
     return files + [model.SerializeToString() for model in handmade()]
 
 
-def judged(
-    some: Iterator[tuple[int, bytes]], simulate_every: int
-) -> Iterator[tuple[int, bytes, str, str]]:
-    """Number, file, what came of it, and a detail of that.
-
-    Twenty files share a process; if it does not end well, each of them gets one of its own.
-    """
-    while batch := list(islice(some, BATCH)):
-        simulated = [bool(simulate_every) and index % simulate_every == 0 for index, _ in batch]
-        found = judge([data for _, data in batch], simulated)
-        if any(outcome not in GOOD for outcome, _ in found):
-            pairs = zip(batch, simulated, strict=True)
-            found = [judge([data], [played])[0] for (_, data), played in pairs]
-        for (index, data), (outcome, detail) in zip(batch, found, strict=True):
-            yield index, data, outcome, detail
-
-
-def judge(files: list[bytes], simulated: list[bool]) -> list[tuple[str, str]]:
-    """What comes of files in a limited process of their own, and a detail of each."""
-
-    def work() -> list[tuple[str, Any]]:
-        pairs = zip(files, simulated, strict=True)
-        return [guarded(partial(_read, data, play)) for data, play in pairs]
-
-    kind, found = in_child(work)
-    if kind != "done":
-        return [(kind, found)] * len(files)
-    return [answer if ended == "done" else (ended, answer) for ended, answer in found]
-
-
-def _read(data: bytes, simulated: bool) -> tuple[str, str]:
+def read(case: Case) -> tuple[str, str]:
     """Reads (and simulates); what is no error of ours is raised."""
     warnings.simplefilter("ignore")
     try:
-        model = lower_bytes(data, "net.onnx")
+        model = lower_bytes(case.data, "net.onnx")
         workload = model.at("w8a8")
-        if not simulated:
+        if not case.simulated:
             return "read", f"{workload.macs} MACs"
         _simulated(workload)
     except InputError as error:

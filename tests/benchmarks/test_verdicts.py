@@ -28,6 +28,12 @@ def test_a_ratio_is_b_over_a_within_a_pair() -> None:
     assert ratios(runs(1.0, 2.0), runs(2.0, 1.0)) == [2.0, 0.5]
 
 
+def test_noise_that_only_adds_time_leaves_the_ratio_of_the_fastest_runs() -> None:
+    row = judged("x", runs(1.0, 1.9, 1.4, 1.2, 3.0), runs(2.2, 1.6, 1.1, 2.0, 1.3))
+    assert row.fastest == pytest.approx(1.1)
+    assert f"{1.1:9.3f}" in table([row])
+
+
 @pytest.mark.parametrize(("count", "rank"), [(7, 0), (8, 0), (9, 0), (11, 1), (12, 1), (20, 4)])
 def test_from_seven_pairs_on_the_interval_is_that_of_the_sign_test(count: int, rank: int) -> None:
     """The narrowest pair of ranks that holds the median of coin tosses in 98 % of all cases."""

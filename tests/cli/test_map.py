@@ -40,7 +40,7 @@ def test_why_says_where_the_time_of_every_layer_goes(run: Run) -> None:
     assert first.endswith("compute")
     shares = [float(part) for part in first.split("|")[1].split()[:4]]
     assert sum(shares) == pytest.approx(100.0, abs=0.3)
-    assert lines[at + 2].startswith("    6.7% of peak; lost: 89% idle lanes, as it fills 7.0%")
+    assert lines[at + 2].startswith("    6.8% of peak; lost: 90% idle lanes, as it fills 7.0%")
     text = "\n".join(lines)
     assert "every channel by itself" in text
     assert "the network: MACs at peak for 5." in text
@@ -58,7 +58,7 @@ def test_one_layer_is_explained_down_to_its_cause(run: Run) -> None:
         "the whole layer:",
         "what is listed runs side by side:",
         "in the network:",
-        "bottleneck compute; 1.1% of peak; lost:",
+        "bottleneck compute; 1.2% of peak; lost:",
     ):
         assert part in text, part
 
@@ -92,3 +92,52 @@ def test_a_pin_that_cannot_be_kept_says_why(run: Run, tmp_path: Path, pin: str, 
     assert found.code != 0
     assert words in found.err
     assert "Traceback" not in found.err
+
+
+SMALL = ("--chip", "edge_vision", "--set", "chip.buffer.bytes=65536")
+
+
+def test_all_mappings_of_a_layer_that_none_beats(run: Run) -> None:
+    rows = run("map", "resnet8", *SMALL, "--json").json["layers"]
+    name = next(row["name"] for row in rows if row["op"] == "Conv")
+    points = run("map", "resnet8", *SMALL, "--front", name, "--json").json["points"]
+    assert len(points) > 2
+    costs = [(p["latency_s"], p["energy_j"], p["schedule"]["footprint_bytes"]) for p in points]
+    assert costs == sorted(costs)
+    for one in costs:
+        others = [c for c in costs if c is not one]
+        assert not any(all(a <= b for a, b in zip(c, one, strict=True)) for c in others)
+    text = run("map", "resnet8", *SMALL, "--front", name).out
+    assert f"{len(points)} mappings" in text
+    refused = run("map", "resnet8", *SMALL, "--front", name + "x")
+    assert (refused.code, name in refused.err) == (2, True)
+
+
+def test_a_network_over_all_cores(run: Run) -> None:
+    given = ("map", "resnet8", "--chip", "edge_vision", "--set", "chip.cores=4", "--pipeline")
+    data = run(*given, "--json").json
+    stages = data["stages"]
+    assert sum(stage["layers"] for stage in stages) == len(data["layers"])
+    assert 1 < data["cores"] == sum(stage["cores"] for stage in stages) <= 4
+    slowest = max(stage["seconds"] for stage in stages)
+    assert data["throughput_per_s"] <= 1.0 / slowest
+    text = run(*given).out
+    assert f"in {len(stages)} stages over the cores of edge_vision" in text
+    refused = run(*given, "--set", "chip.buffer.bytes=1024")
+    assert "buffer.bytes" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--pipeline", "--why"), "--pipeline knows no --why"),
+        (("--pipeline", "--legal"), "--pipeline knows no --legal"),
+        (("--pipeline", "--front", "a"), "--front knows no --pipeline"),
+        (("--front", "a", "--cores", "2"), "--front knows no --cores"),
+        (("--front", "a", "--objective", "energy"), "--front knows no --objective"),
+    ],
+)
+def test_options_that_mean_nothing_together(run: Run, options: tuple[str, ...], named: str) -> None:
+    refused = run("map", "resnet8", "--chip", "edge_vision", *options)
+    assert refused.code == 2
+    assert named in refused.err

@@ -46,8 +46,9 @@ def test_the_experiment(run: Run, tmp_path: Path) -> None:
     (tmp_path / "my_search.yaml").write_text(first)
     done = run("explore", "my_search.yaml", "--out", "study", "--trials", "2", "--workers", "1")
     assert done.code == 0, done.err
-    condition, rest = block("docs/search.md", "yaml", "conditional").split("\n", 1)
-    rest = "\n".join(line for line in rest.splitlines() if not line.startswith(("apps", "strat")))
+    lines = block("docs/search.md", "yaml", "conditional").splitlines()
+    condition = "\n".join(line for line in lines if line.startswith("  chip."))
+    rest = "\n".join(x for x in lines if not x.startswith(("apps", "strat", "  chip.")))
     extended = first.replace("  chip.buffer.bytes", "  chip.l2.bytes: {ladder: [524288, 1048576, "
                              f"2097152]}}\n{condition}\n  chip.buffer.bytes")  # fmt: skip
     (tmp_path / "more.yaml").write_text(extended + rest + "\n")

@@ -74,7 +74,7 @@ def test_halving_dram_channels_breaks_a_deadline_and_says_where() -> None:
     """The demo app on a chip that carries it, then with half the memory channels."""
     app = dse.load_app("factory_inspection")
     good = {"array__rows": 64, "array__cols": 64, "f_hz": 8e8, "l2__bytes": 0}
-    good["buffer__bytes"] = 131072
+    good["buffer__bytes"] = 262144
     settings = {"sort.name": "mobilenetv1"}
     wide = dse.simulate(
         app, dse.load_chip("edge_vision", None, **good, dram__channels=2), settings=settings
@@ -134,12 +134,16 @@ def test_precision_costs_what_it_costs() -> None:
 
 
 def test_networks_that_share_a_chip_do_not_share_its_memory_twice() -> None:
-    """Beside DRAM no weights stay between inferences; without it all must fit together."""
+    """Beside DRAM only weights that all fit stay; without it all must fit together."""
     app = dse.load_app("factory_inspection")
     shared = dse.simulate(app, dse.load_chip("edge_vision"))
-    assert all(", 0 weight" in note or "and 0 weight" in note for note in shared.notes), (
-        shared.notes
-    )
+    stay = {
+        note.split(":")[0]: ", 0 weight" not in note and "and 0 weight" not in note
+        for note in shared.notes
+        if "weight tensors" in note
+    }
+    assert stay["sort"]
+    assert not stay["cracks"]
     small = dse.load_chip("gap9", None, l2__bytes=65536, nvm__bytes=120000)
     wearable = dse.load_app("wearable_kws")
     crowded = dse.simulate(wearable, small)

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from dse.evaluation import app_design, evaluate_app, resolve_design
+from dse.evaluation import Design, evaluate_app, resolve_design
 from dse.evaluation.inputs import load_cached
 
 APP = """
@@ -51,7 +51,7 @@ def test_precisions_written_again(tmp_path: Path) -> None:
 def test_notes_say_of_which_stream(tmp_path: Path) -> None:
     write(tmp_path / "net.onnx", 4)
     (tmp_path / "app.yaml").write_text(APP.replace("NET", str(tmp_path / "net.onnx")))
-    found = resolve_design(app_design(str(tmp_path / "app.yaml"), "edge_vision", {}, 0))
+    found = resolve_design(Design(str(tmp_path / "app.yaml"), "edge_vision"))
     record, _ = evaluate_app(found.app, found.workloads, found.chip, "analytic")
     told = [note.split(": ")[0] for note in record.notes]
     assert {"a", "b"} <= set(told), record.notes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dse.evaluation import app_design, evaluate_app, resolve_design
+from dse.evaluation import Design, evaluate_app, resolve_design
 from dse.evaluation.metrics import METRICS
 from dse.explanation import Step
 from dse.explanation.feedback import effects
 
 
 def test_power_and_latency_of_an_unplayed_step_are_open() -> None:
-    found = resolve_design(app_design("wearable_kws", "gap9", {}, 0))
+    found = resolve_design(Design("wearable_kws", "gap9"))
     played, _ = evaluate_app(found.app, found.workloads, found.chip, "simulate")
     summed, _ = evaluate_app(found.app, found.workloads, found.chip, "analytic")
     step = Step("chip.f_hz", 3.7e8, 2.4e8)

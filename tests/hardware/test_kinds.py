@@ -172,8 +172,8 @@ def test_identity_counts_kinds_and_their_order(tmp_path: Path, duo: Chip) -> Non
         ("rows: 8,", "rows: -8,", ("kinds.listen.array.rows", "give 1 to 4,096")),
         ("cores: 1\n    f_hz", "cores: 0\n    f_hz", ("kinds.listen.cores",)),
         ("    f_hz: 5.0e7", "    f_hz: 9.0e9", ("kinds.listen.f_hz", "at most")),
-        ("    vector: {lanes: 4}", "    vectr: {lanes: 4}", ("vectr", "vector")),
-        ("    vector: {lanes: 4}", "    native_precision: fp16", ("kinds.listen", "fp16")),
+        ("    widths: {", "    widhts: {", ("widhts", "widths")),
+        ("    widths: {", "    native_precision: fp16\n    widths: {", ("kinds.listen", "fp16")),
         ("    cores: 1\n", "    cores: 64\n", ("65 cores",)),
     ],
 )

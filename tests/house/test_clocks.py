@@ -30,6 +30,8 @@ def faults(source: str) -> Iterator[str]:
         if found := CLOCK.search(line):
             yield f"line {number}: a clock: {found.group()}"
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and measured(node):
+            yield f"line {node.lineno}: compares measured times: use the fixture fixed_times"
         for keyword in node.keywords if isinstance(node, ast.Call) else ():
             said = ast.unparse(keyword.value)
             if keyword.arg in ONLY and said != str(ONLY[keyword.arg]):
@@ -38,6 +40,25 @@ def faults(source: str) -> Iterator[str]:
                 yield f"line {keyword.lineno}: without HealthCheck.too_slow, which measures seconds"
             if keyword.arg == "timeout" and not (said.isdigit() and int(said) >= HANGS):
                 yield f"line {keyword.lineno}: timeout={said}, less than {HANGS} s"
+
+
+def measured(function: ast.FunctionDef) -> bool:
+    """Whether a test compares what ``dse profile`` measured, without the fixture of fixed times."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    profiles = any(
+        ast.unparse(call.func).endswith("profile_cpu")
+        or (call.args and ast.unparse(call.args[0]) == "'profile'")
+        for call in calls
+    )
+    above = ast.Gt | ast.Lt | ast.GtE | ast.LtE
+    compares = any(
+        isinstance(operator, above) and ast.unparse(beside) != "0"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Compare)
+        for operator, beside in zip(node.ops, node.comparators, strict=True)
+    ) or any(ast.unparse(call.func).endswith("approx") for call in calls)
+    fixed = "fixed_times" in ast.unparse(function)
+    return profiles and compares and not fixed
 
 
 def modules() -> list[Path]:
@@ -59,6 +80,8 @@ def test_no_module_depends_on_time(path: Path) -> None:
         "settings(derandomize=False)",
         "settings(suppress_health_check=[HealthCheck.filter_too_much])",
         "subprocess.run(command, timeout=60)",
+        "def test_fast():\n    a = run('profile', 'net').json\n    assert a['cpu_s'] > a['rest']",
+        "def test_fast():\n    assert profile_cpu('net', 1, {}).latency_s < 1",
     ],
 )
 def test_what_depends_on_time_is_found(line: str) -> None:
@@ -70,6 +93,8 @@ def test_what_does_not_is_let_be() -> None:
         "settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])",
         "task = Task(deadline_s=0.1, scheduler='rate-monotonic')",
         "run(command, timeout=900)",
+        "def test_ran():\n    assert profile_cpu('net', 1, {}).latency_s > 0",
+        "def test_fixed(fixed_times):\n    assert profile_cpu('net', 1, {}).latency_s < 1",
     )
     assert [fault for line in lines for fault in faults(line)] == []
 

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dse"
 #: Floors from the ground up; packages on one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "version", "printing", "registry"),
+    ("registry",),
+    ("errors", "version", "printing"),
     ("files", "ranges"),
     ("schema",),
     ("migrations",),

@@ -62,6 +62,7 @@ def make_chip(
     accumulator_bytes: int = 8192,
     buffer_bytes: int = 128 * 1024,
     port: float = 64.0,
+    ports: Mapping[str, float] | None = None,
     double: bool = True,
     lanes: float = 16.0,
     fused: tuple[str, ...] = FUNCTIONS,
@@ -79,8 +80,11 @@ def make_chip(
     prices: Mapping[str, float] | None = None,
     host_ops: float = 1e9,
 ) -> Chip:
-    """A priced chip from a few parameters."""
+    """A priced chip from a few parameters; ``ports``: of one operand or use, by name."""
     table = dict(PRICES)
+    own_ports: dict[str, Any] = {
+        f"{n}_bytes_per_cycle": width for n, width in (ports or {}).items()
+    }
     for function in FUNCTIONS:
         table[f"vector.{function}"] = 0.3e-12
         table[f"vector.{function}.wide"] = 0.7e-12
@@ -113,7 +117,13 @@ def make_chip(
             align=dict(align or {}),
             accumulator_bytes=accumulator_bytes,
         ),
-        buffer=Buffer(buffer_bytes, port, port, double),
+        buffer=Buffer(
+            buffer_bytes,
+            port,
+            port,
+            double,
+            **own_ports,
+        ),
         vector=VectorUnit(dict.fromkeys(functions, lanes), 2.0, fused),
         links=links,
         overheads=Overheads(launch, descriptor, 2, 1e-5, 65536.0),

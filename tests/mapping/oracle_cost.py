@@ -113,6 +113,28 @@ def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, A
     def port(out: float, into: float) -> float:
         return max(out / buffer.read_bytes_per_cycle, into / buffer.write_bytes_per_cycle)
 
+    # Ports that carry one operand, or what comes from the links: nothing waits where there is none.
+    def alone_on(name: str, amount: float) -> float:
+        width = getattr(buffer, f"{name}_bytes_per_cycle")
+        return amount / width if width else 0.0
+
+    def edge(into: dict[str, float], out: float) -> float:
+        shut = {op for op, home in homes.items() if home == "buffer"}
+        moved = {op: amount for op, amount in into.items() if op not in shut}
+        waits = 0.0
+        for op, amount in moved.items():
+            narrow = alone_on("fill", amount)
+            if homes[op] == "dram":
+                narrow = max(narrow, alone_on("fetch", amount))
+            waits += narrow
+        return max(waits, alone_on("fill", out))
+
+    bus = max(
+        alone_on("weight", inside.w_reads * wb / steps),
+        alone_on("input", inside.i_reads * ib / steps),
+        alone_on("result", outputs * ob / steps),
+        alone_on("sum", inside.partial_sums * ab / steps),
+    )
     per = chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     loads2 = sum(every.values()) + reload_every
     loads1 = loads2 + sum(often.values())
@@ -124,19 +146,29 @@ def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, A
     work = inside.cycles / steps
     vec1, vec2 = (vector / outer, 0.0) if kept == "O" else (vector / steps, vector / steps)
     store1, store2 = store_every + store_often, store_every
-    alone = port(reads / steps, writes / steps)
+    into1 = {op: every[op] + often[op] for op in homes}
+    into2 = dict(every)
+    into1["O"] = into2["O"] = reload_every
+    edge1, edge2 = edge(into1, store1), edge(into2, store2)
+    alone = max(port(reads / steps, writes / steps), bus)
     if buffer.double_buffered:
-        port1 = port(reads / steps + store1, writes / steps + loads1)
-        port2 = port(reads / steps + store2, writes / steps + loads2)
+        port1 = max(port(reads / steps + store1, writes / steps + loads1), bus, edge1)
+        port2 = max(port(reads / steps + store2, writes / steps + loads2), bus, edge2)
         body = (outer - 1) * max(max(work, vec1, port1, dma1) / f, link_s(link1))
         body += (steps - outer) * max(max(work, vec2, port2, dma2) / f, link_s(link2))
         body += max(work, vec1, alone) / f
     else:
-        body = (outer - 1) * max(max(port(store1, loads1), dma1) / f, link_s(link1))
-        body += (steps - outer) * max(max(port(store2, loads2), dma2) / f, link_s(link2))
+        port1 = max(port(store1, loads1), edge1)
+        port2 = max(port(store2, loads2), edge2)
+        body = (outer - 1) * max(max(port1, dma1) / f, link_s(link1))
+        body += (steps - outer) * max(max(port2, dma2) / f, link_s(link2))
         body += steps * max(work, vector / steps, alone) / f
     fill = link_s({op: first[op] for op in first})
-    latency = chip.overheads.launch_cycles / f + fill + body + link_s({"O": last})
+    drain = link_s({"O": last})
+    # Of the first tile (its weights, unless the layer before brings them) and the last store.
+    first_jobs = sum(jobs[op] * present[op] for op in ("W", "I")) + side_jobs
+    wait = max(0.0, first_jobs * per / f - fill) + max(0.0, out_jobs * per / f - drain)
+    latency = chip.overheads.launch_cycles / f + fill + wait + body + drain
     prices = chip.prices
     energy = layer.macs * prices[f"mac.{pair}"] + prices["launch"]
     for fn, n in layer.vector_ops:

@@ -45,6 +45,12 @@ def variants(count: int, seed: int = 0, **parts: Any) -> list[Chip]:
                     base.buffer,
                     capacity_bytes=int(2 ** rng.uniform(12, 18)),
                     read_bytes_per_cycle=rng.choice((16.0, 64.0)),
+                    input_bytes_per_cycle=rng.choice((0.0, 4.0)),
+                    weight_bytes_per_cycle=rng.choice((0.0, 2.0)),
+                    result_bytes_per_cycle=rng.choice((0.0, 0.5)),
+                    sum_bytes_per_cycle=rng.choice((0.0, 1.0)),
+                    fill_bytes_per_cycle=rng.choice((0.0, 8.0)),
+                    fetch_bytes_per_cycle=rng.choice((0.0, 1.0)),
                 ),
                 overheads=replace(
                     base.overheads,

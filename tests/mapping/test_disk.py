@@ -223,7 +223,7 @@ def test_bounded(tmp_path: Path, entries: dict[object, LayerSchedule]) -> None:
 def test_keys_write_all_that_they_hold() -> None:
     """A key's text is its identity: no field is left out of it, none is an object's address."""
     chip = make_chip(l2=1e9, l2_bytes=1e5, nvm=1e9, nvm_bytes=1e5)
-    _check_written((make_layer(K=8, C=8).shape_key, chip.slice_key))
+    _check_written((make_layer(K=8, C=8).mapping_view, chip.mapping_view))
 
 
 def _check_written(value: Any) -> None:
@@ -266,20 +266,20 @@ def test_filed_under_all_that_it_depends_on() -> None:
             if (name, field) == ("host", "name") or dataclasses.is_dataclass(value):
                 continue
             other = changed(part, **{field: _other(value)})
-            assert changed(chip, **{name: other}).slice_key != chip.slice_key, (name, field)
+            assert changed(chip, **{name: other}).mapping_view != chip.mapping_view, (name, field)
     for name in ("registers", "sparsity", "compression"):
         part = getattr(chip.array, name)
         for field in (f.name for f in dataclasses.fields(part)):
             other = changed(part, **{field: _other(getattr(part, field))})
             array = changed(chip.array, **{name: other})
-            assert changed(chip, array=array).slice_key != chip.slice_key, (name, field)
+            assert changed(chip, array=array).mapping_view != chip.mapping_view, (name, field)
     for name, link in chip.links.items():
         for field in ("bytes_per_s", "capacity_bytes"):
             links = {**chip.links, name: changed(link, **{field: 3.0})}
-            assert changed(chip, links=links).slice_key != chip.slice_key, (name, field)
+            assert changed(chip, links=links).mapping_view != chip.mapping_view, (name, field)
     dearer = {**chip.prices, "noc.bit": 1.0}
     for change in ({"f_hz": 1.0}, {"prices": dearer}, {"static": ()}):
-        assert changed(chip, **change).slice_key != chip.slice_key, change
+        assert changed(chip, **change).mapping_view != chip.mapping_view, change
     layer = make_layer(K=8, C=8)
     names = (
         "name",
@@ -294,7 +294,7 @@ def test_filed_under_all_that_it_depends_on() -> None:
     )
     for field in (f.name for f in dataclasses.fields(layer) if f.name not in names):
         new = None if field == "nest" else _other(getattr(layer, field))
-        assert changed(layer, **{field: new}).shape_key != layer.shape_key, field
+        assert changed(layer, **{field: new}).mapping_view != layer.mapping_view, field
 
 
 def _other(value: Any) -> Any:

@@ -86,6 +86,7 @@ def chips(draw: st.DrawFn) -> Any:
         accumulator_bytes=draw(st.sampled_from([0, 64, 512])),
         double=draw(st.booleans()),
         port=draw(st.sampled_from([2.0, 64.0])),
+        ports=draw(st.sampled_from([{}, {"input": 1.0, "sum": 2.0, "fill": 4.0, "fetch": 0.5}])),
         dram=draw(st.sampled_from([2e8, 2e9])),
         l2=4e9,
         l2_bytes=1e6,
@@ -155,7 +156,7 @@ def check_moves(layer: Any, chip: Any, data: st.DataObject) -> None:
         registers = np.array(inside, np.float64)
     placed = Placement(spatial, tiles, flow, order, registers, outer, hold)
     found = evaluate(problem, placed)
-    assume(bool(found.result[2]))
+    assume(bool(found.result.allowed))
     inner = dict(zip(DIMS, (*tiles, *taps), strict=True))
     big = dict(sizes)
     if outer:
@@ -214,15 +215,15 @@ def check_registers(problem: Any, placed: Any, found: Any, inner: Any, layer: An
     macs = layer.macs
     if c[k.C_HAS_W]:
         assert w == walked.w
-        assert uses[1] == walked.w_held
-        assert uses[0] in (macs, walked.a_runs)
+        assert uses.w_write == walked.w_held
+        assert uses.w_read in (macs, walked.a_runs)
     if c[k.C_HAS_I]:
         assert i == walked.i
-        assert uses[3] == walked.i_held
-        assert uses[2] in (macs, walked.k_runs)
+        assert uses.i_write == walked.i_held
+        assert uses.i_read in (macs, walked.k_runs)
     if c[k.C_HAS_O]:
         assert z * kept == (walked.visits if stays != "O" else z * kept)
-        assert uses[4] - z * kept in (macs, walked.sum_runs)
+        assert uses.o_read - z * kept in (macs, walked.sum_runs)
     assert math.isfinite(float(fills))
 
 

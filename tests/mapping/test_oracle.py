@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Axis, Legality
-from dse.mapping.cost.costs import CLASSES, DATAFLOWS
+from dse.mapping.cost.costs import CLASSES
+from dse.mapping.cost.flows import FLOWS
 from dse.mapping.ir.homes import Homes
 from dse.mapping.ir.schedule import Program, program_latency_s, unroll
 from dse.mapping.layer.build import schedule
@@ -81,6 +82,19 @@ def layers(draw: st.DrawFn) -> Any:
     return make_layer(**dims, **parts)
 
 
+#: Ports of one operand or use: none (as the search meets it most), all, and some by themselves.
+PORTS: Any = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.sampled_from([0.25, 1.0, 3.0, 16.0])
+            for name in ("input", "weight", "result", "sum", "fill", "fetch")
+        },
+    ),
+)
+
+
 @st.composite
 def chips(draw: st.DrawFn) -> Any:
     axes = draw(
@@ -110,6 +124,7 @@ def chips(draw: st.DrawFn) -> Any:
         accumulator_bytes=draw(st.sampled_from([0, 16, 64, 512])),
         double=draw(st.booleans()),
         port=draw(st.sampled_from([2.0, 8.0, 64.0])),
+        ports=draw(PORTS),
         lanes=draw(st.sampled_from([0.5, 4.0])),
         dram=draw(st.sampled_from([2e8, 2e9])),
         l2=4e9,
@@ -224,7 +239,7 @@ def test_partial_sums_may_be_narrower_than_results(room: float) -> None:
         fast = search(problem, objective)
         assert (fast == searched_over_arrays(problem, objective)).all()
         found = evaluate(problem, two_level(problem, fast))
-        last, bits = found.footprint[2], bits_of(layer.o_format)
+        last, bits = found.footprint.o, bits_of(layer.o_format)
         assert last >= math.prod(two_level(problem, fast).tiles[n] for n in (2, 4, 5)) * bits / 8
 
 
@@ -252,7 +267,7 @@ def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject)
     row = data.draw(st.sampled_from(range(len(problem.spatial))))
     code = data.draw(st.sampled_from([int(c) for c in problem.flows]))
     kept = data.draw(st.sampled_from(CLASSES))
-    flow = (DATAFLOWS[code], code in (0, 2))
+    flow = (FLOWS[code].name, FLOWS[code].blocks)
     spatial = tuple(int(v) for v in problem.spatial[row][:8])
     inside = walk_array(case, spatial, tiles, flow, problem.rate)
     assume(inside is not None)
@@ -262,8 +277,9 @@ def test_any_mapping_equals_its_walk(layer: Any, chip: Any, data: st.DataObject)
     expected = (inside.cycles, inside.w_reads, inside.i_reads, inside.updates, inside.partial_sums)
     assert [float(v) for v in found.array[:5]] == pytest.approx(expected, rel=1e-12, abs=0.0)
     walk = walk_tiles(case, tiles, CLASS_LOOPS[kept])
-    _, _, w, i, spilled = (float(v) for v in found.result[7])
-    stored, side = (float(v) for v in found.result[8][:2])
+    moved = found.result.totals
+    w, i, spilled = float(moved.w), float(moved.i), float(moved.spilled)
+    stored, side = float(moved.o), float(moved.side)
     loops_cut = {d for d, t, n in zip("GBKCYX", tiles, layer.nest.sizes, strict=False) if t < n}
     if {"W": {"B", "Y", "X"}, "I": {"K"}, "O": {"C"}}[kept] & loops_cut:
         # An order class is the best of its kind only if its innermost group is really there.

@@ -70,7 +70,7 @@ def test_accelforge_on_edge256(layer: Layer, joules: float, seconds: float, obje
     found = best_mapping(problem, objective)
     assert found is not None
     made = schedule(problem, found.placement)
-    weights_in = float(evaluate(problem, found.placement).array[1])
+    weights_in = float(evaluate(problem, found.placement).array.w_reads)
     energy = sum(price(made.counts, chip).values()) + weights_in * 0.08 * PJ
     counts = made.counts
     latency = max(

@@ -23,7 +23,7 @@ class Thing:
 
 
 def test_the_oldest_is_dropped() -> None:
-    store = Remembered(2)
+    store = Remembered("letters", 2)
     for key in ("a", "b", "c"):
         assert store.of(key, key.upper) == key.upper()
     assert [store.get(key) for key in ("a", "b", "c")] == [None, "B", "C"]
@@ -33,7 +33,7 @@ def test_the_oldest_is_dropped() -> None:
 
 
 def test_what_a_key_names_by_its_id_stays_alive() -> None:
-    store, thing = Remembered(1), Thing()
+    store, thing = Remembered("one", 1), Thing()
     alive, key = weakref.ref(thing), id(thing)
     store.of(key, lambda: 1, thing)
     del thing
@@ -53,7 +53,7 @@ def test_all_caches_are_emptied_at_once() -> None:
         made.append(n)
         return 2 * n
 
-    store = Remembered(1)
+    store = Remembered("one", 1)
     store.put("a", 1)
     assert [doubled(n) for n in (1, 1, 2, 3, 1)] == [2, 2, 4, 6, 2]
     assert made == [1, 2, 3, 1]

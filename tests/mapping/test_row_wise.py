@@ -93,7 +93,7 @@ def test_equal_work_fuses_equally() -> None:
         program = map_network(net, chip)
         cost = (program_latency_s(program, chip), program_energy_j(program, chip))
         fused = sum(bool(made.fused) for made in program.schedules)
-        by_work[net.layers[0].shape_key][op] = (*cost, fused)
+        by_work[net.layers[0].mapping_view][op] = (*cost, fused)
     for found in by_work.values():
         assert len(set(found.values())) == 1, found
     gelu = next(found for found in by_work.values() if "Gelu" in found)

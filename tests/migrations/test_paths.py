@@ -14,10 +14,11 @@ import dse
 from dse.apps import App
 from dse.errors import InputError, OlderFileWarning
 from dse.files import shipped_folder
-from dse.hardware.library import _load, load_spec
+from dse.hardware.library import load_spec
 from dse.hardware.spec import ChipSpec
 from dse.migrations import KINDS, Kind, Step, migrate_path, read_versioned
 from dse.migrations.rewrite import rewritten
+from dse.registry import clear_caches
 from dse.schema import read_yaml
 from tests.cli.conftest import Run, run  # noqa: F401
 
@@ -179,14 +180,14 @@ class NewChip(ChipSpec):
 @pytest.fixture
 def older_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A chip file from before a (made-up) change in the form of chips."""
-    _load.cache_clear()
+    clear_caches()
     kind = replace(KINDS["chip"], steps=(Step(renamed, {"clock_hz": "f_hz"}),))
     monkeypatch.setitem(KINDS, "chip", kind)
     monkeypatch.setattr("dse.hardware.library.ChipSpec", NewChip)
     path = tmp_path / "old.yaml"
     path.write_text("name: old\ntemplate: mcu_npu\nnode: 22nm\nclock_hz: 1e8  # slow\n")
     yield path
-    _load.cache_clear()  # or later tests would get chips of the later release
+    clear_caches()  # or later tests would get chips of the later release
 
 
 @pytest.mark.filterwarnings("ignore::dse.errors.OlderFileWarning")

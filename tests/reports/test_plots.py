@@ -22,7 +22,7 @@ STORED = Path(__file__).resolve().parents[1] / "compat" / "8677067" / "report" /
 def outcome(parts: dict[str, float]) -> Outcome:
     (first, *_) = json.loads(STORED.read_text())["pareto"]
     record = replace(Evaluation.from_dict(first["evaluation"]), energy_breakdown_j=parts)
-    return Outcome({}, "simulate", True, True, 0.0, (1.0,), (), "k", record)
+    return Outcome({}, "simulate", "feasible", True, 0.0, (1.0,), (), "k", record)
 
 
 def test_many_parts_keep_their_colours_apart_and_their_sum() -> None:

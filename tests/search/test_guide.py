@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dse.evaluation.causes import Cause
 from dse.evaluation.design import Value
+from dse.evaluation.states import State
 from dse.search import Experiment, explore
 from dse.search.bound import Bound, dominated
 from dse.search.candidate import Outcome
@@ -215,15 +217,18 @@ class Made:
         self, designs: Sequence[dict[str, Value]], front: Floats | None
     ) -> Iterator[tuple[Outcome, Effort]]:
         for values in designs:
-            losses, violation = self.losses(values)
+            found, violation = self.losses(values)
             bound, _ = self.losses(values, bound=True)
             pruned = front is not None and dominated(tuple(bound), front)
-            level, row = ("roofline", bound) if pruned else ("analytic", losses)
+            level, row = ("roofline", bound) if pruned else ("analytic", found)
             good = level == "analytic" and violation == 0.0
-            found = Outcome(
-                values, level, good, good, violation, tuple(map(float, row)), (), "", None, pruned
+            state: State = "dominated" if pruned else "feasible" if good else "infeasible"
+            causes = (Cause("dominated", "dominated"),) if pruned else ()
+            losses = tuple(map(float, row))
+            yield (
+                Outcome(values, level, state, good, violation, losses, causes, "", None),
+                Effort(),
             )
-            yield found, Effort()
 
 
 def test_a_guided_search_finds_the_front_of_a_made_problem() -> None:

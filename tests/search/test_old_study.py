@@ -161,7 +161,8 @@ def older(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         row["why"] = "; ".join(row.pop("reasons"))
     (folder / LOG).write_text("".join(json.dumps(row) + "\n" for row in rows))
     for kind, step in (("study", Step(maker)), ("outcome", Step(why))):
-        monkeypatch.setitem(KINDS, kind, replace(KINDS[kind], steps=(step,)))
+        steps = (*KINDS[kind].steps, step)
+        monkeypatch.setitem(KINDS, kind, replace(KINDS[kind], steps=steps))
 
 
 def test_a_study_of_an_older_form_goes_on(
@@ -180,7 +181,7 @@ def test_a_study_of_an_older_form_goes_on(
         warnings.simplefilter("ignore", OlderFileWarning)
         longer = explore(experiment(), study, trials=8, workers=1)
         versions = [json.loads(x)["schema_version"] for x in (study / LOG).read_text().splitlines()]
-        assert versions == [1] * 6 + [2] * 2
+        assert versions == [2] * 6 + [3] * 2
         assert len(longer.outcomes) == 8
         both = read_study(study).outcomes
         done = migrate_path(study, tmp_path / "new")
@@ -194,13 +195,15 @@ def test_a_study_of_an_older_form_goes_on(
     assert rows == []
 
 
-@pytest.mark.parametrize("name", [CONFIG, LOG])
-@pytest.mark.parametrize("version", [2, True, 0, "1", None])
+@pytest.mark.parametrize(("name", "kind"), [(CONFIG, "study"), (LOG, "outcome")])
+@pytest.mark.parametrize("version", ["newer", True, 0, "1", None])
 def test_a_study_of_no_version_of_ours_is_one_error(
-    study: Path, name: str, version: object
+    study: Path, name: str, kind: str, version: object
 ) -> None:
-    lines = (study / name).read_text()
-    old, new = '"schema_version": 1', f'"schema_version": {json.dumps(version)}'
+    lines, here = (study / name).read_text(), KINDS[kind].current
+    given = here + 1 if version == "newer" else version
+    old, new = f'"schema_version": {here}', f'"schema_version": {json.dumps(given)}'
+    assert old in lines
     (study / name).write_text(lines.replace(old, new, 1))
     with pytest.raises(InputError) as refused:
         read_study(study)

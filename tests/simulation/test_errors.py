@@ -12,7 +12,7 @@ import pytest
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.mapping import Program
-from dse.simulation import Periodic, Poisson, Policy, Task, Trace, Triggered, offered_load, simulate
+from dse.simulation import Periodic, Poisson, Policy, Task, Trace, Triggered, simulate
 
 from .conftest import fixed, make_chip, make_layer, make_program
 
@@ -83,7 +83,7 @@ def program_over_nvm() -> Program:
 
 def test_a_program_of_another_chip_is_refused(chip: Chip) -> None:
     with pytest.raises(InputError, match="nvm"):
-        offered_load(chip, [Task("a", program_over_nvm(), ONCE)])
+        simulate(chip, [Task("a", program_over_nvm(), ONCE)], Policy(horizon_s=1.0))
 
 
 def test_a_missing_price_shows_before_the_play() -> None:

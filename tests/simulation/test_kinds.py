@@ -17,8 +17,8 @@ from dse.simulation import (
     Poisson,
     Policy,
     Task,
-    map_pipeline,
     partition,
+    pipeline_parts,
     simulate,
     simulate_alone,
 )
@@ -114,10 +114,10 @@ def test_a_pipeline_is_mapped_for_one_kind(duo: Chip) -> None:
     from dse.mapping import map_pipeline as in_space
 
     model = load_model("resnet8").at(None)
-    for deal_out in (lambda: map_pipeline(model, duo, 2), lambda: in_space(model, duo)):
+    for deal_out in (lambda: pipeline_parts(model, duo, 2), lambda: in_space(model, duo)):
         with pytest.raises(InputError, match="several kinds of cores"):
             deal_out()
-    assert len(map_pipeline(model, duo.kinds[1].chip, 2)) == 2
+    assert len(pipeline_parts(model, duo.kinds[1].chip, 2)) == 2
 
 
 def test_both_kinds_share_the_links(duo: Chip) -> None:

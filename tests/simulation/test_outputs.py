@@ -18,11 +18,9 @@ from dse.simulation import (
     Task,
     Timeline,
     Trace,
-    battery_life_s,
     power_figure,
     read_trace,
     simulate,
-    utilization,
     write_power_plot,
     write_trace,
 )
@@ -52,21 +50,6 @@ def test_use_over_time_sums_to_what_was_busy() -> None:
         assert float(np.dot(shares, widths)) == pytest.approx(timeline.busy_s[name], rel=1e-9)
     assert set(timeline.usage.share) == {"core0", "core1", "dram"}
     assert crowded(trace=False).usage is None
-
-
-def test_the_bottleneck_of_each_window_is_named() -> None:
-    """The DRAM is full in the first millisecond, the array of core 0 in the third."""
-    stream = make_program("s", [make_layer("s", steps=100, cycles=10.0, dram=1e4)])
-    tasks = [
-        Task("stream", stream, Trace((0.0,)), cores=(0,)),
-        Task("compute", fixed("c", 1e-3), Trace((2e-3,)), cores=(0,)),
-    ]
-    timeline = simulate(make_chip(static=()), tasks, Policy(horizon_s=3.5e-3), trace=True)
-    rows = utilization(timeline, 1e-3)
-    assert [row["bottleneck"] for row in rows] == ["dram", "dram", "core0", "dram"]
-    assert [row["share"] for row in rows] == pytest.approx([1.0, 0.0, 1.0, 0.0])
-    assert [row["end_s"] for row in rows] == pytest.approx([1e-3, 2e-3, 3e-3, 3.5e-3])
-    assert utilization(simulate(make_chip(), tasks, Policy(horizon_s=1e-3)), 1e-3) == []
 
 
 def check_trace_events(events: list[dict[str, object]]) -> None:
@@ -152,15 +135,6 @@ def test_the_power_plot_shows_the_energy_and_works_offline(tmp_path: Path) -> No
     assert "cdn.plot.ly" not in page.split("Plotly.newPlot")[-1]
     with pytest.raises(InputError, match="cannot be written"):
         write_power_plot(timeline, tmp_path / "no" / "folder.html")
-
-
-def test_battery_life() -> None:
-    assert battery_life_s(0.96, 0.16) == pytest.approx(6 * 3600.0)  # smart glasses of 960 mWh
-    assert battery_life_s(0.96, 0.16, 0.5) == pytest.approx(3 * 3600.0)
-    assert battery_life_s(1.0, 0.0) == math.inf
-    for wrong in ((0.0, 1.0), (1.0, -1.0), (1.0, 1.0, 1.5)):
-        with pytest.raises(InputError):
-            battery_life_s(*wrong)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dse.errors import InputError
-from dse.mapping import Program, program_latency_s
+from dse.mapping import Program
 from dse.simulation import (
     Periodic,
     Policy,
@@ -13,7 +13,6 @@ from dse.simulation import (
     Task,
     Trace,
     Triggered,
-    context_stages,
     simulate,
     task_stats,
 )
@@ -69,24 +68,6 @@ def test_a_request_gives_way_between_runs_even_without_preemption() -> None:
     assert chat.first_stage_s == pytest.approx(3e-3)
     assert chat.finish_s == pytest.approx(7.2e-3)
     assert timeline.link_bytes["dram"] == 0.0  # nothing is fetched again between runs
-
-
-@pytest.mark.parametrize("parts", [1, 2, 5])
-def test_growing_context_is_exact_in_sum_where_cost_is_linear(parts: int) -> None:
-    chip, tokens = make_chip(static=()), 100
-    each = [step_program(500.0 + token + 0.5) for token in range(tokens)]
-    exact = sum(program_latency_s(program, chip) for program in each)
-    programs = [step_program(500.0 + (k + 0.5) / parts * tokens) for k in range(parts)]
-    stages = context_stages(programs, tokens, "decode")
-    assert sum(stage.repeat for stage in stages) == tokens
-    task = Task("chat", stages[0].program, Trace((0.0,)), stages=stages)
-    (job,) = simulate(chip, [task], Policy(horizon_s=1.0)).jobs
-    assert job.finish_s == pytest.approx(exact, rel=1e-9)
-
-
-def test_fewer_tokens_than_contexts_leave_no_empty_stage() -> None:
-    stages = context_stages([fixed(f"c{k}", 1e-4) for k in range(5)], 3)
-    assert [stage.repeat for stage in stages] == [1, 1, 1]
 
 
 def test_requests_on_two_cores_are_all_played() -> None:

@@ -17,7 +17,7 @@ from dse.simulation import (
     Periodic,
     Policy,
     Task,
-    map_pipeline,
+    pipeline_parts,
     pipeline_tasks,
     simulate,
     simulate_alone,
@@ -133,7 +133,7 @@ def test_impossible_modes_are_refused(overrides: dict[str, object], message: str
 def test_a_network_in_a_pipeline_over_cores_keeps_its_work() -> None:
     chip = load_chip("edge_vision", overrides={"cores": 3, "overhead.invoke_s": 1e-6})
     workload = load_model("resnet8").at()
-    programs = map_pipeline(workload, chip, 3)
+    programs = [program for _, program in pipeline_parts(workload, chip, 3)]
     assert sum(len(program.schedules) for program in programs) == len(workload.layers)
     macs = sum(schedule.macs for program in programs for schedule in program.schedules)
     assert macs == workload.macs

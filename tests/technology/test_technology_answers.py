@@ -54,7 +54,6 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("f_hz", "at most", lambda: TECH.operating_point(28, f_hz=5e9)),
     ("f_hz", "at most", lambda: TECH.operating_point(28, f_hz=9e8, voltage_v=0.8)),
     ("f_hz", "above 0", lambda: TECH.operating_point(28, f_hz=-1.0)),
-    ("f_hz", "at most", lambda: TECH.operating_points(28, np.array([1e8, 5e9]))),
     ("sram_voltage_v", "split", lambda: TECH.operating_point(7, voltage_v=0.7, sram_voltage_v=0.8)),
     ("vt", "lvt", lambda: TECH.operating_point(7, vt="xvt")),
     ("corner", "ss", lambda: TECH.operating_point(7, corner="zz")),

@@ -43,7 +43,9 @@ def test_their_chips_are_frozen_from_the_first_and_serve_no_fit() -> None:
     log, chips = freeze.freeze(), set(foretold.foretold_chips())
     dates = {item.chip: item.date for item in log.chips}
     assert all(dates[row.chip] <= row.date for row in FILE.rows)
-    assert not chips & {change.chip for change in log.changes}
+    changes = [change for change in log.changes if change.chip in chips]
+    assert all(set(change.blocks) == {"buffer"} for change in changes)  # the same fact elsewhere
+    assert all("are the fetch limit" in change.ground for change in changes)
     assert not chips & {field.chip for constant in constants() for field in constant.fields}
     assert not chips & {row.chip for row in published.silicon().rows}
 

@@ -11,6 +11,7 @@ import pytest
 from dse.errors import InputError
 from dse.evaluation import model_at
 from dse.hardware.resolve import load_chip
+from dse.hardware.runtimes import COSTS, runtime_classes
 from dse.mapping import map_layer
 from dse.technology import load_technology, technology_checks
 from dse.validation import (
@@ -19,6 +20,7 @@ from dse.validation import (
     Target,
     constants,
     eyeriss,
+    freeze,
     published,
     run_sections,
     write_page,
@@ -111,12 +113,23 @@ def test_chips_carry_the_fitted_values() -> None:
             assert load_technology().dram(kind).stream_ceiling == constant.value
 
 
-def test_one_default_for_a_class_of_attachment() -> None:
-    """Chips whose layers are started in the same way pay the same time for it."""
-    launches = [c for c in constants() if c.name.startswith("layer launch")]
-    assert len(launches) == 3
-    chips = [field.chip for constant in launches for field in constant.fields]
-    assert len(set(chips)) == len(chips) >= 7
+def test_a_runtime_class_says_nothing_of_a_chip_from_its_own_rows() -> None:
+    """A chip that is compared leaves what was estimated on it out of its class."""
+    seen = 0
+    for name in freeze.validated_chips():
+        overhead = load_chip(name).spec.overhead
+        if overhead.runtime is None:
+            continue
+        of = runtime_classes()[overhead.runtime]
+        own = {
+            chip
+            for cost in COSTS
+            for chip in getattr(of, cost).estimates
+            if chip in (name, name.removesuffix("_npu"), name.removeprefix("synaptics_"))
+        }
+        assert own <= set(overhead.runtime_without), name
+        seen += bool(own)
+    assert seen >= 8
 
 
 def test_a_constant_fitted_on_a_judged_row_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,8 @@ def fuzzer() -> Any:
 def judged(count: int, seed: int, simulate_every: int) -> Counter[str]:
     tool = fuzzer()
     counts: Counter[str] = Counter()
-    for index, _, outcome, detail in tool.judged(tool.cases(count, seed), simulate_every):
+    cases = tool.cases(count, seed, simulate_every)
+    for index, _, outcome, detail in tool.judged(cases, tool.read, tool.GOOD):
         counts[outcome] += 1
         assert outcome in tool.GOOD, f"case {index} of seed {seed}: {outcome}: {detail}"
     return counts

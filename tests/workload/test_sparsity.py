@@ -27,7 +27,7 @@ def test_structured_sparsity_prunes_every_convolution_but_the_first() -> None:
     assert sparse.macs == dense.macs
     assert sparse.weight_bytes == dense.weight_bytes
     assert sparse.digest != dense.digest
-    assert not {x.shape_key for x in pruned} & {x.shape_key for x in dense.layers}
+    assert not {x.mapping_view for x in pruned} & {x.mapping_view for x in dense.layers}
     assert [r["sparsity"] for r in layer_table(sparse) if r["name"] == "conv1/Conv"] == [""]
 
 

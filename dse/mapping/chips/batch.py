@@ -38,6 +38,7 @@ from dse.mapping.search import kernel
 from dse.mapping.search.best import ALL_ORDERS
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
+from dse.mapping.space.shape import layer_number
 from dse.printing import Printed
 from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
@@ -56,7 +57,7 @@ CHECKS = 4
 TABLE_FROM = 64
 
 
-_tables = Remembered(TABLES)
+_tables = Remembered("mapping.chips.batch.tables", TABLES)
 
 
 def forget_tables() -> None:
@@ -165,7 +166,7 @@ def map_batch(
     objective = plain(objective)
     found: dict[object, list[Any]] = {}
     for layer in layers.layers if isinstance(layers, Workload) else layers:
-        found.setdefault(layer.shape_key, [layer, 0])[1] += 1
+        found.setdefault(layer_number(layer), [layer, 0])[1] += 1
     distinct = [layer for layer, _ in found.values()]
     size = (len(distinct), len(chips))
     latency, energy = np.full(size, np.inf), np.full(size, np.inf)
@@ -260,7 +261,7 @@ class _Table:
         except UnmappableError:
             return
         self.c = constants(self.base, columns, rooms)
-        key = (layer.shape_key, shape, self.homes, objective)
+        key = (layer_number(layer), shape, self.homes, objective)
         self._rows: dict[tuple[int, ...], None] = _tables.of(key, dict)
 
     def run(self, every: bool, probes: int, checks: int, rng: np.random.Generator) -> float:

@@ -47,6 +47,7 @@ def _all(  # type: ignore[no-untyped-def]
     seconds, joules,
 ):  # fmt: skip
     """Fill ``seconds`` and ``joules``; ``rows``, ``lengths`` and ``column`` are room to work in."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
     one, first, margin = rows[6, 0], c[0], 1.0 + 1e-9
     one[k.R_RAG] = 0.0
     one[k.R_NRAG] = 0.0
@@ -60,8 +61,8 @@ def _all(  # type: ignore[no-untyped-def]
         vol = tile_rows.volumes(sizes, s, y, x)
         arr = arrays.array_side(first, codes[m, 0], s, one, g, b, ko, r, y, x)
         tile = k.tile_side(first, s[k.S_TAPS], g, b, ko, r, y, x)
-        f = k.footprint(first, arr[5], tile[3], tile[4], tile[5], n)
-        usable = arr[6] and (n[3 + order] > 1.0 or n[3] * n[4] * n[5] <= 1.0)
+        f = k.footprint(first, arr.partial, tile.w_pad, tile.i_pad, tile.o_pad, n.w, n.i, n.o)
+        usable = arr.usable and ((n.a, n.k, n.r)[order] > 1.0 or n.a * n.k * n.r <= 1.0)
         for j in range(c.shape[0]):
             own = c[j]
             seconds[m, j] = np.inf
@@ -70,13 +71,13 @@ def _all(  # type: ignore[no-untyped-def]
                 continue
             links = prune.transfers_of(own, order, n, vol)
             low = prune.bound(own, arr, s[k.S_O], prune.ends_s(own, tile), links)
-            if k.keys(low[0], low[1], objective)[0] > best[j] * margin:
+            if k.keys(low.seconds, low.joules, objective)[0] > best[j] * margin:
                 continue
             out = k.class_side(own, order, arr, tile, n, vol)
-            if out[2]:
-                seconds[m, j] = out[0]
-                joules[m, j] = out[1]
-                best[j] = min(best[j], k.keys(out[0], out[1], objective)[0])
+            if out.allowed:
+                seconds[m, j] = out.latency_s
+                joules[m, j] = out.energy_j
+                best[j] = min(best[j], k.keys(out.latency_s, out.energy_j, objective)[0])
 
 
 def _evaluation(version: int) -> Function:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,29 +14,40 @@ from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS
 from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.problem import Problem, pack
-from dse.mapping.space.shape import array_number
+from dse.registry import key_of
 
 #: Agreement asked of the rows with what ``pack`` says of the first and the last chip.
 AGREE = 1e-9
 
 
 def shape_of(chip: Chip) -> tuple[object, ...]:
-    """What chips must share for their mappings to have the same counts."""
-    buffer = chip.buffer
-    have = tuple(
-        (name, chip.links[name].bytes_per_s > 0.0, chip.links[name].writable)
-        for name in LINKS
-        if name in chip.links
+    """What chips must share for their mappings to have the same counts.
+
+    All that the mapper sees, but for what :class:`Columns` holds by chip, and the host.
+    """
+    links = {
+        name: replace(
+            link,
+            bytes_per_s=float(link.bytes_per_s > 0.0),
+            peak_bytes_per_s=0.0,
+            capacity_bytes=0.0,
+        )
+        for name, link in chip.links.items()
+    }
+    shared = replace(
+        chip,
+        f_hz=1.0,
+        buffer=replace(
+            chip.buffer, capacity_bytes=0, read_bytes_per_cycle=0.0, write_bytes_per_cycle=0.0
+        ),
+        links=links,
+        overheads=replace(
+            chip.overheads, launch_cycles=0.0, descriptor_cycles=0.0, dma_channels=1, invoke_s=0.0
+        ),
+        host=replace(chip.host, ops_per_s=0.0),
+        prices={},
     )
-    return (
-        array_number(chip),
-        buffer.double_buffered,
-        buffer.keeps_results,
-        buffer.parts,
-        chip.vector.fused,
-        chip.overheads.max_descriptor_bytes,
-        have,
-    )
+    return cast("tuple[object, ...]", key_of(shared))
 
 
 class Columns:
@@ -46,6 +58,14 @@ class Columns:
         self.f_hz = np.array([chip.f_hz for chip in chips])
         self.read = np.array([chip.buffer.read_bytes_per_cycle for chip in chips])
         self.write = np.array([chip.buffer.write_bytes_per_cycle for chip in chips])
+        self.ports = tuple(
+            np.array([getattr(chip.buffer, f"{name}_bytes_per_cycle") for chip in chips])
+            for name in ("weight", "input", "result", "sum")
+        )
+        self.store = np.array([chip.buffer.store_cycles for chip in chips])
+        self.load: dict[str, FloatArray] = {
+            link: np.array([chip.buffer.load_cycles(link) for chip in chips]) for link in LINKS
+        }
         self.job = np.array(
             [chip.overheads.descriptor_cycles / chip.overheads.dma_channels for chip in chips]
         )
@@ -84,6 +104,7 @@ def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
     c[:, k.C_ROOM] = rooms
     c[:, k.C_READ] = columns.read
     c[:, k.C_WRITE] = columns.write
+    _enter_ports(c, base, columns)
     c[:, k.C_DESC] = columns.job
     c[:, k.C_STATIC] = columns.static_w
     c[:, k.C_LAT0] = columns.launch / columns.f_hz
@@ -122,6 +143,19 @@ def constants(base: Problem, columns: Columns, rooms: FloatArray) -> FloatArray:
         if not np.allclose(one, c[number], rtol=AGREE, atol=0.0):
             return _packed(base, chips, rooms)
     return c
+
+
+def _enter_ports(c: FloatArray, base: Problem, columns: Columns) -> None:
+    """Cycles at the ports of one operand or use."""
+    buses = (k.C_BUS_W, k.C_BUS_I, k.C_BUS_O, k.C_BUS_SUM)
+    sizes = (k.C_WB, k.C_IB, k.C_OB, k.C_AB)
+    for cycles, size, port in zip(buses, sizes, columns.ports, strict=True):
+        own = (port > 0.0) & (not base.on_vector)
+        c[:, cycles] = np.divide(c[:, size], port, out=np.zeros(len(c)), where=own)
+    loads = (k.C_LOAD_W, k.C_LOAD_I, k.C_LOAD_O, k.C_LOAD_S)
+    for cycles, home in zip(loads, base.homes, strict=True):
+        c[:, cycles] = columns.load.get(home, 0.0)
+    c[:, k.C_STORE] = columns.store
 
 
 def _bounds(base: Problem, c: FloatArray) -> None:

@@ -47,6 +47,16 @@ from dse.mapping.cost.costs import (
     S_TAP_TILES,
     S_W,
 )
+from dse.mapping.cost.flows import (
+    IS_BLOCKS,
+    OS,
+    OS_REGISTERS,
+    UNBLOCKED,
+    WS,
+    WS_BLOCKS,
+    WS_REGISTERS,
+)
+from dse.mapping.cost.records import ArraySide, RegisterMoves, RegisterUses
 from dse.mapping.tools.compiling import larger, pick, shared, smaller, some
 
 
@@ -85,15 +95,13 @@ def array_side(
     """Array cycles and traffic between array and buffer, over all tiles.
 
     Args:
-        flow: index into :data:`DATAFLOWS`.
+        flow: code of :data:`dse.mapping.cost.flows.FLOWS`.
         s: the unrolling and filter tile (fields ``S_*``).
         one: a row of a dim of size one.
         g, b, k, r, y, x: rows of G, B, K, C, OY, OX.
 
     Returns:
-        cycles; W and I elements read; accumulator updates; partial sums read from (and written to)
-        the buffer at accumulator width; whether an output element in the buffer is a partial sum;
-        whether the accumulators hold at least one step's outputs; energy of registers, J.
+        :class:`ArraySide`.
     """
     taps = s[S_FY_STEPS] * s[S_FX_STEPS]
     outs = g[R_STEPS] * b[R_STEPS] * k[R_STEPS] * y[R_STEPS] * x[R_STEPS]
@@ -106,13 +114,13 @@ def array_side(
     sums = r[R_N] * s[S_TAP_TILES]  # tiles that add to one output
     blocks, pre = outs * 0.0 + 1.0, c[C_PRELOAD]
     usable = outs > 0.0
-    if flow == 0 or flow == 3:
+    if flow == WS_BLOCKS or flow == WS:
         passes = g[R_STEPS] * k[R_STEPS] * r[R_STEPS] * taps
         streamed = b[R_T] * y[R_T] * x[R_T]
         tiles = b[R_N] * y[R_N] * x[R_N]
         w_reads, i_reads = wv * tiles, i_steps
         live = smaller(s[0], g[R_T]) * smaller(s[2], k[R_T])
-    elif flow == 1:
+    elif flow == OS:
         passes = outs
         streamed = r[R_T]
         tiles = sums
@@ -126,7 +134,7 @@ def array_side(
         w_reads, i_reads = w_steps, iv * tiles
         live = smaller(s[0], g[R_T]) * smaller(s[1], b[R_T])
         live = live * smaller(s[4], y[R_T]) * smaller(s[5], x[R_T])
-    if flow == 0 or flow == 2:
+    if flow == WS_BLOCKS or flow == IS_BLOCKS:
         # The accumulators hold a block of the streamed outputs; a tile's stream is cut into equal
         # blocks, and the stationary operand comes in again for each.
         places = np.floor(c[C_ACC_BYTES] / (live * c[C_AB]))
@@ -134,15 +142,15 @@ def array_side(
         blocks = pick(inside, np.ceil(streamed / larger(places, 1.0)), 1.0)
         updates = pick(inside, z * reduction, 0.0)
         kept = pick(inside, sums, reduction)
-    elif flow == 1:
+    elif flow == OS:
         updates = outs * 0.0
         kept = outs * 0.0 + sums
     else:
         updates = outs * 0.0
         kept = outs * 0.0 + reduction
-    if flow == 1:
+    if flow == OS:
         hidden = steps / c[C_RATE]
-    elif flow == 0 or flow == 3:
+    elif flow == WS_BLOCKS or flow == WS:
         hidden = passes * stream_sum(c[C_RATE], pre * blocks, b, y, x)
         w_reads = w_reads * blocks
     else:
@@ -151,15 +159,18 @@ def array_side(
     passes = passes * tiles * blocks
     paid = steps / c[C_RATE] + passes * pre
     cycles = pick(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
-    return (
-        cycles,
-        w_reads,
-        i_reads,
-        updates,
-        z * (kept - 1.0),
-        kept > 1.0,
-        usable,
-        (i_reads * c[C_P_TRANSFORM]),
+    joules = i_reads * c[C_P_TRANSFORM]
+    return ArraySide(
+        cycles, w_reads, i_reads, updates, z * (kept - 1.0), kept > 1.0, usable, joules
+    )
+
+
+@shared
+def unblocked(flow: int, arr: Any) -> Any:
+    """The least of a flow's side: ``arr`` is that of the flow without blocks (``UNBLOCKED``)."""
+    sums = 0.0 if UNBLOCKED[flow] != flow else arr.sums
+    return ArraySide(
+        arr.cycles, arr.w_reads, arr.i_reads, 0.0, sums, arr.partial, arr.usable, arr.joules
     )
 
 
@@ -175,13 +186,12 @@ def register_uses(
     fills, and what leaves the registers, come on top.
 
     Args:
-        flow: 5, 6 or 7: W, O or I stays.
+        flow: one of registers: W, O or I stays.
         q: passes of the filter over all filter tiles; shares of it that PEs hold; G * B * C.
         g, b, k, r, y, x: rows of G, B, K, C, OY, OX with the fields of registers.
 
     Returns:
-        W and I elements read from the buffer; visits of each output; fills of what stays; reads
-        and writes of registers: of W, of I, of O.
+        :class:`RegisterUses`.
     """
     wv, iv, z, macs = s[S_W], s[S_I], s[S_O], c[C_MACS]
     a_tiles, sums = b[R_N] * y[R_N] * x[R_N], r[R_N] * s[S_TAP_TILES]
@@ -195,10 +205,10 @@ def register_uses(
     w_times, w_copies = a_passes, a_shares
     i_times, i_copies = k[R_PASSES], k[R_SHARES]
     visits = reduction
-    if flow == 5:
+    if flow == WS_REGISTERS:
         w_times, w_copies = a_tiles, b[R_FIRST] * y[R_FIRST] * x[R_FIRST]
         fills = g[R_PASSES] * k[R_PASSES] * reduction * a_tiles
-    elif flow == 6:
+    elif flow == OS_REGISTERS:
         seen, held = y[R_SEEN] * x[R_SEEN], y[R_HELD] * x[R_HELD]
         visits = sums
         fills = g[R_PASSES] * a_passes * k[R_PASSES] * sums
@@ -221,7 +231,7 @@ def register_uses(
     w_used = (macs - pick(w_latched, w_spared, 0.0)) * has_w
     i_used = (macs - pick(i_latched, i_spared, 0.0)) * has_i
     o_used = macs - pick(o_latched, o_spared, 0.0)
-    registers = (
+    moves = RegisterMoves(
         w_used,
         wv * w_copies * has_w,
         i_used,
@@ -229,7 +239,7 @@ def register_uses(
         (o_used + z * kept) * has_o,
         (o_used + z * (kept - 1.0)) * has_o,
     )
-    return w_reads, i_reads, kept, fills, registers
+    return RegisterUses(w_reads, i_reads, kept, fills, moves)
 
 
 @shared
@@ -244,13 +254,13 @@ def register_side(
     w_reads, i_reads, kept, fills, uses = register_uses(c, flow, s, q, g, b, k, r, y, x)
     outs = g[R_STEPS] * b[R_STEPS] * k[R_STEPS] * y[R_STEPS] * x[R_STEPS]
     steps = outs * r[R_STEPS] * (s[S_FY_STEPS] * s[S_FX_STEPS])
-    energy = uses[0] * c[C_P_RW_READ] + uses[1] * c[C_P_RW_WRITE]
-    energy = energy + uses[2] * c[C_P_RI_READ] + uses[3] * c[C_P_RI_WRITE]
-    energy = energy + uses[4] * c[C_P_RO_READ] + uses[5] * c[C_P_RO_WRITE]
+    energy = uses.w_read * c[C_P_RW_READ] + uses.w_write * c[C_P_RW_WRITE]
+    energy = energy + uses.i_read * c[C_P_RI_READ] + uses.i_write * c[C_P_RI_WRITE]
+    energy = energy + uses.o_read * c[C_P_RO_READ] + uses.o_write * c[C_P_RO_WRITE]
     energy = energy + i_reads * c[C_P_TRANSFORM]
     preload = c[C_PRELOAD] * (1.0 - c[C_HIDDEN])
-    if flow == 6:
+    if flow == OS_REGISTERS:
         preload = 0.0
     cycles = steps / c[C_RATE] + fills * (preload + c[C_FILL])
     sums = s[S_O] * (kept - 1.0)
-    return cycles, w_reads, i_reads, sums * 0.0, sums, kept > 1.0, kept > 0.0, energy
+    return ArraySide(cycles, w_reads, i_reads, sums * 0.0, sums, kept > 1.0, kept > 0.0, energy)

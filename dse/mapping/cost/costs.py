@@ -15,12 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from dse.mapping.cost.records import (
+    Above,
+    Cost,
+    Ends,
+    Move,
+    Operands,
+    Parts,
+    Tile,
+    Totals,
+)
 from dse.mapping.tools.compiling import larger, pick, shared
 
-# Dataflows and order classes (named after the operand that stays), as kernel codes.
-#: Two codes each for ws and is: partial sums of a tile in accumulators beside the array, or in the
-#: buffer. The last three are of arrays that hold operands in registers.
-DATAFLOWS = ("ws", "os", "is", "ws", "is", "ws", "os", "is")
+#: Order classes (named after the operand that stays), by kernel code; the dataflows are in
+#: :mod:`dse.mapping.cost.flows`.
 CLASSES = ("W", "I", "O")
 #: Objectives with a name, by kernel code; :mod:`dse.mapping.cost.objectives` has the others.
 OBJECTIVES = ("edp", "latency", "energy")
@@ -107,14 +115,23 @@ REGISTER_FIELDS = 19
     C_IN_W,
     C_IN_I,
     C_IN_O,
-) = range(67)
+    C_BUS_W,
+    C_BUS_I,
+    C_BUS_O,
+    C_BUS_SUM,
+    C_LOAD_W,
+    C_LOAD_I,
+    C_LOAD_O,
+    C_LOAD_S,
+    C_STORE,
+) = range(76)
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 67
+C_LINK = 76
 #: The same for what fills the first tile and stores the last: all links it passes.
 C_ENDS = C_LINK + 12
 CONSTANTS = C_ENDS + 12
 #: Nothing moves above the level whose tiles feed the buffer (see :func:`step_side`).
-NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = Above(0.0, 0.0, 0.0, 0.0, 0.0)
 
 # Fields of an unrolling: factors of G B K C OY OX FY FX; array steps of FY and of FX over all
 # filter tiles; elements of W, of I with every tap counted (MACs / K), of O; array steps of the taps
@@ -125,14 +142,7 @@ SPATIAL_FIELDS = 18
 
 @shared
 def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
-    """Elements of one full tile and DMA descriptors to move it, per operand.
-
-    ``taps``: filter taps of the tile.
-
-    Returns:
-        W, I, O elements of the first tile; the same padded to the alignment; O elements of the
-        last tile; descriptors of a W, I and O tile.
-    """
+    """The :class:`Tile` of rows of G, B, K, C, OY, OX; ``taps``: filter taps of the tile."""
     w = g[R_T] * k[R_T] * r[R_T] * taps
     i = g[R_T] * b[R_T] * r[R_T] * y[R_SPAN] * x[R_SPAN]
     o = g[R_T] * b[R_T] * k[R_T] * y[R_T] * x[R_T]
@@ -150,17 +160,17 @@ def tile_side(c: Any, taps: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any)
     w_desc = larger(1.0, np.ceil(w * c[C_WB] * c[C_SW] / limit))
     i_desc = larger(i_runs, np.ceil(i * c[C_IB] / limit))
     o_desc = larger(o_runs, np.ceil(o * c[C_OB] / limit))
-    return w, i, o, wp, ip, op, last, w_desc, i_desc, o_desc
+    return Tile(w, i, o, wp, ip, op, last, w_desc, i_desc, o_desc)
 
 
 @shared
-def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
-    """Bytes of buffer the tiles take: W, I, O, side; copies where the next tile loads meanwhile.
+def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, wt: Any, it: Any, ot: Any) -> Any:
+    """Bytes of buffer that ``wt``, ``it``, ``ot`` tiles of W, I, O take (:class:`Operands`);
+    copies where the next tile loads meanwhile.
 
     Where banks are not shared, W and I take whole ones, and O and side what is left. Partial sums
     become results where they lie, so their room is that of the wider of both.
     """
-    wt, it, ot = n[0], n[1], n[2]
     twice = c[C_DOUBLE]
     w = wp * c[C_WB] * larger(1.0, c[C_SW]) * (1.0 + twice * (wt > 1.0)) * c[C_HOME_W]
     i = ip * c[C_IB] * (1.0 + twice * (it > 1.0)) * c[C_HOME_I]
@@ -168,7 +178,7 @@ def footprint(c: Any, partial: Any, wp: Any, ip: Any, op: Any, n: Any) -> Any:
     staged = pick(partial, 1.0, c[C_HOME_O])
     o = op * pick(partial, larger(c[C_AB], c[C_OB]), c[C_OB]) * copies * staged
     side = op * c[C_SIDE] * copies * c[C_HOME_S]
-    return banked(c, w), banked(c, i), o, side
+    return Operands(banked(c, w), banked(c, i), o, side)
 
 
 @shared
@@ -181,8 +191,8 @@ def banked(c: Any, amount: Any) -> Any:
 @shared
 def fits(c: Any, f: Any) -> Any:
     """Whether the tiles of :func:`footprint` fit the buffer, and their parts of it."""
-    shared_room = f[0] + f[1] + f[2] + f[3] <= c[C_ROOM]
-    own = (f[0] <= c[C_ROOM_W]) & (f[1] <= c[C_ROOM_I]) & (f[2] + f[3] <= c[C_ROOM_O])
+    shared_room = f.w + f.i + f.o + f.side <= c[C_ROOM]
+    own = (f.w <= c[C_ROOM_W]) & (f.i <= c[C_ROOM_I]) & (f.o + f.side <= c[C_ROOM_O])
     return shared_room & own
 
 
@@ -205,31 +215,46 @@ def links_s(
 
 
 @shared
+def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
+    """Cycles of the slowest of the ports between buffer and array that carry one operand each: W,
+    I, the ``z`` elements of O, partial sums. Each is 0 where the operand has no port of its own."""
+    inward = larger(arr.w_reads * c[C_BUS_W], arr.i_reads * c[C_BUS_I])
+    return larger(inward, larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM]))
+
+
+@shared
+def edge_cycles(c: Any, w: Any, i: Any, o: Any, s: Any, stores: Any) -> Any:
+    """Cycles at the edge of the buffer, for bytes of W, I, O and side input that come in and of O
+    that leave: what fill port and fetch limit take, 0 where there is none."""
+    inward = w * c[C_LOAD_W] + i * c[C_LOAD_I] + o * c[C_LOAD_O] + s * c[C_LOAD_S]
+    return larger(inward, stores * c[C_STORE])
+
+
+@shared
 def class_side(c: Any, order: int, arr: Any, tile: Any, n: Any, vol: Any) -> Any:
     """Latency and energy of one order class, with the parts a schedule is built from.
 
     Args:
         order: index into :data:`CLASSES`.
         arr: result of ``array_side``; tile: result of :func:`tile_side`.
-        n: tiles relevant to W, I, O, those of the groups irrelevant to W, I, O (B*OY*OX, K, C),
-            and of all dims.
-        vol: elements of W; of I over all tiles, its halo fetched again by each; of O; of I with the
-            halo kept along the innermost of OY and OX, which needs C not to be innermost.
+        n: :class:`TileCounts`.
+        vol: :class:`Volumes`; the halo is kept along the innermost of OY and OX, which needs C not
+            to be innermost.
     """
-    w_mult, i_mult, visits = n[3], n[4], n[5]
+    w_mult, i_mult, visits = n.a, n.k, n.r
     if order == 0:
-        w_mult = n[3] * 0.0 + 1.0
-        outer = n[0]
+        w_mult = n.a * 0.0 + 1.0
+        outer = n.w
     elif order == 1:
-        i_mult = n[4] * 0.0 + 1.0
-        outer = n[1]
+        i_mult = n.k * 0.0 + 1.0
+        outer = n.i
     else:
-        visits = n[5] * 0.0 + 1.0
-        outer = n[2]
-    i_all = vol[1] if order == 2 else vol[3]
-    move = (n[6], outer, vol[0] * w_mult, i_all * i_mult, vol[2], visits, 1.0, 1.0, 1.0)
+        visits = n.r * 0.0 + 1.0
+        outer = n.o
+    i_all = vol.i_again if order == 2 else vol.i_kept
+    move = Move(n.every, outer, vol.w * w_mult, i_all * i_mult, vol.o, visits, 1.0, 1.0, 1.0)
     # A class is what it says only if its innermost group is cut (or nothing but G is).
-    real = (n[3 + order] > 1.0) | (n[3] * n[4] * n[5] <= 1.0)
+    real = ((n.a, n.k, n.r)[order] > 1.0) | (n.a * n.k * n.r <= 1.0)
     return step_side(c, order, arr, tile, move, NOTHING, real)
 
 
@@ -240,35 +265,32 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     Args:
         order: the operand that stays while the innermost group of tile loops runs.
         arr: result of ``array_side`` or ``register_side``; tile: result of :func:`tile_side`.
-        move: steps; steps at which the operand that stays changes; elements of W and of I brought
-            into the buffer; elements of O and how often each visits it; share of the steps at
-            which W, I and O move, for those that do not stay.
-        up: what moves above the memory that feeds the buffer: seconds of the three links beyond
-            the first and last tile, energy, descriptors.
+        move: :class:`Move`; up: :class:`Above`.
         real: whether the order is one of its own.
     """
-    steps, outer, w_moved, i_moved, z, visits = move[0], move[1], move[2], move[3], move[4], move[5]
+    # In one piece: most values are needed by most lines after them.
+    steps, outer, w_moved, i_moved, z, visits, w_share, i_share, o_share = move
     rest = larger(steps - 1.0, 1.0)
     often = larger(outer - 1.0, 1.0)
     # Bytes over the whole layer, of the first load, and of the last store.
     wb, ib = c[C_WB] * c[C_SW], c[C_IB] * c[C_SI]
     spilled = z * (visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
-    w_later = (w_moved - tile[0]) * wb * c[C_HOME_W]
-    i_later = (i_moved - tile[1]) * ib * c[C_HOME_I]
-    w_first, i_first = tile[0] * wb * c[C_HOME_W], tile[1] * ib * c[C_HOME_I]
-    s_first = tile[2] * c[C_SIDE] * c[C_HOME_S]
-    s_later = (z - tile[2]) * c[C_SIDE] * c[C_HOME_S]
-    o_last = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    o_before = (z - tile[6]) * c[C_OB] * c[C_SO] * c[C_HOME_O] + spilled
+    w_later = (w_moved - tile.w) * wb * c[C_HOME_W]
+    i_later = (i_moved - tile.i) * ib * c[C_HOME_I]
+    w_first, i_first = tile.w * wb * c[C_HOME_W], tile.i * ib * c[C_HOME_I]
+    s_first = tile.o * c[C_SIDE] * c[C_HOME_S]
+    s_later = (z - tile.o) * c[C_SIDE] * c[C_HOME_S]
+    o_last = tile.o_last * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    o_before = (z - tile.o_last) * c[C_OB] * c[C_SO] * c[C_HOME_O] + spilled
     # DMA descriptors of a load of W, I, and of an output tile's store, reload and side load.
-    w_desc, i_desc = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I]
-    o_desc = tile[9] * (
+    w_desc, i_desc = tile.w_jobs * c[C_HOME_W], tile.i_jobs * c[C_HOME_I]
+    o_desc = tile.o_jobs * (
         c[C_HOME_O] * (2.0 - 1.0 / visits) + pick(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0)
     )
     # Per step: what moves in every step, and what moves only when the stationary operand changes.
     w_step, i_step = w_later / rest, i_later / rest
     in_step, out_step, s_step = spilled / rest, o_before / rest, s_later / rest
-    w_jobs, i_jobs, o_jobs = w_desc * move[6], i_desc * move[7], o_desc * move[8]
+    w_jobs, i_jobs, o_jobs = w_desc * w_share, i_desc * i_share, o_desc * o_share
     if order == 0:
         w_often, i_often, out_often, s_often = w_later / often, 0.0, 0.0, 0.0
         w_step = w_step * 0.0
@@ -284,37 +306,40 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         out_step, s_step = out_step * 0.0, s_step * 0.0
         d_often, d_step = o_desc, w_jobs + i_jobs
         vector_often, vector_step = c[C_VECTOR] / outer, 0.0
-    cycles = arr[0] / steps
+    cycles = arr.cycles / steps
     array_step = cycles * (1.0 - c[C_ON_VECTOR])
     vector_step = vector_step + cycles * c[C_ON_VECTOR]
     side_all = z * c[C_SIDE]
-    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB] + side_all
-    writes = arr[4] * c[C_AB] + z * c[C_OB]
+    reads = arr.w_reads * c[C_WB] + arr.i_reads * c[C_IB] + arr.sums * c[C_AB] + side_all
+    writes = arr.sums * c[C_AB] + z * c[C_OB]
     read_step, write_step = reads / steps, writes / steps
     loads2, stores2 = w_step + i_step + in_step + s_step, out_step
     loads1 = loads2 + w_often + i_often + s_often
     stores1 = stores2 + out_often
-    up0, up1, up2 = up[0] / rest, up[1] / rest, up[2] / rest
+    up0, up1, up2 = up.s0 / rest, up.s1 / rest, up.s2 / rest
     w1, out1 = w_step + w_often, in_step + out_step + out_often
     link1 = links_s(c, C_LINK, w1, i_step + i_often, out1, s_step + s_often, up0, up1, up2)
     link2 = links_s(c, C_LINK, w_step, i_step, in_step + out_step, s_step, up0, up1, up2)
-    up_jobs = up[4] / rest
+    up_jobs = up.jobs / rest
     dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
-    port3 = larger(read_step / c[C_READ], write_step / c[C_WRITE])
-    decode1, decode2 = w1 * c[C_DECODE], w_step * c[C_DECODE]
+    bus = bus_cycles(c, arr, z) / steps
+    port3 = larger(larger(read_step / c[C_READ], write_step / c[C_WRITE]), bus)
+    i1, s1 = i_step + i_often, s_step + s_often
+    edge1 = larger(w1 * c[C_DECODE], edge_cycles(c, w1, i1, in_step, s1, stores1))
+    edge2 = larger(w_step * c[C_DECODE], edge_cycles(c, w_step, i_step, in_step, s_step, stores2))
     if c[C_DOUBLE] > 0.0:
         port1 = larger((read_step + stores1) / c[C_READ], (write_step + loads1) / c[C_WRITE])
         port2 = larger((read_step + stores2) / c[C_READ], (write_step + loads2) / c[C_WRITE])
-        port1, port2 = larger(port1, decode1), larger(port2, decode2)
+        port1, port2 = larger(larger(port1, bus), edge1), larger(larger(port2, bus), edge2)
         with_vector = larger(array_step, vector_step + vector_often)
         step1 = larger(larger(with_vector, port1), dma1) / c[C_F]
         step2 = larger(larger(larger(array_step, vector_step), port2), dma2) / c[C_F]
         step3 = larger(with_vector, port3) / c[C_F]
         body = count1 * larger(step1, link1) + count2 * larger(step2, link2) + step3
     else:
-        port1 = larger(larger(stores1 / c[C_READ], loads1 / c[C_WRITE]), decode1)
-        port2 = larger(larger(stores2 / c[C_READ], loads2 / c[C_WRITE]), decode2)
+        port1 = larger(larger(stores1 / c[C_READ], loads1 / c[C_WRITE]), edge1)
+        port2 = larger(larger(stores2 / c[C_READ], loads2 / c[C_WRITE]), edge2)
         step1 = larger(larger(port1, dma1) / c[C_F], link1)
         step2 = larger(larger(port2, dma2) / c[C_F], link2)
         vector_step = vector_step + vector_often * outer / steps
@@ -323,15 +348,20 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         body = count1 * step1 + count2 * step2 + steps * step3
     fill = links_s(c, C_ENDS, w_first * c[C_EXPOSED], i_first, 0.0, s_first, 0.0, 0.0, 0.0)
     drain = links_s(c, C_ENDS, 0.0, 0.0, o_last, 0.0, 0.0, 0.0, 0.0)
-    latency = c[C_LAT0] + fill + body + drain
+    # Descriptors of the first tile and of the last store, beside the bytes they bring.
+    first_jobs = w_desc * c[C_EXPOSED] + i_desc
+    first_jobs = first_jobs + tile.o_jobs * pick(c[C_SIDE] > 0.0, c[C_HOME_S], 0.0)
+    wait = larger(first_jobs * c[C_DESC] / c[C_F] - fill, 0.0)
+    wait = wait + larger(tile.o_jobs * c[C_HOME_O] * c[C_DESC] / c[C_F] - drain, 0.0)
+    latency = c[C_LAT0] + fill + wait + body + drain
     w_all, i_all, s_all = w_first + w_later, i_first + i_later, s_first + s_later
     o_all = o_last + o_before
-    idle = larger(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    descriptors = outer * d_often + steps * d_step + up[4]
+    idle = larger(arr.cycles * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    descriptors = outer * d_often + steps * d_step + up.jobs
     dynamic = (
         c[C_E0]
         + idle * c[C_P_IDLE]
-        + arr[3] * c[C_P_ACC]
+        + arr.updates * c[C_P_ACC]
         + (reads + o_all) * c[C_P_READ]
         + (writes + w_all + i_all + spilled + s_all) * c[C_P_WRITE]
         + w_all * c[C_P_W]
@@ -340,18 +370,35 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
         + o_all * c[C_P_O_STORE]
         + s_all * c[C_P_S]
         + descriptors * c[C_P_DESC]
-        + arr[7]
-        + up[3]
+        + arr.joules
+        + up.joules
     )
     energy = dynamic + c[C_STATIC] * latency
     allowed = real & ((visits <= 1.0) | (c[C_HOME_O] > 0.0))
-    phases = (array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2)
-    bytes1 = (w1, i_step + i_often, out1, s_step + s_often)
-    bytes2 = (w_step, i_step, in_step + out_step, s_step)
-    ends = (w_first, i_first, s_first, o_last)
-    totals = (reads + o_all, writes + w_all + i_all + spilled + s_all, w_all, i_all, spilled)
-    rest_totals = (o_all, s_all, idle, descriptors, count1, count2)
-    return latency, energy, allowed, phases, bytes1, bytes2, ends, totals, rest_totals
+    return Cost(
+        latency,
+        energy,
+        allowed,
+        Parts(
+            array_step, vector_step, vector_often, port1, port2, port3, dma1, dma2, wait * c[C_F]
+        ),
+        Operands(w1, i_step + i_often, out1, s_step + s_often),
+        Operands(w_step, i_step, in_step + out_step, s_step),
+        Ends(w_first, i_first, s_first, o_last),
+        Totals(
+            reads + o_all,
+            writes + w_all + i_all + spilled + s_all,
+            w_all,
+            i_all,
+            spilled,
+            o_all,
+            s_all,
+            idle,
+            descriptors,
+            count1,
+            count2,
+        ),
+    )
 
 
 @shared

@@ -56,6 +56,7 @@ from dse.mapping.cost.costs import (
     links_s,
     tile_side,
 )
+from dse.mapping.cost.records import Above, Bound, Groups, Move
 from dse.mapping.cost.register_rows import slid
 from dse.mapping.tools.compiling import larger, pick, shared, smaller
 
@@ -67,8 +68,8 @@ HOLDS = 7
 
 @shared
 def group_counts(s: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
-    """Tiles of G, of the group irrelevant to W (B, OY, OX), to I (K) and to O (C, FY, FX)."""
-    return g[R_N], b[R_N] * y[R_N] * x[R_N], k[R_N], r[R_N] * s[S_TAP_TILES]
+    """The :class:`Groups` of rows of G, B, K, C, OY, OX."""
+    return Groups(g[R_N], b[R_N] * y[R_N] * x[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
 
 
 @shared
@@ -106,7 +107,7 @@ def holds(order: int, hold: int, over: Any, held: Any) -> None:
 
 @shared
 def moves(
-    order: int, outer_order: int, held: Any, inside: Any, outside: Any, kept: Any, vol: Any
+    order: int, outer_order: int, held: Any, inside: Any, outside: Any, kept: Any, w: Any, o: Any
 ) -> Any:
     """What enters and leaves the buffer under an order class within L2 tiles and one of L2 tiles.
 
@@ -115,14 +116,14 @@ def moves(
             again.
         inside: tiles of G and of the groups of W, I, O (:func:`group_counts`) over all L2 tiles.
         outside: the same of L2 tiles (all one without).
-        kept: input elements over all tiles of one K: no lines kept, those that slide, all lines.
-        vol: elements of W, I (unused) and O.
+        kept: input elements over all tiles of one K.
+        w, o: elements of W and O.
 
     Returns:
-        ``move`` of ``step_side``; whether the order is one of its own.
+        :class:`Move`; whether the order is one of its own.
     """
-    g, a, k, r = inside[0], inside[1], inside[2], inside[3]
-    g0, a0, k0, r0 = outside[0], outside[1], outside[2], outside[3]
+    g, a, k, r = inside
+    g0, a0, k0, r0 = outside
     steps = g * a * k * r
     whole_g = g == g0
     # An operand whose tile does not change within an L2 tile stays on, if the L2 loops let it.
@@ -146,13 +147,11 @@ def moves(
     alone = pick(tiled, order == outer_order, cut | (a * k * r <= 1.0))
     real = pick(nothing_inside, alone, cut_inside)
     slides = (held[3] == 1.0) | ((held[3] == 0.0) & (order == 1) & (r == 1.0))
-    i_all = pick(held[3] == 2.0, kept[2], pick(slides, kept[1], kept[0]))
+    i_all = pick(held[3] == 2.0, kept.every, pick(slides, kept.slides, kept.none))
     w_share = pick(held[0] > 0.0, g * k * r / steps, 1.0)
     i_share = pick(held[1] > 0.0, g * a * r / steps, 1.0)
     o_share = pick(held[2] > 0.0, g * a * k / steps, 1.0)
-    move = (
-        steps, outer, vol[0] * w_times, i_all * i_times, vol[2], visits, w_share, i_share, o_share,
-    )  # fmt: skip
+    move = Move(steps, outer, w * w_times, i_all * i_times, o, visits, w_share, i_share, o_share)
     return move, real
 
 
@@ -164,7 +163,7 @@ def up_side(
     """What moves between the homes and L2.
 
     Returns:
-        ``up`` of ``step_side``; whether the order is real; bytes of W, I and O loaded and of O
+        :class:`Above`; whether the order is real; bytes of W, I and O loaded and, last, of O
         stored.
 
     Args:
@@ -191,20 +190,20 @@ def up_side(
     energy = w * c[C_UP_W] + i * c[C_UP_I] + spilled * c[C_UP_O_LOAD] + stored * c[C_UP_O_STORE]
     total = (w, i, spilled, stored)
     # Beyond the first and last buffer tile, which pass through both levels at once.
-    w, i = larger(w - tile[0] * wb, 0.0), larger(i - tile[1] * ib, 0.0)
-    o = larger(stored - tile[6] * ob, 0.0) + spilled
+    w, i = larger(w - tile.w * wb, 0.0), larger(i - tile.i * ib, 0.0)
+    o = larger(stored - tile.o_last * ob, 0.0) + spilled
     n, m = C_ENDS, C_LINK
     t0 = w * (c[n] - c[m]) + i * (c[n + 3] - c[m + 3]) + o * (c[n + 6] - c[m + 6])
     t1 = w * (c[n + 1] - c[m + 1]) + i * (c[n + 4] - c[m + 4]) + o * (c[n + 7] - c[m + 7])
     t2 = w * (c[n + 2] - c[m + 2]) + i * (c[n + 5] - c[m + 5]) + o * (c[n + 8] - c[m + 8])
-    up = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
+    big = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
     gn = g[R_N]
     jobs = (
-        c[C_IN_W] * gn * kn * rn * w_times * up[7]
-        + c[C_IN_I] * gn * a * rn * i_times * up[8]
-        + c[C_IN_O] * gn * a * kn * (2.0 * visits - 1.0) * up[9]
+        c[C_IN_W] * gn * kn * rn * w_times * big.w_jobs
+        + c[C_IN_I] * gn * a * rn * i_times * big.i_jobs
+        + c[C_IN_O] * gn * a * kn * (2.0 * visits - 1.0) * big.o_jobs
     )
-    return (t0, t1, t2, energy, jobs), real, total
+    return Above(t0, t1, t2, energy, jobs), real, total
 
 
 @shared
@@ -226,11 +225,11 @@ def held_room(
         over: 3 x 3, operand by group; taps: of a filter tile; inside: :func:`group_counts`.
         whole: rows of the uncut dims.
     """
-    a_in, k_in, r_in = inside[1], inside[2], inside[3]
+    a_in, k_in, r_in = inside.a, inside.k, inside.r
     ib, iy, ix = b[R_T], y[R_SPAN], x[R_SPAN]
     ob, oy, ox = b[R_T], y[R_T], x[R_T]
     wk, ok, wr, ir = k[R_PAD], k[R_PAD], r[R_PAD], r[R_PAD]
-    w_tiles, i_tiles, o_tiles = inside[0], inside[0], inside[0]
+    w_tiles, i_tiles, o_tiles = inside.g, inside.g, inside.g
     if over[0, 1] > 0.0:
         wk = whole[2, R_PAD]
     else:
@@ -257,7 +256,7 @@ def held_room(
         o_tiles = o_tiles * k_in
     gp = g[R_PAD]
     w, i, o = gp * wk * wr * taps, gp * ib * ir * iy * ix, gp * ob * ok * oy * ox
-    return footprint(c, partial, w, i, o, (w_tiles, i_tiles, o_tiles))
+    return footprint(c, partial, w, i, o, w_tiles, i_tiles, o_tiles)
 
 
 @shared
@@ -266,39 +265,41 @@ def fewest_jobs(c: Any, tile: Any, inside: Any) -> Any:
 
     The descriptors of the first and last tiles are nobody's time.
     """
-    g, a, k, r = inside[0], inside[1], inside[2], inside[3]
-    w_desc, i_desc, o_desc = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I], tile[9] * c[C_HOME_O]
+    g, a, k, r = inside
+    w_desc, i_desc = tile.w_jobs * c[C_HOME_W], tile.i_jobs * c[C_HOME_I]
+    o_desc = tile.o_jobs * c[C_HOME_O]
     jobs = g * (k * r * w_desc + a * r * i_desc + a * k * o_desc)
     shown = larger(jobs - w_desc - i_desc - o_desc, 0.0)
-    return shown * c[C_DESC] / c[C_F] * (1.0 - 1e-9), jobs * c[C_P_DESC] * (1.0 - 1e-9)
+    seconds = shown * c[C_DESC] / c[C_F] * (1.0 - 1e-9)
+    return Bound(seconds, jobs * c[C_P_DESC] * (1.0 - 1e-9))
 
 
 @shared
 def transfers(c: Any, order: int, move: Any, tile: Any, up: Any) -> Any:
     """Least time, s, and energy, J, of all transfers of a mapping (a hair less: a bound)."""
-    w = move[2] * c[C_WB] * c[C_SW] * c[C_HOME_W]
-    i = move[3] * c[C_IB] * c[C_SI] * c[C_HOME_I]
-    o = move[4] * c[C_OB] * c[C_SO] * c[C_HOME_O]
-    again = move[4] * (move[5] - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
-    side = move[4] * c[C_SIDE] * c[C_HOME_S]
-    hidden = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W] * (1.0 - c[C_EXPOSED])
-    seconds = links_s(c, C_LINK, w - hidden, i, o + 2.0 * again, side, up[0], up[1], up[2])
-    w_jobs, i_jobs = tile[7] * c[C_HOME_W], tile[8] * c[C_HOME_I]
-    o_jobs = tile[9] * c[C_HOME_O] * (2.0 - 1.0 / move[5])
+    w = move.w * c[C_WB] * c[C_SW] * c[C_HOME_W]
+    i = move.i * c[C_IB] * c[C_SI] * c[C_HOME_I]
+    o = move.o * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    again = move.o * (move.visits - 1.0) * c[C_AB] * c[C_SO] * c[C_HOME_O]
+    side = move.o * c[C_SIDE] * c[C_HOME_S]
+    hidden = tile.w * c[C_WB] * c[C_SW] * c[C_HOME_W] * (1.0 - c[C_EXPOSED])
+    seconds = links_s(c, C_LINK, w - hidden, i, o + 2.0 * again, side, up.s0, up.s1, up.s2)
+    w_jobs, i_jobs = tile.w_jobs * c[C_HOME_W], tile.i_jobs * c[C_HOME_I]
+    o_jobs = tile.o_jobs * c[C_HOME_O] * (2.0 - 1.0 / move.visits)
     if order == 0:
-        often, step = w_jobs, i_jobs * move[7] + o_jobs * move[8]
+        often, step = w_jobs, i_jobs * move.i_share + o_jobs * move.o_share
     elif order == 1:
-        often, step = i_jobs, w_jobs * move[6] + o_jobs * move[8]
+        often, step = i_jobs, w_jobs * move.w_share + o_jobs * move.o_share
     else:
-        often, step = o_jobs, w_jobs * move[6] + i_jobs * move[7]
-    busy = ((move[1] - 1.0) * often + (move[0] - 1.0) * step) * c[C_DESC] / c[C_F]
+        often, step = o_jobs, w_jobs * move.w_share + i_jobs * move.i_share
+    busy = ((move.outer - 1.0) * often + (move.steps - 1.0) * step) * c[C_DESC] / c[C_F]
     joules = (
         w * (c[C_P_W] + c[C_P_WRITE])
         + i * (c[C_P_I] + c[C_P_WRITE])
         + (o + again) * (c[C_P_O_STORE] + c[C_P_READ])
         + again * (c[C_P_O_LOAD] + c[C_P_WRITE])
         + side * (c[C_P_S] + c[C_P_WRITE])
-        + (move[1] * often + move[0] * step + up[4]) * c[C_P_DESC]
-        + up[3]
+        + (move.outer * often + move.steps * step + up.jobs) * c[C_P_DESC]
+        + up.joules
     )
-    return larger(seconds, busy) * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+    return Bound(larger(seconds, busy) * (1.0 - 1e-9), joules * (1.0 - 1e-9))

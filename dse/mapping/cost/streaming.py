@@ -75,6 +75,17 @@ def transfer_counts(home: str, amount: float, *, write: bool) -> Counts:
     return counts
 
 
+def edge_cycles(chip: Chip, reads: Amounts, write: tuple[str, float]) -> float:
+    """Cycles at the fill port and the fetch limit for bytes that come from and go to links."""
+    inward = sum(amount * _load_cycles(chip, home) for home, amount in reads)
+    outward = 0.0 if write[0] == "buffer" else write[1] * chip.buffer.store_cycles
+    return max(inward, outward)
+
+
+def _load_cycles(chip: Chip, home: str) -> float:
+    return 0.0 if home == "buffer" else chip.buffer.load_cycles(home)
+
+
 def descriptors(chip: Chip, home: str, amount: float, pieces: int) -> float:
     """DMA descriptors of one of ``pieces`` equal transfers of ``amount`` bytes together."""
     if home == "buffer" or not amount:
@@ -136,16 +147,24 @@ def chunks(
         port = max(cycles, (read + outward) / rate_r, (out + inward) / rate_w) / chip.f_hz
     else:
         port = max(outward / rate_r, inward / rate_w) / chip.f_hz
+    port = max(port, edge_cycles(chip, reads, write) / chip.f_hz)
     most = chip.overheads.max_descriptor_bytes
     sent = [amount for home, amount in (*reads, write) if home != "buffer" and amount]
     job_s = chip.overheads.descriptor_cycles / chip.overheads.dma_channels / chip.f_hz
     job_j = chip.prices["descriptor"]
+    first = slowest([a - b for a, b in zip(moved, both[-1], strict=True)])
+    stored = slowest(both[-1])
+    into = [amount for home, amount in reads if home != "buffer" and amount]
+    away = [write[1]] if write[0] != "buffer" and write[1] else []
     best, least = fewest, (math.inf, math.inf)
     for pieces in (fewest, *(n for n in CHUNKS if n > fewest)):
         jobs = sum([max(1.0, math.ceil(amount / pieces / most)) for amount in sent])
         step = max(port / pieces, link / pieces, jobs * job_s)
         last = alone / pieces if double else alone
         seconds = ends / pieces + (pieces - 1) * step + last
+        for amounts, moving in ((into, first), (away, stored)):
+            own = sum([max(1.0, math.ceil(amount / pieces / most)) for amount in amounts])
+            seconds += max(0.0, own * job_s - moving / pieces)
         joules = jobs * pieces * job_j * cores
         score = (seconds, joules) if watts == math.inf else (joules + watts * seconds, seconds)
         if score < least:
@@ -181,20 +200,44 @@ def pass_over(
     out = write[1] / pieces if write[0] != "buffer" else 0.0
     rate_r, rate_w = chip.buffer.read_bytes_per_cycle, chip.buffer.write_bytes_per_cycle
     alone = max(read / rate_r, write[1] / pieces / rate_w)
+    edge = edge_cycles(chip, reads, write) / pieces
     dma = jobs * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     both = add_bytes(load, store)
     work = cycles / pieces
     if pieces == 1:
         return (Phase(1, vector_cycles=work, port_cycles=alone),), load, store, counts
     if double:
-        port = max((read + out) / rate_r, (write[1] + inward) / pieces / rate_w)
+        port = max((read + out) / rate_r, (write[1] + inward) / pieces / rate_w, edge)
         steady = Phase(
             pieces - 1, vector_cycles=work, port_cycles=port, dma_cycles=dma, link_bytes=both
         )
         return (steady, Phase(1, vector_cycles=work, port_cycles=alone)), load, store, counts
-    port = max(out / rate_r, inward / pieces / rate_w)
+    port = max(out / rate_r, inward / pieces / rate_w, edge)
     moves = Phase(pieces - 1, port_cycles=port, dma_cycles=dma, link_bytes=both)
     return (moves, Phase(pieces, vector_cycles=work, port_cycles=alone)), load, store, counts
+
+
+def ends_wait(
+    chip: Chip, reads: Amounts, write: tuple[str, float], pieces: int, cores: int = 1
+) -> tuple[Phase, ...]:
+    """What the descriptors of a pass's first load and last store take beyond their bytes.
+
+    A step of its own before the others; none where the bytes take longer, as nearly always.
+    """
+    rates = link_rates(chip)
+
+    def seconds(amounts: Amounts) -> float:
+        both = [on_link(home, amount / pieces * cores) for home, amount in amounts]
+        moved = [sum(column) for column in zip(*both, strict=True)]
+        return max(a / r if a else 0.0 for a, r in zip(moved, rates, strict=True))
+
+    wait = 0.0
+    for amounts in (tuple(reads), (write,)):
+        jobs = sum(descriptors(chip, home, amount, pieces) for home, amount in amounts)
+        cycles = jobs * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
+        if cycles > 0.0:
+            wait += max(0.0, cycles - seconds(amounts) * chip.f_hz)
+    return (Phase(1, dma_cycles=wait),) if wait > 0.0 else ()
 
 
 def map_streaming(
@@ -250,6 +293,7 @@ def map_streaming(
         add(counts, "host.op", float(sum(n for _, n in layer.vector_ops)))
     add(counts, "launch", float(cores))
     weights = stored_bytes(layer) / _chunks(phases)
+    waiting = ends_wait(chip, reads, write, pieces, cores)
     fill_weight = on_link(homes.W, weights) if not layer.w_is_activation else NO_BYTES
     fill_other = tuple(max(0.0, a * cores - b) for a, b in zip(load, fill_weight, strict=True))
     return LayerSchedule(
@@ -262,7 +306,7 @@ def map_streaming(
         launch_cycles=chip.overheads.launch_cycles,
         fill_weight=fill_weight,
         fill_other=fill_other,
-        phases=tuple(_of_all_cores(phase, cores) for phase in phases),
+        phases=(*waiting, *(_of_all_cores(phase, cores) for phase in phases)),
         drain=tuple(amount * cores for amount in store),
         counts=counts,
         ideal_cycles=0.0,

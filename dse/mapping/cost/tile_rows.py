@@ -24,6 +24,7 @@ from dse.mapping.cost.costs import (
     S_TAP_TILES,
     S_W,
 )
+from dse.mapping.cost.records import TileCounts, Volumes
 from dse.mapping.tools.compiling import shared, smaller
 
 
@@ -89,15 +90,15 @@ def fill_rows(
 
 @shared
 def tile_counts(s: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> Any:
-    """Tiles of W, I and O, of the groups irrelevant to each, and of all dims together."""
+    """The :class:`TileCounts` of rows of G, B, K, C, OY, OX."""
     a, sums = b[R_N] * y[R_N] * x[R_N], r[R_N] * s[S_TAP_TILES]
     w, i, o = g[R_N] * k[R_N] * sums, g[R_N] * a * sums, g[R_N] * a * k[R_N]
-    return w, i, o, a, k[R_N], sums, w * a
+    return TileCounts(w, i, o, a, k[R_N], sums, w * a)
 
 
 @shared
 def volumes(sizes: Any, s: Any, y: Any, x: Any) -> Any:
-    """Elements of W, of I with the halo fetched again, of O, of I with the halo kept once."""
+    """The :class:`Volumes` of rows of OY and OX."""
     deep = sizes[0] * sizes[1] * sizes[3]
     kept = smaller(y[R_SLIDE] * x[R_SPANS], y[R_SPANS] * x[R_SLIDE])
-    return s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept
+    return Volumes(s[S_W], deep * (y[R_SPANS] * x[R_SPANS]), s[S_O], deep * kept)

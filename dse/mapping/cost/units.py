@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.cost.arrays import array_side, register_side
+from dse.mapping.cost.arrays import array_side, register_side, unblocked
 from dse.mapping.cost.costs import (
     C_AB,
     C_F,
@@ -36,7 +36,18 @@ from dse.mapping.cost.costs import (
     S_O,
     S_W,
 )
+from dse.mapping.cost.flows import (
+    IS,
+    IS_BLOCKS,
+    OS,
+    OS_REGISTERS,
+    UNBLOCKED,
+    WS,
+    WS_BLOCKS,
+    WS_REGISTERS,
+)
 from dse.mapping.cost.levels_cost import inner_slide
+from dse.mapping.cost.records import Bound
 from dse.mapping.cost.register_rows import fill_passes
 from dse.mapping.cost.tile_rows import fill_row, fill_rows
 from dse.mapping.tools.compiling import larger, making, shared
@@ -66,30 +77,31 @@ def of_unit(table: Any, ui: int) -> Any:
 @shared
 def side_cost(c: Any, arr: Any, z: Any) -> Any:
     """Seconds and joules of the array's side alone."""
-    idle = larger(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
-    writes = arr[4] * c[C_AB] + z * c[C_OB]
+    idle = larger(arr.cycles * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    reads = arr.w_reads * c[C_WB] + arr.i_reads * c[C_IB] + arr.sums * c[C_AB]
+    writes = arr.sums * c[C_AB] + z * c[C_OB]
     joules = (
         idle * c[C_P_IDLE]
-        + arr[3] * c[C_P_ACC]
+        + arr.updates * c[C_P_ACC]
         + reads * c[C_P_READ]
         + writes * c[C_P_WRITE]
-        + arr[7]
+        + arr.joules
     )
     port = larger(reads / c[C_READ], writes / c[C_WRITE])
-    return larger(arr[0], port) / c[C_F] * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+    seconds = larger(arr.cycles, port) / c[C_F]
+    return Bound(seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9))
 
 
 @shared
 def cut_joules(c: Any, flow: int, s: Any, inside: Any) -> Any:
     """Joules that cutting the layer into tiles adds to the array's side at least."""
     again = 0.0
-    if flow == 0 or flow == 3 or flow == 5:
-        again = s[S_W] * (inside[1] - 1.0) * c[C_WB] * c[C_P_READ]
-    elif flow == 2 or flow == 4:
-        again = s[S_I] * (inside[2] - 1.0) * c[C_IB] * c[C_P_READ]
-    if flow < 3 or flow == 6:
-        sums = s[S_O] * (inside[3] - 1.0) * c[C_AB] * (c[C_P_READ] + c[C_P_WRITE])
+    if flow == WS_BLOCKS or flow == WS or flow == WS_REGISTERS:
+        again = s[S_W] * (inside.a - 1.0) * c[C_WB] * c[C_P_READ]
+    elif flow == IS_BLOCKS or flow == IS:
+        again = s[S_I] * (inside.k - 1.0) * c[C_IB] * c[C_P_READ]
+    if flow == WS_BLOCKS or flow == OS or flow == IS_BLOCKS or flow == OS_REGISTERS:
+        sums = s[S_O] * (inside.r - 1.0) * c[C_AB] * (c[C_P_READ] + c[C_P_WRITE])
         again = again + sums
     return again * (1.0 - 1e-9)
 
@@ -146,7 +158,7 @@ def least_sides(
     """Seconds and joules that the array's side of each (unit, flow) takes at least: ``low``.
 
     No cut into tiles makes it cheaper than one whole tile, but for blocks of accumulators (left
-    out: codes 3, 4 for 0, 2) and for how evenly PEs share a dim (taken as perfect).
+    out) and for how evenly PEs share a dim (taken as perfect).
     """
     full, each = np.ones((6, 1, one.shape[0])), np.ones(6, np.int64)
     column, whole = sizes.copy().reshape(6, 1), full[:, 0]
@@ -159,15 +171,12 @@ def least_sides(
             shares = perfect(whole, sizes, s, registers[ui], q[ui], nest)
         for fi in range(flows.shape[0]):
             flow = flows[fi]
-            free = flow == 0 or flow == 2
-            code = 3 + flow // 2 if free else flow
+            code = UNBLOCKED[flow]
             arr = side_of(
                 c, code, s, shares, one, whole[0], whole[1], whole[2], whole[3], whole[4], whole[5]
             )
-            sums = 0.0 if free else arr[4]
-            side = (arr[0], arr[1], arr[2], 0.0, sums, arr[5], arr[6], arr[7])
-            cost = side_cost(c, side, s[S_O])
-            low[ui, fi, 0], low[ui, fi, 1] = cost[0] * (1.0 - 1e-9), cost[1]
+            cost = side_cost(c, unblocked(flow, arr), s[S_O])
+            low[ui, fi, 0], low[ui, fi, 1] = cost.seconds * (1.0 - 1e-9), cost.joules
 
 
 @making

@@ -31,6 +31,7 @@ from dse.workload.layer import Layer
 class Work:
     """One member over all blocks: what makes the schedule of a full block, and totals.
 
+    ``port``: cycles of the slowest port, ``shared``: of the two of all, which fills also pass.
     ``room`` is the buffer that a block may take; ``need`` what it takes, if more room would change
     nothing else; infinite if it might.
     """
@@ -43,6 +44,7 @@ class Work:
     array: float
     vector: float
     port: float
+    shared: float
     dma: float
     streamed: Bytes
 
@@ -85,7 +87,7 @@ def over_blocks(
     if full == last:
         parts = [(full, count * blocks.heads)]
     counts: Counts = {}
-    sums = [0.0] * 5
+    sums, shared = [0.0] * 5, 0.0
     streamed = NO_BYTES
     make: Callable[[float], LayerSchedule] | None = None
     need = 0.0
@@ -98,10 +100,12 @@ def over_blocks(
         merge(counts, {action: n * times for action, n in made.counts.items()})
         moved = add_bytes(add_bytes(made.fill_weight, made.fill_other), made.drain)
         for phase in made.phases:
-            sums[0] += times * phase.count * max(phase.cycles)
+            if any(phase.link_bytes) or any((*phase.cycles[:3], phase.host_cycles)):
+                sums[0] += times * phase.count * max(phase.cycles)  # else it waits for the DMA
             for index, cycles in enumerate(phase.cycles[:4]):
                 sums[1 + index] += times * phase.count * cycles
             moved = add_bytes(moved, tuple(b * phase.count for b in phase.link_bytes))
+        shared += times * _shared_port(chip, made)
         streamed = add_bytes(streamed, tuple(b * times for b in moved))
     assert make is not None
     launches = counts.pop("launch", 0.0)
@@ -109,7 +113,15 @@ def over_blocks(
     add(counts, "descriptor", launches)
     sums[4] += launches * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     held, array, vector, port, dma = sums
-    return Work(make, room, need, counts, held, array, vector, port, dma, streamed)
+    return Work(make, room, need, counts, held, array, vector, port, shared, dma, streamed)
+
+
+def _shared_port(chip: Chip, made: Amounts | LayerSchedule) -> float:
+    """Cycles of the ports of all that a block's work takes, without those of one operand."""
+    if not chip.buffer.own_ports:
+        return sum(phase.count * phase.port_cycles for phase in made.phases)
+    read, write = (made.counts.get(f"buffer.{side}_bit", 0.0) / 8.0 for side in ("read", "write"))
+    return max(read / chip.buffer.read_bytes_per_cycle, write / chip.buffer.write_bytes_per_cycle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +174,8 @@ def _one_tile(problem: Problem, sizes: Any, one: Any, objective: Objective) -> _
         if found is None:
             return None
         made, placed = amounts(whole, found.placement), found.placement
-        f = made.found.footprint
-        need = f[0] + f[1] + f[2] + f[3]
+        w, i, o, side = made.found.footprint
+        need = w + i + o + side
         if need <= problem.room or room < math.inf:
             make = functools.partial(_scheduled, whole, placed)
             return _Block(make, need if room == math.inf else math.inf, made)

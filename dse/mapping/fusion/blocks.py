@@ -88,10 +88,10 @@ def cut(total: int, pieces: int) -> tuple[int, int, int]:
 
 
 #: Parts of layers, by the layer and how it is cut.
-_parts = Remembered(32768)
+_parts = Remembered("mapping.fusion.blocks.parts", 32768)
 #: Rows and windows of the groups of the last networks, by their members: a search cuts the same
 #: groups on many chips.
-_known = Remembered(8192)
+_known = Remembered("mapping.fusion.blocks.known", 8192)
 
 
 class Rooms:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from dse.hardware.chip import Chip
+from dse.hardware.chip import LINKS, Chip
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.cost.streaming import Counts, add, descriptors, merge, on_link, transfer_counts
 from dse.mapping.fusion.block_work import Work, over_blocks
@@ -25,9 +26,11 @@ from dse.mapping.ir.schedule import (
     add_bytes,
     link_rates,
     price,
+    slowest_s,
 )
 from dse.mapping.path.chain import Item
 from dse.mapping.space.legal import is_legal, rule
+from dse.mapping.space.shape import layer_number
 from dse.workload.layer import DIMS
 
 
@@ -106,7 +109,7 @@ class Group(Rooms):
             room /= 2.0  # the tiles of two members are in the buffer while one follows the other
         # Only partial sums and streamed weights need it: rounded, so that blocks are found again.
         room = 2.0 ** math.floor(math.log2(room)) if room >= 1.0 else 0.0
-        key = (layer.shape_key, member.homes, self.axis, member.rows, blocks, stays)
+        key = (layer_number(layer), member.homes, self.axis, member.rows, blocks, stays)
         work = self._known.get(key)
         if work is not None and work.need <= room:
             return work if work.room == room else replace(work, room=room)
@@ -183,18 +186,33 @@ class Fused:
         )
 
 
-def _join(
-    group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int], spare: float
-) -> Fused:
-    """The pipeline of the group, and each member's share of it."""
-    chip, members = group.chip, group.members
-    double, steps = chip.buffer.double_buffered, blocks.count
-    loads, at_heads, first_weights, later = NO_BYTES, NO_BYTES, NO_BYTES, NO_BYTES
-    stores = NO_BYTES
+class _Moved(NamedTuple):
+    """What all blocks of a group move over the buffer's edge, apart from streamed weights.
+
+    Attributes:
+        loads, stores: bytes in and out, in equal parts by block.
+        at_heads: second operands that stay for a block of groups (heads).
+        first, later: weights that stay: of the first member, and of the others.
+        jobs: DMA descriptors.
+        counts: actions, by member.
+    """
+
+    loads: Bytes
+    stores: Bytes
+    at_heads: Bytes
+    first: Bytes
+    later: Bytes
+    jobs: float
+    counts: list[Counts]
+
+
+def _moved(group: Group, blocks: Blocks, staying: Sequence[int]) -> _Moved:
+    chip, members, steps = group.chip, group.members, blocks.count
+    loads, at_heads, first, later, stores = (NO_BYTES,) * 5
     jobs = 0.0
-    extra: list[Counts] = [{} for _ in members]
+    counts: list[Counts] = [{} for _ in members]
     for number, member in enumerate(members):
-        layer, homes, into = member.layer, member.homes, extra[number]
+        layer, homes, into = member.layer, member.homes, counts[number]
         if member.taken < 0:
             loads = add_bytes(loads, on_link(homes.I, layer.i_bytes))
             jobs += steps * descriptors(chip, homes.I, layer.i_bytes, steps)
@@ -212,13 +230,23 @@ def _join(
             if layer.w_is_activation:
                 at_heads = add_bytes(at_heads, moved)
             elif number == 0:
-                first_weights = moved
+                first = moved
             else:
                 later = add_bytes(later, moved)
         if number + 1 == len(members):
             stores = on_link(homes.O, layer.o_bytes)
             jobs += steps * descriptors(chip, homes.O, layer.o_bytes, steps)
             merge(into, transfer_counts(homes.O, layer.o_bytes, write=True))
+    return _Moved(loads, stores, at_heads, first, later, jobs, counts)
+
+
+def _join(
+    group: Group, blocks: Blocks, works: Sequence[Work], staying: Sequence[int], spare: float
+) -> Fused:
+    """The pipeline of the group, and each member's share of it."""
+    chip, members = group.chip, group.members
+    double, steps = chip.buffer.double_buffered, blocks.count
+    loads, stores, at_heads, first_weights, later, jobs, extra = _moved(group, blocks, staying)
     for into, work in zip(extra, works, strict=True):
         merge(into, work.counts)
     add(extra[0], "descriptor", jobs)
@@ -235,19 +263,23 @@ def _join(
     vector = sum(w.vector for w in works) / steps
     waits = sum(w.held for w, m in zip(works, members, strict=True) if not m.on_array) / steps
     vector = max(vector, waits)
-    port = sum(w.port for w in works) / steps
+    port, shared = sum(w.port for w in works) / steps, sum(w.shared for w in works) / steps
     dma = sum(w.dma for w in works) / steps
     dma += jobs / steps * chip.overheads.descriptor_cycles / chip.overheads.dma_channels
-    inward, outward = sum(add_bytes(load, _over(at_heads, steps))), sum(store)
+    entering, outward = add_bytes(load, _over(at_heads, steps)), sum(store)
+    buffer = chip.buffer
     moving = max(
-        inward / chip.buffer.write_bytes_per_cycle, outward / chip.buffer.read_bytes_per_cycle
+        sum(entering) / buffer.write_bytes_per_cycle,
+        outward / buffer.read_bytes_per_cycle,
+        sum(b * buffer.load_cycles(link) for b, link in zip(entering, LINKS, strict=True)),
+        outward * buffer.store_cycles,
     )
     heads = blocks.heads - 1
     plain = steps - 1 - heads
     both = add_bytes(load, store)
     phases: list[Phase] = []
     if double:
-        engines = (held, vector, port + moving, dma)
+        engines = (held, vector, max(port, shared + moving), dma)
         steady = add_bytes(both, stream)
         if any(later) and plain:
             plain -= 1
@@ -267,6 +299,10 @@ def _join(
     phases.append(Phase(1, array_cycles=held, link_bytes=stream))
     phases.append(Phase(1, vector_cycles=waits))
     phases = [phase for phase in phases if phase.count > 0 and _busy(phase)]
+    rates = link_rates(chip)
+    ends = (slowest_s(0.0, fill_other, rates) + slowest_s(0.0, store, rates)) * chip.f_hz
+    if dma > ends:  # the descriptors of the first block and the last store, beyond their bytes
+        phases.insert(0, Phase(1, dma_cycles=dma - ends))
     return Fused(
         group=group,
         blocks=blocks,

@@ -24,6 +24,7 @@ from dse.mapping.ir.schedule import link_rates
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import operands
 from dse.mapping.path.chain import Item
+from dse.mapping.space.shape import layer_number
 from dse.registry import Remembered
 from dse.workload.layer import Layer, Workload
 
@@ -124,7 +125,8 @@ def _parts(workload: Workload) -> tuple[object, ...]:
     return workload.layers, workload.tensors, workload.outputs
 
 
-_spans, _fusable = Remembered(REMEMBERED), Remembered(REMEMBERED)
+_spans = Remembered("mapping.fusion.groups.spans", REMEMBERED)
+_fusable = Remembered("mapping.fusion.groups.fusable", REMEMBERED)
 
 
 def _readers(workload: Workload) -> Mapping[str, tuple[int, ...]]:
@@ -301,7 +303,7 @@ class Finder:
 
 def _key(member: Member) -> tuple[object, ...]:
     where = (member.rows, member.taps, member.stride, member.taken, member.side, member.reread)
-    return (member.layer.shape_key, member.homes, where)
+    return (layer_number(member.layer), member.homes, where)
 
 
 class _Links:

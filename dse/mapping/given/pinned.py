@@ -13,6 +13,7 @@ import numpy as np
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping.cost import costs as k
+from dse.mapping.cost.flows import DATAFLOWS
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.given.interchange import read_foreign
 from dse.mapping.given.pins import STAYS, Pin, PinFile, Pins
@@ -69,9 +70,9 @@ def map_pinned(
         row = unrolled(problem, pin.spatial, (sizes[6], sizes[7]))
         problem = replace(problem, spatial=row.reshape(1, -1))
     if pin.dataflow is not None:
-        flows = [code for code in problem.flows if k.DATAFLOWS[int(code)] == pin.dataflow]
+        flows = [code for code in problem.flows if DATAFLOWS[int(code)] == pin.dataflow]
         if not flows:
-            runs = ", ".join(dict.fromkeys(k.DATAFLOWS[int(code)] for code in problem.flows))
+            runs = ", ".join(dict.fromkeys(DATAFLOWS[int(code)] for code in problem.flows))
             who = "the compiler of " if legal else ""
             why = f"dataflow {pin.dataflow}: {who}{chip.name} runs {runs}"
             raise _forbidden(layer, "dataflow", why)

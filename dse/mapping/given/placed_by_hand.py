@@ -11,6 +11,7 @@ import numpy as np
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping.cost import costs as k
+from dse.mapping.cost.flows import DATAFLOWS, FLOWS
 from dse.mapping.cost.zeros import winograd_fits
 from dse.mapping.ir.homes import Homes, byte_price, default_homes, has_link
 from dse.mapping.ir.schedule import LayerSchedule
@@ -98,6 +99,7 @@ def given_mapping(
         InputError: sizes that the layer, or a level that the chip does not have.
         UnmappableError: a unit, axis or memory that cannot hold it: level, operand, need and room.
     """
+    # So many arguments: each is one property of a mapping, and most may be left out.
     if layer.nest is None:
         raise InputError(f"layer {layer.name} has no loops to map", field="layer")
     homes = homes or default_homes(layer, chip)
@@ -130,9 +132,9 @@ def given_mapping(
     found = evaluate(problem, placed)
     l2_room = default_l2_room(layer, chip, homes) if l2_room_bytes is None else l2_room_bytes
     _check(problem, placed, found, l2_room)
-    weights, inputs, sums = (float(v) for v in found.result[7][2:5])
-    outputs = float(found.result[8][0]) - sums
-    return GivenMapping(schedule(problem, placed), weights, inputs, outputs, 2.0 * sums)
+    moved = found.result.totals
+    w, i, sums = float(moved.w), float(moved.i), float(moved.spilled)
+    return GivenMapping(schedule(problem, placed), w, i, float(moved.o) - sums, 2.0 * sums)
 
 
 def _check_names(
@@ -171,13 +173,13 @@ def _sizes(problem: Problem, given: Sizes, field: str) -> dict[str, int]:
 
 
 def _flow(problem: Problem, dataflow: str, accumulate: bool) -> int:
-    codes = [int(code) for code in problem.flows if k.DATAFLOWS[int(code)] == dataflow]
+    codes = [int(code) for code in problem.flows if DATAFLOWS[int(code)] == dataflow]
     if not codes:
         raise UnmappableError(
             f"layer {problem.layer.name}: {problem.chip.name} does not run {dataflow}",
             layer=problem.layer.name,
             field="dataflow",
-            mend=f"use one of {', '.join(sorted({k.DATAFLOWS[int(c)] for c in problem.flows}))}",
+            mend=f"use one of {', '.join(sorted({DATAFLOWS[int(c)] for c in problem.flows}))}",
         )
     return codes[0] if accumulate else codes[-1]
 
@@ -248,7 +250,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             mend="make the tiles smaller or the buffer larger",
         )
     if placed.outer is not None:
-        need = outer_room(problem, placed.outer, float(found.move[5]) > 1.0)
+        need = outer_room(problem, placed.outer, float(found.move.visits) > 1.0)
         if need > l2_room:
             raise UnmappableError(
                 f"layer {problem.layer.name}: level l2 needs {need:.0f} bytes for "
@@ -257,7 +259,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
                 field="tiles.l2",
                 mend="make the tiles smaller, or let an operand pass L2 by",
             )
-    if not bool(found.array[6]):
+    if not bool(found.array.usable):
         raise UnmappableError(
             f"layer {problem.layer.name}: level accumulator: the outputs of one step need "
             f"{_step_bytes(problem, placed):.0f} bytes, the room is "
@@ -266,7 +268,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
             field="accumulate",
             mend="unroll fewer outputs, or accumulate in the buffer",
         )
-    if not bool(found.result[2]):
+    if not bool(found.result.allowed):
         raise UnmappableError(
             f"layer {problem.layer.name}: order {k.CLASSES[placed.order]}: none of its innermost "
             f"loops ({', '.join(GROUPS[k.CLASSES[placed.order]])}) is cut, or partial sums would "
@@ -279,7 +281,7 @@ def _check(problem: Problem, placed: Placement, found: Evaluation, l2_room: floa
 
 def _step_bytes(problem: Problem, placed: Placement) -> float:
     """Bytes of partial sums that one array step makes, those of the stationary operand's dims."""
-    dims = ("G", "K") if k.DATAFLOWS[placed.flow] == "ws" else ("G", "B", "OY", "OX")
+    dims = ("G", "K") if FLOWS[placed.flow].stays == "W" else ("G", "B", "OY", "OX")
     outputs = 1
     for dim in dims:
         d = DIMS.index(dim)

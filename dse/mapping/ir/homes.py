@@ -60,6 +60,11 @@ def resident_bytes(layer: Layer, homes: Homes, memory: Home) -> float:
     return sum(amount for home, amount in bytes_by_operand(layer, homes) if home == memory)
 
 
+def load_cycles(chip: Chip, home: Home) -> float:
+    """Cycles that a byte from a home takes at the fill port and the fetch limit of a core."""
+    return 0.0 if home == "buffer" else chip.buffer.load_cycles(home)
+
+
 def has_link(chip: Chip, name: str) -> bool:
     """Whether the chip has the link at all."""
     return name in chip.links and chip.links[name].bytes_per_s > 0.0

@@ -19,9 +19,10 @@ phases whose compute and transfer are separate steps.
 
 Prefetch across layers, one rule for ``analytic`` and ``simulate``: the weights of a layer's first
 tile are fetched during the last step of the layer before it on the same core, beside that step's
-own traffic, if the chip is double-buffered and as far as the buffer has room beside that step's
-tiles (of a double-buffered operand the second copy is free by then); the rest is loaded with the
-first activations. The first layer of an inference has no layer before it.
+own traffic, if the chip is double-buffered and its software lets it (``Chip.prefetches``), as far
+as the buffer has room beside that step's tiles (of a double-buffered operand the second copy is
+free by then); the rest is loaded with the first activations. The first layer of an inference has
+no layer before it.
 
 Steps of one phase are taken equal at their mean (ragged last tiles enter through exact totals).
 
@@ -42,7 +43,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dse.hardware.chip import LINKS, Chip
 
@@ -93,7 +94,8 @@ class LayerSchedule:
     ``levels`` are the tiles of L2 and of the registers of a PE, where there are any; ``transform``
     is ``winograd`` if the layer runs so; ``held`` are operands held beyond their tile, and over
     which loops. ``spare_bytes``: buffer of one core that is free during the last step (None: not
-    known, taken as enough).
+    known, taken as enough). ``crosses``: the layer before it runs on the other side, host or
+    accelerator, and ``launch_cycles`` hold the change.
     """
 
     layer: str
@@ -123,6 +125,7 @@ class LayerSchedule:
     transform: str = ""
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spare_bytes: float | None = None
+    crosses: bool = False
 
     def renamed(self, layer: str, op: str, legality: str = "") -> LayerSchedule:
         """The same schedule for another layer of the same shape; ``legality`` if it is given."""
@@ -170,7 +173,12 @@ class Segment:
 class Program:
     """One inference of a network on a chip: its schedules and the segments they unroll to.
 
-    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express.
+    ``legality`` is ``legal`` if all layers keep to what the chip's compiler can express. A batch
+    may run in ``parts``, one after the other: the segments pass over the schedules so many times;
+    these have the steps of one part, and the MACs and counts of all.
+    ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
+    the most that an inference holds at once of what it makes (no KV cache), both by memory.
+    ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     """
 
     name: str
@@ -181,6 +189,9 @@ class Program:
     resident_bytes: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     legality: str = "ideal"
+    parts: int = 1
+    activation_bytes: Mapping[str, float] = field(default_factory=dict)
+    language: bool = False
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:
@@ -222,8 +233,8 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
 
     Args:
         schedules: in execution order.
-        prefetch: whether the chip double-buffers, so that the next layer's first weights are
-            fetched during the last step of each layer.
+        prefetch: whether the next layer's first weights are fetched during the last step of each
+            layer (``Chip.prefetches``).
     """
     idle = tuple(0.0 for _ in ENGINES)
     out: list[Segment] = []
@@ -249,6 +260,15 @@ def unroll(schedules: Sequence[LayerSchedule], *, prefetch: bool) -> tuple[Segme
         if any(schedule.drain):
             out.append(Segment(index, "drain", 1, idle, schedule.drain))
     return tuple(out)
+
+
+def repeated(
+    schedules: Sequence[LayerSchedule], parts: int, *, prefetch: bool
+) -> tuple[Segment, ...]:
+    """The segments of so many passes over the schedules, as :func:`unroll` of one."""
+    layers = len(schedules)
+    segments = unroll(tuple(schedules) * parts, prefetch=prefetch)
+    return tuple(replace(segment, layer=segment.layer % layers) for segment in segments)
 
 
 def _steps(index: int, phases: Sequence[Phase], following: Bytes) -> list[Segment]:

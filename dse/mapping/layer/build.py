@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dse.hardware.chip import LINKS
 from dse.mapping.cost import costs as k
+from dse.mapping.cost.flows import DATAFLOWS
 from dse.mapping.cost.streaming import Counts, add, merge
 from dse.mapping.cost.zeros import winograd_adds
 from dse.mapping.ir.schedule import Bytes, LayerSchedule, Phase
@@ -98,15 +99,17 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
     """The numbers of the schedule of a mapping."""
     found = evaluate(problem, placed)
     layer, cores = problem.layer, problem.cores
-    first = found.result[6]
+    first = found.result.ends
     traffic = Traffic(problem, placed, found)
     if layer.w_is_activation:
         fill_weight = (0.0,) * len(LINKS)
-        fill_other = traffic.ends(first[0], first[1], 0.0, first[2])
+        fill_other = traffic.ends(first.w, first.i, 0.0, first.side)
     else:
-        fill_weight = traffic.ends(first[0], 0.0, 0.0, 0.0)
-        fill_other = traffic.ends(0.0, first[1], 0.0, first[2])
+        fill_weight = traffic.ends(first.w, 0.0, 0.0, 0.0)
+        fill_other = traffic.ends(0.0, first.i, 0.0, first.side)
     phases = _phases(problem, found, traffic)
+    if problem.exchange.cycles:
+        phases = (Phase(1, dma_cycles=problem.exchange.cycles), *phases)
     last = float(sum(float(v) for v in found.single))  # room that the last step takes
     if problem.tail:
         # The pass after the layer: the layer's last store, then the pass with its own ends.
@@ -134,7 +137,7 @@ def amounts(problem: Problem, placed: Placement) -> Amounts:
         fill_weight=fill_weight,
         fill_other=fill_other,
         phases=phases,
-        drain=traffic.ends(0.0, 0.0, first[3], 0.0),
+        drain=traffic.ends(0.0, 0.0, first.o, 0.0),
         counts=counts,
         spare_bytes=max(0.0, problem.room - last),
         last_bytes=last,
@@ -153,7 +156,7 @@ def _schedule(problem: Problem, placed: Placement, made: Amounts) -> LayerSchedu
     names = dict(zip(TILED, placed.tiles, strict=True))
     names["FY"], names["FX"] = int(spatial[k.S_FY]), int(spatial[k.S_FX])
     unit = "vector" if problem.on_vector else "array"
-    dataflow = k.DATAFLOWS[flow]
+    dataflow = DATAFLOWS[flow]
     factors = {d: int(f) for d, f in zip(DIMS, spatial[:8], strict=True) if f > 1}
     kept = k.CLASSES[placed.order]
     peak = chip.array.macs_per_cycle * (
@@ -209,9 +212,10 @@ def _of_cores(phase: Phase, cores: int) -> Phase:
 
 
 def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phase, ...]:
-    steps, bytes1, bytes2, rest = (found.result[n] for n in (3, 4, 5, 8))
-    array, vector, often, port1, port2, port3, dma1, dma2 = (float(v) for v in steps)
-    count1, count2 = round(float(rest[4])), round(float(rest[5]))
+    bytes1, bytes2, totals = found.result.bytes1, found.result.bytes2, found.result.totals
+    parts = (float(v) for v in found.result.parts)
+    array, vector, often, port1, port2, port3, dma1, dma2, wait = parts
+    count1, count2 = round(float(totals.count1)), round(float(totals.count2))
     link1 = traffic.steps(*bytes1)
     link2 = link1 if bytes2 == bytes1 else traffic.steps(*bytes2)
     if problem.chip.buffer.double_buffered:
@@ -226,28 +230,27 @@ def _phases(problem: Problem, found: Evaluation, traffic: Traffic) -> tuple[Phas
             Phase(count2, 0.0, 0.0, port2, dma2, link_bytes=link2),
             Phase(count1 + count2 + 1, array, vector, port3),
         )
-    return tuple(phase for phase in phases if phase.count)
+    ends = (Phase(1, dma_cycles=wait),) if wait > 0.0 else ()
+    return (*ends, *(phase for phase in phases if phase.count))
 
 
 def _counts(problem: Problem, placed: Placement, found: Evaluation, traffic: Traffic) -> Counts:
     """Actions of one core."""
-    reads, writes = (float(v) for v in found.result[7][:2])
-    idle, jobs = (float(v) for v in found.result[8][2:4])
-    layer, array = problem.layer, found.array
+    layer, array, totals = problem.layer, found.array, found.result.totals
     counts = dict(problem.fixed_counts)
     if not problem.on_vector:
-        add(counts, "array.idle_mac", idle)
-    updates = float(array[3]) * layer.acc_bits
+        add(counts, "array.idle_mac", float(totals.idle))
+    updates = float(array.updates) * layer.acc_bits
     if problem.saved.winograd:
         updates *= WINOGRAD_SUMS
-        add(counts, "vector.add.wide", float(array[2]) * winograd_adds()[0])
+        add(counts, "vector.add.wide", float(array.i_reads) * winograd_adds()[0])
     add(counts, "accumulator.read_bit", updates)
     add(counts, "accumulator.write_bit", updates)
     if placed.registers is not None:
         merge(counts, register_counts(problem, placed, found))
-    add(counts, "buffer.read_bit", 8.0 * reads)
-    add(counts, "buffer.write_bit", 8.0 * writes)
-    add(counts, "descriptor", jobs)
+    add(counts, "buffer.read_bit", 8.0 * float(totals.reads))
+    add(counts, "buffer.write_bit", 8.0 * float(totals.writes))
+    add(counts, "descriptor", float(totals.jobs))
     merge(counts, traffic.counts())
     return counts
 

@@ -2,7 +2,7 @@
 
 ``DSE_MAPPING_CACHE=1`` in the environment keeps them in the user's cache folder, a path in that
 folder; :func:`use_disk_cache` does the same from Python. A mapping is filed under everything it
-depends on (the layer's shape, the chip's slice, homes, objective, room) and the version of the
+depends on (the views of layer and chip, homes, objective, room) and the version of the
 mapper, a checksum of its source, so that a changed mapper finds nothing old. Files appear whole or
 not at all (written aside, then renamed).
 
@@ -15,7 +15,6 @@ place. When there are too many, the oldest are deleted, and files aside that a k
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
 import shutil
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.mapping.ir.schedule import LayerSchedule
+from dse.registry import cached
 from dse.version import mapper_version
 
 #: Environment variable: a folder, ``1`` for the user's cache folder, empty or ``0`` for none.
@@ -47,7 +47,7 @@ ASIDE = ".new-"
 LEFT_BEHIND_S = 3600.0
 
 
-@functools.lru_cache(maxsize=1)
+@cached(1)
 def _form() -> Any:
     """How a schedule is read: pydantic's, from the fields' types."""
     from pydantic import TypeAdapter

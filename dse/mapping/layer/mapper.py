@@ -49,8 +49,8 @@ class CacheStatistics:
 class _Cache(Remembered):
     """Least recently used mappings, and how often they were asked for."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name, limit)
         self.hits = self.misses = 0
 
     def get(self, key: object) -> Draft | LayerSchedule | None:
@@ -72,9 +72,9 @@ class _Cache(Remembered):
         return CacheStatistics(self.hits, self.misses, len(self._store))
 
 
-_cache = _Cache(CACHE_SIZE)
+_cache = _Cache("mapping.layer.mapper.mappings", CACHE_SIZE)
 #: The last mappings searched, by layer, chip and question without its room.
-_roomy = Remembered(ROOMY_SIZE)
+_roomy = Remembered("mapping.layer.mapper.roomy", ROOMY_SIZE)
 
 
 def cache_statistics() -> CacheStatistics:
@@ -103,6 +103,7 @@ def map_layer(
     time_price_w: float = 0.0,
     legal: bool = False,
     uneven: bool = True,
+    spread: int | None = None,
 ) -> LayerSchedule:
     """The best schedule of a layer within the map space of ``docs/mapping.md``.
 
@@ -125,6 +126,9 @@ def map_layer(
             Otherwise its tile sizes are tried besides the mapper's own, so that a legal mapping is
             never better than the ideal one.
         uneven: whether operands may be held in the buffer beyond their tile.
+        spread: cores over whose buffers lies what has its home there, by default all ``cores``,
+            which fetch from each other what they lack (:mod:`dse.mapping.space.exchange`). 1: each
+            has all that it needs.
 
     Raises:
         UnmappableError: no unit runs the layer, or its smallest tile does not fit.
@@ -135,7 +139,7 @@ def map_layer(
     found = draft_layer(
         layer, chip, objective, homes=homes, cores=cores, room_bytes=room_bytes,
         l2_room_bytes=l2_room_bytes, exposed=exposed, time_price_w=time_price_w, legal=legal,
-        uneven=uneven,
+        uneven=uneven, spread=spread,
     )  # fmt: skip
     return schedule_of(found).renamed(layer.name, layer.op)
 
@@ -153,6 +157,7 @@ def draft_layer(
     time_price_w: float,
     legal: bool,
     uneven: bool,
+    spread: int | None = None,
 ) -> Draft | LayerSchedule:
     """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
     objective = plain(objective)
@@ -172,13 +177,13 @@ def draft_layer(
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     l2_room = max(float(l2_room_bytes), 0.0)
-    asked = _Asked(homes, objective, cores, room, l2_room, weights, legal, uneven)
-    # The number of a chip stands for its slice, which takes long to hash.
+    asked = _Asked(homes, objective, cores, spread or cores, room, l2_room, weights, legal, uneven)
+    # The number of a chip stands for its view, which takes long to hash.
     key = (layer_number(layer), chip_number(chip), asked)
     found = _cache.get(key)
     if found is None:
         disk = disk_cache() if layer.kind == "compute" else None
-        whole = (layer.shape_key, chip.slice_key, asked)
+        whole = (layer.mapping_view, chip.mapping_view, asked) if disk else None
         found = disk.get(whole) if disk else None
         if found is not None:
             return _cache.put(key, found)
@@ -225,6 +230,7 @@ class _Asked(NamedTuple):
     homes: Homes
     objective: Objective
     cores: int
+    spread: int
     room: float
     l2_room: float
     weights: tuple[float, float]
@@ -267,7 +273,7 @@ def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Plac
         for legal, winograd in ways:
             problem = pack(
                 layer, chip, homes, room, sizes, used, *weights,
-                legal=legal, winograd=winograd,
+                legal=legal, winograd=winograd, spread=asked.spread,
             )  # fmt: skip
             found = best_mapping(
                 problem, asked.objective, outer_room=asked.l2_room / used, uneven=asked.uneven
@@ -288,7 +294,10 @@ def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Plac
     problem = best[1]
     if problem.legal and not asked.legal:
         used, winograd = problem.cores, problem.saved.winograd
-        problem = pack(layer, chip, homes, room, problem.sizes, used, *weights, winograd=winograd)
+        problem = pack(
+            layer, chip, homes, room, problem.sizes, used, *weights,
+            winograd=winograd, spread=asked.spread,
+        )  # fmt: skip
     return problem, best[2].placement
 
 

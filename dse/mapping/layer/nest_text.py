@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dse.mapping.cost import costs as k
+from dse.mapping.cost.flows import DATAFLOWS, STAYS
 from dse.mapping.layer.traffic import Traffic
 from dse.mapping.search.placement import Evaluation, Placement, evaluate, held_over
 from dse.mapping.space.choices import TILED
@@ -20,8 +21,6 @@ ORDERS = {
     "I": (("G", "B", "C", "OY", "OX", "FY", "FX"), ("K",)),
     "O": (("G", "B", "K", "OY", "OX"), ("C", "FY", "FX")),
 }
-#: What a dataflow leaves in the array while the others pass.
-STAYS = {"ws": "weights stay", "os": "sums stay", "is": "inputs stay"}
 
 
 class Lines(Sequence[str]):
@@ -92,10 +91,15 @@ def _sizes(sizes: Mapping[str, int]) -> str:
 
 def _crossing(problem: Problem, found: Evaluation) -> str:
     """Bytes between the buffer and the levels above it."""
-    totals, rest = found.result[7], found.result[8]
-    w, i, spilled, stored, side = (float(v) for v in (*totals[2:5], rest[0], rest[1]))
-    moved = {"W in": w, "I in": i, "side in": side, "partial sums of O in": spilled}
-    moved["O out"] = stored
+    totals = found.result.totals
+    amounts = {
+        "W in": totals.w,
+        "I in": totals.i,
+        "side in": totals.side,
+        "partial sums of O in": totals.spilled,
+        "O out": totals.o,
+    }
+    moved = {name: float(amount) for name, amount in amounts.items()}
     named = ", ".join(f"{name} {amount:,.0f} B" for name, amount in moved.items() if amount)
     if named:
         return f"across the edge of the buffer: {named}"
@@ -119,7 +123,7 @@ def _array(
     """What the array does with a tile, and what that moves."""
     unit = "vector lanes" if problem.on_vector else "array"
     factors = {d: int(f) for d, f in zip(DIMS, placed.spatial[:8], strict=True)}
-    dataflow = k.DATAFLOWS[placed.flow]
+    dataflow = DATAFLOWS[placed.flow]
     lines = [
         f"on the {unit} ({dataflow}: {STAYS[dataflow]}): {_sizes(factors)} in parallel, "
         f"{math.prod(factors.values())} units"
@@ -129,7 +133,7 @@ def _array(
         own = {d: min(n, -(-tiles[d] // factors[d])) for d, n in asked.items()}
         lines.append(f"in the registers of a PE: {_sizes(own)}")
     c = problem.c
-    cycles, w, i, updates, sums = (float(found.array[n]) for n in range(5))
+    cycles, w, i, updates, sums = (float(v) for v in found.array[:5])
     stored = max(float(placed.spatial[k.S_W]), 1.0)
     lines.append(
         f"buffer to array: W {w * c[k.C_WB]:,.0f} B (each weight {w / stored:.3g} times), "

@@ -90,6 +90,7 @@ def _collect(
 ) -> int:  # fmt: skip
     """Fill ``front`` and ``at``, and say how many points there are; ``rows`` to ``slides`` as
     :func:`prepare` and :func:`outer_rows` made them, ``whole`` and ``place`` to work in."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
     count, deep, z = 0, sizes[0] * sizes[1] * sizes[3], units[0, S_O]
     for gi in range(groups.shape[0] - 1):
         u0, u1 = groups[gi], groups[gi + 1]
@@ -109,7 +110,6 @@ def _collect(
                 rows0[0, 3, j[3]], rows0[0, 4, j[4]], rows0[0, 5, j[5]],
             )  # fmt: skip
             kept = kept_lines(s, nest, deep, y, x, slides[0, 0, j[4]], slides[0, 1, j[5]], whole)
-            vol = (s[S_W], kept[0], z)
             for ui in range(u0, u1):
                 t = rows[ui]
                 for fi in range(flows.shape[0]):
@@ -117,36 +117,36 @@ def _collect(
                         c, flows[fi], units[ui], of_unit(q, ui), one, t[0, j[0]], t[1, j[1]],
                         t[2, j[2]], t[3, j[3]], t[4, j[4]], t[5, j[5]],
                     )  # fmt: skip
-                    if not arr[6]:
+                    if not arr.usable:
                         continue
                     side = side_cost(c, arr, z)
                     last = HOLDS if s[S_TAP_TILES] == 1.0 else 1
                     for order in range(3):
                         for hold in range(last):
                             move, real = moves(
-                                order, 0, held[order, hold], inside, outside, kept, vol
+                                order, 0, held[order, hold], inside, outside, kept, s[S_W], z
                             )
                             if not real:
                                 continue
                             f = room_taken(
-                                c, hold, arr[5], over[order, hold], s, tile, inside,
+                                c, hold, arr.partial, over[order, hold], s, tile, inside,
                                 g, b, k, r, y, x, whole,
                             )  # fmt: skip
                             if not fits(c, f):
                                 continue
-                            room = rounded(f[0] + f[1] + f[2] + f[3])
+                            room = rounded(f.w + f.i + f.o + f.side)
                             links = transfers(c, order, move, tile, NOTHING)
-                            seconds = c[C_LAT0] + max(side[0], links[0])
-                            joules = c[C_E0] + side[1] + links[1] + c[C_STATIC] * seconds
+                            seconds = c[C_LAT0] + max(side.seconds, links.seconds)
+                            joules = c[C_E0] + side.joules + links.joules + c[C_STATIC] * seconds
                             if behind(front, count, seconds, joules, room):
                                 continue
                             out = step_side(c, order, arr, tile, move, NOTHING, real)
-                            if not out[2]:
+                            if not out.allowed:
                                 continue
                             place[0], place[7], place[8], place[9] = ui, fi, order, hold
                             for d in range(6):
                                 place[1 + d] = j[d]
-                            point = (rounded(out[0]), rounded(out[1]), room)
+                            point = (rounded(out.latency_s), rounded(out.energy_j), room)
                             count = enter(front, at, count, point, place)
     return count
 
@@ -158,6 +158,7 @@ def _front_function(version: int) -> Function:
     ) -> Any:  # fmt: skip
         """Points (latency, energy, bytes) of the front and their indices: unit, tile indices of
         six dims, flow, order, hold."""
+        # So many arguments: records of arrays would be counted by Numba in every call.
         front, at = np.zeros((POINTS, 3)), np.zeros((POINTS, 10), np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return front[:0], at[:0]

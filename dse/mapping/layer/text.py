@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 from dse.hardware.chip import LINKS, Chip
 from dse.mapping.ir.schedule import BOTTLENECKS, ENGINES, LayerSchedule, price
+from dse.registry import cached
 
 #: Levels of memory, the outermost first, with the actions that read and write them.
 LEVELS = ("dram", "l2", "nvm", "buffer", "accumulator", "register.w", "register.i", "register.o")
@@ -91,7 +91,7 @@ def _energy(schedule: LayerSchedule, chip: Chip) -> str:
     return f"energy {total * 1e6:.4g} uJ (dynamic): {shares}"
 
 
-@functools.cache
+@cached(256)
 def component_of(action: str) -> str:
     """The part of an action's name before the dot."""
     return action.partition(".")[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from dse.hardware.chip import LINKS
 from dse.mapping.cost.arrays import register_uses
 from dse.mapping.cost.streaming import Counts, add
@@ -11,13 +9,14 @@ from dse.mapping.ir.homes import READ_ACTIONS, WRITE_ACTIONS, Home, Homes
 from dse.mapping.ir.schedule import NO_BYTES, Bytes, add_bytes
 from dse.mapping.search.placement import Evaluation, Placement
 from dse.mapping.space.problem import Problem
+from dse.registry import cached
 from dse.workload.precision import bits_of
 
 #: Where all operands are while they pass the port of L2.
 _IN_L2 = Homes("l2", "l2", "l2", "l2")
 
 
-@functools.cache
+@cached(256)
 def _columns(homes: Homes) -> tuple[int, ...]:
     """The link of each operand's home by its number; one more than there are for the buffer."""
     return tuple(LINKS.index(home) if home in LINKS else len(LINKS) for home in homes)
@@ -55,10 +54,10 @@ class Traffic:
         own = self._on(w, i, o, side, self.sources)
         if self.outer is None:
             return own
-        moving = max(float(self.found.move[0]) - 1.0, 1.0)
+        moving = max(float(self.found.move.steps) - 1.0, 1.0)
         up = self.upper_bytes()
-        ends = self.found.result[6]
-        first = {"W": float(ends[0]), "I": float(ends[1]), "O": 0.0, "stored": float(ends[3])}
+        ends = self.found.result.ends
+        first = {"W": float(ends.w), "I": float(ends.i), "O": 0.0, "stored": float(ends.o)}
         left = {n: max(v - first[n] * (v > 0.0), 0.0) / moving for n, v in up.items()}
         return self._past(own, left["W"], left["I"], left["O"] + left["stored"])
 
@@ -69,16 +68,15 @@ class Traffic:
 
     def counts(self) -> Counts:
         """Actions of all transfers of one core; the buffer's own accesses are not among them."""
-        _, _, w, i, spilled = self.found.result[7]
-        stored, side = self.found.result[8][:2]
+        totals = self.found.result.totals
         sources, homes = self.sources, self.problem.homes
         counts: Counts = {}
         for actions, home, amount in (
-            (READ_ACTIONS, sources.W, w),
-            (READ_ACTIONS, sources.I, i),
-            (READ_ACTIONS, sources.O, spilled),
-            (READ_ACTIONS, sources.side, side),
-            (WRITE_ACTIONS, sources.O, stored),
+            (READ_ACTIONS, sources.W, totals.w),
+            (READ_ACTIONS, sources.I, totals.i),
+            (READ_ACTIONS, sources.O, totals.spilled),
+            (READ_ACTIONS, sources.side, totals.side),
+            (WRITE_ACTIONS, sources.O, totals.o),
         ):
             if amount:
                 bits = 8.0 * float(amount)
@@ -117,10 +115,11 @@ def register_counts(problem: Problem, placed: Placement, found: Evaluation) -> C
     """Reads and writes of the registers of one core, bits."""
     layer = problem.layer
     rows = tuple(found.rows[d, 0] for d in range(6))
-    uses = register_uses(found.c, placed.flow, placed.spatial, found.q, *rows)[4]
+    uses = register_uses(found.c, placed.flow, placed.spatial, found.q, *rows).moves
     counts: Counts = {}
     bits = (bits_of(layer.w_format), bits_of(layer.i_format), layer.acc_bits)
-    for number, name in enumerate("wio"):
-        add(counts, f"register.{name}.read_bit", bits[number] * float(uses[2 * number]))
-        add(counts, f"register.{name}.write_bit", bits[number] * float(uses[2 * number + 1]))
+    moved = ((uses.w_read, uses.w_write), (uses.i_read, uses.i_write), (uses.o_read, uses.o_write))
+    for name, width, (read, written) in zip("wio", bits, moved, strict=True):
+        add(counts, f"register.{name}.read_bit", width * float(read))
+        add(counts, f"register.{name}.write_bit", width * float(written))
     return counts

@@ -42,6 +42,7 @@ class MemoryPlan:
         offsets: address in the store of each activation kept there.
         top_bytes: room in the store that activations take, gaps between them included.
         l2_room_bytes: what is left of L2 for tiles of any layer.
+        outside_bytes: most bytes of activations outside the chip at once, a KV cache left out.
     """
 
     homes: tuple[Homes, ...]
@@ -54,6 +55,7 @@ class MemoryPlan:
     offsets: Mapping[str, int]
     top_bytes: float
     l2_room_bytes: float = 0.0
+    outside_bytes: float = 0.0
 
     @property
     def fragmentation(self) -> float:
@@ -68,6 +70,7 @@ def plan_memory(
     cores: int = 1,
     *,
     shared: bool = False,
+    keep_bytes: float = 0.0,
 ) -> MemoryPlan:
     """Where everything lives.
 
@@ -77,6 +80,7 @@ def plan_memory(
             evenly.
         shared: whether other networks run on the chip too. Then no weights stay in the L2 or buffer
             from one inference to the next (the others need the room) unless there is no DRAM.
+        keep_bytes: room there that is this network's own all the same.
 
     Raises:
         UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
@@ -99,7 +103,8 @@ def plan_memory(
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak, top = max(live, default=0.0), float(kept.top_bytes)
-    weights, resident = _place_weights(tensors.stored, chip, store, capacity - top, dram, shared)
+    left = min(capacity - top, keep_bytes) if shared and dram else capacity - top
+    weights, resident = _place_weights(tensors.stored, chip, store, left, dram, shared)
     places: dict[str, Home] = {name: store if name in kept.offsets else "dram" for name in lives}
     in_store = resident.get(store, 0.0)
     if store == "l2":
@@ -112,13 +117,22 @@ def plan_memory(
         _homes(layer.w_is_activation, reads, places, weights, store, spill)
         for layer, reads in zip(workload.layers, tensors.reads, strict=True)
     )
-    if dram:
-        _check_dram(workload, chip, tensors, places, weights)
+    outside = _check_dram(workload, chip, tensors, places, weights) if dram else 0.0
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     names = tuple(sorted(kept.offsets))
     l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
     return MemoryPlan(
-        homes, tuple(rooms), names, stays, resident, peak, store, kept.offsets, top, l2_room
+        homes,
+        tuple(rooms),
+        names,
+        stays,
+        resident,
+        peak,
+        store,
+        kept.offsets,
+        top,
+        l2_room,
+        outside,
     )
 
 
@@ -155,15 +169,19 @@ def _check_dram(
     tensors: Tensors,
     places: Mapping[str, Home],
     weights: Mapping[str, Home],
-) -> None:
-    """All weights and the most activations alive at once must fit what is outside the chip."""
+) -> float:
+    """All weights and the most activations alive at once must fit what is outside the chip; the
+    latter without KV caches, which outlive the inference, bytes."""
     sizes = {one.name: one.bytes for one in tensors.stored}
     stored = sum(sizes[name] for name, home in weights.items() if home == "dram")
     alive = [0.0] * len(workload.layers)
+    passing = [0.0] * len(workload.layers)
     for life in tensors.lives.values():
         if places[life.name] == "dram":
+            cache = workload.tensors[life.name].role == "kv"
             for n in range(life.first, life.last + 1):
                 alive[n] += life.bytes
+                passing[n] += 0.0 if cache else life.bytes
     need, room = stored + max(alive, default=0.0), chip.links["dram"].capacity_bytes
     if need > room:
         raise UnmappableError(
@@ -172,6 +190,7 @@ def _check_dram(
             field="dram.capacity_bytes",
             mend="enlarge it, or store the weights in fewer bits",
         )
+    return max(passing, default=0.0)
 
 
 def _keep(inner: Sequence[Lifetime], capacity: float, live: list[float]) -> Allocation:
@@ -225,7 +244,7 @@ def _place_weights(
 ) -> tuple[dict[str, Home], dict[str, float]]:
     """Home of every stored tensor, the biggest first: into the store, the fastest, then into NVM.
 
-    On a chip that other networks share NVM comes first, and beside DRAM the store is not used.
+    On a chip that other networks share NVM comes first.
     Tables come last: an inference reads a few rows of them, so keeping them saves little.
     """
     room: dict[Home, float] = {}
@@ -235,7 +254,7 @@ def _place_weights(
         room[store] = left
     if has_link(chip, "nvm"):
         room["nvm"] = chip.links["nvm"].capacity_bytes
-    if shared and not dram:
+    if shared:
         room[store] = left
     places: dict[str, Home] = {}
     taken: dict[str, float] = {}

@@ -134,7 +134,7 @@ class Tensors:
     shapes: tuple[int, ...]
 
 
-_tensors = Remembered(NETWORKS)
+_tensors = Remembered("mapping.memory.tensors.tensors", NETWORKS)
 
 
 def tensors_of(workload: Workload) -> Tensors:

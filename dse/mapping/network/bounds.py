@@ -12,7 +12,9 @@ from dse.mapping.cost.zeros import least_savings
 from dse.mapping.fusion.groups import fusable
 from dse.mapping.ir.homes import byte_price, has_link, price_of, spills, stored_bytes
 from dse.mapping.ir.schedule import link_rates
+from dse.mapping.ir.starting import crossings, least_invoke_s
 from dse.mapping.memory.tensors import tensors_of, weight_name
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.space.choices import rate_of
 from dse.mapping.space.problem import least_input_elements
 from dse.workload.layer import Layer, Workload
@@ -132,11 +134,14 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     Raises:
         UnmappableError: no unit runs a layer's formats or functions.
     """
+    workload = on_chip(workload, chip)
     compute = _compute_s(workload, chip, cores)
     read, written = external_bytes(workload, chip, cores)
     rate = link_rates(chip)[0]
     transfer = (read + written) / rate if rate > 0.0 else 0.0
-    latency = chip.overheads.invoke_s + max(compute, transfer)
+    changes = sum(crossings([layer.kind == "host" for layer in workload.layers]))
+    start = least_invoke_s(chip, language=workload.language) + changes * chip.overheads.crossing_s
+    latency = start + max(compute, transfer)
     dynamic = sum(_of_layers(workload, lambda layer: _layer_j(layer, chip)))
     if read + written > 0.0:
         dynamic += read * byte_price(chip, "dram", write=False)

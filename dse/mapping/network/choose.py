@@ -30,6 +30,7 @@ from dse.mapping.given.pinned import map_pinned
 from dse.mapping.given.pins import NO_PINS, Pin, Pins
 from dse.mapping.ir.homes import Homes, bytes_by_operand, stored_bytes
 from dse.mapping.ir.schedule import LayerSchedule, link_rates
+from dse.mapping.ir.starting import crossings, invoke_s
 from dse.mapping.layer.build import Amounts, Draft, numbers_of
 from dse.mapping.layer.mapper import draft_layer
 from dse.mapping.memory.plan import MemoryPlan
@@ -121,7 +122,7 @@ class Candidates:
         """
         for slot in self._slots.values():
             self._ask(slot, self.objective, 1.0, 0.0, uneven=False)
-            if slot.layer.kind != "compute" and self.chip.buffer.double_buffered:
+            if slot.layer.kind != "compute" and self.chip.prefetches:
                 # In few chunks: a long last step hides more of the next layer's weights.
                 self._ask(slot, self.objective, 0.0, 0.0, uneven=False)
         return self.choose()
@@ -135,7 +136,7 @@ class Candidates:
             if slot.layer.kind == "compute" and _open(slot):
                 self._ask(slot, kind, 1.0, watts, uneven=True)
         best = min(best, self.choose(), key=self._score)
-        hiding = self._hiding(best) if self.chip.buffer.double_buffered else []
+        hiding = self._hiding(best) if self.chip.prefetches else []
         for number in hiding:
             slot = self._of_layer[number]
             for exposed in EXPOSED if slot.layer.kind == "compute" else ():
@@ -200,7 +201,9 @@ class Candidates:
         items: dict[int, list[Item]] = {}
         for number in range(layers):
             items[number] = [*self._of_layer[number].items, *self.groups.get(number, ())]
-        invoke = self.chip.overheads.invoke_s
+        changes = sum(crossings([layer.kind == "host" for layer in self.workload.layers]))
+        call = invoke_s(self.chip, layers, language=self.workload.language)
+        invoke = call + changes * self.chip.overheads.crossing_s
         return Choice(*best_path(items, layers, self.chip, self.objective, invoke))
 
     def _score(self, choice: Choice) -> tuple[float, float, float]:

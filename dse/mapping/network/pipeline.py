@@ -21,7 +21,9 @@ from dse.hardware.kinds import one_kind
 from dse.mapping.cost.objectives import Objective
 from dse.mapping.ir.homes import Homes, byte_price, has_link, stored_bytes
 from dse.mapping.ir.schedule import link_rates, price
+from dse.mapping.ir.starting import least_invoke_s
 from dse.mapping.layer.mapper import map_layer
+from dse.mapping.network.fallback import on_chip
 from dse.workload.layer import Layer, Workload
 
 #: Everything is where the core works.
@@ -98,6 +100,7 @@ def map_pipeline(
         raise InputError(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
+    workload = on_chip(workload, chip)
     room = chip.buffer.capacity_bytes * room_share
     ladder = _ladder(chip.cores)
     works = [_work(layer, chip, objective, ladder) for layer in workload.layers]
@@ -142,7 +145,7 @@ def _work(layer: Layer, chip: Chip, objective: Objective, ladder: Sequence[int])
     for cores in ladder:
         made = map_layer(
             layer, chip, objective, homes=RESIDENT, cores=cores,
-            room_bytes=float(chip.buffer.capacity_bytes),
+            room_bytes=float(chip.buffer.capacity_bytes), spread=1,
         )  # fmt: skip
         cycles = sum(phase.count * max(phase.cycles) for phase in made.phases)
         seconds[cores] = cycles / chip.f_hz
@@ -237,7 +240,8 @@ def _plan(
     return PipelinePlan(
         stages=stages,
         interval_s=interval,
-        latency_s=chip.overheads.invoke_s + sum(stage.seconds for stage in stages),
+        latency_s=least_invoke_s(chip, language=workload.language)
+        + sum(stage.seconds for stage in stages),
         energy_j=joules,
         utilization=ideal / (interval * cores) if interval else 0.0,
     )

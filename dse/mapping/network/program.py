@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from dse.errors import InputError, UnmappableError
 from dse.hardware.chip import Chip
@@ -21,15 +22,25 @@ from dse.mapping.ir.schedule import (
     program_latency_s,
     unroll,
 )
+from dse.mapping.ir.starting import crossed, invoke_s
 from dse.mapping.layer.text import component_j
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memory
 from dse.mapping.network.choose import Candidates, Choice
+from dse.mapping.network.divided import Mapped, in_batches, on_fewer_cores
+from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
 from dse.workload.layer import Workload
 
 #: Memory plans whose first score is within this share of the best are refined.
 CLOSE = 0.01
+
+
+class Company(NamedTuple):
+    """Whether other networks run on the chip too, and the room for weights that is this one's."""
+
+    shared: bool
+    keep_bytes: float
 
 
 def map_network(
@@ -39,6 +50,7 @@ def map_network(
     *,
     cores: int = 1,
     shared: bool = False,
+    keep_bytes: float = 0.0,
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
@@ -48,7 +60,8 @@ def map_network(
     Several memory plans are tried (see :data:`SHARES`), each with every layer at its own optimum;
     those close to the best, and the one that leaves the buffer to fused groups, are refined (see
     :mod:`dse.mapping.network.choose`) and the best by ``objective`` is kept. ``shared`` says that
-    other networks run on the chip too, see :func:`plan_memory`; ``fuse`` lets groups of layers run
+    other networks run on the chip too, and ``keep_bytes`` how much of the L2 or buffer is for the
+    weights of this one all the same, see :func:`plan_memory`; ``fuse`` lets groups of layers run
     fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand. ``legal`` keeps
     every layer and group to what the chip's compiler can express (``chip.legality``). Otherwise,
     where the chip has such a profile, the legal program is made too and taken if it is better: it
@@ -64,24 +77,36 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
+    workload = on_chip(workload, chip)
     objective = plain(objective)
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS
+    company = Company(shared, keep_bytes)
     if pins.pins or pins.sized:
         pins.check(workload.layers)
         if cores > 1:
             raise InputError(
                 "pinned mappings are of one core", field="cores", mend="map on one core"
             )
-    score, program = _mapped(workload, chip, objective, cores, shared, fuse, pins, legal)
-    if legal or not chip.legality.stated:
-        return program
-    try:
-        other, legal_program = _mapped(workload, chip, objective, cores, shared, fuse, pins, True)
-    except UnmappableError:
-        return program
-    return _as_ideal(legal_program) if other < score else program
+
+    def mapped(one: Workload) -> Mapped:
+        def on(used: int) -> Mapped:
+            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal)
+            if legal or not chip.legality.stated:
+                return ideal
+            try:
+                other = _mapped(one, chip, objective, used, company, fuse, pins, True)
+            except UnmappableError:
+                return ideal
+            better = other[:3] < ideal[:3]
+            return other._replace(program=_as_ideal(other.program)) if better else ideal
+
+        return on_fewer_cores(one, chip, objective, cores, on)
+
+    if pins.pins or pins.sized:
+        return mapped(workload).program
+    return in_batches(workload, chip, objective, mapped).program
 
 
 def _as_ideal(program: Program) -> Program:
@@ -95,19 +120,21 @@ def _mapped(
     chip: Chip,
     objective: Objective,
     cores: int,
-    shared: bool,
+    company: Company,
     fuse: bool,
     pins: Pins,
     legal: bool,
-) -> tuple[tuple[float, float, float], Program]:
+) -> Mapped:
     """The program of :func:`map_network` within one space, and its score."""
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
     first_error: UnmappableError | None = None
     seen: list[MemoryPlan] = []
     fused = fuse and chip.buffer.fuses and chip.buffer.parts is None and cores == 1
-    for share in _shares(chip, cores):
+    for share in _shares(chip):
         try:
-            plan = plan_memory(workload, chip, share, cores, shared=shared)
+            plan = plan_memory(
+                workload, chip, share, cores, shared=company.shared, keep_bytes=company.keep_bytes
+            )
             if plan in seen:
                 continue
             seen.append(plan)
@@ -132,15 +159,13 @@ def _mapped(
             best = (score, candidates, found)
     assert best is not None
     score, candidates, choice = best
-    return score, _program(candidates, choice)
+    return Mapped(*score, _program(candidates, choice))
 
 
-def _shares(chip: Chip, cores: int) -> Sequence[float]:
+def _shares(chip: Chip) -> Sequence[float]:
     if not spills(chip) or has_link(chip, "l2") or not chip.buffer.keeps_results:
         return (0.0,)
     inside = not chip.links["dram"].holds_activations
-    if cores > 1:
-        return (1.0,) if inside else (0.0,)
     return INSIDE_SHARES if inside else SHARES
 
 
@@ -148,10 +173,11 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
     workload, chip, plan = candidates.workload, candidates.chip, candidates.plan
     made = [schedule for item in choice.items for schedule in item.made()]
     legality = "legal" if candidates.legal else "ideal"
-    schedules = tuple(
+    named = (
         schedule.renamed(layer.name, layer.op, legality)
         for schedule, layer in zip(made, workload.layers, strict=True)
     )
+    schedules = crossed(tuple(named), chip)
     fused = {made.fused for made in schedules if made.fused}
     note = (
         f"{len(plan.kept)} activations and {len(plan.resident_weights)} weight tensors on the chip"
@@ -163,16 +189,29 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
             f"; activations take {plan.top_bytes / 1024:.0f} KiB of the {plan.store}, "
             f"{plan.fragmentation:.0%} of it lost between them"
         )
+    notes = (note, *_on_the_host(schedules))
     return Program(
         name=workload.name,
         schedules=schedules,
-        segments=unroll(schedules, prefetch=chip.buffer.double_buffered),
+        segments=unroll(schedules, prefetch=chip.prefetches),
         cores=candidates.cores,
-        invoke_s=chip.overheads.invoke_s,
+        invoke_s=invoke_s(chip, len(schedules), language=workload.language),
         resident_bytes=dict(plan.resident_bytes),
-        notes=(note,),
+        notes=notes,
         legality=legality,
+        activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
+        language=workload.language,
     )
+
+
+def _on_the_host(schedules: Sequence[LayerSchedule]) -> tuple[str, ...]:
+    """What the host runs, and how often the work changes sides; nothing if it runs nothing."""
+    ops = [made.op for made in schedules if made.unit == "host"]
+    if not ops:
+        return ()
+    named = ", ".join(f"{op} {ops.count(op)}" for op in dict.fromkeys(ops))
+    changes = sum(made.crosses for made in schedules)
+    return (f"on the host: {named}; {changes} changes between host and accelerator",)
 
 
 def program_energy_j(program: Program, chip: Chip) -> float:

@@ -124,7 +124,7 @@ def layer_item(found: Draft | LayerSchedule, chip: Chip) -> Item:
 
 def item(schedules: Sequence[LayerSchedule], chip: Chip) -> Item:
     """The item of consecutive schedules that run in this way only together."""
-    rates, prefetch = link_rates(chip), chip.buffer.double_buffered
+    rates, prefetch = link_rates(chip), chip.prefetches
     segments = unroll(schedules, prefetch=prefetch)
     total = sum(seg.count * seg.step_s(chip.f_hz, rates) for seg in segments)
     first = schedules[0].fill_weight
@@ -218,7 +218,7 @@ class _Frame:
         static_w, count = self.chip.mapping_static_w, len(self.items)
         before, seconds, joules = np.full(count, -1, np.int64), np.zeros(count), np.zeros(count)
         at = last = shortest(
-            *self.arrays, self.layers, self.chip.buffer.double_buffered, time_price_w is None,
+            *self.arrays, self.layers, self.chip.prefetches, time_price_w is None,
             static_w + (time_price_w or 0.0), before, seconds, joules,
         )  # fmt: skip
         path: list[Item] = []

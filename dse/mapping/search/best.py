@@ -12,7 +12,16 @@ from dse.mapping.cost.levels_cost import HOLDS
 from dse.mapping.cost.objectives import Objective, objective_code
 from dse.mapping.cost.units import E_MASK, E_ORDER, E_TILES
 from dse.mapping.search import kernel
-from dse.mapping.search.levels import HOLD_TABLES, search_levels
+from dse.mapping.search.levels import (
+    F_ENTRY,
+    F_FLOW,
+    F_HOLD,
+    F_ORDER,
+    F_TILES,
+    F_UNIT,
+    HOLD_TABLES,
+    search_levels,
+)
 from dse.mapping.search.placement import Placement
 from dse.mapping.space.hierarchy import Outer, can_tile, constants_by_mask, entries, whole_entry
 from dse.mapping.space.problem import Problem
@@ -122,24 +131,24 @@ def more_levels(
         problem.dims, sizes, lengths, tile_grid(tuple(lengths.tolist())), problem.align,
         problem.nest, *HOLD_TABLES, score,
     )  # fmt: skip
-    if at[0] < 0:
+    if at[F_ENTRY] < 0:
         return None
-    entry = table[at[0]]
+    entry = table[at[F_ENTRY]]
     outer = None
     if entry[E_MASK]:
         above = tuple(
-            _outer_size(int(entry[E_TILES + d]), int(sizes[d, at[2 + d]]), n)
+            _outer_size(int(entry[E_TILES + d]), int(sizes[d, at[F_TILES + d]]), n)
             for d, n in enumerate(problem.sizes[:6])
         )
         outer = Outer(above, int(entry[E_MASK]), int(entry[E_ORDER]))
     placed = Placement(
-        units[at[1]],
-        tuple(int(sizes[d, at[2 + d]]) for d in range(6)),
-        int(problem.flows[at[8]]),
-        int(at[9]),
-        None if tiles is None else tiles[at[1]],
+        units[at[F_UNIT]],
+        tuple(int(sizes[d, at[F_TILES + d]]) for d in range(6)),
+        int(problem.flows[at[F_FLOW]]),
+        int(at[F_ORDER]),
+        None if tiles is None else tiles[at[F_UNIT]],
         outer,
-        int(at[10]),
+        int(at[F_HOLD]),
     )
     return Found(placed, (float(score[0]), float(score[1])))
 
@@ -149,7 +158,7 @@ def _outer_size(most: int, tile: int, size: int) -> int:
     return size if most >= size else max(tile, most // tile * tile)
 
 
-_groups = Remembered(4096)
+_groups = Remembered("mapping.search.best.groups", 4096)
 
 
 def unit_groups(units: Any) -> Any:

@@ -25,16 +25,34 @@ from dse.mapping.cost.costs import (
     tile_side,
 )
 from dse.mapping.cost.levels_cost import group_counts, moves
+from dse.mapping.cost.records import (
+    ArraySide,
+    Ends,
+    Groups,
+    Move,
+    Operands,
+    Parts,
+    Tile,
+    Totals,
+)
 from dse.mapping.cost.tile_rows import fill_rows, fill_whole
 from dse.mapping.search.levels import kept_lines, room_taken
 from dse.mapping.tools.compiling import Function
 from dse.mapping.tools.stamp import stamped
 
-#: Where the parts lie in what the function fills: array side, tile, tiles by group, room, room of
-#: one copy, moves; then latency, energy, whether the order is real, and the parts of a step.
-PARTS = (8, 10, 4, 4, 4, 9, 3, 8, 4, 4, 4, 5, 6)
-ENDS = tuple(int(n) for n in np.cumsum(PARTS))
-FIELDS = ENDS[-1]
+#: Records that lie one after another in what the function fills: what the array does, a tile, tiles
+#: by group, room, room of one copy, moves; then latency, energy and whether the order is allowed
+#: (three numbers: None), and the parts of a step.
+RECORDS = (
+    ArraySide, Tile, Groups, Operands, Operands, Move,
+    None, Parts, Operands, Operands, Ends, Totals,
+)  # fmt: skip
+SIZES = tuple(3 if record is None else len(record._fields) for record in RECORDS)
+FIELDS = sum(SIZES)
+(
+    AT_ARRAY, AT_TILE, AT_INSIDE, AT_ROOM, AT_SINGLE, AT_MOVE,
+    AT_COST, AT_PARTS, AT_BYTES1, AT_BYTES2, AT_ENDS, AT_TOTALS,
+) = (sum(SIZES[:n]) for n in range(len(SIZES)))  # fmt: skip
 
 
 def _function(version: int) -> Function:
@@ -44,7 +62,7 @@ def _function(version: int) -> Function:
         c: Any, s: Any, flow: int, order: int, hold: int, sizes: Any, tiles: Any, align: Any,
         nest: Any, over: Any, held: Any, out: Any,
     ) -> None:  # fmt: skip
-        """Fill ``out`` (parts :data:`PARTS`) for buffer ``tiles`` of G, B, K, C, OY, OX.
+        """Fill ``out`` (:data:`RECORDS`) for buffer ``tiles`` of G, B, K, C, OY, OX.
 
         Args:
             hold: the uneven cut, with its row of ``HOLD_TABLES`` as ``over`` and ``held``.
@@ -61,30 +79,32 @@ def _function(version: int) -> Function:
         inside = group_counts(s, g, b, k, r, y, x)
         deep, z = sizes[0] * sizes[1] * sizes[3], s[S_O]
         kept = kept_lines(s, nest, deep, y, x, y[R_SLIDE], x[R_SLIDE], whole)
-        vol = (s[S_W], kept[0], z)
-        move, real = moves(order, 0, held, inside, (1.0, 1.0, 1.0, 1.0), kept, vol)
+        whole_l2 = Groups(1.0, 1.0, 1.0, 1.0)
+        move, real = moves(order, 0, held, inside, whole_l2, kept, s[S_W], z)
         arr = array_side(c, flow, s, one, g, b, k, r, y, x)
-        room = room_taken(c, hold, arr[5], over, s, tile, inside, g, b, k, r, y, x, whole)
+        room = room_taken(c, hold, arr.partial, over, s, tile, inside, g, b, k, r, y, x, whole)
         once = c.copy()
         once[C_DOUBLE] = 0.0
-        single = room_taken(once, hold, arr[5], over, s, tile, inside, g, b, k, r, y, x, whole)
+        single = room_taken(once, hold, arr.partial, over, s, tile, inside, g, b, k, r, y, x, whole)
         found = step_side(c, order, arr, tile, move, NOTHING, real)
-        for n in range(4):
-            out[18 + n], out[22 + n], out[26 + n] = inside[n], room[n], single[n]
-            out[50 + n], out[54 + n], out[58 + n] = found[4][n], found[5][n], found[6][n]
-        out[0], out[1], out[2], out[3], out[4] = arr[0], arr[1], arr[2], arr[3], arr[4]
-        out[5], out[6], out[7] = arr[5], arr[6], arr[7]
+        at = AT_ARRAY
+        out[at], out[at + 1], out[at + 2] = arr.cycles, arr.w_reads, arr.i_reads
+        out[at + 3], out[at + 4], out[at + 5] = arr.updates, arr.sums, arr.partial
+        out[at + 6], out[at + 7] = arr.usable, arr.joules
         for n in range(10):
-            out[8 + n] = tile[n]
+            out[AT_TILE + n] = tile[n]
+        for n in range(4):
+            out[AT_INSIDE + n], out[AT_ROOM + n], out[AT_SINGLE + n] = inside[n], room[n], single[n]
+            out[AT_BYTES1 + n], out[AT_BYTES2 + n] = found.bytes1[n], found.bytes2[n]
+            out[AT_ENDS + n] = found.ends[n]
         for n in range(9):
-            out[30 + n] = move[n]
-        out[39], out[40], out[41] = found[0], found[1], found[2]
-        for n in range(8):
-            out[42 + n] = found[3][n]
-        for n in range(5):
-            out[62 + n] = found[7][n]
-        for n in range(6):
-            out[67 + n] = found[8][n]
+            out[AT_MOVE + n] = move[n]
+        at = AT_COST
+        out[at], out[at + 1], out[at + 2] = found.latency_s, found.energy_j, found.allowed
+        for n in range(9):
+            out[AT_PARTS + n] = found.parts[n]
+        for n in range(11):
+            out[AT_TOTALS + n] = found.totals[n]
 
     return evaluate_tiles
 

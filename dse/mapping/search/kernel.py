@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.cost.arrays import array_side
+from dse.mapping.cost.arrays import array_side, unblocked
 from dse.mapping.cost.costs import (
     C_EXPOSED,
     C_HOME_W,
@@ -32,6 +32,8 @@ from dse.mapping.cost.costs import (
     link_s,
     tile_side,
 )
+from dse.mapping.cost.flows import UNBLOCKED
+from dse.mapping.cost.records import Bound, Cuts, LeastSide, Volumes
 from dse.mapping.cost.tile_rows import fill_rows, fill_whole, tile_counts, volumes
 from dse.mapping.search import prune
 from dse.mapping.tools.compiling import Function, loops
@@ -45,12 +47,14 @@ def _visit(
     score: Any,
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` of the search; the arrays before them are room to work in."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
+    # In one piece: a bound in a loop needs what all loops around it know.
     one = rows[6, 0]
     one[R_RAG] = 0.0
     one[R_NRAG] = 0.0
     best1, best2 = np.inf, np.inf
     margin = 1.0 + 1e-9
-    compulsory = (c[C_MIN_LINK], c[C_MIN_LINK_E])
+    compulsory = Bound(c[C_MIN_LINK], c[C_MIN_LINK_E])
     wy, wx = full[4], full[5]
     deep = sizes[0] * sizes[1] * sizes[3]
     # First a few tilings, of the best unrolling and as large as fits, for an optimum to beat;
@@ -60,17 +64,14 @@ def _visit(
         s = spatial[max(si, 0)]
         fill_whole(full, sizes, align, s, nest)
         # No cut into tiles makes the array's side cheaper than one whole tile. That is not so
-        # of blocks of accumulators, so they are left out of this bound (codes 3, 4 for 0, 2).
+        # of blocks of accumulators, so they are left out of this bound.
         hope = False
         whole = (full[0], full[1], full[2], full[3], full[4], full[5])
         for fi in range(flows.shape[0]):
             flow = flows[fi]
-            free = flow == 0 or flow == 2
-            arr = array_side(c, 3 + flow // 2 if free else flow, s, one, *whole)
-            sums = 0.0 if free else arr[4]
-            least_side = (arr[0], arr[1], arr[2], 0.0, sums)
-            low = prune.bound(c, least_side, s[S_O], 0.0, compulsory)
-            worth[fi] = not keys(low[0], low[1], objective)[0] > best1 * margin
+            arr = unblocked(flow, array_side(c, UNBLOCKED[flow], s, one, *whole))
+            low = prune.bound(c, arr, s[S_O], 0.0, compulsory)
+            worth[fi] = not keys(low.seconds, low.joules, objective)[0] > best1 * margin
             hope = hope or worth[fi]
         if not hope:
             continue
@@ -78,7 +79,7 @@ def _visit(
             fill_rows(rows, sizes, tiles, lengths, align, s, nest)
             prune.fill_limits(rows, lengths, limits)
         most = prune.least_side(c, flows, worth, s, one, *whole)
-        uncut = (most[0], most[1], 0.0)
+        uncut = LeastSide(most.seconds, most.joules, 0.0)
         y0, x0 = rows[4, 0], rows[5, 0]
         whole_yx, whole_lines = y0[R_T] * x0[R_T], volumes(sizes, s, y0, x0)
         step, s_w, s_o = 2 if first else 1, s[S_W], s[S_O]
@@ -96,23 +97,23 @@ def _visit(
                         fewest, lines = b[R_N], whole_lines
                         if whole_yx > as_whole:
                             size = prune.size_class(as_cut)
-                            fewest = b[R_N] * limits[size, 0]
+                            fewest = b[R_N] * limits[size, prune.L_TILES]
                             if fewest == np.inf:
                                 continue
-                            again, kept = deep * limits[size, 1], deep * limits[size, 2]
-                            lines = (lines[0], again, lines[2], kept)
-                        inside = (g[R_N], b[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
-                        n = (0.0, 0.0, 0.0, fewest, inside[2], inside[3], 0.0)
-                        links = prune.least_transfers(c, n, lines)
+                            again = deep * limits[size, prune.L_AGAIN]
+                            kept = deep * limits[size, prune.L_KEPT]
+                            lines = Volumes(s_w, again, s_o, kept)
+                        inside = Cuts(g[R_N], b[R_N], k[R_N], r[R_N] * s[S_TAP_TILES])
+                        links = prune.least_transfers(c, fewest, inside.k, inside.r, lines)
                         w_tile = g[R_T] * k[R_T] * r[R_T] * s[S_TAPS]
                         w_tile = w_tile * c[C_WB] * c[C_SW] * c[C_HOME_W]
                         ends = link_s(c, w_tile * c[C_EXPOSED], 0.0, 0.0, 0.0) * (1.0 - 1e-12)
                         low = prune.least_cost(c, uncut, links, inside, fewest, ends)
-                        if keys(low[0], low[1], objective)[0] > best1 * margin:
+                        if keys(low.seconds, low.joules, objective)[0] > best1 * margin:
                             continue
                         side = prune.least_side(c, flows, worth, s, one, g, b, k, r, wy, wx)
                         low = prune.least_cost(c, side, links, inside, fewest, ends)
-                        if keys(low[0], low[1], objective)[0] > best1 * margin:
+                        if keys(low.seconds, low.joules, objective)[0] > best1 * margin:
                             continue
                         for jy in range(lengths[4]):
                             y, jx0 = rows[4, jy], 0
@@ -125,10 +126,10 @@ def _visit(
                             if jx0 == lengths[5]:
                                 continue
                             a = b[R_N] * y[R_N] * rows[5, jx0, R_N]
-                            n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
-                            links = prune.least_transfers(c, n, volumes(sizes, s, y, x0))
+                            vol = volumes(sizes, s, y, x0)
+                            links = prune.least_transfers(c, a, inside.k, inside.r, vol)
                             low = prune.least_cost(c, side, links, inside, a, ends)
-                            if keys(low[0], low[1], objective)[0] > best1 * margin:
+                            if keys(low.seconds, low.joules, objective)[0] > best1 * margin:
                                 continue
                             tried = False
                             y_spans, y_slide, a_rest = y[R_SPANS], y[R_SLIDE], b[R_N] * y[R_N]
@@ -137,48 +138,52 @@ def _visit(
                                 x_spans = rows[5, jx, R_SPANS]
                                 kept = min(y_slide * x_spans, y_spans * rows[5, jx, R_SLIDE])
                                 again, kept = deep * (y_spans * x_spans), deep * kept
-                                vol = (s_w, again, s_o, kept)
+                                vol = Volumes(s_w, again, s_o, kept)
                                 a = a_rest * rows[5, jx, R_N]
-                                n = (0.0, 0.0, 0.0, a, inside[2], inside[3], 0.0)
-                                links = prune.least_transfers(c, n, vol)
+                                links = prune.least_transfers(c, a, inside.k, inside.r, vol)
                                 x = rows[5, jx]
                                 tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
                                 tends = prune.ends_s(c, tile)
                                 low = prune.least_cost(c, side, links, inside, a, tends)
-                                if keys(low[0], low[1], objective)[0] > best1 * margin:
+                                if keys(low.seconds, low.joules, objective)[0] > best1 * margin:
                                     continue
                                 n = tile_counts(s, g, b, k, r, y, x)
-                                f = footprint(c, False, tile[3], tile[4], tile[5], n)
+                                f = footprint(
+                                    c, False, tile.w_pad, tile.i_pad, tile.o_pad, n.w, n.i, n.o
+                                )
                                 if not fits(c, f):
                                     continue
                                 if first and tried:
                                     break
                                 tried = True
-                                alone = n[3] * n[4] * n[5] <= 1.0
+                                alone, cuts = n.a * n.k * n.r <= 1.0, (n.a, n.k, n.r)
                                 for fi in range(flows.shape[0]):
                                     if not worth[fi]:
                                         continue
                                     arr = array_side(c, flows[fi], s, one, g, b, k, r, y, x)
                                     low = prune.bound(c, arr, s[S_O], tends, links)
-                                    key = keys(low[0], low[1], objective)[0]
-                                    if key > best1 * margin or not arr[6]:
+                                    key = keys(low.seconds, low.joules, objective)[0]
+                                    if key > best1 * margin or not arr.usable:
                                         continue
-                                    f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
+                                    f = footprint(
+                                        c, arr.partial, tile.w_pad, tile.i_pad, tile.o_pad,
+                                        n.w, n.i, n.o,
+                                    )  # fmt: skip
                                     if not fits(c, f):
                                         continue
                                     for order in range(3):
                                         allowed = orders >> order & 1
-                                        if not (allowed and (n[3 + order] > 1.0 or alone)):
+                                        if not (allowed and (cuts[order] > 1.0 or alone)):
                                             continue
                                         links0 = prune.transfers_of(c, order, n, vol)
                                         low = prune.bound(c, arr, s[S_O], tends, links0)
-                                        key = keys(low[0], low[1], objective)[0]
+                                        key = keys(low.seconds, low.joules, objective)[0]
                                         if key > best1 * margin:
                                             continue
                                         out = class_side(c, order, arr, tile, n, vol)
-                                        if not out[2]:
+                                        if not out.allowed:
                                             continue
-                                        key1, key2 = keys(out[0], out[1], objective)
+                                        key1, key2 = keys(out.latency_s, out.energy_j, objective)
                                         same = key1 == best1
                                         less = key2 < best2 or (key2 == best2 and best[0] < 0)
                                         if key1 < best1 or (same and less):

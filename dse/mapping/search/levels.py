@@ -49,6 +49,7 @@ from dse.mapping.cost.levels_cost import (
     transfers,
     up_side,
 )
+from dse.mapping.cost.records import Bound, Groups, Kept, Tile
 from dse.mapping.cost.tile_rows import fill_whole
 from dse.mapping.cost.units import (
     E_JOULES,
@@ -69,9 +70,10 @@ from dse.mapping.tools.compiling import Function, larger, loops, shared, smaller
 from dse.mapping.tools.stamp import stamped
 
 #: What ``search_levels`` returns: entry, unit, tile indices of six dims, flow, order, hold.
+F_ENTRY, F_UNIT, F_TILES, F_FLOW, F_ORDER, F_HOLD = 0, 1, 2, 8, 9, 10
 FOUND = 11
-#: A tile that takes one DMA descriptor per operand (fields of ``tile_side``).
-ONE_JOB = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+#: A tile that takes one DMA descriptor per operand.
+ONE_JOB = Tile(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
 
 
 def hold_tables() -> tuple[Any, Any]:
@@ -100,26 +102,24 @@ def within_entry(entry: Any, g: Any, b: Any, k: Any, r: Any, y: Any, x: Any) -> 
 def kept_lines(
     s: Any, nest: Any, deep: Any, y: Any, x: Any, y_slide: Any, x_slide: Any, whole: Any
 ) -> Any:
-    """Input elements over all buffer tiles: no lines kept from tile to tile, those that slide, all.
-
-    ``whole``: rows of the uncut dims.
-    """
+    """Input elements over all buffer tiles; ``whole``: rows of the uncut dims."""
     if s[S_FY] < nest[0]:
         y_slide = y[R_SPANS]
     if s[S_FX] < nest[1]:
         x_slide = x[R_SPANS]
     both = smaller(y_slide * x[R_SPANS], y[R_SPANS] * x_slide)
     every = whole[4, R_SPAN] * whole[5, R_SPAN]
-    return deep * (y[R_SPANS] * x[R_SPANS]), deep * both, deep * every
+    return Kept(deep * (y[R_SPANS] * x[R_SPANS]), deep * both, deep * every)
 
 
 @shared
-def bound_key(c: Any, objective: int, side: Any, ends: Any, joules: Any, links: Any) -> Any:
-    """Key that no mapping with these parts beats: seconds of array ``side`` and of first and last
-    tile, ``joules`` of the array, least seconds and joules of the ``links``."""
-    busy = larger(side, c[C_VECTOR] / c[C_F] * (1.0 - 1e-9))
-    seconds = c[C_LAT0] + larger(busy + ends, links[0])
-    return keys(seconds, c[C_E0] + joules + links[1] + c[C_STATIC] * seconds, objective)[0]
+def bound_key(c: Any, objective: int, side: Any, ends: Any, links: Any) -> Any:
+    """Key that no mapping with these parts beats: the array's ``side``, seconds of the first and
+    last tile, and the ``links``."""
+    busy = larger(side.seconds, c[C_VECTOR] / c[C_F] * (1.0 - 1e-9))
+    seconds = c[C_LAT0] + larger(busy + ends, links.seconds)
+    joules = c[C_E0] + side.joules + links.joules + c[C_STATIC] * seconds
+    return keys(seconds, joules, objective)[0]
 
 
 @shared
@@ -141,14 +141,13 @@ def room_taken(
     g: Any, b: Any, k: Any, r: Any, y: Any, x: Any, whole: Any,
 ) -> Any:  # fmt: skip
     """Bytes of buffer that the tiles of W, I, O and the side input take."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
     if hold > 0:
         return held_room(c, partial, over, s[S_TAPS], inside, g, b, k, r, y, x, whole)
-    n = (
-        inside[0] * inside[2] * inside[3],
-        inside[0] * inside[1] * inside[3],
-        inside[0] * inside[1] * inside[2],
+    n, a, outs, sums = inside
+    return footprint(
+        c, partial, tile.w_pad, tile.i_pad, tile.o_pad, n * outs * sums, n * a * sums, n * a * outs
     )
-    return footprint(c, partial, tile[3], tile[4], tile[5], n)
 
 
 @loops
@@ -161,6 +160,8 @@ def _visit(
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` of the search: ``rows`` to ``one`` as :func:`prepare` made them,
     then arrays to work in."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
+    # In one piece: a bound in a loop needs what all loops around it know.
     best1, best2, margin = start[0], start[1], 1.0 + 1e-9
     deep, z, c = sizes[0] * sizes[1] * sizes[3], units[0, S_O], cs[0]
     most_room = c[C_ROOM] * (1.0 + 1e-12)
@@ -168,7 +169,7 @@ def _visit(
     for ei in range(entries.shape[0]):
         floor_s = min(floor_s, entries[ei, E_SECONDS])
         floor_j = min(floor_j, entries[ei, E_JOULES])
-    floor = (floor_s, floor_j)
+    floor = Bound(floor_s, floor_j)
     for gi in range(groups.shape[0] - 1):
         u0, u1 = groups[gi], groups[gi + 1]
         s, base = units[u0], rows[u0]
@@ -180,7 +181,7 @@ def _visit(
                 least_s = min(least_s, low[ui, fi, 0])
                 by_flow[fi] = min(by_flow[fi], low[ui, fi, 1])
             least_j = min(least_j, by_flow[fi])
-        if bound_key(c, objective, least_s, 0.0, least_j, floor) > best1 * margin:
+        if bound_key(c, objective, Bound(least_s, least_j), 0.0, floor) > best1 * margin:
             continue
         for ti in range(grid.shape[0]):
             # Numbers one by one: taking rows costs more than this first bound.
@@ -189,22 +190,24 @@ def _visit(
             if fewest_bytes(c, s, base, jg, jb, jk, jr, jy, jx) > most_room:
                 continue
             a = base[1, jb, R_N] * base[4, jy, R_N] * base[5, jx, R_N]
-            inside = (base[0, jg, R_N], a, base[2, jk, R_N], base[3, jr, R_N] * s[S_TAP_TILES])
+            inside = Groups(
+                base[0, jg, R_N], a, base[2, jk, R_N], base[3, jr, R_N] * s[S_TAP_TILES]
+            )
             jobs = fewest_jobs(c, ONE_JOB, inside)
             joules = by_flow[0] + cut_joules(c, flows[0], s, inside)
             for fi in range(1, flows.shape[0]):
                 more = by_flow[fi] + cut_joules(c, flows[fi], s, inside)
                 joules = min(joules, more)
-            links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
-            if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
+            links = Bound(max(floor.seconds, jobs.seconds), floor.joules + jobs.joules)
+            if bound_key(c, objective, Bound(least_s, joules), 0.0, links) > best1 * margin:
                 continue
             at = grid[ti]
             g, b, k = base[0, at[0]], base[1, at[1]], base[2, at[2]]
             r, y, x = base[3, at[3]], base[4, at[4]], base[5, at[5]]
             tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
             jobs = fewest_jobs(c, tile, inside)
-            links = (max(floor[0], jobs[0]), floor[1] + jobs[1])
-            if bound_key(c, objective, least_s, 0.0, joules, links) > best1 * margin:
+            links = Bound(max(floor.seconds, jobs.seconds), floor.joules + jobs.joules)
+            if bound_key(c, objective, Bound(least_s, joules), 0.0, links) > best1 * margin:
                 continue
             f = room_taken(c, 0, False, over[0, 0], s, tile, inside, g, b, k, r, y, x, whole)
             if not fits(c, f):
@@ -213,7 +216,8 @@ def _visit(
                 hope = False
                 for fi in range(flows.shape[0]):
                     joules = low[ui, fi, 1] + cut_joules(c, flows[fi], units[ui], inside)
-                    key = bound_key(c, objective, low[ui, fi, 0], 0.0, joules, links)
+                    least = Bound(low[ui, fi, 0], joules)
+                    key = bound_key(c, objective, least, 0.0, links)
                     keen[fi] = not key > best1 * margin
                     hope = hope or keen[fi]
                 if not hope:
@@ -226,15 +230,17 @@ def _visit(
                         continue
                     arr = side_of(c, flows[fi], unit, own_q, one, gu, bu, ku, ru, yu, xu)
                     side = side_cost(c, arr, z)
-                    key = bound_key(c, objective, side[0], 0.0, side[1], links)
-                    if key > best1 * margin or not arr[6]:
+                    key = bound_key(c, objective, side, 0.0, links)
+                    if key > best1 * margin or not arr.usable:
                         continue
                     for ei in range(entries.shape[0]):
                         entry, ce = entries[ei], cs[int(entries[ei, E_MASK])]
                         mask, order0 = int(entry[E_MASK]), int(entry[E_ORDER])
-                        more = (max(entry[E_SECONDS], jobs[0]), entry[E_JOULES] + jobs[1])
+                        more = Bound(
+                            max(entry[E_SECONDS], jobs.seconds), entry[E_JOULES] + jobs.joules
+                        )
                         ends = ends_s(ce, tile)
-                        key = bound_key(ce, objective, side[0], ends, side[1], more)
+                        key = bound_key(ce, objective, side, ends, more)
                         if key > best1 * margin or not within_entry(entry, g, b, k, r, y, x):
                             continue
                         if not ready[ei]:
@@ -264,7 +270,6 @@ def _visit(
                             slides[ei, 1, at[5]],
                             whole,
                         )
-                        vol = (s[S_W], kept[0], z)
                         allowed = 1
                         if mask == 0:
                             allowed = hold_mask if s[S_TAP_TILES] == 1.0 else hold_mask & 1
@@ -273,31 +278,38 @@ def _visit(
                                 if not (allowed >> hold & 1 and order_mask >> order & 1):
                                     continue
                                 move, real = moves(
-                                    order, order0, held[order, hold], inside, outside, kept, vol
+                                    order,
+                                    order0,
+                                    held[order, hold],
+                                    inside,
+                                    outside,
+                                    kept,
+                                    s[S_W],
+                                    z,
                                 )
-                                wide = move[5] > 1.0 and ce[C_IN_O] > 0.0
+                                wide = move.visits > 1.0 and ce[C_IN_O] > 0.0
                                 if not real or (wide and entry[E_WIDE] == 0.0):
                                     continue
                                 most = transfers(ce, order, move, tile, up)
-                                key = bound_key(ce, objective, side[0], ends, side[1], most)
+                                key = bound_key(ce, objective, side, ends, most)
                                 if key > best1 * margin:
                                     continue
                                 f = room_taken(
-                                    ce, hold, arr[5], over[order, hold], s, tile, inside,
+                                    ce, hold, arr.partial, over[order, hold], s, tile, inside,
                                     g, b, k, r, y, x, whole,
                                 )  # fmt: skip
                                 if not fits(ce, f):
                                     continue
                                 out = step_side(ce, order, arr, tile, move, up, real)
-                                if not out[2]:
+                                if not out.allowed:
                                     continue
-                                key1, key2 = keys(out[0], out[1], objective)
+                                key1, key2 = keys(out.latency_s, out.energy_j, objective)
                                 if key1 < best1 or (key1 == best1 and key2 < best2):
                                     best1, best2 = key1, key2
-                                    best[0], best[1], best[8] = ei, ui, fi
+                                    best[F_ENTRY], best[F_UNIT], best[F_FLOW] = ei, ui, fi
                                     for d in range(6):
-                                        best[2 + d] = at[d]
-                                    best[9], best[10] = order, hold
+                                        best[F_TILES + d] = at[d]
+                                    best[F_ORDER], best[F_HOLD] = order, hold
     score[0], score[1] = best1, best2
 
 
@@ -320,6 +332,7 @@ def _search_function(version: int) -> Function:
             grid: tile indices of G B K C OY OX of every tiling; over, held: ``HOLD_TABLES``;
                 ``score`` receives the keys.
         """
+        # So many arguments: records of arrays would be counted by Numba in every call.
         best = np.full(FOUND, -1, np.int64)
         if version < 0:  # never: makes the version part of the cached function
             return best

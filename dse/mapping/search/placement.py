@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ import numpy as np
 from dse.errors import InputError, UnmappableError
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.levels_cost import HOLDS, group_counts, holds, moves, up_side
+from dse.mapping.cost.records import ArraySide, Cost, Groups, Move, Operands, Tile
 from dse.mapping.cost.register_rows import fill_passes
 from dse.mapping.cost.tile_rows import fill_row, fill_rows
 from dse.mapping.cost.units import E_TILES, ENTRY_FIELDS, fill_outer, side_of
-from dse.mapping.search.evaluated import ENDS, FIELDS, PARTS, evaluate_tiles
+from dse.mapping.search.evaluated import AT_COST, FIELDS, RECORDS, SIZES, evaluate_tiles
 from dse.mapping.search.levels import HOLD_TABLES, kept_lines, room_taken
 from dse.mapping.space.candidates import FloatArray, spatial_row
 from dse.mapping.space.choices import fits_axes
 from dse.mapping.space.hierarchy import Outer, constants_by_mask
 from dse.mapping.space.problem import Problem
+from dse.registry import cached
 from dse.workload.layer import DIMS
 
 
@@ -32,7 +33,7 @@ class Placement:
     Attributes:
         spatial: unrolling and filter tile (fields ``S_*``).
         tiles: buffer tile sizes of G, B, K, C, OY, OX.
-        flow, order: indices into ``DATAFLOWS`` and ``CLASSES``.
+        flow, order: codes, indices into ``flows.FLOWS`` and ``costs.CLASSES``.
         registers: sizes in a PE of all eight dims; None without registers.
         outer: L2 tiles; None if nothing is tiled there.
         hold: uneven cut (see ``levels_cost.HOLDS``); 0 for none.
@@ -68,25 +69,25 @@ class Evaluation:
 
     c: Any
     rows: Any
-    array: Any
-    tile: Any
-    inside: Any
-    outside: Any
-    footprint: Any
-    single: Any
-    move: Any
+    array: ArraySide
+    tile: Tile
+    inside: Groups
+    outside: Groups
+    footprint: Operands
+    single: Operands
+    move: Move
     q: Any
     above: tuple[float, float, float, float]
-    result: Any
+    result: Cost
 
     @property
     def latency_s(self) -> float:
-        return float(self.result[0])
+        return float(self.result.latency_s)
 
     @property
     def energy_j(self) -> float:
         """Of one core, its share of static energy included."""
-        return float(self.result[1])
+        return float(self.result.energy_j)
 
     @property
     def need(self) -> tuple[float, str, float]:
@@ -99,7 +100,8 @@ class Evaluation:
     @property
     def fits(self) -> bool:
         """Whether the tiles fit the buffer, the accumulators hold a step and the order is real."""
-        return bool(k.fits(self.c, self.footprint)) and bool(self.array[6]) and bool(self.result[2])
+        fits = bool(k.fits(self.c, self.footprint))
+        return fits and bool(self.array.usable) and bool(self.result.allowed)
 
 
 def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]) -> FloatArray:
@@ -142,7 +144,7 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
 GROUPS = {"W": ("B", "OY", "OX"), "I": ("K",), "O": ("C", "FY", "FX")}
 
 
-@functools.cache
+@cached(256)
 def held_over(order: int, hold: int) -> Mapping[str, tuple[str, ...]]:
     """Operands held beyond their tile, and the loops that takes their room."""
     over, held = np.zeros((3, 3)), np.zeros(4)
@@ -216,7 +218,7 @@ def _plain(problem: Problem, placed: Placement) -> Evaluation:
     g, b, ko, r, y, x = (rows[d, 0].tolist() for d in range(6))
     tile = k.tile_side(c, s[k.S_TAPS], g, b, ko, r, y, x)
     inside = group_counts(s, g, b, ko, r, y, x)
-    outside = (1.0, 1.0, 1.0, 1.0) if outer is None else group_counts(full, *above)
+    outside = NO_L2_TILES if outer is None else group_counts(full, *above)
     deep, z = dims[0] * dims[1] * dims[3], s[k.S_O]
     up: Any = k.NOTHING
     real0: Any = True
@@ -229,13 +231,14 @@ def _plain(problem: Problem, placed: Placement) -> Evaluation:
     kept = kept_lines(s, nest, deep, y, x, slides[0, 0], slides[1, 0], whole)
     over, held = np.zeros((3, 3)), np.zeros(4)
     holds(order, hold, over, held)
-    move, real = moves(order, order0, held, inside, outside, kept, (s[k.S_W], kept[0], z))
+    move, real = moves(order, order0, held, inside, outside, kept, s[k.S_W], z)
     array = side_of(c, flow, s, q if placed.registers is not None else None, one, g, b, ko, r, y, x)
-    room = single = room_taken(c, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
+    wide = array.partial
+    room = single = room_taken(c, hold, wide, over, s, tile, inside, g, b, ko, r, y, x, whole)
     if c[k.C_DOUBLE] > 0.0:
         once = c.copy()
         once[k.C_DOUBLE] = 0.0
-        single = room_taken(once, hold, array[5], over, s, tile, inside, g, b, ko, r, y, x, whole)
+        single = room_taken(once, hold, wide, over, s, tile, inside, g, b, ko, r, y, x, whole)
     result = k.step_side(c, order, array, tile, move, up, real & real0)
     return Evaluation(
         c, rows, array, tile, inside, outside, room, single, move, q, above_bytes, result
@@ -243,6 +246,8 @@ def _plain(problem: Problem, placed: Placement) -> Evaluation:
 
 
 _ONES = np.ones(3)
+#: Where nothing is tiled in L2.
+NO_L2_TILES = Groups(1.0, 1.0, 1.0, 1.0)
 
 
 def _compiled(problem: Problem, placed: Placement) -> Evaluation:
@@ -255,20 +260,26 @@ def _compiled(problem: Problem, placed: Placement) -> Evaluation:
         problem.c, placed.spatial, placed.flow, order, hold, problem.dims, tiles, problem.align,
         problem.nest, over[order, hold], held[order, hold], out,
     )  # fmt: skip
-    flat = tuple(out.tolist())
-    parts = [flat[end - size : end] for size, end in zip(PARTS, ENDS, strict=True)]
-    array, tile, inside, room, single, move, costs, *rest = parts
+    flat = out.tolist()
+    parts: list[Any] = []
+    at = 0
+    for record, size in zip(RECORDS, SIZES, strict=True):
+        if record is not None:
+            parts.append(record._make(flat[at : at + size]))
+        at += size
+    array, tile, inside, room, single, move, *rest = parts
+    latency_s, energy_j, allowed = flat[AT_COST : AT_COST + 3]
     return Evaluation(
         c=problem.c,
         rows=None,
-        array=(*array[:5], array[5] > 0.0, array[6] > 0.0, array[7]),
+        array=array._replace(partial=array.partial > 0.0, usable=array.usable > 0.0),
         tile=tile,
         inside=inside,
-        outside=(1.0, 1.0, 1.0, 1.0),
+        outside=NO_L2_TILES,
         footprint=room,
         single=single,
         move=move,
         q=_ONES,
         above=(0.0, 0.0, 0.0, 0.0),
-        result=(costs[0], costs[1], costs[2] > 0.0, *rest),
+        result=Cost(latency_s, energy_j, allowed > 0.0, *rest),
     )

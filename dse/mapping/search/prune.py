@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.mapping.cost.arrays import array_side
+from dse.mapping.cost.arrays import array_side, unblocked
 from dse.mapping.cost.costs import (
     C_AB,
     C_DESC,
@@ -59,6 +59,8 @@ from dse.mapping.cost.costs import (
     S_W,
     link_s,
 )
+from dse.mapping.cost.flows import UNBLOCKED, WS, WS_BLOCKS
+from dse.mapping.cost.records import Bound, LeastSide
 from dse.mapping.tools.compiling import shared
 
 #: Classes of output tiles along OY and OX, four for each doubling of their size.
@@ -130,27 +132,26 @@ def least_side(
     all tiles of B.
 
     As no cut makes the array's side cheaper, this bounds all cuts of OY and OX. Blocks of
-    accumulators are left out (codes 3, 4 for 0, 2); so are dataflows not ``worth`` a look.
+    accumulators are left out; so are dataflows not ``worth`` a look.
     """
     seconds, joules, again = np.inf, np.inf, np.inf
     for fi in range(flows.shape[0]):
         if worth[fi]:
             flow = flows[fi]
-            free = flow == 0 or flow == 2
-            arr = array_side(c, 3 + flow // 2 if free else flow, s, one, g, b, k, r, y, x)
-            sums = 0.0 if free else arr[4]
-            idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-            reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + sums * c[C_AB]
-            writes = sums * c[C_AB] + s[S_O] * c[C_OB]
-            cycles = max(arr[0], max(reads / c[C_READ], writes / c[C_WRITE]))
+            full = array_side(c, UNBLOCKED[flow], s, one, g, b, k, r, y, x)
+            arr = unblocked(flow, full)
+            idle = max(arr.cycles * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+            reads = arr.w_reads * c[C_WB] + arr.i_reads * c[C_IB] + arr.sums * c[C_AB]
+            writes = arr.sums * c[C_AB] + s[S_O] * c[C_OB]
+            cycles = max(arr.cycles, max(reads / c[C_READ], writes / c[C_WRITE]))
             seconds = min(seconds, max(cycles, c[C_VECTOR]) / c[C_F])
-            energy = idle * c[C_P_IDLE] + reads * c[C_P_READ] + writes * c[C_P_WRITE] + arr[7]
+            energy = idle * c[C_P_IDLE] + reads * c[C_P_READ] + writes * c[C_P_WRITE] + arr.joules
             joules = min(joules, energy)
-            if flow == 0 or flow == 3:
+            if flow == WS_BLOCKS or flow == WS:
                 again = min(again, s[S_W] * b[R_N] * c[C_WB] * c[C_P_READ])
             else:
                 again = 0.0
-    return seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9), again * (1.0 - 1e-9)
+    return LeastSide(seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9), again * (1.0 - 1e-9))
 
 
 @shared
@@ -158,74 +159,77 @@ def least_cost(c: Any, side: Any, links: Any, inside: Any, tiles: Any, ends: Any
     """Seconds and joules that no mapping with these parts beats.
 
     Args:
-        side: of :func:`least_side`; links: least seconds and joules of all transfers.
-        inside: tiles of G, B, K and C; tiles: of B, OY and OX together.
+        side: of :func:`least_side`; links: :class:`Bound` of all transfers.
+        inside: :class:`Cuts`; tiles: of B, OY and OX together.
     """
     g, b, k, r = inside
     jobs = g * (k * r * c[C_HOME_W] + tiles * (r * c[C_HOME_I] + k * c[C_HOME_O]))
     shown = max(jobs - 3.0, 0.0) * c[C_DESC] / c[C_F] * (1.0 - 1e-9)
-    seconds = c[C_LAT0] + max(side[0] + ends, max(links[0], shown))
-    joules = c[C_E0] + side[1] + (tiles / b - 1.0) * side[2]
-    joules = joules + links[1] + jobs * c[C_P_DESC] * (1.0 - 1e-9)
-    return seconds, joules + c[C_STATIC] * seconds
+    seconds = c[C_LAT0] + max(side.seconds + ends, max(links.seconds, shown))
+    joules = c[C_E0] + side.joules + (tiles / b - 1.0) * side.again
+    joules = joules + links.joules + jobs * c[C_P_DESC] * (1.0 - 1e-9)
+    return Bound(seconds, joules + c[C_STATIC] * seconds)
 
 
 @shared
-def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> tuple[float, float]:
+def bound(c: Any, arr: Any, z: float, ends: float, links: Any) -> Bound:
     """Latency and energy that no order class can beat.
 
     ``ends`` is time of fill and drain, ``links`` least time and energy of all transfers.
     """
-    latency = c[C_LAT0] + max(arr[0] / c[C_F] + ends, links[0])
-    idle = max(arr[0] * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
-    reads = arr[1] * c[C_WB] + arr[2] * c[C_IB] + arr[4] * c[C_AB]
-    writes = arr[4] * c[C_AB] + z * c[C_OB]
+    latency = c[C_LAT0] + max(arr.cycles / c[C_F] + ends, links.seconds)
+    idle = max(arr.cycles * c[C_UNITS] - c[C_MACS] / c[C_RATE], 0.0)
+    reads = arr.w_reads * c[C_WB] + arr.i_reads * c[C_IB] + arr.sums * c[C_AB]
+    writes = arr.sums * c[C_AB] + z * c[C_OB]
     energy = (
         c[C_E0]
-        + links[1]
+        + links.joules
         + idle * c[C_P_IDLE]
-        + arr[3] * c[C_P_ACC]
+        + arr.updates * c[C_P_ACC]
         + reads * c[C_P_READ]
         + writes * c[C_P_WRITE]
         + c[C_STATIC] * latency
     )
-    return latency, energy
+    return Bound(latency, energy)
 
 
 @shared
-def transfers_of(c: Any, order: int, n: Any, vol: Any) -> tuple[float, float]:
+def transfers_of(c: Any, order: int, n: Any, vol: Any) -> Bound:
     """Least time, s, and energy, J, of all transfers of a tiling in an order class."""
-    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
-    ob, side = c[C_OB] * c[C_SO] * vol[2] * c[C_HOME_O], c[C_SIDE] * vol[2] * c[C_HOME_S]
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol.w, c[C_IB] * c[C_SI] * c[C_HOME_I] * vol.i_kept
+    ob, side = c[C_OB] * c[C_SO] * vol.o * c[C_HOME_O], c[C_SIDE] * vol.o * c[C_HOME_S]
     hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
     store, again = c[C_P_O_STORE] + c[C_P_READ], 0.0
     if order == 0:
-        ib = ib * n[4]
+        ib = ib * n.k
     elif order == 1:
-        wb = wb * n[3]
+        wb = wb * n.a
     else:
-        wb, ib = wb * n[3], ib * n[4] * (vol[1] / vol[3])
+        wb, ib = wb * n.a, ib * n.k * (vol.i_again / vol.i_kept)
     if order < 2:
-        again = c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0) * c[C_HOME_O]
+        again = c[C_AB] * c[C_SO] * vol.o * (n.r - 1.0) * c[C_HOME_O]
     seconds = link_s(c, wb - hidden, ib, ob + 2.0 * again, side)
     joules = side * (c[C_P_S] + c[C_P_WRITE]) + ob * store
     joules = joules + wb * (c[C_P_W] + c[C_P_WRITE]) + ib * (c[C_P_I] + c[C_P_WRITE])
     joules = joules + again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
-    return seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9)
+    return Bound(seconds * (1.0 - 1e-9), joules * (1.0 - 1e-9))
 
 
 @shared
-def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
-    """The least of :func:`transfers_of` over the three order classes, each apart."""
-    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol[0], c[C_IB] * c[C_SI] * c[C_HOME_I] * vol[3]
-    ob, again = c[C_OB] * c[C_SO] * vol[2], c[C_AB] * c[C_SO] * vol[2] * (n[5] - 1.0)
-    side = c[C_SIDE] * vol[2] * c[C_HOME_S]
+def least_transfers(c: Any, a: Any, k: Any, r: Any, vol: Any) -> Bound:
+    """The least of :func:`transfers_of` over the three order classes, each apart.
+
+    ``a``, ``k``, ``r``: tiles of the groups irrelevant to W, I and O.
+    """
+    wb, ib = c[C_WB] * c[C_SW] * c[C_HOME_W] * vol.w, c[C_IB] * c[C_SI] * c[C_HOME_I] * vol.i_kept
+    ob, again = c[C_OB] * c[C_SO] * vol.o, c[C_AB] * c[C_SO] * vol.o * (r - 1.0)
+    side = c[C_SIDE] * vol.o * c[C_HOME_S]
     ob, again = ob * c[C_HOME_O], again * c[C_HOME_O]
-    w_all, i_all, both = wb * n[3], ib * n[4], ob + 2.0 * again
+    w_all, i_all, both = wb * a, ib * k, ob + 2.0 * again
     hidden = wb * (1.0 - c[C_EXPOSED])  # at most that much was loaded before the layer
     t0 = link_s(c, wb - hidden, i_all, both, side)
     t1 = link_s(c, w_all - hidden, ib, both, side)
-    apart = i_all * (vol[1] / vol[3])
+    apart = i_all * (vol.i_again / vol.i_kept)
     t2 = link_s(c, w_all - hidden, apart, ob, side)
     pw, pi = c[C_P_W] + c[C_P_WRITE], c[C_P_I] + c[C_P_WRITE]
     store = c[C_P_O_STORE] + c[C_P_READ]
@@ -233,15 +237,15 @@ def least_transfers(c: Any, n: Any, vol: Any) -> tuple[float, float]:
     spill = again * (store + c[C_P_O_LOAD] + c[C_P_WRITE])
     e0, e1, e2 = wb * pw + i_all * pi + spill, w_all * pw + ib * pi + spill, w_all * pw + apart * pi
     least_s, least_j = min(t0, t1, t2), fixed + min(e0, e1, e2)
-    return least_s * (1.0 - 1e-9), least_j * (1.0 - 1e-9)
+    return Bound(least_s * (1.0 - 1e-9), least_j * (1.0 - 1e-9))
 
 
 @shared
 def ends_s(c: Any, tile: Any) -> Any:
     """Time to load the first tile and to store the last, s (a hair less: a bound)."""
-    w = tile[0] * c[C_WB] * c[C_SW] * c[C_HOME_W]
-    i = tile[1] * c[C_IB] * c[C_SI] * c[C_HOME_I]
-    side = tile[2] * c[C_SIDE] * c[C_HOME_S]
-    o = tile[6] * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    w = tile.w * c[C_WB] * c[C_SW] * c[C_HOME_W]
+    i = tile.i * c[C_IB] * c[C_SI] * c[C_HOME_I]
+    side = tile.o * c[C_SIDE] * c[C_HOME_S]
+    o = tile.o_last * c[C_OB] * c[C_SO] * c[C_HOME_O]
     first = link_s(c, w * c[C_EXPOSED], i, 0.0, side)
     return (first + link_s(c, 0.0, 0.0, o, 0.0)) * (1.0 - 1e-12)

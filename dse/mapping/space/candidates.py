@@ -17,14 +17,6 @@ from dse.workload.layer import DIMS, LoopNest
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def flow_codes(flows: tuple[str, ...], accumulator_bytes: int) -> list[int]:
-    """Dataflow codes: with accumulators, partial sums may stay there or go to the buffer."""
-    with_accumulators = {"ws": (0, 3), "os": (1,), "is": (2, 4)}
-    without = {"ws": (3,), "os": (1,), "is": (4,)}
-    table = with_accumulators if accumulator_bytes > 0 else without
-    return [code for flow in flows for code in table[flow]]
-
-
 def alignment(array: Array, nest: LoopNest) -> Factors:
     """Multiples that the dims are padded to.
 

@@ -18,7 +18,7 @@ from dse.mapping.cost.units import (
     E_TILES,
     ENTRY_FIELDS,
 )
-from dse.mapping.ir.homes import Home, byte_price, has_link, price_of
+from dse.mapping.ir.homes import Home, byte_price, has_link, load_cycles, price_of
 from dse.mapping.ir.schedule import link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors, tile_sizes
@@ -76,6 +76,7 @@ def constants_by_mask(problem: Problem, masks: tuple[int, ...]) -> FloatArray:
             c[ends + LINKS.index("l2")] = 2.0 * cores / rates["l2"]
             c[ends + LINKS.index(home)] = cores / rates[home]
             c[(k.C_IN_W, k.C_IN_I, k.C_IN_O)[number]] = 1.0
+            c[(k.C_LOAD_W, k.C_LOAD_I, k.C_LOAD_O)[number]] = load_cycles(chip, "l2")
             load = byte_price(chip, home, write=False) + inward
             if number == 0:
                 c[k.C_P_W], c[k.C_UP_W] = byte_price(chip, "l2", write=False), load
@@ -129,7 +130,7 @@ def outer_room(problem: Problem, outer: Outer, wide: bool) -> float:
     return float(grid.room(problem.c, outer.mask, wide).reshape(-1)[0])
 
 
-_grids = Remembered(4096)
+_grids = Remembered("mapping.space.hierarchy.grids", 4096)
 
 
 def _grid(problem: Problem, lists: tuple[tuple[int, ...], ...]) -> _Grid:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dse.hardware.chip import LINKS, Chip
+from dse.hardware.chip import LINKS, Buffer, Chip
 from dse.mapping.cost import costs as k
-from dse.mapping.cost.streaming import chunks, pass_over
+from dse.mapping.cost.streaming import chunks, ends_wait, merge, pass_over
 from dse.mapping.cost.zeros import winograd_adds
-from dse.mapping.ir.homes import Homes, byte_price, price_of
+from dse.mapping.ir.homes import Homes, byte_price, load_cycles, price_of
 from dse.mapping.ir.schedule import NO_BYTES, Bytes, Phase, link_rates
 from dse.mapping.space.candidates import FloatArray
 from dse.mapping.space.choices import Factors
+from dse.mapping.space.exchange import Exchange, exchange
 from dse.mapping.space.shape import (
     WINOGRAD_SUMS,
     Shape,
@@ -32,7 +33,8 @@ from dse.workload.precision import bits_of
 #: Chips, with homes and formats, whose constants are remembered, and problems.
 SITES = 4096
 PROBLEMS = 4096
-_sites, _bases = Remembered(SITES), Remembered(PROBLEMS)
+_sites = Remembered("mapping.space.problem.sites", SITES)
+_bases = Remembered("mapping.space.problem.bases", PROBLEMS)
 _NO_KEYS = np.full(2, np.inf)
 
 
@@ -57,6 +59,7 @@ class Problem(Shape):
     sizes: Factors
     tail: tuple[Phase, ...]
     tail_ends: tuple[Bytes, Bytes]
+    exchange: Exchange
     room: float
     legal: bool
     least: tuple[float, float, float, float]
@@ -116,20 +119,21 @@ def pack(
     *,
     legal: bool = False,
     winograd: bool = False,
+    spread: int = 1,
 ) -> Problem:
     """The problem of one core that works on ``sizes`` of the layer beside ``cores - 1`` others.
 
     ``exposed``, ``time_price_w`` and ``legal`` are those of ``map_layer``; ``winograd``: as
-    F(2x2, 3x3).
+    F(2x2, 3x3); what stays in buffers is spread over ``spread`` cores.
 
     Raises:
         UnmappableError: no unit runs the layer's formats or vector functions.
     """
-    key = (layer_number(layer), chip_number(chip), homes, sizes, cores, legal, winograd)
+    key = (layer_number(layer), chip_number(chip), homes, sizes, cores, legal, winograd, spread)
     base: Problem | None = _bases.get(key)
     if base is None or (base.tail and base.room != room):
         shape = layer_shape(layer, chip, sizes, legal=legal, winograd=winograd)
-        base = _bases.put(key, _make(shape, layer, chip, homes, room, sizes, cores))
+        base = _bases.put(key, _make(shape, layer, chip, homes, room, sizes, cores, spread))
     c = base.c.copy()
     c[k.C_ROOM], c[k.C_EXPOSED] = room, exposed
     c[k.C_STATIC] = (chip.mapping_static_w + time_price_w) / cores
@@ -143,7 +147,14 @@ def pack(
 
 
 def _make(
-    shape: Shape, layer: Layer, chip: Chip, homes: Homes, room: float, sizes: Factors, cores: int
+    shape: Shape,
+    layer: Layer,
+    chip: Chip,
+    homes: Homes,
+    room: float,
+    sizes: Factors,
+    cores: int,
+    spread: int,
 ) -> Problem:
     """The problem with the first weights' fill exposed, at no price of time."""
     saved = shape.saved
@@ -152,6 +163,8 @@ def _make(
     # Zero where the other has its numbers, so that adding changes none.
     c = shape.c + _site(layer, chip, homes, cores, winograd=saved.winograd)
     c[k.C_EXPOSED] = 1.0
+    if not shape.on_vector:
+        enter_buses(c, chip.buffer)
     if saved.stored_bits < saved.weight_bits and homes.W != "buffer":
         decoder = chip.array.compression.decoder_bytes_per_cycle
         c[k.C_DECODE] = saved.weight_bits / saved.stored_bits / decoder
@@ -163,12 +176,17 @@ def _make(
         written = (homes.O, out)
         pieces = chunks(chip, (written,), written, shape.after, room, cores)
         tail, load, store, more = pass_over(chip, (written,), written, shape.after, pieces)
+        tail = (*ends_wait(chip, (written,), written, pieces, cores), *tail)
         ends = (load, store)
         counts = dict(counts)
         for action, amount in more.items():
             counts[action] = counts.get(action, 0.0) + amount
+    fetched = exchange(shape, layer, chip, homes, spread)
+    if fetched.bytes:
+        counts = dict(counts)
+        merge(counts, fetched.counts)
     c[k.C_E0] = sum([amount * price_of(chip, action) for action, amount in counts.items()])
-    c[k.C_LAT0] = chip.overheads.launch_cycles / chip.f_hz
+    c[k.C_LAT0] = (chip.overheads.launch_cycles + fetched.cycles) / chip.f_hz
     if tail:
         c[k.C_LAT0] += _tail_s(chip, tail, ends, cores)
     known = c.tolist()  # Python's numbers round as NumPy's do, and are faster one by one
@@ -196,11 +214,24 @@ def _make(
         sizes=sizes,
         tail=tail,
         tail_ends=ends,
+        exchange=fetched,
         room=room,
         legal=False,
         least=least,
         least_cost=(seconds, joules + touch),
     )
+
+
+def enter_buses(c: Any, buffer: Buffer) -> None:
+    """Cycles an element at the ports that carry one operand between buffer and array, into the
+    constants ``c`` that hold the bytes of an element."""
+    for cycles, size, port in (
+        (k.C_BUS_W, k.C_WB, buffer.weight_bytes_per_cycle),
+        (k.C_BUS_I, k.C_IB, buffer.input_bytes_per_cycle),
+        (k.C_BUS_O, k.C_OB, buffer.result_bytes_per_cycle),
+        (k.C_BUS_SUM, k.C_AB, buffer.sum_bytes_per_cycle),
+    ):
+        c[cycles] = c[size] / port if port else 0.0
 
 
 def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:
@@ -223,6 +254,11 @@ def _make_site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: 
             k.C_DOUBLE: float(chip.buffer.double_buffered),
             k.C_READ: chip.buffer.read_bytes_per_cycle,
             k.C_WRITE: chip.buffer.write_bytes_per_cycle,
+            k.C_LOAD_W: load_cycles(chip, homes.W),
+            k.C_LOAD_I: load_cycles(chip, homes.I),
+            k.C_LOAD_O: load_cycles(chip, homes.O),
+            k.C_LOAD_S: load_cycles(chip, homes.side),
+            k.C_STORE: chip.buffer.store_cycles,
             k.C_HOME_W: float(homes.W != "buffer"),
             k.C_HOME_I: float(homes.I != "buffer"),
             k.C_HOME_O: float(homes.O != "buffer"),

@@ -9,30 +9,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Axis, Chip
 from dse.mapping.cost import costs as k
+from dse.mapping.cost.flows import flow_codes
 from dse.mapping.cost.streaming import Counts, vector_counts, vector_cycles
 from dse.mapping.cost.zeros import Savings, savings, winograd_adds
 from dse.mapping.space.candidates import (
     FloatArray,
     alignment,
-    flow_codes,
     reduced,
     spatial_rows,
     tile_lists,
 )
 from dse.mapping.space.choices import LEVEL_LIMITS, Factors, rate_of, spatial_choices
-from dse.registry import Remembered
+from dse.registry import Remembered, key_of
 from dse.workload.layer import DIMS, Layer
 from dse.workload.precision import bits_of
 
-#: Dataflow codes of arrays with operand registers, by what stays in them.
-REGISTER_FLOWS = {"ws": (5,), "os": (6,), "is": (7,), "rs": (5, 6, 7)}
 #: Partial sums that Winograd's F(2x2, 3x3) accumulates for each that the direct 3x3 filter does.
 WINOGRAD_SUMS = 4.0 / 9.0
 #: Shapes, layers and chips remembered.
@@ -78,16 +76,21 @@ class Shape:
     level_lengths: Any
 
 
-_shapes, _by_slice, _by_array = (Remembered(n) for n in (SHAPES, CHIPS, CHIPS))
-_by_chip, _array_by_chip = Remembered(256), Remembered(256)
-_by_layer, _by_key = Remembered(LAYERS), Remembered(LAYERS)
+_shapes = Remembered("mapping.space.shape.shapes", SHAPES)
+#: Numbers of chips and layers, by the object at hand and by what it is.
+_by_chip = Remembered("mapping.space.shape.by_chip", 256)
+_by_view = Remembered("mapping.space.shape.by_view", CHIPS)
+_array_by_chip = Remembered("mapping.space.shape.array_by_chip", 256)
+_by_array = Remembered("mapping.space.shape.by_array", CHIPS)
+_by_layer = Remembered("mapping.space.shape.by_layer", LAYERS)
+_by_key = Remembered("mapping.space.shape.by_key", LAYERS)
 _numbers = count()
 
 
 def layer_number(layer: Layer) -> int:
     """A number of all that mappings of a layer depend on, as :func:`chip_number` of a chip."""
     return _by_layer.of(
-        id(layer), lambda: _by_key.of(layer.shape_key, lambda: next(_numbers)), layer
+        id(layer), lambda: _by_key.of(layer.mapping_view, lambda: next(_numbers)), layer
     )
 
 
@@ -96,27 +99,21 @@ def chip_number(chip: Chip) -> int:
 
     Equal numbers mean equal chips; equal chips have equal numbers as long as they are remembered.
     """
-    return _by_chip.of(id(chip), lambda: _by_slice.of(chip.slice_key, lambda: next(_numbers)), chip)
-
-
-def array_number(chip: Chip) -> int:
-    """The same of a chip's array, its compiler's limits and the rates of its vector unit."""
-    return _array_by_chip.of(
-        id(chip), lambda: _by_array.of(_array_key(chip), lambda: next(_numbers)), chip
+    return _by_chip.of(
+        id(chip), lambda: _by_view.of(chip.mapping_view, lambda: next(_numbers)), chip
     )
 
 
-def _array_key(chip: Chip) -> tuple[object, ...]:
-    array = chip.array
-    return (
-        array.axes, array.dataflows, tuple(sorted(array.rates.items())), array.depthwise,
-        tuple(sorted(array.align.items())), array.accumulator_bytes, array.registers,
-        array.sparsity, array.compression, array.preload, array.preload_cycles, array.fill_drain,
-        array.fill_drain_cycles, array.matmul_rate, array.strided_rate, array.depthwise_rate,
-        array.winograd, chip.legality,
-        chip.vector.wide_factor, tuple(sorted(chip.vector.ops_per_cycle.items())),
-        chip.vector.fused,
-    )  # fmt: skip
+def array_number(chip: Chip) -> int:
+    """The same of what shapes depend on: the array, its compiler's limits and the vector unit."""
+    return _array_by_chip.of(
+        id(chip), lambda: _by_array.of(array_view(chip), lambda: next(_numbers)), chip
+    )
+
+
+def array_view(chip: Chip) -> tuple[object, ...]:
+    """What :func:`layer_shape` sees of a chip, hashable."""
+    return cast("tuple[object, ...]", key_of((chip.array, chip.legality, chip.vector)))
 
 
 def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
@@ -129,15 +126,33 @@ def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winogr
     return _shapes.of(key, lambda: _make(layer, chip, sizes, legal=legal, winograd=winograd))
 
 
-def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
+class _Unit(NamedTuple):
+    """The unit that a layer runs on: the array, or lanes of the vector unit.
+
+    Attributes:
+        pair: formats of its MACs; rate: MACs per unit and cycle, slots for zeros left out.
+        axes, align, flows: how it can be unrolled, padded and run.
+        saved: what zeros and transforms save.
+    """
+
+    pair: str
+    rate: float
+    on_vector: bool
+    axes: tuple[Axis, ...]
+    align: Factors
+    flows: tuple[str, ...]
+    saved: Savings
+
+
+def _unit(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> _Unit:
     assert layer.nest is not None
     nest, array = layer.nest, chip.array
-    bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
-    on_vector = nest.depthwise and array.depthwise == "vector"
+    if nest.depthwise and array.depthwise == "vector":
+        wide = max(bits_of(layer.w_format), bits_of(layer.i_format)) > 8
+        rate = 1.0 / chip.vector.wide_factor if wide else 1.0
+        return _Unit("", rate, True, (_lanes(chip),), (1,) * len(DIMS), ("os",), Savings())
     try:
-        pair, rate = (
-            ("", 1.0) if on_vector else rate_of(array.rates, layer.w_format, layer.i_format)
-        )
+        pair, rate = rate_of(array.rates, layer.w_format, layer.i_format)
     except UnmappableError as error:
         raise UnmappableError(
             f"layer {layer.name}: {error.message}",
@@ -145,60 +160,68 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
             field="array.rates",
             mend=error.mend,
         ) from None
-    axes, align = array.axes, alignment(array, nest)
-    flows: tuple[str, ...] = array.dataflows
-    legality = chip.legality if legal else None
-    if legality and legality.dataflow:
-        flows = (legality.dataflow,)
+    axes, flows = array.axes, tuple(array.dataflows)
+    if legal and chip.legality.dataflow:
+        flows = (chip.legality.dataflow,)
     if winograd:
         axes = tuple(Axis(a.size, tuple(d for d in a.dims if d not in ("FY", "FX"))) for a in axes)
-    saved = Savings() if on_vector else savings(layer, array, winograd=winograd)
+    saved = savings(layer, array, winograd=winograd)
     rate = rate / saved.slots
-    if on_vector:
-        axes, flows = (_lanes(chip),), ("os",)
-        align = (1,) * len(DIMS)
-        rate = 1.0 / chip.vector.wide_factor if max(bits_w, bits_i) > 8 else 1.0
-    elif nest.OY == nest.FY == nest.FX == 1:
-        rate *= array.matmul_rate
+    if nest.OY == nest.FY == nest.FX == 1:
+        rate = array.matmul_rates.get(pair, array.rates[pair]) / saved.slots
     else:
         rate *= array.strided_rate if min(nest.stride_y, nest.stride_x) > 1 else 1.0
         rate *= array.depthwise_rate if nest.depthwise else 1.0
+    return _Unit(pair, rate, False, axes, alignment(array, nest), flows, saved)
+
+
+def _fixed_counts(
+    layer: Layer, unit: _Unit, macs: float, outputs: float, *, winograd: bool
+) -> Counts:
+    """Actions that no tiling changes, of a part with ``macs`` and ``outputs``; no vector work."""
+    counts: Counts = {"launch": 1.0}
+    if unit.on_vector:
+        wide = ".wide" if max(bits_of(layer.w_format), bits_of(layer.i_format)) > 8 else ""
+        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
+    else:
+        saved, worked = unit.saved, macs * unit.saved.worked
+        counts[f"mac.{unit.pair.replace('x', '.')}"] = worked
+        if saved.slots > saved.worked:
+            counts["array.idle_mac"] = (macs * saved.slots - worked) / (unit.rate * saved.slots)
+        if winograd:
+            counts["vector.add.wide"] = outputs * winograd_adds()[1]
+    return counts
+
+
+def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
+    assert layer.nest is not None
+    nest, array = layer.nest, chip.array
+    unit = _unit(layer, chip, legal=legal, winograd=winograd)
+    on_vector, saved, align = unit.on_vector, unit.saved, unit.align
+    legality = chip.legality if legal else None
+    bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
     whole = volumes(nest.sizes, nest.numbers[8:])
     part = volumes(sizes, nest.numbers[8:])
     c = np.zeros(k.CONSTANTS)
     macs = float(math.prod(sizes))
-    worked = macs * saved.worked
     w_bytes = bits_w / 8 * saved.weight_bits
     outside = layer.w_bytes * saved.stored_bits + layer.b_bytes
-    lanes = math.prod(axis.size for axis in axes)
     share = part[2] / whole[2]
-    counts: Counts = {"launch": 1.0}
-    if on_vector:
-        wide = ".wide" if max(bits_w, bits_i) > 8 else ""
-        counts[f"vector.mul{wide}"] = counts[f"vector.add{wide}"] = macs
-    else:
-        counts[f"mac.{pair.replace('x', '.')}"] = worked
-        if saved.slots > saved.worked:
-            counts["array.idle_mac"] = (macs * saved.slots - worked) / (rate * saved.slots)
-        if winograd:
-            counts["vector.add.wide"] = part[2] * winograd_adds()[1]
+    counts = _fixed_counts(layer, unit, macs, part[2], winograd=winograd)
     fused = [(f, n * share) for f, n in layer.vector_ops if f in chip.vector.fused]
     apart = [(f, n * share) for f, n in layer.vector_ops if f not in chip.vector.fused]
     for action, amount in vector_counts((*fused, *apart), bits_o).items():
         counts[action] = counts.get(action, 0.0) + amount
+    paid = array.fill_drain == "paid" and not on_vector
     enter(
         c,
         {
             k.C_MACS: macs,
-            k.C_RATE: rate,
-            k.C_UNITS: 0.0 if on_vector else float(lanes),
+            k.C_RATE: unit.rate,
+            k.C_UNITS: 0.0 if on_vector else float(math.prod(axis.size for axis in unit.axes)),
             k.C_PRELOAD: 0.0 if on_vector else float(array.preload_cycles),
             k.C_HIDDEN: float(array.preload == "hidden"),
-            k.C_FILL: (
-                float(array.fill_drain_cycles)
-                if array.fill_drain == "paid" and not on_vector
-                else 0.0
-            ),
+            k.C_FILL: float(array.fill_drain_cycles) if paid else 0.0,
             k.C_ACC_BYTES: float(array.accumulator_bytes) / (4.0 if winograd else 1.0),
             k.C_ON_VECTOR: float(on_vector),
             k.C_WB: w_bytes,
@@ -213,30 +236,31 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
             k.C_VECTOR: vector_cycles(chip, fused, bits_o),
         },
     )
-    choices = spatial_choices(sizes, axes, align, not on_vector and array.depthwise == "diagonal")
+    diagonal = not on_vector and array.depthwise == "diagonal"
+    choices = spatial_choices(sizes, unit.axes, align, diagonal)
     touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
-    spatial = spatial_rows(choices, sizes, align, (part[0], touched, part[2]))
     tiles, lengths = tile_lists(sizes, choices[0], legality, align)
     levels = tile_lists(sizes, choices[0], legality, align, LEVEL_LIMITS)
-    if array.registers.present and not on_vector:
-        codes = list(dict.fromkeys(code for flow in flows for code in REGISTER_FLOWS[flow]))
-    else:
-        codes = flow_codes(flows, 0 if on_vector else array.accumulator_bytes)
+    codes = flow_codes(
+        unit.flows,
+        registers=array.registers.present and not on_vector,
+        accumulators=array.accumulator_bytes > 0 and not on_vector,
+    )
     return Shape(
         c=c,
-        pair=pair,
-        rate=rate,
+        pair=unit.pair,
+        rate=unit.rate,
         on_vector=on_vector,
         saved=saved,
         whole=whole,
         part=part,
         macs=macs,
-        worked=worked,
+        worked=macs * saved.worked,
         fixed_counts=counts,
         after=vector_cycles(chip, apart, bits_o) if apart else None,
         choices=choices,
         flows=np.array(codes, np.int64),
-        spatial=spatial,
+        spatial=spatial_rows(choices, sizes, align, (part[0], touched, part[2])),
         dims=np.array(sizes[:6], np.float64),
         tiles=tiles,
         lengths=lengths,

@@ -123,6 +123,8 @@ def _text(value: Any) -> str:
     bare = _bare(value)
     if isinstance(bare, types.ModuleType):
         return bare.__name__
+    if isinstance(bare, type) and hasattr(bare, "_fields"):  # a record: its fields, in order
+        return f"{bare.__qualname__}{bare._fields}"
     if isinstance(bare, (types.FunctionType, types.BuiltinFunctionType, type, np.ufunc)):
         return str(getattr(bare, "__qualname__", bare.__name__))
     raise TypeError(f"a compiled function uses {value!r}; teach {__name__} to write it")

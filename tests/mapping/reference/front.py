@@ -48,15 +48,17 @@ def front_numpy(
                 for order in range(3):
                     for hold in range(HOLDS if s[S_TAP_TILES] == 1.0 else 1):
                         move, real = moves(
-                            order, 0, held[order, hold], inside, outside, kept, (s[S_W], kept[0], z)
+                            order, 0, held[order, hold], inside, outside, kept, s[S_W], z
                         )
                         f = room_taken(
-                            c, hold, arr[5], over[order, hold], s, tile, inside, *dims, whole
+                            c, hold, arr.partial, over[order, hold], s, tile, inside, *dims, whole
                         )
                         out = step_side(c, order, arr, tile, move, NOTHING, real)
-                        room = rounded(f[0] + f[1] + f[2] + f[3])
-                        ok = np.broadcast_to(fits(c, f) & arr[6] & out[2], len(grid))
-                        one_each = np.broadcast_arrays(rounded(out[0]), rounded(out[1]), room)
+                        room = rounded(f.w + f.i + f.o + f.side)
+                        ok = np.broadcast_to(fits(c, f) & arr.usable & out.allowed, len(grid))
+                        one_each = np.broadcast_arrays(
+                            rounded(out.latency_s), rounded(out.energy_j), room
+                        )
                         points.append(np.stack(one_each, axis=1)[ok])
                         at = np.zeros((int(ok.sum()), 11), np.int64)
                         at[:, 0], at[:, 1:7], at[:, 7] = ui, grid[ok], fi

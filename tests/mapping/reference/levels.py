@@ -21,6 +21,7 @@ from dse.mapping.cost.costs import (
     tile_side,
 )
 from dse.mapping.cost.levels_cost import HOLDS, fewest_jobs, group_counts, moves, up_side
+from dse.mapping.cost.records import ArraySide, Bound
 from dse.mapping.cost.tile_rows import fill_whole
 from dse.mapping.cost.units import (
     E_JOULES,
@@ -80,7 +81,7 @@ def search_levels_numpy(
     rows0, slides = outer_rows(entries, tiles, lengths, sizes, align, units[0], nest)
     best = _Best((float(start[0]), float(start[1])), np.full(FOUND, -1, np.int64))
     deep, z, c = float(sizes[0] * sizes[1] * sizes[3]), units[0, S_O], cs[0]
-    floor = (entries[:, E_SECONDS].min(), entries[:, E_JOULES].min())
+    floor = Bound(entries[:, E_SECONDS].min(), entries[:, E_JOULES].min())
     for gi in range(len(groups) - 1):
         best.rank = ()
         u0, u1 = int(groups[gi]), int(groups[gi + 1])
@@ -103,15 +104,15 @@ def search_levels_numpy(
             order_mask,
         )
         least_s, least_j = low[u0:u1, :, 0].min(), low[u0:u1, :, 1].min()
-        if bound_key(c, objective, least_s, 0.0, least_j, floor) > best.keys[0] * MARGIN:
+        if bound_key(c, objective, Bound(least_s, least_j), 0.0, floor) > best.keys[0] * MARGIN:
             continue
         dims = [base[d, grid[:, d]].T for d in range(6)]
         tile = tile_side(c, s[S_TAPS], *dims)
         inside = group_counts(s, *dims)
         f = room_taken(c, 0, False, over[0, 0], s, tile, inside, *dims, whole)
         jobs = fewest_jobs(c, tile, inside)
-        links = (np.maximum(floor[0], jobs[0]), floor[1] + jobs[1])
-        key = bound_key(c, objective, least_s, 0.0, least_j, links)
+        links = Bound(np.maximum(floor.seconds, jobs.seconds), floor.joules + jobs.joules)
+        key = bound_key(c, objective, Bound(least_s, least_j), 0.0, links)
         chosen = fits(c, f) & (key <= best.keys[0] * MARGIN)
         chosen = np.flatnonzero(np.broadcast_to(chosen, len(grid)))
         for ui in range(u0, u1):
@@ -133,30 +134,30 @@ def _try_unit(
     dims = [frame.base[d, grid[chosen, d]].T for d in range(6)]
     inside = group_counts(s, *dims)
     jobs = fewest_jobs(c, tile_side(c, s[S_TAPS], *dims), inside)
-    links = (np.maximum(floor[0], jobs[0]), floor[1] + jobs[1])
+    links = Bound(np.maximum(floor.seconds, jobs.seconds), floor.joules + jobs.joules)
     joules = low[1] + cut_joules(c, flow, unit, inside)
-    key = bound_key(c, objective, low[0], 0.0, joules, links)
+    key = bound_key(c, objective, Bound(low[0], joules), 0.0, links)
     at = chosen[np.broadcast_to(key <= best.keys[0] * MARGIN, len(chosen))]
     if not len(at):
         return
     arr = side_of(c, flow, unit, q, one, *(rows[d, grid[at, d]].T for d in range(6)))
     side = side_cost(c, arr, z)
-    usable = np.broadcast_to(arr[6], len(at))
+    usable = np.broadcast_to(arr.usable, len(at))
     for ei, entry in enumerate(entries):
         mask = int(entry[E_MASK])
         ce = frame.cs[mask]
         dims = [frame.base[d, grid[at, d]].T for d in range(6)]
         tile = tile_side(ce, s[S_TAPS], *dims)
         jobs = fewest_jobs(ce, tile, group_counts(s, *dims))
-        more = (np.maximum(entry[E_SECONDS], jobs[0]), entry[E_JOULES] + jobs[1])
-        key = bound_key(ce, objective, side[0], ends_s(ce, tile), side[1], more)
+        more = Bound(np.maximum(entry[E_SECONDS], jobs.seconds), entry[E_JOULES] + jobs.joules)
+        key = bound_key(ce, objective, side, ends_s(ce, tile), more)
         ok = usable & within_entry(entry, *dims) & (key <= best.keys[0] * MARGIN)
         if not ok.any():
             continue
         allowed = 1
         if mask == 0:
             allowed = frame.hold_mask if s[S_TAP_TILES] == 1.0 else frame.hold_mask & 1
-        own = tuple(np.broadcast_to(v, len(at))[ok] for v in arr)
+        own = ArraySide(*(np.broadcast_to(v, len(at))[ok] for v in arr))
         for order in range(3):
             for hold in range(HOLDS):
                 if not (allowed >> hold & 1 and frame.order_mask >> order & 1):
@@ -190,13 +191,15 @@ def _evaluated(
     kept = kept_lines(s, frame.nest, frame.deep, dims[4], dims[5], *lines, frame.whole)
     move, real = moves(
         order, order0, frame.held[order, hold], inside, group_counts(frame.full, *outer), kept,
-        (s[S_W], kept[0], z),
+        s[S_W], z,
     )  # fmt: skip
-    wide = (move[5] > 1.0) & (c[C_IN_O] > 0.0) & (entry[E_WIDE] == 0.0)
-    f = room_taken(c, hold, arr[5], frame.over[order, hold], s, tile, inside, *dims, frame.whole)
+    wide = (move.visits > 1.0) & (c[C_IN_O] > 0.0) & (entry[E_WIDE] == 0.0)
+    f = room_taken(
+        c, hold, arr.partial, frame.over[order, hold], s, tile, inside, *dims, frame.whole
+    )
     out = step_side(c, order, arr, tile, move, up, real & real0)
-    first, second = keys(out[0], out[1], frame.objective)
-    first = np.where(fits(c, f) & out[2] & ~wide, first, np.inf)
+    first, second = keys(out.latency_s, out.energy_j, frame.objective)
+    first = np.where(fits(c, f) & out.allowed & ~wide, first, np.inf)
     low = float(first.min())
     if not np.isfinite(low):
         return None

@@ -52,12 +52,12 @@ def search_numpy(
         key1, key2 = np.full(shape, np.inf), np.full(shape, np.inf)
         for fi, flow in enumerate(flows):
             arr = array_side(c, int(flow), s, one, g, b, k, r, y, x)
-            f = footprint(c, arr[5], tile[3], tile[4], tile[5], n)
-            room = fits(c, f) & arr[6]
+            f = footprint(c, arr.partial, tile.w_pad, tile.i_pad, tile.o_pad, n.w, n.i, n.o)
+            room = fits(c, f) & arr.usable
             for order in (n for n in range(3) if orders >> n & 1):
                 out = class_side(c, order, arr, tile, n, vol)
-                first, second = keys(out[0], out[1], objective)
-                ok = room & out[2]
+                first, second = keys(out.latency_s, out.energy_j, objective)
+                ok = room & out.allowed
                 key1[:, fi, order] = np.where(ok, first, np.inf)
                 key2[:, fi, order] = np.where(ok, second, np.inf)
         low = key1.min()

@@ -1,0 +1,1 @@
+"""Damaged files, random command lines, turned numbers, killed searches: short, long by hand."""
