@@ -92,7 +92,7 @@ def quiet(jobs: Sequence[LiveJob], regime: Regime, end_s: float) -> NDArray[np.b
             loud[int(start / slot) : int(stop / slot) + 1 + SETTLE] = True
     if not others or not np.any(loud):
         return ~loud
-    waiting = _across(others, np.arange(count) * slot, WHOLE * slot)
+    waiting = _across(others, np.arange(count, dtype=np.float64) * slot, WHOLE * slot)
     usual = np.min(waiting[1:][~loud[1:]], initial=np.max(waiting))
     for number in np.flatnonzero(waiting > usual):
         if number and loud[number - 1]:
@@ -132,12 +132,12 @@ def weights(
     count = _slots(regime, end_s)
     if count == 0:
         return Weights(np.array([0.0, end_s]), np.ones(1))
-    cuts = np.arange(count + 1) * regime.slot_s
+    cuts = np.arange(count + 1, dtype=np.float64) * regime.slot_s
     loud = ~quiet(jobs, regime, end_s)
     if _reaches(jobs, regime, float(cuts[-1])) and end_s > cuts[-1]:
         cuts, loud = np.append(cuts, end_s), np.append(loud, True)  # to the end of what is rare
-    lengths = np.diff(cuts) / cuts[-1]
-    often = np.where(loud, _often(jobs, served, regime, rates_hz, cuts), 0.0) * lengths
+    lengths: Floats = np.diff(cuts) / cuts[-1]
+    often: Floats = np.where(loud, _often(jobs, served, regime, rates_hz, cuts), 0.0) * lengths
     rest, still = 1.0 - float(np.sum(often)), float(np.sum(lengths[~loud]))
     if still > 0.0 and rest > 0.0:
         return Weights(cuts, np.where(loud, often, lengths * rest / still))

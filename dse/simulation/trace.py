@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _jobs(timeline: Timeline) -> list[dict[str, Any]]:
 
 def _counters(timeline: Timeline) -> list[dict[str, Any]]:
     """One counter per scope and per component, with a sample wherever its value changes."""
-    tracks: dict[str, tuple[float, ...]] = {}
+    tracks: dict[str, Sequence[float]] = {}
     count = len(timeline.module_w)
     running = [0.0] * count
     for scope in SCOPES[:-1]:

@@ -151,8 +151,8 @@ def test_the_report(browser: webdriver.Chrome, run: Run, study: str, tmp_path: P
     assert front
     seen = see(browser, tmp_path / "page" / "report.html")
     check(seen, plots=6)
-    rows = (tmp_path / "page" / "designs.csv").read_text().splitlines()
-    drawn = sum(",impossible," not in row for row in rows[1:])  # what cannot be built is not drawn
+    lines = (tmp_path / "page" / "designs.csv").read_text().splitlines()
+    drawn = sum(",impossible," not in line for line in lines[1:])  # what cannot be built is not
     assert 0 < seen.plots[0]["points"] <= drawn <= 8, "a point of the first plot for each design"
     (head, *rows) = next(table for table in seen.tables if table[0][-1] == "equal designs")
     assert len(head) == 2 + 3 + 1

@@ -26,7 +26,7 @@ from dse.simulation import (
 )
 from dse.simulation.engine import Engine
 from dse.simulation.finishing import Finishing
-from dse.simulation.periods import Regime, common_s, regime_of
+from dse.simulation.periods import common_s, regime_of
 from dse.simulation.run import timeline
 
 from .conftest import make_chip, make_layer, make_program
@@ -215,8 +215,10 @@ def test_what_is_rare() -> None:
     seldom = Task("s", lasting("s", 1e-3), Periodic(0.01))
     chance = Task("c", lasting("c", 1e-3), Poisson(2.0))
     follows = Task("d", lasting("d", 1e-3), Triggered("f", 0.3))
-    assert regime_of([frames], 1.0) == Regime(pytest.approx(1 / 30), frozenset(), True)
-    assert regime_of([frames, seldom], 1.0) == Regime(pytest.approx(1 / 30), frozenset("s"), False)
+    for tasks, rare, exact in (([frames], "", True), ([frames, seldom], "s", False)):
+        regime = regime_of(tasks, 1.0)
+        assert (regime.rare, regime.exact) == (frozenset(rare), exact)
+        assert regime.slot_s == pytest.approx(1 / 30)
     assert regime_of([frames, seldom], 100.0).exact
     assert regime_of([frames, chance, follows], 1.0).rare == {"c", "d"}
     assert regime_of([seldom], 1.0).slot_s == pytest.approx(100.0)  # nothing to play in between
