@@ -194,7 +194,7 @@ def test_one_question_every_twenty_seconds() -> None:
         assert record.feasible is True, record.reasons
         assert record.average_power_w == pytest.approx(2.632, rel=0.002)
         assert record.throughput_per_s == pytest.approx(0.05)
-        assert record.battery_hours == pytest.approx(5.71, rel=0.002)
+        assert record.battery_hours == pytest.approx(5.24, rel=0.002)
     low = run(asked(QUESTION, budgets=budgets), chip, "analytic")
     assert low.average_power_w == pytest.approx(record.average_power_w, rel=0.01)
 
