@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping.ir.homes import Home, Homes, has_link, spills
-from dse.mapping.memory.addresses import Allocation, Arena, Interval, allocate
+from dse.mapping.memory.addresses import Allocation, Arena, Interval, allocate, peak_bytes
 from dse.mapping.memory.tensors import Lifetime, Reads, Stored, Tensors, tensors_of
 from dse.workload.layer import Workload
 
@@ -94,7 +94,11 @@ def plan_memory(
     tensors = tensors_of(workload)
     lives = tensors.lives
     live = [0.0] * len(workload.layers)
-    if inside:
+    pooled = spill and not inside and chip.placement.activations == "pools"
+    if pooled:
+        made = {n: life for n, life in lives.items() if workload.tensors[n].role != "kv"}
+        kept = _keep_in_pools(made, chip.placement.pools, capacity, live)
+    elif inside:
         ends = {*workload.inputs, *workload.outputs}
         inner = {name: life for name, life in lives.items() if name not in ends}
         kept = _keep_all(workload, inner, capacity, live, store)
@@ -120,7 +124,8 @@ def plan_memory(
     outside = _check_dram(workload, chip, tensors, places, weights) if dram else 0.0
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     names = tuple(sorted(kept.offsets))
-    l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
+    passes = store == "l2" and spill and not pooled
+    l2_room = max(0.0, capacity - top - in_store) if passes else 0.0
     return MemoryPlan(
         homes,
         tuple(rooms),
@@ -201,6 +206,34 @@ def _keep(inner: Sequence[Lifetime], capacity: float, live: list[float]) -> Allo
             for n in range(life.first, life.last + 1):
                 live[n] += life.bytes
     return arena.allocation()
+
+
+def _keep_in_pools(
+    lives: Mapping[str, Lifetime], pools: Sequence[float], capacity: float, live: list[float]
+) -> Allocation:
+    """Tensors in the first pool with a place for their whole life, the biggest first; ``live``
+    gains the bytes of those that found one.
+
+    Addresses are those of the store, in which the pools follow each other.
+    """
+    arenas, base = [], 0
+    for size in pools or (capacity,):
+        cut = max(0.0, min(size, capacity - base))
+        arenas.append((base, Arena(cut)))
+        base += int(cut)
+    offsets: dict[str, int] = {}
+    placed: list[Interval] = []
+    for life in sorted(lives.values(), key=lambda one: (-one.bytes, one.first, one.name)):
+        tensor = Interval(life.name, life.bytes, life.first, life.last)
+        for start, arena in arenas:
+            if arena.place(tensor):
+                offsets[life.name] = start + arena.offsets[life.name]
+                placed.append(tensor)
+                for n in range(life.first, life.last + 1):
+                    live[n] += life.bytes
+                break
+    ends = [start + arena.allocation().top_bytes for start, arena in arenas if arena.offsets]
+    return Allocation(offsets, max(ends, default=0), peak_bytes(placed))
 
 
 def _keep_all(
