@@ -27,9 +27,7 @@ MAPPING = "dse.mapping"
 #: Circles of files that are still there, as the package and its files, with the reason. This list
 #: may only shrink.
 KNOWN_CIRCLES = {
-    "apps: arrivals scenario stream": "with_traces names the type of the app that it completes",
     "cli: mapping runs": "both print layer tables and headlines",
-    "evaluation: app_run platform_run": "an app's run hands over where there is a data centre",
     "model_quality: published results": "measured files are read only if a name asks for it",
     "reports: compare page plots": "the page holds the comparison, which uses the page's frame",
     "search: experiment space": "an experiment's size is counted in the space of its designs",
