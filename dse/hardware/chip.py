@@ -249,6 +249,12 @@ class Chip(Printed):
         ]
 
     @functools.cached_property
+    def outside(self) -> tuple[str, ...]:
+        """The links that leave the die: the DRAM, and a flash for weights beside it."""
+        flash = self.action_scope.get("nvm.read_bit") == "die_dram"
+        return ("dram", "nvm") if flash else ("dram",)
+
+    @functools.cached_property
     def area_mm2(self) -> float:
         """Area of the whole die, mm2."""
         return self.area.total_mm2

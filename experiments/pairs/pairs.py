@@ -102,7 +102,9 @@ def read_pairs(path: Path = HERE / "pairs.yaml") -> tuple[Pair, ...]:
 def _pair(data: Mapping[str, Any]) -> Pair:
     rows = []
     for row in data["rows"]:
-        own = {k: v for k, v in row.items() if k not in ("slow", "fast", "slow_s", "fast_s", "note")}
+        own = {
+            k: v for k, v in row.items() if k not in ("slow", "fast", "slow_s", "fast_s", "note")
+        }
         slow, fast = (Side(**(own | data[s] | row.get(s, {}))) for s in ("slow", "fast"))
         rows.append(Row(slow, fast, row["slow_s"], row["fast_s"], row.get("note", "")))
     return Pair(data["id"], data["fact"], data["source"], tuple(rows), data.get("note", ""))

@@ -79,7 +79,8 @@ def default_homes(layer: Layer, chip: Chip) -> Homes:
     """Homes of a layer mapped on its own.
 
     Activations live in DRAM, without one that can be written (or where the compiler puts them on
-    the chip first) in L2, else in the buffer; weights in NVM if the chip has it and they fit, else in external memory, else beside the activations.
+    the chip first) in L2, else in the buffer; weights in NVM if the chip has it and they fit, else
+    in external memory, else beside the activations.
     """
     inside = has_link(chip, "l2") and chip.placement.activations == "pools"
     leaves = spills(chip) and not inside

@@ -43,6 +43,7 @@ class MemoryPlan:
         top_bytes: room in the store that activations take, gaps between them included.
         l2_room_bytes: what is left of L2 for tiles of any layer.
         outside_bytes: most bytes of activations outside the chip at once, a KV cache left out.
+        outside_weight_bytes: weights that stay outside the chip.
     """
 
     homes: tuple[Homes, ...]
@@ -56,6 +57,7 @@ class MemoryPlan:
     top_bytes: float
     l2_room_bytes: float = 0.0
     outside_bytes: float = 0.0
+    outside_weight_bytes: float = 0.0
 
     @property
     def fragmentation(self) -> float:
@@ -118,7 +120,7 @@ def plan_memory(
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
     homes = tuple(
-        _homes(layer.w_is_activation, reads, places, weights, store, spill)
+        _homes(layer.w_is_activation, reads, places, weights, store, spill, pooled)
         for layer, reads in zip(workload.layers, tensors.reads, strict=True)
     )
     outside = _check_dram(workload, chip, tensors, places, weights) if dram else 0.0
@@ -138,6 +140,7 @@ def plan_memory(
         top,
         l2_room,
         outside,
+        sum(one.need for one in tensors.stored if weights[one.name] == "dram"),
     )
 
 
@@ -148,12 +151,16 @@ def _homes(
     weights: Mapping[str, Home],
     store: Home,
     spill: bool,
+    pooled: bool,
 ) -> Homes:
-    """Homes of a layer; ``fresh``: its second operand is an activation."""
+    """Homes of a layer; ``fresh``: its second operand is an activation; ``pooled``: what it reads
+    beside lies where its inputs do, unless it is a tensor of its own."""
     outside: Home = "dram" if spill else store
     source, made, side = (
         _common(names, places, outside) for names in (reads.main, reads.made, reads.side)
     )
+    if pooled and not reads.side:
+        side = source
     if reads.tables:
         source = weights[reads.tables[0]]
     second = (places if fresh else weights).get(reads.second, outside)
