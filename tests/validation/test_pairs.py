@@ -13,12 +13,12 @@ from dse.hardware.resolve import load_chip
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "pairs"
 sys.path.insert(0, str(FOLDER))
 
-from pairs import Judged, Pair, Row, Side, chip_file, judge, medians, read_pairs  # noqa: E402
+from one_fact import Judged, Pair, Row, Side, chip_file, judge, medians, read_pairs  # noqa: E402
 
 PAIRS = {pair.id: pair for pair in read_pairs()}
 
 
-def test_rows_say_what_changes():
+def test_rows_say_what_changes() -> None:
     for pair in PAIRS.values():
         assert pair.source
         assert pair.fact
@@ -27,7 +27,7 @@ def test_rows_say_what_changes():
             assert row.factor > 0.0
 
 
-def test_a_clock_pair_differs_in_its_clock_and_host_only():
+def test_a_clock_pair_differs_in_its_clock_and_host_only() -> None:
     slow, fast = (load_chip(chip_file(f"chips/{name}.yaml")) for name in ("rv1109", "rv1126"))
     assert fast.f_hz / slow.f_hz == pytest.approx(934 / 600)
     assert slow.array == fast.array
@@ -35,14 +35,14 @@ def test_a_clock_pair_differs_in_its_clock_and_host_only():
     assert slow.links == fast.links
 
 
-def test_how_far_off_is_symmetric():
+def test_how_far_off_is_symmetric() -> None:
     row = Row(Side("a", "m"), Side("b", "m"), slow_s=3.0, fast_s=1.0)
     assert Judged("p", row, 6.0, 6.0, 1.0, "").off == pytest.approx(2.0)
     assert Judged("p", row, 1.5, 1.5, 1.0, "").off == pytest.approx(2.0)
     assert Judged("p", row, None, None, None, "does not fit").off == math.inf
 
 
-def test_a_side_that_cannot_run_is_told():
+def test_a_side_that_cannot_run_is_told() -> None:
     row = Row(Side("eyeriss", "llama3.1_8b_decode"), Side("eyeriss", "resnet8"), 2.0, 1.0)
     (found,) = judge([Pair("p", "model", "none", (row,))], "analytic")
     assert found.ours is None

@@ -1,6 +1,6 @@
 """Pairs in which one fact changes, ours against silicon.
 
-    python experiments/pairs/pairs.py [--pair ID ...] [--json FILE] [--fidelity analytic]
+    python experiments/pairs/one_fact.py [--pair ID ...] [--json FILE] [--fidelity analytic]
 
 For every row of ``pairs.yaml``: the measured factor (time of the slow side over that of the fast
 one), ours, and how far ours is off (the larger over the smaller); then the median of each pair and
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
@@ -30,6 +30,7 @@ from dse.hardware.resolve import load_chip
 from dse.validation.predict import with_classes
 
 HERE = Path(__file__).resolve().parent
+Fidelity = Literal["analytic", "simulate"]
 #: Fields of chip files that older commits do not know.
 LATER: Mapping[str, tuple[str, ...]] = {"overhead": ("runtime", "runtime_without")}
 #: What an older commit must not be given as null.
@@ -38,7 +39,11 @@ ONCE_STATED: Mapping[str, tuple[str, ...]] = {"overhead": ("launch_cycles", "inv
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a network on a chip."""
+    """One of the two: a network on a chip.
+
+    ``without``: chips whose measurements the costs of the runtime class must not know. In a pair
+    both sides leave out both, or each would be told something of its own by the other.
+    """
 
     chip: str
     model: str
@@ -46,6 +51,7 @@ class Side:
     cores: int = 1
     batch: int = 1
     classes: int | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,9 @@ def _pair(data: Mapping[str, Any]) -> Pair:
         own = {
             k: v for k, v in row.items() if k not in ("slow", "fast", "slow_s", "fast_s", "note")
         }
-        slow, fast = (Side(**(own | data[s] | row.get(s, {}))) for s in ("slow", "fast"))
+        shared = {"without": tuple(data["without"])} if "without" in data else {}
+        sides = [Side(**(shared | own | data[s] | row.get(s, {}))) for s in ("slow", "fast")]
+        slow, fast = sides
         rows.append(Row(slow, fast, row["slow_s"], row["fast_s"], row.get("note", "")))
     return Pair(data["id"], data["fact"], data["source"], tuple(rows), data.get("note", ""))
 
@@ -115,10 +123,10 @@ def chip_file(name: str) -> str:
     return str(HERE / name) if name.endswith(".yaml") else name
 
 
-def image_s(side: Side, fidelity: str) -> tuple[float | None, str]:
+def image_s(side: Side, fidelity: Fidelity) -> tuple[float | None, str]:
     """Seconds of an image, or None and why there is none."""
     try:
-        chip = _chip(side.chip)
+        chip = _chip(side.chip, side.without)
         sizes = {"batch": side.batch} if side.batch > 1 else None
         made = model_at(side.model, side.precision, chip, bindings=sizes)
         if side.classes is not None:
@@ -132,13 +140,14 @@ def image_s(side: Side, fidelity: str) -> tuple[float | None, str]:
     return found.latency_s / side.batch, ""
 
 
-def _chip(name: str) -> Any:
+def _chip(name: str, without: tuple[str, ...]) -> Any:
     path = chip_file(name)
     try:
-        return load_chip(path)
+        values = {"overhead.runtime_without": list(without)} if without else None
+        return load_chip(path, overrides=values)
     except InputError:
         if not name.endswith(".yaml"):
-            raise
+            return load_chip(path)
     return load_chip(_older(Path(path)))
 
 
@@ -159,7 +168,7 @@ def _older(path: Path) -> str:
     return str(copy)
 
 
-def judge(pairs: Sequence[Pair], fidelity: str = "simulate") -> Iterator[Judged]:
+def judge(pairs: Sequence[Pair], fidelity: Fidelity = "simulate") -> Iterator[Judged]:
     """Every row with ours beside it."""
     known: dict[Side, tuple[float | None, str]] = {}
     for pair in pairs:
@@ -187,10 +196,12 @@ def _line(one: Judged) -> str:
         if row.slow.model == row.fast.model
         else f"{row.slow.model} / {row.fast.model}"
     )
-    more = [str(row.slow.classes) + " classes"] if row.slow.classes else []
-    more += [row.slow.precision] if row.slow.precision == row.fast.precision != None else []  # noqa: E711
-    more += [f"batch {row.slow.batch}"] if row.slow.batch == row.fast.batch > 1 else []
-    name = ", ".join([sides, *[m for m in more if m]])
+    more = [f"{row.slow.classes} classes"] if row.slow.classes else []
+    if row.slow.precision and row.slow.precision == row.fast.precision:
+        more.append(row.slow.precision)
+    if row.slow.batch == row.fast.batch > 1:
+        more.append(f"batch {row.slow.batch}")
+    name = ", ".join([sides, *more])
     ours = "     -" if one.ours is None else f"{one.ours:6.2f}"
     off = "   -" if one.ours is None else f"{one.off:4.2f}"
     return f"  {row.factor:6.2f} {ours} {off}  {name}{'  (' + one.note + ')' if one.note else ''}"
