@@ -20,6 +20,7 @@ from dse.evaluation.energy import (
 )
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
+from dse.evaluation.placed import placed
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip, CoreKind
@@ -229,7 +230,8 @@ def _filled(base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Te
         peak_power_w=run.peak_w["module"],
         throughput_per_s=1.0 / run.latency_s,
         utilization=ideal / (run.latency_s * chip.f_hz),
-        dram_bytes=link_totals(program)["dram"],
+        dram_bytes=sum(link_totals(program)[name] for name in chip.outside),
+        memory=placed(program, chip),
         carbon_kg=lifetime_carbon_kg(
             chip, power, lifetime_years=terms.lifetime_years, duty=terms.duty, grid=terms.grid
         ),

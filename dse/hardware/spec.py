@@ -18,6 +18,7 @@ from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
 from dse.hardware.kind_spec import KIND_SECTIONS, REPLACED_WHOLE, RESERVED, KindSpec, kind_data
 from dse.hardware.options import LegalitySpec
+from dse.hardware.placing import PlacementSpec
 from dse.hardware.power_spec import PowerSpec
 from dse.hardware.sections import (
     ArraySpec,
@@ -90,6 +91,7 @@ class ChipSpec(Strict):
     cost: CostSpec
     measured: MeasuredSpec | None = None
     legality: LegalitySpec = LegalitySpec()
+    placement: PlacementSpec = PlacementSpec()
     sources: dict[str, Source] = Field(default_factory=dict)
     ranges: dict[str, Range] = Field(default_factory=dict)
     _origin: str | None = PrivateAttr(default=None)

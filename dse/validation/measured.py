@@ -53,7 +53,7 @@ def sample_of(case: Case, family: str, latency_s: float) -> Sample:
     chip = chip_of(case)
     work = workload_of(case, chip)
     peak = chip.peak_macs_per_s / chip.cores
-    home = next(link for name in ("dram", "nvm", "l2") if (link := chip.links[name]).bytes_per_s)
+    home = next(link for name in ("nvm", "dram", "l2") if (link := chip.links[name]).bytes_per_s)
     return Sample(
         family,
         float(work.macs),

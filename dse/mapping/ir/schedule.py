@@ -177,7 +177,8 @@ class Program:
     may run in ``parts``, one after the other: the segments pass over the schedules so many times;
     these have the steps of one part, and the MACs and counts of all.
     ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
-    the most that an inference holds at once of what it makes (no KV cache), both by memory.
+    the most that an inference holds at once of what it makes (no KV cache), both by memory;
+    ``outside_weight_bytes`` are the weights that stay outside the chip.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     """
 
@@ -192,6 +193,7 @@ class Program:
     parts: int = 1
     activation_bytes: Mapping[str, float] = field(default_factory=dict)
     language: bool = False
+    outside_weight_bytes: float = 0.0
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:

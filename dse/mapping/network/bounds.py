@@ -28,7 +28,7 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
 
     Read are the network's inputs (what its layers touch of them) and the weights beyond all
     on-chip room (buffers, L2, NVM); written are its outputs. Beside a memory that cannot be written
-    inputs and outputs stay on the chip.
+    inputs and outputs stay on the chip, and under the policy ``pools`` they may.
     """
     if not has_link(chip, "dram"):
         return 0.0, 0.0
@@ -51,7 +51,7 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
         if layer.outputs and layer.outputs[0] in workload.outputs:
             outputs += layer.o_bytes
     beyond = max(0.0, sum(weights.values()) - room)
-    if not spills(chip):
+    if not spills(chip) or chip.placement.activations == "pools":
         return beyond, 0.0
     return sum(inputs.values()) + beyond, outputs
 

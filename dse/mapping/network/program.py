@@ -201,6 +201,7 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         legality=legality,
         activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
         language=workload.language,
+        outside_weight_bytes=plan.outside_weight_bytes,
     )
 
 
