@@ -174,6 +174,7 @@ def _resolve_equal(
             {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
             spec.vector.fused,
+            spec.vector.native_bits,
         ),
         links=_links(spec, tech, point.f_hz),
         overheads=Overheads(
@@ -321,6 +322,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) 
         matmul_rates=matmul_rates(spec),
         strided_rate=spec.strided_rate,
         depthwise_rate=spec.depthwise_rate,
+        row_inputs=spec.row_inputs,
     )
 
 

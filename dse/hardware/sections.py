@@ -78,6 +78,8 @@ class ArraySpec(Strict):
     faster in a narrower one (what is missing runs at ``matmul_rate`` of its format).
     ``strided_rate``: rate of convolutions of stride 2 or more in both directions, where an engine
     computes pixels that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
+    ``row_inputs``: ``one`` for a matrix engine, whose rows hand one input element each to all
+    columns; pixels side by side then take a row for every input that any of them touches.
     """
 
     rows: Side
@@ -106,6 +108,7 @@ class ArraySpec(Strict):
     matmul_formats: dict[str, Rate] = Field(default_factory=dict)
     strided_rate: RateShare = 1.0
     depthwise_rate: RateShare = 1.0
+    row_inputs: Literal["any", "one"] = "any"
 
     @field_validator("formats")
     @classmethod
@@ -137,6 +140,22 @@ class ArraySpec(Strict):
                 raise ValueError(
                     f"{name} is empty although the axis is {size} wide; name a loop dim"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_take_inputs(self) -> ArraySpec:
+        if self.row_inputs == "one":
+            for dims, name, known in (
+                (self.row_dims, "row_dims", ("C", "FX", "FY")),
+                (self.col_dims, "col_dims", ("K", "OX", "OY")),
+                (self.depth_dims, "depth_dims", ("C", "FX", "FY")),
+            ):
+                for dim in dims:
+                    if dim not in known:
+                        raise ValueError(
+                            f"{name} has {dim}, but with row_inputs one (a matrix engine) they are "
+                            f"of {', '.join(known)}; take it out, or write row_inputs any"
+                        )
         return self
 
     @model_validator(mode="after")
@@ -219,7 +238,8 @@ class NvmSpec(Strict):
 class VectorSpec(Strict):
     """Elementwise unit of one core: ``lanes``, and results per lane and cycle by function.
 
-    ``lanes`` null follow the array (``widths.lanes``).
+    ``lanes`` null follow the array (``widths.lanes``). A lane takes elements of ``native_bits``;
+    wider ones run ``wide_factor`` slower.
 
     ``stages``: arithmetic stages chained in a lane (bias, scale, elementwise, pooling ...); area
     grows with them.
@@ -228,6 +248,7 @@ class VectorSpec(Strict):
     lanes: Lanes | None = None
     stages: Stages = 1
     ops_per_lane_cycle: dict[str, Rate]
+    native_bits: Literal[8, 16, 32] = 8
     wide_factor: Wide = 2.0
     fused: tuple[str, ...] = ("relu", "add", "mul")
 

@@ -135,6 +135,17 @@ def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, A
         alone_on("result", outputs * ob / steps),
         alone_on("sum", inside.partial_sums * ab / steps),
     )
+    if chip.array.preload == "paid":  # while what stays is loaded, only that moves
+        name = choice.flow[0]
+        loaded = {"ws": inside.w_reads * wb, "is": inside.i_reads * ib, "os": 0.0}[name]
+        others = [port((reads - loaded) / steps, writes / steps)]
+        others.append(alone_on("result", outputs * ob / steps))
+        others.append(alone_on("sum", inside.partial_sums * ab / steps))
+        if name == "ws":
+            others.append(alone_on("input", inside.i_reads * ib / steps))
+        if name == "is":
+            others.append(alone_on("weight", inside.w_reads * wb / steps))
+        bus = max(bus, inside.still / steps + max(others))
     per = chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     loads2 = sum(every.values()) + reload_every
     loads1 = loads2 + sum(often.values())

@@ -223,6 +223,15 @@ def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
 
 
 @shared
+def passing_cycles(c: Any, arr: Any, z: Any, reads: Any, writes: Any) -> Any:
+    """Cycles in which an array stands still while what stays in it is loaded, and of the slowest
+    port for all else, which passes when it works; ``reads``, ``writes``: bytes over all tiles."""
+    own = larger(arr.passing, larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM]))
+    both = larger((reads - arr.loaded) / c[C_READ], writes / c[C_WRITE])
+    return arr.switch + larger(own, both)
+
+
+@shared
 def edge_cycles(c: Any, w: Any, i: Any, o: Any, s: Any, stores: Any) -> Any:
     """Cycles at the edge of the buffer, for bytes of W, I, O and side input that come in and of O
     that leave: what fill port and fetch limit take, 0 where there is none."""
@@ -323,7 +332,10 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     up_jobs = up.jobs / rest
     dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
-    bus = bus_cycles(c, arr, z) / steps
+    bus = bus_cycles(c, arr, z)
+    if c[C_HIDDEN] < 1.0:
+        bus = larger(bus, passing_cycles(c, arr, z, reads, writes))
+    bus = bus / steps
     port3 = larger(larger(read_step / c[C_READ], write_step / c[C_WRITE]), bus)
     i1, s1 = i_step + i_often, s_step + s_often
     edge1 = larger(w1 * c[C_DECODE], edge_cycles(c, w1, i1, in_step, s1, stores1))
