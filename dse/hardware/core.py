@@ -173,8 +173,8 @@ class Buffer:
 
     Two ports carry all that is read and written. What has a port of its own besides (0: it has
     none) passes that too: ``input``, ``weight``, ``result`` into and out of the array, ``sum``
-    partial sums each way; ``fill`` what comes from and goes to the links, each way; ``fetch`` what
-    the core gets from DRAM at most.
+    partial sums each way, with results that have no port of their own; ``fill`` what comes from
+    and goes to the links, each way; ``fetch`` what the core gets from DRAM at most.
     """
 
     capacity_bytes: int

@@ -182,8 +182,9 @@ class BufferSpec(Strict):
 
     ``read_bytes_per_cycle``, ``write_bytes_per_cycle``: all that is read and written in a cycle.
     What passes a narrower port on its way: ``input``, ``weight``, ``result`` (into and out of the
-    array), ``sum`` (partial sums between both, each way), ``fill`` (from and to L2, NVM and DRAM,
-    each way), ``fetch`` (what one core gets from DRAM, by the requests it may have under way).
+    array), ``sum`` (partial sums between both, each way, and results that have no port), ``fill``
+    (from and to L2, NVM and DRAM, each way), ``fetch`` (what one core gets from DRAM, by the
+    requests it may have under way).
     Ports that are null follow the array (block ``widths``); the latter, if no rule is given
     either, are as wide as the two.
     """
