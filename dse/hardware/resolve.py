@@ -291,13 +291,8 @@ def _legality(spec: ChipSpec) -> Legality:
 def _sparsity(spec: ArraySpec) -> Sparsity:
     zeros = spec.sparsity
     n, _, m = zeros.pattern.partition(":")
-    return Sparsity(
-        zeros.kind,
-        (int(n), int(m)),
-        zeros.max_speedup,
-        zeros.utilization,
-        zeros.operands == "both",
-    )
+    pattern, both = (int(n), int(m)), zeros.operands == "both"
+    return Sparsity(zeros.kind, pattern, zeros.max_speedup, zeros.utilization, both)
 
 
 def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) -> Array:
