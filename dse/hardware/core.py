@@ -123,6 +123,8 @@ class Array:
         depthwise: ``none`` (groups run one after the other unless an axis may unroll ``G``),
             ``diagonal`` (groups along the diagonal of the first two axes) or ``vector`` (depthwise
             layers run on the vector unit at one MAC per lane and cycle).
+        row_inputs: ``any`` if each unit takes an input of its own, ``one`` if a row hands one input
+            element to all its columns, as a matrix engine does.
         align: dims padded up to a multiple, such as ``{"C": 32, "K": 16}``.
         accumulator_bytes: partial-sum memory beside the array; 0 if partial sums go to the buffer.
         registers: operand registers of each PE. With them a dataflow says which operand stays in
@@ -151,6 +153,7 @@ class Array:
     matmul_rates: Mapping[str, float] = field(default_factory=dict)
     strided_rate: float = 1.0
     depthwise_rate: float = 1.0
+    row_inputs: Literal["any", "one"] = "any"
 
     @property
     def macs_per_cycle(self) -> int:
@@ -170,8 +173,8 @@ class Buffer:
 
     Two ports carry all that is read and written. What has a port of its own besides (0: it has
     none) passes that too: ``input``, ``weight``, ``result`` into and out of the array, ``sum``
-    partial sums each way; ``fill`` what comes from and goes to the links, each way; ``fetch`` what
-    the core gets from DRAM at most.
+    partial sums each way, with results that have no port of their own; ``fill`` what comes from
+    and goes to the links, each way; ``fetch`` what the core gets from DRAM at most.
     """
 
     capacity_bytes: int
@@ -222,7 +225,8 @@ class VectorUnit:
     """Elementwise unit of one core.
 
     ``ops_per_cycle`` maps every function of ``dse.workload.layer.FUNCTIONS`` to results per cycle
-    of the whole unit at 8 bit; ``wide_factor`` is its slow-down for elements over 8 bit.
+    of the whole unit for elements of up to ``native_bits``; ``wide_factor`` is its slow-down for
+    wider ones.
     ``fused`` are the functions that can run at write-back of a compute layer (overlapped with it);
     others follow as a pass of their own over the tensor.
     """
@@ -230,3 +234,8 @@ class VectorUnit:
     ops_per_cycle: Mapping[str, float]
     wide_factor: float
     fused: tuple[str, ...]
+    native_bits: int = 8
+
+    def slowdown(self, bits: int) -> float:
+        """How much longer elements of ``bits`` take than those the lanes are made for."""
+        return self.wide_factor if bits > self.native_bits else 1.0

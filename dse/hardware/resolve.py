@@ -173,6 +173,7 @@ def _resolve_equal(
             {name: r * width.lanes for name, r in spec.vector.ops_per_lane_cycle.items()},
             spec.vector.wide_factor,
             spec.vector.fused,
+            spec.vector.native_bits,
         ),
         links=links(spec, tech, point.f_hz),
         overheads=Overheads(
@@ -290,13 +291,8 @@ def _legality(spec: ChipSpec) -> Legality:
 def _sparsity(spec: ArraySpec) -> Sparsity:
     zeros = spec.sparsity
     n, _, m = zeros.pattern.partition(":")
-    return Sparsity(
-        zeros.kind,
-        (int(n), int(m)),
-        zeros.max_speedup,
-        zeros.utilization,
-        zeros.operands == "both",
-    )
+    pattern, both = (int(n), int(m)), zeros.operands == "both"
+    return Sparsity(zeros.kind, pattern, zeros.max_speedup, zeros.utilization, both)
 
 
 def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) -> Array:
@@ -322,6 +318,7 @@ def _array(spec: ArraySpec, rates: Mapping[str, float], accumulator_bytes: int) 
         matmul_rates=matmul_rates(spec),
         strided_rate=spec.strided_rate,
         depthwise_rate=spec.depthwise_rate,
+        row_inputs=spec.row_inputs,
     )
 
 

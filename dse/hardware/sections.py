@@ -78,6 +78,8 @@ class ArraySpec(Strict):
     faster in a narrower one (what is missing runs at ``matmul_rate`` of its format).
     ``strided_rate``: rate of convolutions of stride 2 or more in both directions, where an engine
     computes pixels that a stride leaves out. ``depthwise_rate``: of depthwise ones, on the array.
+    ``row_inputs``: ``one`` for a matrix engine, whose rows hand one input element each to all
+    columns; pixels side by side then take a row for every input that any of them touches.
     """
 
     rows: Side
@@ -106,6 +108,7 @@ class ArraySpec(Strict):
     matmul_formats: dict[str, Rate] = Field(default_factory=dict)
     strided_rate: RateShare = 1.0
     depthwise_rate: RateShare = 1.0
+    row_inputs: Literal["any", "one"] = "any"
 
     @field_validator("formats")
     @classmethod
@@ -140,6 +143,22 @@ class ArraySpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _rows_take_inputs(self) -> ArraySpec:
+        if self.row_inputs == "one":
+            for dims, name, known in (
+                (self.row_dims, "row_dims", ("C", "FX", "FY")),
+                (self.col_dims, "col_dims", ("K", "OX", "OY")),
+                (self.depth_dims, "depth_dims", ("C", "FX", "FY")),
+            ):
+                for dim in dims:
+                    if dim not in known:
+                        raise ValueError(
+                            f"{name} has {dim}, but with row_inputs one (a matrix engine) they are "
+                            f"of {', '.join(known)}; take it out, or write row_inputs any"
+                        )
+        return self
+
+    @model_validator(mode="after")
     def _products_within_peak(self) -> ArraySpec:
         for pair, rate in self.matmul_formats.items():
             if rate > self.formats.get(pair, 0.0):
@@ -163,8 +182,9 @@ class BufferSpec(Strict):
 
     ``read_bytes_per_cycle``, ``write_bytes_per_cycle``: all that is read and written in a cycle.
     What passes a narrower port on its way: ``input``, ``weight``, ``result`` (into and out of the
-    array), ``sum`` (partial sums between both, each way), ``fill`` (from and to L2, NVM and DRAM,
-    each way), ``fetch`` (what one core gets from DRAM, by the requests it may have under way).
+    array), ``sum`` (partial sums between both, each way, and results that have no port), ``fill``
+    (from and to L2, NVM and DRAM, each way), ``fetch`` (what one core gets from DRAM, by the
+    requests it may have under way).
     Ports that are null follow the array (block ``widths``); the latter, if no rule is given
     either, are as wide as the two.
     """
@@ -233,7 +253,8 @@ class NvmSpec(Strict):
 class VectorSpec(Strict):
     """Elementwise unit of one core: ``lanes``, and results per lane and cycle by function.
 
-    ``lanes`` null follow the array (``widths.lanes``).
+    ``lanes`` null follow the array (``widths.lanes``). A lane takes elements of ``native_bits``;
+    wider ones run ``wide_factor`` slower.
 
     ``stages``: arithmetic stages chained in a lane (bias, scale, elementwise, pooling ...); area
     grows with them.
@@ -242,6 +263,7 @@ class VectorSpec(Strict):
     lanes: Lanes | None = None
     stages: Stages = 1
     ops_per_lane_cycle: dict[str, Rate]
+    native_bits: Literal[8, 16, 32] = 8
     wide_factor: Wide = 2.0
     fused: tuple[str, ...] = ("relu", "add", "mul")
 

@@ -102,7 +102,7 @@ def eyeriss() -> Section:
         run = as_published(item, layer, chip)
         rows += _rows(item, run, coded_bytes(run, zeros[n] if n else None, seen), chip)
         own = map_layer(layer, chip, "energy", room_bytes=_room(chip))
-        free.append(_array_s(own, chip) / item.processing_s)
+        free.append(array_s(own, chip) / item.processing_s)
     targets = []
     for quantity, limit in LIMITS.items():
         ratios = [row.ratio for row in rows if row.quantity == quantity and row.ratio]
@@ -182,8 +182,10 @@ def coded_bytes(run: GivenMapping, zeros_in: float | None, zeros_out: float) -> 
     return run.weights + inputs + run.outputs * run_length_share(zeros_out) + run.sums
 
 
-def _array_s(made: LayerSchedule, chip: Chip) -> float:
-    return sum(phase.count * phase.array_cycles for phase in made.phases) / chip.f_hz
+def array_s(made: LayerSchedule, chip: Chip) -> float:
+    """Time in which the array works or waits for the buffer, s."""
+    busy = (phase.count * max(phase.array_cycles, phase.port_cycles) for phase in made.phases)
+    return sum(busy) / chip.f_hz
 
 
 def _coded(made: LayerSchedule, share: float) -> LayerSchedule:
@@ -221,7 +223,7 @@ def _rows(item: EyerissLayer, run: GivenMapping, moved: float, chip: Chip) -> It
         "DRAM bytes": f"{raw_bytes(run) / 1e6:.2f} MB before the run-length code",
     }
     for quantity, stated, ours in (
-        ("processing s", item.processing_s, _array_s(made, chip)),
+        ("processing s", item.processing_s, array_s(made, chip)),
         ("total s", item.total_s, seconds),
         ("power W", item.power_w, power),
         ("DRAM bytes", item.dram_bytes, moved),

@@ -84,7 +84,8 @@ def choices(case: Case) -> Iterator[Choice]:
     array, sizes = case.chip.array, tuple(case.sizes.values())
     align = tuple(case.align(d) for d in DIMS)
     diagonal = array.depthwise == "diagonal"
-    spatials = spatial_choices(sizes, array.axes, align, diagonal)
+    window = window_of(case.layer) if array.row_inputs == "one" else None
+    spatials = spatial_choices(sizes, array.axes, align, diagonal, window)
     lists = [tile_sizes(sizes[d], spatials[0][d], TILE_LIMITS[d], align[d]) for d in range(6)]
     flows: list[tuple[str, bool]] = []
     for name in array.dataflows:
@@ -101,6 +102,14 @@ def choices(case: Case) -> Iterator[Choice]:
                         yield Choice(spatial, tiles, flow, loops, kept)
                         if {"OY", "OX"} <= cut and kept != "O":
                             yield Choice(spatial, tiles, flow, swapped(loops), kept)
+
+
+def window_of(layer: Layer) -> tuple[int, ...]:
+    """Stride and dilation along y and x, each pair without common divisor."""
+    nest = layer.nest
+    assert nest is not None
+    y, x = math.gcd(nest.stride_y, nest.dilation_y), math.gcd(nest.stride_x, nest.dilation_x)
+    return (nest.stride_y // y, nest.dilation_y // y, nest.stride_x // x, nest.dilation_x // x)
 
 
 def swapped(loops: tuple[str, ...]) -> tuple[str, ...]:
@@ -227,6 +236,7 @@ class Inside:
     updates: float
     partial_sums: float
     partial: bool
+    still: float
 
 
 def walk_array(
@@ -260,7 +270,7 @@ def walk_array(
             if places < 1:
                 return None
             blocks = -(-math.prod(first[d] for d in streamed) // places)
-    cycles = w_reads = i_reads = updates = sums = 0.0
+    cycles = w_reads = i_reads = updates = sums = still = 0.0
     visited: set[tuple[int, ...]] = set()
     for parts in itertools.product(*(range(len(cut[d])) for d in TILED)):
         at = dict(zip(TILED, parts, strict=True))
@@ -274,6 +284,7 @@ def walk_array(
             each = max(stream, preload * blocks)
         else:
             each = stream + preload * blocks
+            still += passes * preload * blocks
         cycles += passes * (each + drain * blocks)
         size = {d: cut[d][at.get(d, 0)] for d in DIMS}
         weights = math.prod(size[d] for d in ("G", "K", "C", "FY", "FX"))
@@ -293,7 +304,7 @@ def walk_array(
         else:
             sums += outputs * (reductions if again else reductions - 1)
     partial = len(cut["C"]) > 1 if inside or name == "os" else sums > 0
-    return Inside(cycles, w_reads, i_reads, updates, sums, partial)
+    return Inside(cycles, w_reads, i_reads, updates, sums, partial, still)
 
 
 def fits(case: Case, tiles: tuple[int, ...], partial: bool) -> bool:

@@ -129,12 +129,27 @@ def cost(case: Case, choice: Choice, rate: float, pair: str, cached: dict[Any, A
             waits += narrow
         return max(waits, alone_on("fill", out))
 
+    def outward() -> float:
+        sums = inside.partial_sums * ab / steps
+        if not buffer.result_bytes_per_cycle:  # then results leave as sums do
+            sums += outputs * ob / steps
+        return max(alone_on("result", outputs * ob / steps), alone_on("sum", sums))
+
     bus = max(
         alone_on("weight", inside.w_reads * wb / steps),
         alone_on("input", inside.i_reads * ib / steps),
-        alone_on("result", outputs * ob / steps),
-        alone_on("sum", inside.partial_sums * ab / steps),
+        outward(),
     )
+    if chip.array.preload == "paid":  # while what stays is loaded, only that moves
+        name = choice.flow[0]
+        loaded = {"ws": inside.w_reads * wb, "is": inside.i_reads * ib, "os": 0.0}[name]
+        others = [port((reads - loaded) / steps, writes / steps)]
+        others.append(outward())
+        if name == "ws":
+            others.append(alone_on("input", inside.i_reads * ib / steps))
+        if name == "is":
+            others.append(alone_on("weight", inside.w_reads * wb / steps))
+        bus = max(bus, inside.still / steps + max(others))
     per = chip.overheads.descriptor_cycles / chip.overheads.dma_channels
     loads2 = sum(every.values()) + reload_every
     loads1 = loads2 + sum(often.values())

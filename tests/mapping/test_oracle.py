@@ -104,16 +104,19 @@ def chips(draw: st.DrawFn) -> Any:
                 (("C",), ("K", "OX")),
                 (("OX", "OY"), ("K",)),
                 (("G", "C"), ("K", "OY")),
+                (("C", "FX"), ("K", "OX", "OY")),
             ]
         )
     )
+    matrix = axes == (("C", "FX"), ("K", "OX", "OY")) and draw(st.booleans())
     third = draw(st.sampled_from([(), (Axis(2, ("OX", "B")),)]))
     return make_chip(
         draw(st.integers(1, 5)),
         draw(st.integers(2, 4)),
         row_dims=axes[0],
         col_dims=axes[1],
-        more_axes=third,
+        more_axes=() if matrix else third,
+        row_inputs="one" if matrix else "any",
         dataflows=draw(st.sampled_from([("ws",), ("os",), ("is",), ("ws", "os", "is")])),
         rates=draw(st.sampled_from([{"int8xint8": 1.0}, {"int8xint8": 1.0, "int4xint8": 2.0}])),
         preload=draw(st.sampled_from(["hidden", "paid"])),

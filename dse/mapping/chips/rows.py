@@ -152,6 +152,9 @@ def _enter_ports(c: FloatArray, base: Problem, columns: Columns) -> None:
     for cycles, size, port in zip(buses, sizes, columns.ports, strict=True):
         own = (port > 0.0) & (not base.on_vector)
         c[:, cycles] = np.divide(c[:, size], port, out=np.zeros(len(c)), where=own)
+    results, sums = columns.ports[2:]
+    own = (results == 0.0) & (sums > 0.0) & (not base.on_vector)
+    c[:, k.C_BUS_OUT] = np.divide(c[:, k.C_OB], sums, out=np.zeros(len(c)), where=own)
     loads = (k.C_LOAD_W, k.C_LOAD_I, k.C_LOAD_O, k.C_LOAD_S)
     for cycles, home in zip(loads, base.homes, strict=True):
         c[:, cycles] = columns.load.get(home, 0.0)

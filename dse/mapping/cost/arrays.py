@@ -9,11 +9,14 @@ import numpy as np
 from dse.mapping.cost.costs import (
     C_AB,
     C_ACC_BYTES,
+    C_BUS_I,
+    C_BUS_W,
     C_FILL,
     C_HAS_I,
     C_HAS_O,
     C_HAS_W,
     C_HIDDEN,
+    C_IB,
     C_LATCH,
     C_MACS,
     C_P_RI_READ,
@@ -25,6 +28,7 @@ from dse.mapping.cost.costs import (
     C_P_TRANSFORM,
     C_PRELOAD,
     C_RATE,
+    C_WB,
     R_FIRST,
     R_FULL,
     R_HELD,
@@ -160,9 +164,15 @@ def array_side(
     paid = steps / c[C_RATE] + passes * pre
     cycles = pick(c[C_HIDDEN] > 0.0, hidden, paid) + passes * c[C_FILL]
     joules = i_reads * c[C_P_TRANSFORM]
+    switch = passes * (pre * (1.0 - c[C_HIDDEN]))
+    if flow == WS_BLOCKS or flow == WS:
+        loaded, passing = w_reads * c[C_WB], i_reads * c[C_BUS_I]
+    else:
+        loaded, passing = i_reads * c[C_IB], w_reads * c[C_BUS_W]
     return ArraySide(
-        cycles, w_reads, i_reads, updates, z * (kept - 1.0), kept > 1.0, usable, joules
-    )
+        cycles, w_reads, i_reads, updates, z * (kept - 1.0), kept > 1.0, usable, joules,
+        switch, loaded, passing,
+    )  # fmt: skip
 
 
 @shared
@@ -170,8 +180,9 @@ def unblocked(flow: int, arr: Any) -> Any:
     """The least of a flow's side: ``arr`` is that of the flow without blocks (``UNBLOCKED``)."""
     sums = 0.0 if UNBLOCKED[flow] != flow else arr.sums
     return ArraySide(
-        arr.cycles, arr.w_reads, arr.i_reads, 0.0, sums, arr.partial, arr.usable, arr.joules
-    )
+        arr.cycles, arr.w_reads, arr.i_reads, 0.0, sums, arr.partial, arr.usable, arr.joules,
+        arr.switch, arr.loaded, arr.passing,
+    )  # fmt: skip
 
 
 @shared
@@ -263,4 +274,11 @@ def register_side(
         preload = 0.0
     cycles = steps / c[C_RATE] + fills * (preload + c[C_FILL])
     sums = s[S_O] * (kept - 1.0)
-    return ArraySide(cycles, w_reads, i_reads, sums * 0.0, sums, kept > 1.0, kept > 0.0, energy)
+    if flow == WS_REGISTERS:
+        loaded, passing = w_reads * c[C_WB], i_reads * c[C_BUS_I]
+    else:
+        loaded, passing = i_reads * c[C_IB], w_reads * c[C_BUS_W]
+    return ArraySide(
+        cycles, w_reads, i_reads, sums * 0.0, sums, kept > 1.0, kept > 0.0, energy,
+        fills * preload, loaded, passing,
+    )  # fmt: skip

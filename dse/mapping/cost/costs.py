@@ -48,85 +48,18 @@ REGISTER_FIELDS = 19
 
 # Constants of a problem.
 (
-    C_MACS,
-    C_F,
-    C_RATE,
-    C_UNITS,
-    C_PRELOAD,
-    C_HIDDEN,
-    C_FILL,
-    C_ACC_BYTES,
-    C_ON_VECTOR,
-    C_WB,
-    C_IB,
-    C_OB,
-    C_AB,
-    C_SW,
-    C_SI,
-    C_SO,
-    C_SIDE,
-    C_ROOM,
-    C_DOUBLE,
-    C_READ,
-    C_WRITE,
-    C_HOME_W,
-    C_HOME_I,
-    C_HOME_O,
-    C_HOME_S,
-    C_DESC,
-    C_DESC_MAX,
-    C_VECTOR,
-    C_LAT0,
-    C_E0,
-    C_STATIC,
-    C_P_IDLE,
-    C_P_ACC,
-    C_P_READ,
-    C_P_WRITE,
-    C_P_DESC,
-    C_P_W,
-    C_P_I,
-    C_P_O_LOAD,
-    C_P_O_STORE,
-    C_P_S,
-    C_MIN_LINK,
-    C_MIN_LINK_E,
-    C_EXPOSED,
-    C_BANK,
-    C_ROOM_W,
-    C_ROOM_I,
-    C_ROOM_O,
-    C_DECODE,
-    C_HAS_W,
-    C_HAS_I,
-    C_HAS_O,
-    C_P_RW_READ,
-    C_P_RW_WRITE,
-    C_P_RI_READ,
-    C_P_RI_WRITE,
-    C_P_RO_READ,
-    C_P_RO_WRITE,
-    C_P_TRANSFORM,
-    C_LATCH,
-    C_UP_W,
-    C_UP_I,
-    C_UP_O_LOAD,
-    C_UP_O_STORE,
-    C_IN_W,
-    C_IN_I,
-    C_IN_O,
-    C_BUS_W,
-    C_BUS_I,
-    C_BUS_O,
-    C_BUS_SUM,
-    C_LOAD_W,
-    C_LOAD_I,
-    C_LOAD_O,
-    C_LOAD_S,
-    C_STORE,
-) = range(76)
+    C_MACS, C_F, C_RATE, C_UNITS, C_PRELOAD, C_HIDDEN, C_FILL, C_ACC_BYTES, C_ON_VECTOR, C_WB,
+    C_IB, C_OB, C_AB, C_SW, C_SI, C_SO, C_SIDE, C_ROOM, C_DOUBLE, C_READ, C_WRITE, C_HOME_W,
+    C_HOME_I, C_HOME_O, C_HOME_S, C_DESC, C_DESC_MAX, C_VECTOR, C_LAT0, C_E0, C_STATIC,
+    C_P_IDLE, C_P_ACC, C_P_READ, C_P_WRITE, C_P_DESC, C_P_W, C_P_I, C_P_O_LOAD, C_P_O_STORE,
+    C_P_S, C_MIN_LINK, C_MIN_LINK_E, C_EXPOSED, C_BANK, C_ROOM_W, C_ROOM_I, C_ROOM_O, C_DECODE,
+    C_HAS_W, C_HAS_I, C_HAS_O, C_P_RW_READ, C_P_RW_WRITE, C_P_RI_READ, C_P_RI_WRITE,
+    C_P_RO_READ, C_P_RO_WRITE, C_P_TRANSFORM, C_LATCH, C_UP_W, C_UP_I, C_UP_O_LOAD,
+    C_UP_O_STORE, C_IN_W, C_IN_I, C_IN_O, C_BUS_W, C_BUS_I, C_BUS_O, C_BUS_SUM, C_LOAD_W,
+    C_LOAD_I, C_LOAD_O, C_LOAD_S, C_STORE, C_BUS_OUT,
+) = range(77)  # fmt: skip
 #: Seconds per byte of each operand on each link: 3 for W, 3 for I, 3 for O, 3 for the side input.
-C_LINK = 76
+C_LINK = 77
 #: The same for what fills the first tile and stores the last: all links it passes.
 C_ENDS = C_LINK + 12
 CONSTANTS = C_ENDS + 12
@@ -217,9 +150,25 @@ def links_s(
 @shared
 def bus_cycles(c: Any, arr: Any, z: Any) -> Any:
     """Cycles of the slowest of the ports between buffer and array that carry one operand each: W,
-    I, the ``z`` elements of O, partial sums. Each is 0 where the operand has no port of its own."""
+    I, the ``z`` elements of O, partial sums (and O with them, ``C_BUS_OUT``). Each is 0 where the
+    operand has no port of its own."""
     inward = larger(arr.w_reads * c[C_BUS_W], arr.i_reads * c[C_BUS_I])
-    return larger(inward, larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM]))
+    return larger(inward, outward(c, arr, z))
+
+
+@shared
+def outward(c: Any, arr: Any, z: Any) -> Any:
+    """Cycles of the slower of the ports of O and of partial sums."""
+    return larger(z * c[C_BUS_O], arr.sums * c[C_BUS_SUM] + z * c[C_BUS_OUT])
+
+
+@shared
+def passing_cycles(c: Any, arr: Any, z: Any, reads: Any, writes: Any) -> Any:
+    """Cycles in which an array stands still while what stays in it is loaded, and of the slowest
+    port for all else, which passes when it works; ``reads``, ``writes``: bytes over all tiles."""
+    own = larger(arr.passing, outward(c, arr, z))
+    both = larger((reads - arr.loaded) / c[C_READ], writes / c[C_WRITE])
+    return arr.switch + larger(own, both)
 
 
 @shared
@@ -323,7 +272,10 @@ def step_side(c: Any, order: int, arr: Any, tile: Any, move: Any, up: Any, real:
     up_jobs = up.jobs / rest
     dma1, dma2 = (d_often + d_step + up_jobs) * c[C_DESC], (d_step + up_jobs) * c[C_DESC]
     count1, count2 = outer - 1.0, steps - outer
-    bus = bus_cycles(c, arr, z) / steps
+    bus = bus_cycles(c, arr, z)
+    if c[C_HIDDEN] < 1.0:
+        bus = larger(bus, passing_cycles(c, arr, z, reads, writes))
+    bus = bus / steps
     port3 = larger(larger(read_step / c[C_READ], write_step / c[C_WRITE]), bus)
     i1, s1 = i_step + i_often, s_step + s_often
     edge1 = larger(w1 * c[C_DECODE], edge_cycles(c, w1, i1, in_step, s1, stores1))

@@ -19,6 +19,9 @@ class ArraySide(NamedTuple):
         partial: whether an output element in the buffer is a partial sum.
         usable: whether the accumulators hold at least one step's outputs.
         joules: of registers, and of transforming inputs.
+        switch: cycles in which the array stands still while what stays in it is loaded (none
+            where that is hidden); loaded: bytes read from the buffer meanwhile; passing: cycles of
+            the port, if it has its own, of the operand that passes by what stays.
     """
 
     cycles: Any
@@ -29,6 +32,9 @@ class ArraySide(NamedTuple):
     partial: Any
     usable: Any
     joules: Any
+    switch: Any
+    loaded: Any
+    passing: Any
 
 
 class RegisterMoves(NamedTuple):

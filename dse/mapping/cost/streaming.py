@@ -42,7 +42,7 @@ def vector_cycles(chip: Chip, operations: Operations, bits: int) -> float:
                 mend="give the unit that function",
             )
         total += amount / rate if amount else 0.0
-    return total * (chip.vector.wide_factor if bits > 8 else 1.0)
+    return total * chip.vector.slowdown(bits)
 
 
 def vector_counts(operations: Operations, bits: int) -> Counts:

@@ -90,7 +90,8 @@ def _function(version: int) -> Function:
         at = AT_ARRAY
         out[at], out[at + 1], out[at + 2] = arr.cycles, arr.w_reads, arr.i_reads
         out[at + 3], out[at + 4], out[at + 5] = arr.updates, arr.sums, arr.partial
-        out[at + 6], out[at + 7] = arr.usable, arr.joules
+        out[at + 6], out[at + 7], out[at + 8] = arr.usable, arr.joules, arr.switch
+        out[at + 9], out[at + 10] = arr.loaded, arr.passing
         for n in range(10):
             out[AT_TILE + n] = tile[n]
         for n in range(4):

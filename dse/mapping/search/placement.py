@@ -19,7 +19,7 @@ from dse.mapping.cost.units import E_TILES, ENTRY_FIELDS, fill_outer, side_of
 from dse.mapping.search.evaluated import AT_COST, FIELDS, RECORDS, SIZES, evaluate_tiles
 from dse.mapping.search.levels import HOLD_TABLES, kept_lines, room_taken
 from dse.mapping.space.candidates import FloatArray, spatial_row
-from dse.mapping.space.choices import fits_axes
+from dse.mapping.space.choices import fits_axes, input_rows
 from dse.mapping.space.hierarchy import Outer, constants_by_mask
 from dse.mapping.space.problem import Problem
 from dse.registry import cached
@@ -126,7 +126,7 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
                 mend=f"use 1 to {size}",
             )
     axes = problem.chip.array.axes
-    if not (problem.on_vector or factors in problem.choices or fits_axes(factors, axes)):
+    if not (problem.on_vector or factors in problem.choices or _offered(problem, factors)):
         asked = " ".join(f"{d}={n}" for d, n in zip(DIMS, factors, strict=True) if n > 1)
         offered = "; ".join(f"{axis.size} of {'/'.join(axis.dims)}" for axis in axes)
         raise UnmappableError(
@@ -138,6 +138,17 @@ def unrolled(problem: Problem, spatial: Mapping[Any, int], taps: tuple[int, int]
         )
     volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
     return np.array(spatial_row(factors, taps, problem.sizes, align, volumes), np.float64)
+
+
+def _offered(problem: Problem, factors: tuple[int, ...]) -> bool:
+    """Whether the array's axes offer an unrolling."""
+    array = problem.chip.array
+    if array.row_inputs == "one":
+        window = tuple(int(v) for v in problem.nest[2:])
+        inputs = (a.size for a in array.axes if not {"K", "OX", "OY"} & set(a.dims))
+        if input_rows(factors, window) > math.prod(inputs):
+            return False
+    return fits_axes(factors, array.axes)
 
 
 #: Loops of each group, named by the operand that does not depend on them.

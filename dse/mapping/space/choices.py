@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
 from dse.errors import UnmappableError
@@ -132,7 +134,11 @@ def _join(
 
 @cached(16384)
 def spatial_choices(
-    sizes: Factors, axes: tuple[Axis, ...], align: Factors, diagonal: bool
+    sizes: Factors,
+    axes: tuple[Axis, ...],
+    align: Factors,
+    diagonal: bool,
+    window: Factors | None = None,
 ) -> tuple[Factors, ...]:
     """Spatial factors per dim of the unrollings tried, those with the fewest array steps first.
 
@@ -140,12 +146,16 @@ def spatial_choices(
         sizes: dims in the order of ``DIMS``; ``align`` multiples they are padded to.
         axes: each may unroll any mix of its dims (several at once: replication).
         diagonal: groups may lie along the diagonal of the first two axes.
+        window: of a matrix engine, whose rows take one input each (:func:`input_rows`): stride and
+            dilation along y and x.
 
     Ties go to the unrolling with less traffic between buffer and array.
     """
     padded = tuple(-(-size // a) * a for size, a in zip(sizes, align, strict=True))
     found: dict[Factors, None] = {}
-    for mixes in _join(padded, axes, ()):
+    if window is not None:
+        found = dict.fromkeys(_matrices(padded, axes, window, diagonal))
+    for mixes in () if window is not None else _join(padded, axes, ()):
         factors = tuple(math.prod(column) for column in zip(*mixes, strict=True))
         found[factors] = None
         if diagonal and len(axes) > 1 and sizes[0] > 1 and factors[0] == 1:
@@ -163,6 +173,59 @@ def spatial_choices(
         return (_steps(padded, factors), reads + 4 * sums, factors)
 
     return tuple(sorted(found, key=rank)[:SPATIAL_LIMIT])
+
+
+def input_rows(factors: Factors, window: Factors) -> int:
+    """Distinct input elements that an unrolling takes in a step: rows of a matrix engine.
+
+    Rows of ``OX`` pixels under ``FX`` taps are a Toeplitz matrix, with zeros beside each filter.
+
+    Args:
+        window: stride and dilation along y and x, each pair without common divisor.
+    """
+    g, b, _, c, oy, ox, fy, fx = factors
+    sy, dy, sx, dx = window
+    rows = oy * fy - max(0, oy - dy) * max(0, fy - sy)
+    cols = ox * fx - max(0, ox - dx) * max(0, fx - sx)
+    return g * b * c * rows * cols
+
+
+def _matrices(
+    sizes: Factors, axes: tuple[Axis, ...], window: Factors, diagonal: bool
+) -> Iterator[Factors]:
+    """Unrollings of a matrix engine, of which no dim can take its next useful factor; on the
+    diagonal as many groups as there is room for, and one."""
+    across = [axis.size for axis in axes if {"K", "OX", "OY"} & set(axis.dims)]
+    cols = math.prod(across)
+    rows = math.prod(axis.size for axis in axes) // cols
+    unrolled, most = {d for axis in axes for d in axis.dims}, max(rows, cols)
+    options = [
+        tuple(v for v in reversed(ceil_quotients(size)) if v <= most) if d in unrolled else (1,)
+        for d, size in zip(DIMS, sizes, strict=True)
+    ]
+
+    def filled(oy: int, ox: int, fy: int, fx: int) -> tuple[int, int]:
+        """As many filters and channels as there is room for beside these; none: 0."""
+        taken = input_rows((1, 1, 1, 1, oy, ox, fy, fx), window)
+        k, c = (
+            bisect_right(values, room) for values, room in
+            ((options[2], cols // (oy * ox)), (options[3], rows // taken))
+        )  # fmt: skip
+        return (options[2][k - 1], options[3][c - 1]) if k and c else (0, 0)
+
+    room = {sides: filled(*sides) for sides in itertools.product(*options[4:])}
+    for sides, (k, c) in room.items():
+        if k and not any(
+            room[*sides[:at], values[values.index(sides[at]) + 1], *sides[at + 1 :]] == (k, c)
+            for at, values in enumerate(options[4:])
+            if values[-1] > sides[at]
+        ):
+            found = (1, 1, k, c, *sides)
+            yield found
+            places = min(rows // input_rows(found, window), cols // (k * sides[0] * sides[1]))
+            if diagonal and min(places, sizes[0]) > 1:
+                groups = min(places, sizes[0])
+                yield (-(-sizes[0] // -(-sizes[0] // groups)), *found[1:])
 
 
 def rate_of(rates: Mapping[str, float], w_format: str, a_format: str) -> tuple[str, float]:

@@ -232,6 +232,8 @@ def enter_buses(c: Any, buffer: Buffer) -> None:
         (k.C_BUS_SUM, k.C_AB, buffer.sum_bytes_per_cycle),
     ):
         c[cycles] = c[size] / port if port else 0.0
+    if buffer.sum_bytes_per_cycle and not buffer.result_bytes_per_cycle:
+        c[k.C_BUS_OUT] = c[k.C_OB] / buffer.sum_bytes_per_cycle
 
 
 def _site(layer: Layer, chip: Chip, homes: Homes, cores: int, *, winograd: bool) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from dse.errors import UnmappableError
-from dse.hardware.chip import Axis, Chip
+from dse.hardware.chip import Array, Axis, Chip
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.flows import flow_codes
 from dse.mapping.cost.streaming import Counts, vector_counts, vector_cycles
@@ -148,8 +148,7 @@ def _unit(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> _Unit:
     assert layer.nest is not None
     nest, array = layer.nest, chip.array
     if nest.depthwise and array.depthwise == "vector":
-        wide = max(bits_of(layer.w_format), bits_of(layer.i_format)) > 8
-        rate = 1.0 / chip.vector.wide_factor if wide else 1.0
+        rate = 1.0 / chip.vector.slowdown(max(bits_of(layer.w_format), bits_of(layer.i_format)))
         return _Unit("", rate, True, (_lanes(chip),), (1,) * len(DIMS), ("os",), Savings())
     try:
         pair, rate = rate_of(array.rates, layer.w_format, layer.i_format)
@@ -237,7 +236,8 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         },
     )
     diagonal = not on_vector and array.depthwise == "diagonal"
-    choices = spatial_choices(sizes, unit.axes, align, diagonal)
+    window = reduced(nest.numbers[8:]) if _matrix_engine(unit, array) else None
+    choices = spatial_choices(sizes, unit.axes, align, diagonal, window)
     touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
     tiles, lengths = tile_lists(sizes, choices[0], legality, align)
     levels = tile_lists(sizes, choices[0], legality, align, LEVEL_LIMITS)
@@ -269,6 +269,10 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         level_tiles=levels[0],
         level_lengths=levels[1],
     )
+
+
+def _matrix_engine(unit: _Unit, array: Array) -> bool:
+    return array.row_inputs == "one" and not unit.on_vector
 
 
 def enter(c: FloatArray, values: dict[int, float]) -> None:
