@@ -179,6 +179,8 @@ class Program:
     ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
     the most that an inference holds at once of what it makes (no KV cache), both by memory.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
+    ``room_bytes`` is the buffer of one core that the memory plan left to each layer's tiles,
+    ``l2_room_bytes`` the L2 to those of any.
     """
 
     name: str
@@ -192,6 +194,8 @@ class Program:
     parts: int = 1
     activation_bytes: Mapping[str, float] = field(default_factory=dict)
     language: bool = False
+    room_bytes: tuple[float, ...] = ()
+    l2_room_bytes: float = 0.0
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:

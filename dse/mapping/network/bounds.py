@@ -67,7 +67,7 @@ def _input_bytes(layer: Layer) -> float:
     return least_input_elements(layer) * bits_of(layer.i_format) / 8
 
 
-def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
+def layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
     """Time of a layer on array and vector unit, each at its peak, s; host layers as array time."""
     if layer.kind == "host":
         operations = sum(n for _, n in layer.vector_ops)
@@ -87,7 +87,7 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
     return array / chip.f_hz, vector / chip.f_hz
 
 
-def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
+def of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
     """The value of each layer, worked out once for those of one shape."""
     known: dict[int, T] = {}
     numbers = tensors_of(workload).shapes
@@ -99,7 +99,7 @@ def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
 
 def _compute_s(workload: Workload, chip: Chip, cores: int) -> float:
     """All layers at peak, s: in turn, but array and vector side by side within fusable layers."""
-    times = _of_layers(workload, lambda layer: _layer_s(layer, chip, cores))
+    times = of_layers(workload, lambda layer: layer_s(layer, chip, cores))
     joint = fusable(workload) if cores == 1 and chip.buffer.fuses else frozenset()
     apart = sum(max(pair) for number, pair in enumerate(times) if number not in joint)
     both = [times[number] for number in sorted(joint)]
@@ -142,7 +142,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     changes = sum(crossings([layer.kind == "host" for layer in workload.layers]))
     start = least_invoke_s(chip, language=workload.language) + changes * chip.overheads.crossing_s
     latency = start + max(compute, transfer)
-    dynamic = sum(_of_layers(workload, lambda layer: _layer_j(layer, chip)))
+    dynamic = sum(of_layers(workload, lambda layer: layer_j(layer, chip)))
     if read + written > 0.0:
         dynamic += read * byte_price(chip, "dram", write=False)
         dynamic += written * byte_price(chip, "dram", write=True)
@@ -166,7 +166,7 @@ def roofline_energy_j(workload: Workload, chip: Chip, cores: int = 1) -> float:
     return roofline(workload, chip, cores).energy_j
 
 
-def _layer_j(layer: Layer, chip: Chip) -> float:
+def layer_j(layer: Layer, chip: Chip) -> float:
     """Energy of a layer's operations alone, J."""
     if layer.kind == "host":
         return price_of(chip, "host.op") * sum(n for _, n in layer.vector_ops)
