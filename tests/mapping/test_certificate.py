@@ -167,9 +167,7 @@ def check_box(size: int, ends: tuple[int, int], grain: int, factor: int, nest: A
     sizes, align = np.full(6, float(size)), np.full(6, float(grain))
     s = np.ones(k.SPATIAL_FIELDS)
     s[:8], s[k.S_FY], s[k.S_FX] = factor, min(cut, taps), taps
-    numbers = np.array(
-        [taps, taps, stride // gcd, dilation // gcd] + [stride // gcd, dilation // gcd]
-    )
+    numbers = np.array([taps, taps, stride // gcd, dilation // gcd, stride // gcd, dilation // gcd])
     low, high = sorted(min(end, size) for end in ends)
     box, row = np.ones(k.ROW_FIELDS), np.ones(k.ROW_FIELDS)
     fields = (k.R_T, k.R_N, k.R_STEPS, k.R_FULL, k.R_LAST, k.R_SPAN, k.R_SPANS, k.R_PAD, k.R_SLIDE)
