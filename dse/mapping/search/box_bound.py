@@ -194,6 +194,7 @@ def box_side(
 ) -> Any:  # fmt: skip
     """Least seconds and joules of the array and its ports in any dataflow, each apart; and the
     least bytes that it reads and writes. ``held``: operands are in registers."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
     seconds, joules, reads, writes = np.inf, np.inf, np.inf, np.inf
     for fi in range(flows.shape[0]):
         flow = flows[fi]

@@ -112,6 +112,7 @@ def best_of_tiling(
     over: Any, held: Any, one: Any, rows: Any, whole: Any, score: Any, best: Any,
 ) -> bool:  # fmt: skip
     """Try every dataflow, order and hold of the tiling of exact ``rows``; whether one is better."""
+    # So many arguments: records of arrays would be counted by Numba in every call.
     s = unit
     g, b, k, r, y, x = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     tile = tile_side(c, s[S_TAPS], g, b, k, r, y, x)
@@ -220,6 +221,7 @@ def _visit(
 ) -> None:  # fmt: skip
     """Fill ``best`` and ``score`` (keys found, bound proven, boxes looked at) of the search."""
     # So many arguments: records of arrays would be counted by Numba in every call.
+    # In one piece: heap, nodes and what was found belong to all of it.
     held_in, made, waiting, looked = not exact, 0, 0, 0
     low, limit = np.inf, nodes.shape[0] - 2
     for ui in range(units.shape[0]):
