@@ -17,6 +17,8 @@ from dse.mapping.cost.costs import (
     C_DECODE,
     C_DOUBLE,
     C_E0,
+    C_ENDS,
+    C_EXPOSED,
     C_F,
     C_FILL,
     C_HAS_I,
@@ -65,6 +67,7 @@ from dse.mapping.cost.costs import (
     bus_cycles,
     edge_cycles,
     keys,
+    links_s,
 )
 from dse.mapping.cost.flows import (
     IS_BLOCKS,
@@ -260,6 +263,17 @@ def box_key(
     seconds = c[C_LAT0] + seconds
     joules = c[C_E0] + side.joules + links.joules + c[C_STATIC] * seconds
     return keys(seconds, joules, objective)[0]
+
+
+@shared
+def box_ends(c: Any, tile: Any) -> Any:
+    """Time to load the first tile and to store the last, over all links that they pass, s."""
+    w = tile.w * c[C_WB] * c[C_SW] * c[C_HOME_W]
+    i = tile.i * c[C_IB] * c[C_SI] * c[C_HOME_I]
+    side = tile.o * c[C_SIDE] * c[C_HOME_S]
+    o = tile.o_last * c[C_OB] * c[C_SO] * c[C_HOME_O]
+    first = links_s(c, C_ENDS, w * c[C_EXPOSED], i, 0.0, side, 0.0, 0.0, 0.0)
+    return (first + links_s(c, C_ENDS, 0.0, 0.0, o, 0.0, 0.0, 0.0, 0.0)) * HAIR
 
 
 @shared

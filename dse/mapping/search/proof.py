@@ -80,17 +80,22 @@ def prove(
     return Proof(bound, found, boxes)
 
 
-def least_of(problem: Problem, objective: Objective, units: Any, fewest: float) -> float:
+def least_of(
+    problem: Problem, objective: Objective, units: Any, fewest: float, effort: int = 1
+) -> float:
     """A bound of all two-level mappings of a problem, whatever its room.
 
     Args:
         units: unrollings (fields ``costs.S_*``), or one that is better than all in every dim;
             fewest: array steps that none gets below.
+        effort: boxes of tilings looked at beyond the whole.
     """
     score = np.array((np.inf, np.inf, 0.0, 0.0))
     up, holds = np.zeros((8, 2)), (1 << HOLDS) - 1
     cs = problem.c.reshape(1, -1)
-    _boxes(problem, objective_code(objective), cs, (0,), up, holds, 1, 0.0, units, fewest, score)
+    _boxes(
+        problem, objective_code(objective), cs, (0,), up, holds, effort, 0.0, units, fewest, score
+    )
     return float(score[2])
 
 

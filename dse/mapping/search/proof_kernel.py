@@ -33,10 +33,16 @@ from dse.mapping.cost.costs import (
 from dse.mapping.cost.levels_cost import HOLDS, group_counts, moves, transfers
 from dse.mapping.cost.records import Bound, Groups
 from dse.mapping.cost.tile_rows import fill_whole, span
-from dse.mapping.search.box_bound import HAIR, box_key, box_side, first_weights, largest
+from dse.mapping.search.box_bound import (
+    HAIR,
+    box_ends,
+    box_key,
+    box_side,
+    first_weights,
+    largest,
+)
 from dse.mapping.search.box_rows import fill_box
 from dse.mapping.search.levels import kept_lines, room_taken
-from dse.mapping.search.prune import ends_s
 from dse.mapping.tools.compiling import Function, loops, shared
 from dse.mapping.tools.stamp import stamped
 
@@ -85,7 +91,7 @@ def bound_of_box(
     for mi in range(masks.shape[0]):
         mask = masks[mi]
         c = cs[mask]
-        ends = ends_s(c, tile)
+        ends = box_ends(c, tile)
         allowed = hold_mask
         if mask > 0 or s[S_TAP_TILES] > 1.0:
             allowed = 1
