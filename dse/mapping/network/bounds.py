@@ -36,6 +36,16 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     for name in ("l2", "nvm"):
         if has_link(chip, name):
             room += chip.links[name].capacity_bytes
+    read, written, weights = edge_bytes(workload, chip)
+    beyond = max(0.0, weights - room)
+    if not spills(chip):
+        return beyond, 0.0
+    return read + beyond, written
+
+
+def edge_bytes(workload: Workload, chip: Chip) -> tuple[float, float, float]:
+    """Bytes of the network's inputs that its layers touch, of its outputs, and of its weights as
+    the chip may store them; inputs and outputs are 0 beside a memory that cannot be written."""
     weights: dict[str, float] = {}
     inputs: dict[str, float] = {}
     outputs = 0.0
@@ -50,10 +60,9 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
             inputs[main[0]] = min(need, inputs.get(main[0], need))
         if layer.outputs and layer.outputs[0] in workload.outputs:
             outputs += layer.o_bytes
-    beyond = max(0.0, sum(weights.values()) - room)
     if not spills(chip):
-        return beyond, 0.0
-    return sum(inputs.values()) + beyond, outputs
+        return 0.0, 0.0, sum(weights.values())
+    return sum(inputs.values()), outputs, sum(weights.values())
 
 
 def _stored_bytes(layer: Layer, chip: Chip) -> float:

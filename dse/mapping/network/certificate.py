@@ -37,7 +37,7 @@ from dse.mapping.layer.certificate import certify_layer, objective_text, problem
 from dse.mapping.layer.mapper import question
 from dse.mapping.memory.plan import INSIDE_SHARES, SHARES
 from dse.mapping.memory.tensors import Lifetime, tensors_of
-from dse.mapping.network.bounds import external_bytes, layer_j, layer_s, of_layers, roofline
+from dse.mapping.network.bounds import edge_bytes, layer_j, layer_s, of_layers, roofline
 from dse.mapping.network.fallback import on_chip
 from dse.mapping.network.program import program_energy_j
 from dse.mapping.search.proof import least_of
@@ -47,6 +47,8 @@ from dse.workload.layer import Layer, Workload
 from dse.workload.parts import in_parts
 from dse.workload.precision import bits_of
 
+#: Boxes of tilings looked at for the energy of a layer.
+EFFORT = 60
 #: A hair less, so that rounding never lifts a bound.
 _HAIR = 1.0 - 1e-9
 
@@ -152,16 +154,16 @@ def network_bound(workload: Workload, chip: Chip, cores: int = 1) -> NetworkBoun
     call = chip.overheads.invoke_s
     begun = max(call + launches, least_invoke_s(chip, language=workload.language))
     compute = (apart + max(arrays, vectors)) / cores
-    read, written = _dram_bytes(workload, chip, cores, grouped)
+    outside = _outside(workload, chip, cores, grouped)
     rate = link_rates(chip)[0]
-    link = (read + written) / rate if rate > 0.0 else 0.0
+    link = outside.bytes / rate if rate > 0.0 else 0.0
     start = begun + changes * chip.overheads.crossing_s
     rough = roofline(workload, chip, cores)
     latency = max(rough.latency_s, start + compute, call + link) * _HAIR
-    dynamic = sum(one.joules for one in least) + _dram_joules(chip, read, written)
+    dynamic = sum(one.joules for one in least) + outside.joules
     dynamic = max(rough.dynamic_j, dynamic) * _HAIR
     energy = dynamic + chip.mapping_static_w * latency
-    return NetworkBound(latency, energy, compute, link, read + written)
+    return NetworkBound(latency, energy, compute, link, outside.bytes)
 
 
 def _least(layer: Layer, chip: Chip, *, grouped: bool) -> Least:
@@ -170,21 +172,44 @@ def _least(layer: Layer, chip: Chip, *, grouped: bool) -> Least:
     joules = layer_j(layer, chip)
     if layer.nest is None:
         return Least(array, vector, joules)
-    times, energies = [], []
-    for homes in _homes(layer, chip, grouped=grouped):
+    ways = _homes(layer, chip, grouped=grouped)
+    times = []
+    for homes in ways[:1] if grouped else ways:
         for problem in _problems(layer, chip, homes):
             units, fewest = banded_unit(problem) if grouped else every_unit(problem)
-            fixed_s = float(problem.c[k.C_LAT0])
-            seconds = least_of(problem, "latency", units, fewest) - fixed_s
-            busy = float(fewest / problem.c[k.C_RATE] / chip.f_hz) if grouped else seconds
+            busy = float(fewest / problem.c[k.C_RATE] / chip.f_hz)
+            if not grouped:
+                busy = least_of(problem, "latency", units, fewest) - float(problem.c[k.C_LAT0])
             times.append(busy)
+    energies = []
+    for homes in _cheapest(ways, chip):
+        for problem in _problems(layer, chip, homes):
+            units, fewest = banded_unit(problem) if grouped else every_unit(problem)
             # (A pass after the layer may be cut into fewer chunks, and take fewer descriptors.)
             jobs = problem.fixed_counts.get("descriptor", 0.0)
             spare = jobs * price_of(chip, "descriptor") if jobs else 0.0
-            energies.append(least_of(problem, "energy", units, fewest) - spare)
+            energies.append(least_of(problem, "energy", units, fewest, EFFORT) - spare)
     if not times:
         return Least(array, vector, joules)
     return Least(max(array, min(times)), vector, max(joules, min(energies)))
+
+
+def _cheapest(ways: list[Homes], chip: Chip) -> list[Homes]:
+    """The homes with the least energy a byte of every operand, if there are such; else all."""
+    places: list[list[Home]] = [[], [], [], []]
+    for at, found in enumerate(zip(*ways, strict=True)):
+        every = tuple(dict.fromkeys(found))
+        prices = [
+            (
+                byte_price(chip, home, write=False),
+                byte_price(chip, home, write=True) if at == 2 else 0.0,
+            )
+            for home in every
+        ]
+        least = tuple(min(price[n] for price in prices) for n in range(2))
+        best = [home for home, price in zip(every, prices, strict=True) if price == least]
+        places[at] = best[:1] or list(every)
+    return [Homes(*found) for found in itertools.product(*places)]
 
 
 def _problems(layer: Layer, chip: Chip, homes: Homes) -> list[Problem]:
@@ -210,19 +235,18 @@ def _homes(layer: Layer, chip: Chip, *, grouped: bool) -> list[Homes]:
     store: Home = "l2" if has_link(chip, "l2") else "buffer"
     weights: list[Home] = [store]
     others: list[Home] = [store]
-    if grouped:
-        weights, others = ["buffer"], ["buffer"]
-    elif store == "buffer" and _store_bytes(chip, 1) == 0.0:
+    if store == "buffer" and _store_bytes(chip, 1) == 0.0:
         weights, others = ["dram"], ["dram"]
-        if has_link(chip, "nvm") and not layer.w_is_activation:
-            weights.append("nvm")
-    else:
-        if has_link(chip, "nvm") and not layer.w_is_activation:
-            weights.append("nvm")
-        if has_link(chip, "dram") and store != "buffer":
-            weights.append("dram")
-            if spills(chip):
-                others.append("dram")
+    elif store != "buffer" and has_link(chip, "dram"):
+        weights.append("dram")
+        if spills(chip):
+            others.append("dram")
+    if has_link(chip, "nvm") and not layer.w_is_activation:
+        weights.append("nvm")
+    if grouped:  # what passes within the group never leaves the buffer
+        others = ["buffer"]
+        if layer.w_is_activation:
+            weights = ["buffer"]
     return [Homes(w, i, o, s) for w, i, o, s in itertools.product(weights, others, others, others)]
 
 
@@ -239,35 +263,81 @@ def _store_bytes(chip: Chip, cores: int) -> float:
     return float(chip.buffer.capacity_bytes) * cores * share
 
 
-def _dram_bytes(
-    workload: Workload, chip: Chip, cores: int, grouped: frozenset[int]
-) -> tuple[float, float]:
-    """Bytes that an inference must read from DRAM and write to it."""
-    read, written = external_bytes(workload, chip, cores)
-    if not spills(chip) or not chip.links["dram"].holds_activations:
-        return read, written
+class _Outside(NamedTuple):
+    """Least bytes that an inference reads from DRAM and writes to it, and their least energy, J,
+    beyond what the layers' bounds count of them."""
+
+    bytes: float
+    joules: float
+
+
+def _outside(workload: Workload, chip: Chip, cores: int, grouped: frozenset[int]) -> _Outside:
+    """What must cross the DRAM's link, however the store is shared out to weights and activations.
+
+    With ``kept`` bytes for weights the rest of them is read, and activations find so much less
+    room: both are least at one of few ``kept``, as they rise and fall in straight lines.
+    """
+    if not has_link(chip, "dram"):
+        return _Outside(0.0, 0.0)
+    read, written, stored = edge_bytes(workload, chip)
     store = _store_bytes(chip, cores)
+    spares = has_link(chip, "nvm")
+    stored = max(0.0, stored - (chip.links["nvm"].capacity_bytes if spares else 0.0))
+    kept = [0.0] if chip.links["dram"].streams_weights else [0.0, store, min(store, stored)]
+    groups: list[_Alive] = []
+    if spills(chip) and chip.links["dram"].holds_activations:
+        large, groups = _alive(workload, store, grouped)
+        read, written = read + large.read, written + large.written
+        if len(kept) > 1:
+            kept += [store - one.bytes for one in groups if 0.0 < one.bytes < store]
+    read_j, write_j = _prices(chip)
+    found = []
+    for room in kept:
+        more_read, more_written = read + max(0.0, stored - room), written
+        for one in groups:
+            over = max(0.0, one.bytes - (store - room))
+            more_read, more_written = more_read + over * one.read, more_written + over * one.written
+        moved = more_read + more_written
+        found.append(_Outside(moved, more_read * read_j + more_written * write_j))
+    return _Outside(min(one.bytes for one in found), min(one.joules for one in found))
+
+
+class _Alive(NamedTuple):
+    """Activations alive at one time: their bytes, and the bytes read and written at least for each
+    of them that is outside."""
+
+    bytes: float
+    read: float
+    written: float
+
+
+def _alive(
+    workload: Workload, store: float, grouped: frozenset[int]
+) -> tuple[_Alive, list[_Alive]]:
+    """Activations that are outside for being larger than the store, and those that are alive
+    together, none of them at two of the times."""
     inner = [
         life
         for life in tensors_of(workload).inner
         if life.name not in workload.outputs and not _passes_on(life, grouped)
     ]
-    share = {life.name: _least_read_share(workload, life) for life in inner}
+    read = {life.name: _least_read_share(workload, life) for life in inner}
     made = {life.name: _written_share(workload.layers[life.first], life) for life in inner}
-    more_read = more_written = 0.0
-    small = []
-    for life in inner:
-        if life.bytes > store:
-            more_written += made[life.name] * life.bytes
-            more_read += share[life.name] * life.bytes
-        else:
-            small.append(life)
-    for alive in _apart(small, len(workload.layers)):
-        over = sum(life.bytes for life in alive) - store
-        if over > 0.0:
-            more_written += over * min(made[life.name] for life in alive)
-            more_read += over * min(share[life.name] for life in alive)
-    return read + more_read, written + more_written
+    large = [life for life in inner if life.bytes > store]
+    outside = _Alive(
+        sum(life.bytes for life in large),
+        sum(life.bytes * read[life.name] for life in large),
+        sum(life.bytes * made[life.name] for life in large),
+    )
+    groups = [
+        _Alive(
+            sum(life.bytes for life in alive),
+            min(read[life.name] for life in alive),
+            min(made[life.name] for life in alive),
+        )
+        for alive in _apart([x for x in inner if x.bytes <= store], len(workload.layers))
+    ]
+    return outside, groups
 
 
 def _passes_on(life: Lifetime, grouped: frozenset[int]) -> bool:
@@ -308,16 +378,13 @@ def _apart(lives: list[Lifetime], layers: int) -> list[list[Lifetime]]:
     return out
 
 
-def _dram_joules(chip: Chip, read: float, written: float) -> float:
-    """Energy that bytes at the DRAM take at least beyond what the layers' bounds count of them."""
+def _prices(chip: Chip) -> tuple[float, float]:
+    """Energy of a byte read from DRAM and written to it beyond that of the store, of which the
+    layers' bounds count at most as much, J."""
     near: Home = "l2" if has_link(chip, "l2") else "buffer"
-    if read + written <= 0.0 or (near == "buffer" and _store_bytes(chip, 1) == 0.0):
-        return 0.0  # (none, or counted with the layers)
-    saved_read = saved_written = 0.0
-    if near == "l2":
-        saved_read = byte_price(chip, near, write=False)
-        saved_written = byte_price(chip, near, write=True)
-    joules = read * max(0.0, byte_price(chip, "dram", write=False) - saved_read)
-    if written:
-        joules += written * max(0.0, byte_price(chip, "dram", write=True) - saved_written)
-    return joules
+    if near == "buffer" and _store_bytes(chip, 1) == 0.0:
+        near = "dram"
+    read, write = (byte_price(chip, "dram", write=False) - byte_price(chip, near, write=False), 0.0)
+    if spills(chip):
+        write = byte_price(chip, "dram", write=True) - byte_price(chip, near, write=True)
+    return max(0.0, read), max(0.0, write)

@@ -109,23 +109,29 @@ def banded_steps(sizes: Factors, axes: tuple[Axis, ...], align: Factors, diagona
     whole = padded(sizes, align)
     fixed = [n for n, d in enumerate(DIMS) if d not in BANDED]
     outs = math.prod(n for n, d in zip(whole, DIMS, strict=True) if d in BANDED)
-    # By what is left of the fixed dims: the units left to banded ones.
-    states = {tuple(whole[n] for n in fixed): 1.0}
+    # By what is left of the fixed dims, and of the shorter of the axes of the diagonal: the units
+    # left to banded dims on axes that allow them.
+    on_diagonal = diagonal and len(axes) > 1 and sizes[0] > 1
+    states = {(tuple(whole[n] for n in fixed), math.inf if on_diagonal else 1.0): 1.0}
     for number, axis in enumerate(axes):
-        found: dict[tuple[int, ...], float] = {}
-        on_diagonal = diagonal and number < 2 and sizes[0] > 1
-        banded = on_diagonal or any(d in BANDED for d in axis.dims)
+        found: dict[tuple[tuple[int, ...], float], float] = {}
+        banded = any(d in BANDED for d in axis.dims)
         dims = [at for at, n in enumerate(fixed) if DIMS[n] in axis.dims]
-        for left, units in states.items():
+        for (left, places), units in states.items():
             for taken in _factors_within(tuple(left[at] for at in dims), axis.size):
                 rest = list(left)
                 for at, factor in zip(dims, taken, strict=True):
                     rest[at] = -(-rest[at] // factor)
-                more = units * (axis.size / math.prod(taken) if banded else 1.0)
-                if more > found.get(tuple(rest), 0.0):
-                    found[tuple(rest)] = more
+                free = axis.size / math.prod(taken)
+                short = min(places, free) if on_diagonal and number < 2 else places
+                key, more = (tuple(rest), short), units * (free if banded else 1.0)
+                if more > found.get(key, 0.0):
+                    found[key] = more
         states = found
-    return min(math.prod(left) * max(1.0, outs / units) for left, units in states.items())
+    return min(
+        math.prod(left) * max(1.0, outs / (units * places))
+        for (left, places), units in states.items()
+    )
 
 
 def _factors_within(sizes: tuple[int, ...], units: int) -> list[Factors]:
