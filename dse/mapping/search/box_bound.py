@@ -34,6 +34,7 @@ from dse.mapping.cost.costs import (
     C_LATCH,
     C_MACS,
     C_OB,
+    C_ON_VECTOR,
     C_P_RI_READ,
     C_P_RI_WRITE,
     C_P_RO_READ,
@@ -195,10 +196,10 @@ def box_side(
     c: Any, flows: Any, held: bool, s: Any, fewest: Any, deep: Any, lines: Any, sizes: Any,
     g: Any, b: Any, k: Any, r: Any, y: Any, x: Any,
 ) -> Any:  # fmt: skip
-    """Least seconds and joules of the array and its ports in any dataflow, each apart; and the
+    """Least seconds and joules of array, ports and vector unit in any dataflow, each apart; and the
     least bytes that it reads and writes. ``held``: operands are in registers."""
     # So many arguments: records of arrays would be counted by Numba in every call.
-    seconds, joules, reads, writes = np.inf, np.inf, np.inf, np.inf
+    seconds, joules, reads, writes, cycles = np.inf, np.inf, np.inf, np.inf, np.inf
     for fi in range(flows.shape[0]):
         flow = flows[fi]
         if held:
@@ -210,10 +211,13 @@ def box_side(
         cost = side_cost(c, arr, s[S_O])
         bus = bus_cycles(c, arr, s[S_O]) / c[C_F] * HAIR
         seconds, joules = min(seconds, max(cost.seconds, bus)), min(joules, cost.joules)
+        cycles = min(cycles, arr.cycles)
         read = arr.w_reads * c[C_WB] + arr.i_reads * c[C_IB] + arr.sums * c[C_AB]
         reads = min(reads, read + s[S_O] * c[C_SIDE])
         writes = min(writes, arr.sums * c[C_AB] + s[S_O] * c[C_OB])
-    return Bound(seconds, joules), reads, writes
+    # The vector unit does what is its own and, of a layer that runs there, the layer.
+    vector = (c[C_VECTOR] + cycles * c[C_ON_VECTOR]) / c[C_F] * HAIR
+    return Bound(max(seconds, vector), joules), reads, writes
 
 
 @shared
@@ -251,8 +255,7 @@ def box_key(
     stores = max(o - most[2] * c[C_OB] * c[C_SO] * c[C_HOME_O], 0.0) + again
     edge = max(edge_cycles(c, w, i, again, extra, stores), w * c[C_DECODE])
     port = max(stores / c[C_READ], (w + i + again + extra) / c[C_WRITE])
-    vector = c[C_VECTOR] / c[C_F] * HAIR
-    busy = max(side.seconds, vector)
+    busy = side.seconds
     if c[C_DOUBLE] > 0.0:
         both = max((reads + stores) / c[C_READ], (writes + w + i + again + extra) / c[C_WRITE])
         apart = max(busy, max(both, edge) / c[C_F] * HAIR)

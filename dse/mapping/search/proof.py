@@ -26,8 +26,8 @@ from dse.mapping.space.problem import Problem
 from dse.mapping.space.unrollings import every_unit
 
 #: Boxes of tilings looked at, at most, and the share of the best within which a bound is enough.
-EFFORT = 4000
-SLACK = 1e-4
+EFFORT = 6000
+SLACK = 0.0
 
 
 class Proof(NamedTuple):
