@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
@@ -26,6 +26,7 @@ from dse.mapping.fusion.groups import in_groups
 from dse.mapping.ir.certificate import Certificate
 from dse.mapping.ir.homes import Home, Homes, byte_price, has_link, price_of, spills
 from dse.mapping.ir.schedule import (
+    LayerSchedule,
     Program,
     layer_latencies_s,
     link_rates,
@@ -120,7 +121,7 @@ def certify_layers(
         if layer.kind != "compute" or made.fused:
             continue
         asked = question(
-            layer, chip, kind, homes=Homes(**made.homes), cores=program.cores,
+            layer, chip, kind, homes=_homes_of(made), cores=program.cores,
             room_bytes=program.room_bytes[number], l2_room_bytes=program.l2_room_bytes,
             exposed=0.0, time_price_w=watts, legal=program.legality == "legal", uneven=True,
         )  # fmt: skip
@@ -131,6 +132,11 @@ def certify_layers(
         bound = certify_layer(layer, chip, asked).certificate.bound
         out[made.layer] = Certificate(name, value, min(bound, value))
     return out
+
+
+def _homes_of(made: LayerSchedule) -> Homes:
+    where: dict[str, Any] = dict(made.homes)
+    return Homes(**where)
 
 
 def network_bound(workload: Workload, chip: Chip, cores: int = 1) -> NetworkBound:

@@ -36,6 +36,7 @@ from dse.mapping.layer.certificate import certify_layer
 from dse.mapping.layer.mapper import draft_layer, question
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import tensors_of
+from dse.mapping.network.fallback import splits
 from dse.mapping.path.chain import Cost, Item, best_path, layer_item
 from dse.workload.layer import Layer, Workload
 
@@ -156,7 +157,8 @@ class Candidates:
             slot = self._of_layer[number]
             if chosen.layers == 1 and slot.layer.kind == "compute" and slot.pin is None:
                 asked = question(
-                    slot.layer, self.chip, kind, homes=slot.homes, cores=self.cores,
+                    slot.layer, self.chip, kind, homes=slot.homes,
+                    cores=self.cores if splits(slot.layer, self.chip) else 1, spread=self.cores,
                     room_bytes=slot.room, l2_room_bytes=self.plan.l2_room_bytes, exposed=1.0,
                     time_price_w=watts, legal=False, uneven=True,
                 )  # fmt: skip
@@ -251,7 +253,8 @@ class Candidates:
                 chip,
                 objective,
                 homes=slot.homes,
-                cores=self.cores,
+                cores=self.cores if splits(layer, chip) else 1,
+                spread=self.cores,
                 room_bytes=slot.room,
                 l2_room_bytes=self.plan.l2_room_bytes if uneven else 0.0,
                 exposed=exposed,

@@ -205,7 +205,7 @@ def cut_dim(box: Any, sizes: Any) -> int:
 
 
 @shared
-def cut_at(low: float, high: float, size: float, factor: float) -> float:
+def cut_at(low: Any, high: Any, size: Any, factor: Any) -> Any:
     """The least tile of the upper part of an interval: where the number of tiles is the geometric
     mean; within one number of tiles first the smallest, then a multiple of the unrolling."""
     most, least = np.ceil(size / low), np.ceil(size / high)
