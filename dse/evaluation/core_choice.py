@@ -164,10 +164,11 @@ def mapped_model(
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
+    finer: bool = False,
 ) -> tuple[CoreKind, Program]:
     """A model alone on the kind of core it names, or on the one that the rule takes.
 
-    ``fuse``, ``pins`` and ``legal`` are those of ``map_network``.
+    ``fuse``, ``pins``, ``legal`` and ``finer`` are those of ``map_network``.
 
     Raises:
         ImpossibleChipError: no such kind.
@@ -178,7 +179,7 @@ def mapped_model(
     def build(on: CoreKind) -> tuple[Program, float, float]:
         view = on.chip
         made = map_network(
-            workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal
+            workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal, finer=finer
         )
         latency_s = program_latency_s(made, view)
         static_w = static_by_scope_w(whole, {on.name: float(cores)})["die_dram"]

@@ -10,6 +10,8 @@ are first used, so that importing the package stays light:
 * ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
 * ``Homes``, ``default_homes``, ``plan_memory``: where operands live
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes``
+* ``Certificate``: how far from the best possible a mapping is, proven; ``certified_layer``,
+  ``certify_layers``, ``certify_program``; ``network_bound``, ``NetworkBound``
 * ``load_pins``, ``Pins``: mappings fixed by hand, or of Timeloop or ZigZag
 * ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
 * ``map_batch``, ``BatchResult``: many chips at once
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from dse.mapping.given.pinned import load_pins
     from dse.mapping.given.pins import Pins
     from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
+    from dse.mapping.ir.certificate import Certificate
     from dse.mapping.ir.homes import Homes, default_homes
     from dse.mapping.ir.layer_row import LayerRow
     from dse.mapping.ir.schedule import (
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         unroll,
     )
     from dse.mapping.ir.starting import restarted
+    from dse.mapping.layer.certificate import certified_layer
     from dse.mapping.layer.disk import use_disk_cache
     from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
     from dse.mapping.layer.pareto import pareto_layer
@@ -67,6 +71,12 @@ if TYPE_CHECKING:
         roofline,
         roofline_energy_j,
         roofline_latency_s,
+    )
+    from dse.mapping.network.certificate import (
+        NetworkBound,
+        certify_layers,
+        certify_program,
+        network_bound,
     )
     from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.network.program import (
@@ -84,12 +94,14 @@ _HOME = {
     "BOTTLENECKS": "ir.schedule",
     "BatchResult": "chips.batch",
     "Bytes": "ir.schedule",
+    "Certificate": "ir.certificate",
     "ENGINES": "ir.schedule",
     "GivenMapping": "given.placed_by_hand",
     "Homes": "ir.homes",
     "LayerRow": "ir.layer_row",
     "LayerSchedule": "ir.schedule",
     "NO_BYTES": "ir.schedule",
+    "NetworkBound": "network.certificate",
     "Objective": "cost.objectives",
     "Phase": "ir.schedule",
     "Pins": "given.pins",
@@ -99,6 +111,9 @@ _HOME = {
     "Segment": "ir.schedule",
     "add_bytes": "ir.schedule",
     "cache_statistics": "layer.mapper",
+    "certified_layer": "layer.certificate",
+    "certify_layers": "network.certificate",
+    "certify_program": "network.certificate",
     "chip_number": "space.shape",
     "clear_cache": "layer.mapper",
     "default_homes": "ir.homes",
@@ -117,6 +132,7 @@ _HOME = {
     "map_layer": "layer.mapper",
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
+    "network_bound": "network.certificate",
     "objective_value": "cost.objectives",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
@@ -139,10 +155,12 @@ __all__ = [
     "NO_BYTES",
     "BatchResult",
     "Bytes",
+    "Certificate",
     "GivenMapping",
     "Homes",
     "LayerRow",
     "LayerSchedule",
+    "NetworkBound",
     "Objective",
     "Phase",
     "Pins",
@@ -152,6 +170,9 @@ __all__ = [
     "Segment",
     "add_bytes",
     "cache_statistics",
+    "certified_layer",
+    "certify_layers",
+    "certify_program",
     "chip_number",
     "clear_cache",
     "default_homes",
@@ -170,6 +191,7 @@ __all__ = [
     "map_layer",
     "map_network",
     "map_pipeline",
+    "network_bound",
     "objective_value",
     "pareto_layer",
     "plan_memory",

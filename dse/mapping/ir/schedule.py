@@ -180,6 +180,8 @@ class Program:
     the most that an inference holds at once of what it makes (no KV cache), both by memory;
     ``outside_weight_bytes`` are the weights that stay outside the chip.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
+    ``room_bytes`` is the buffer of one core that the memory plan left to each layer's tiles,
+    ``l2_room_bytes`` the L2 to those of any.
     """
 
     name: str
@@ -194,6 +196,8 @@ class Program:
     activation_bytes: Mapping[str, float] = field(default_factory=dict)
     language: bool = False
     outside_weight_bytes: float = 0.0
+    room_bytes: tuple[float, ...] = ()
+    l2_room_bytes: float = 0.0
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:

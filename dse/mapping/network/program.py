@@ -54,6 +54,7 @@ def map_network(
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
+    finer: bool = False,
 ) -> Program:
     """One inference of a network under the best memory plan, its layers mapped for the whole.
 
@@ -65,7 +66,8 @@ def map_network(
     fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand. ``legal`` keeps
     every layer and group to what the chip's compiler can express (``chip.legality``). Otherwise,
     where the chip has such a profile, the legal program is made too and taken if it is better: it
-    never beats the ideal one.
+    never beats the ideal one. ``finer``: every layer is searched again among all whole numbers as
+    tile sizes (see :mod:`dse.mapping.layer.certificate`), and taken so where that is better.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
@@ -92,11 +94,11 @@ def map_network(
 
     def mapped(one: Workload) -> Mapped:
         def on(used: int) -> Mapped:
-            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal)
+            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal, finer)
             if legal or not chip.legality.stated:
                 return ideal
             try:
-                other = _mapped(one, chip, objective, used, company, fuse, pins, True)
+                other = _mapped(one, chip, objective, used, company, fuse, pins, True, False)
             except UnmappableError:
                 return ideal
             better = other[:3] < ideal[:3]
@@ -124,6 +126,7 @@ def _mapped(
     fuse: bool,
     pins: Pins,
     legal: bool,
+    finer: bool,
 ) -> Mapped:
     """The program of :func:`map_network` within one space, and its score."""
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
@@ -159,6 +162,9 @@ def _mapped(
             best = (score, candidates, found)
     assert best is not None
     score, candidates, choice = best
+    if finer and not legal:
+        choice = candidates.finer(choice)
+        score = choice.score(objective)
     return Mapped(*score, _program(candidates, choice))
 
 
@@ -202,6 +208,8 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
         language=workload.language,
         outside_weight_bytes=plan.outside_weight_bytes,
+        room_bytes=plan.room_bytes,
+        l2_room_bytes=plan.l2_room_bytes,
     )
 
 
