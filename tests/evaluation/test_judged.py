@@ -24,6 +24,7 @@ from dse.evaluation.design import stream_workloads
 from dse.evaluation.judged import assured_share, confidence
 from dse.hardware.chip import Chip
 from dse.hardware.resolve import load_chip
+from dse.mapping import map_network
 from dse.migrations import FIELD
 
 #: One token takes 5.84 ms alone on ``llm_edge_npu`` and 9.84 ms beside another stream's.
@@ -369,3 +370,21 @@ def test_python_says_the_same(tmp_path: Path) -> None:
     assert record.tasks[0].released == 4
     cut = dse.simulate(str(path), "edge_vision", settings={"app.horizon_s": 1.0})
     assert notes(cut, "2 of 4 recorded arrivals")
+
+
+def test_stages_on_different_numbers_of_cores() -> None:
+    """A job holds what its widest stage uses; at every level."""
+    chip = load_chip("rk3588_npu")
+    narrow, wide = "ad_autoencoder", "mobilenetv1_w0.25"
+    used = {
+        name: map_network(dse.load_model(name).at("w8a8"), chip, cores=3).cores
+        for name in (narrow, wide)
+    }
+    assert used == {narrow: 1, wide: 3}
+    stages = [{"model": narrow}, {"model": wide, "repeat": 2}]
+    stream = {"id": "s", "rate_hz": 20.0, "deadline_s": 0.05, "request": {"stages": stages}}
+    app = asked({**stream, "cores": "split"}, horizon_s=1.0)
+    records = {level: run(app, chip, level) for level in ("analytic", "simulate")}
+    assert records["simulate"].feasible is True, records["simulate"].reasons
+    power = [record.average_power_w for record in records.values()]
+    assert power[0] == pytest.approx(power[1], rel=0.01)

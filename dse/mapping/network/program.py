@@ -106,7 +106,7 @@ def map_network(
 
     if pins.pins or pins.sized:
         return mapped(workload).program
-    return in_batches(workload, chip, objective, mapped).program
+    return in_batches(workload, chip, objective, cores, mapped).program
 
 
 def _as_ideal(program: Program) -> Program:
