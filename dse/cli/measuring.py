@@ -11,7 +11,6 @@ from dse.cli.output import note_step, print_json, print_table
 
 if TYPE_CHECKING:
     from dse import PublishedQuality, QualityReport
-    from dse.validation import Section
 
 
 def validate(section: str | None, html: str | None, as_json: bool) -> None:
@@ -40,7 +39,7 @@ def validate(section: str | None, html: str | None, as_json: bool) -> None:
         print(f"written: {html}")
 
 
-def _rows(part: Section) -> None:
+def _rows(part: Any) -> None:
     """The rows of a section; where they have a part and a scope, a table for each of these."""
     rows = [row.to_dict() for row in part.rows]
     if not part.rows or not part.rows[0].details:

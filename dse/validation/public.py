@@ -59,7 +59,10 @@ class MeasuredRow(Strict):
 
 
 class MeasuredSet(Strict):
-    """Rows of one part under one software and scope; ``set`` are conditions as chip parameters."""
+    """Rows of one part under one software and scope; ``set`` are conditions as chip parameters.
+
+    ``rate``: the source gives a rate of work that overlaps, not a time of one run.
+    """
 
     chip: Text
     part: Text
@@ -69,6 +72,7 @@ class MeasuredSet(Strict):
     source: Text
     set: dict[str, Value] = Field(default_factory=dict)
     note: str = ""
+    rate: bool = False
     rows: tuple[MeasuredRow, ...]
 
 
@@ -104,6 +108,7 @@ class Public:
     set: tuple[tuple[str, Value], ...] = ()
     job: str = ""
     note: str = ""
+    rate: bool = False
 
 
 @cached(1)
@@ -164,4 +169,5 @@ def _listed() -> Iterator[Public]:
                 of.chip, of.part, of.software, of.scope, of.source, of.quality, row.model,
                 row.seconds, row.precision, row.batch, row.cores, row.classes,
                 tuple(of.set.items()), row.job, "; ".join(t for t in (of.note, row.note) if t),
+                of.rate,
             )  # fmt: skip

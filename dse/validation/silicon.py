@@ -112,24 +112,34 @@ def silicon_sections(
             progress(number, len(kept))
     good = [item for item in found if item.grade in ("A", "B")]
     weak = [item for item in found if item.grade == "C"]
-    return [_section("silicon", good, copies), _section("silicon_c", weak, copies)]
+    return [_section("silicon", good, (), copies), _section("silicon_c", weak, good, copies)]
 
 
-def _section(name: str, judged: Sequence[Judged], copies: Sequence[Public]) -> Section:
-    """Rows, summary by family, chips with what was left out, and the noise floor."""
+def _section(
+    name: str, judged: Sequence[Judged], beside: Sequence[Judged], copies: Sequence[Public]
+) -> Section:
+    """Rows, summary by family, chips with what was left out, and the noise floor.
+
+    Null models and bands of ``judged`` may be fitted on the rows ``beside`` them, too: those of
+    other families.
+    """
     told = [item for item in judged if item.facts is not None and item.ratio is not None]
-    facts = [item.facts for item in told if item.facts is not None]
-    ratios = [item.ratio for item in told if item.ratio is not None]
-    names = [item.family for item in told]
-    nulls = null_times(facts)
-    edges = bands(names, ratios)
+    seen = [*told, *(item for item in beside if item.ratio is not None)]
+    facts = [item.facts for item in seen if item.facts is not None]
+    ratios = [item.ratio for item in seen if item.ratio is not None]
+    names = [item.family for item in seen]
+    nulls = {null: said[: len(told)] for null, said in null_times(facts).items()}
+    edges = bands(names, ratios)[: len(told)]
+    facts, ratios, names = facts[: len(told)], ratios[: len(told)], names[: len(told)]
     extra = {
         id(item): (edges[n], {null: nulls[null][n] for null in NULLS})
         for n, item in enumerate(told)
     }
     rows = tuple(_row(item, *extra.get(id(item), (None, {}))) for item in judged)
     summary = list(_by_family(names, ratios, facts, nulls))
-    errors = {null: summary[-1][f"{null}: median_error"] for null in NULLS} if summary else {}
+    total = summary[-1] if summary else {}
+    found = {null: total.get(f"{null}: median_error") for null in NULLS}
+    errors = {null: error for null, error in found.items() if error is not None}
     tables = {
         "families": tuple(summary),
         "chips": tuple(_chips(judged)),
@@ -226,7 +236,8 @@ def noise_floor(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[Judged]] = {}
     for item in judged:
         row = item.row
-        key = (row.chip, row.set, row.precision, row.batch, row.cores, row.classes, item.network)
+        how = (row.precision, row.batch, row.cores, row.classes, row.rate)
+        key = (row.chip, row.set, how, item.network)
         if item.network:
             groups.setdefault(key, []).append(item)
     apart: dict[str, list[float]] = {"one die, two names": [], "two versions": []}

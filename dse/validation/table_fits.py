@@ -69,7 +69,7 @@ def _fit(rows: Sequence[Facts], terms: Terms) -> np.ndarray:
     scale = columns.max(axis=0)
     scale[scale == 0.0] = 1.0
     found, _ = nnls(columns / scale * weights[:, None], weights)
-    return found / scale
+    return np.asarray(found / scale)
 
 
 def family_weights(names: Sequence[str]) -> np.ndarray:
