@@ -136,6 +136,10 @@ def nvm_node(tech: Technology, node: int, kind: str) -> int:
         InputError: unknown kind of memory, or none at this node or a coarser one.
     """
     coarser = sorted(n for n in tech.nodes if n >= node)
+    fault = InputError(
+        f"nothing is known of {kind!r} at {node} nm",
+        mend=f"take a node of at most {max(tech.nodes)} nm, or nvm.bytes: 0",
+    )
     for candidate in coarser:
         try:
             tech.nvm_area_mm2(candidate, kind, 1.0)
