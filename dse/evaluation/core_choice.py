@@ -72,7 +72,8 @@ def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Sea
     for kind, nominal in zip(core_kinds(chip), core_kinds(mapped_on or chip), strict=True):
         cores = tuple(core for core in allowed if core in kind.cores)
         if len(cores) >= (stream.pipeline or 1):
-            width = len(cores) if stream.together else 1
+            wide = stream.together or kind.chip.execution == "pipelined"
+            width = len(cores) if wide else 1
             out.append(Seat(kind.name, cores, width, kind.chip, nominal.chip, chip))
     if not out:
         raise ImpossibleChipError(
@@ -181,7 +182,8 @@ def mapped_model(
             workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal
         )
         latency_s = program_latency_s(made, view)
-        static_w = static_by_scope_w(whole, {on.name: float(cores)})["die_dram"]
+        busy = made.cores if made.contexts else cores
+        static_w = static_by_scope_w(whole, {on.name: float(busy)})["die_dram"]
         energy_j = dynamic_by_scope_j(made, view)["die_dram"] + static_w * latency_s
         return made, latency_s, energy_j
 

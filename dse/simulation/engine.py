@@ -410,14 +410,23 @@ class Engine:
         if not finished:
             self._enqueue(job)
             return
-        job.finish_s = now
         for core in run.cores:
             self._held[core] = None
+        if drain_s := job.work.drain_at_s(self.modes.now):
+            event = self.clock.at(now + drain_s)
+            assert event.callbacks is not None
+            event.callbacks.append(lambda _event: self._complete(job))
+        else:
+            self._complete(job)
+        if self._waiting or not self.control.steady:
+            self._decide_soon()
+
+    def _complete(self, job: LiveJob) -> None:
+        """The results of a job are out."""
+        now = job.finish_s = self.clock.now
         for order, task, dice in self._followers.get(job.task.name, ()):
             if dice.hits(job.index) and now < self.cut_s:
                 self._release(order, task, job)
-        if self._waiting or not self.control.steady:
-            self._decide_soon()
 
     def _note(self, run: Run, seg: Seg, end_s: float) -> None:
         """Record what ran since the last note, one interval per core of the run."""
