@@ -332,9 +332,9 @@ def _of_another_node(fact: dict[str, Any], node: int, every: set[int]) -> bool:
 
 
 def _node_rows() -> list[dict[str, Any]]:
-    from dse.technology import load_technology
+    from dse.technology import load_technology, node_table
 
-    return [{"name": f"{row['node_nm']}nm", **row} for row in load_technology().node_table()]
+    return [{"name": f"{row['node_nm']}nm", **row} for row in node_table(load_technology())]
 
 
 def _costs(volumes: Sequence[float], sizes: list[int]) -> Iterator[dict[str, Any]]:

@@ -48,11 +48,12 @@ def sweep(
         InputError: a fault in the experiment, a grid of more than 100,000 designs, or a folder of
             another study.
     """
+    from dse.search import grid_size
     from dse.search import sweep as run
 
     check_counts(workers=workers)
     found = _experiment(experiment, seed, line)
-    size = found.experiment.size
+    size = grid_size(found.experiment)
     if size > LARGEST_SWEEP:
         raise InputError(
             f"a grid of {size:,} designs",

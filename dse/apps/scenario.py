@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dse.apps.arrivals import with_traces
 from dse.apps.limits import Budgets, Environment, MemoryNeeds, Privacy, SourceNote
 from dse.apps.observed import default_s
 from dse.apps.stream import Id, Stream
+from dse.apps.traces import check_begun, with_traces
 from dse.errors import InputError
 from dse.files import find_file, nearest, shipped_folder
 from dse.migrations import read_versioned
@@ -181,7 +181,9 @@ def load_app(path_or_name: str | Path) -> App:
     path = find_file(str(path_or_name), APP_FOLDER, ".yaml", "app")
     data, lines = read_versioned("app", path)
     app = validate(App, data, file=path, lines=lines)
-    return with_traces(app, path) if any(stream.arrivals for stream in app.streams) else app
+    app = app.model_copy(update={"streams": with_traces(app.streams, path)})
+    check_begun(app.streams, app.observed_s, path)
+    return app
 
 
 def list_apps() -> list[App]:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dse
+from dse.cli.layer_tables import layer_table, shortened
 from dse.cli.output import print_json, print_table
+from dse.cli.runs import ModelRequest, headline
 from dse.errors import InputError
 from dse.files import SCHEMA_VERSION
 from dse.printing import si
 
 if TYPE_CHECKING:
-    from dse import Chip, Evaluation, LayerRow, NetworkMapping
-    from dse.cli.runs import ModelRequest
-
-#: Columns from this width on, characters; below it a layer takes two lines.
-WIDE = 150
-#: Components named in the column of energy shares.
-SHOWN = 3
+    from dse import Chip, Evaluation, NetworkMapping
 
 
 def map_model(
@@ -50,8 +44,6 @@ def map_model(
         why: in place of the mappings, where the time of each layer goes.
         cores: over which a layer is split.
     """
-    from dse.cli.runs import headline
-
     made = dse.map_network(
         request.model(),
         request.chip,
@@ -153,7 +145,7 @@ def reasons(record: Evaluation) -> None:
         parts = (row.utilization, *split_s) if row.macs else ()
         split = " ".join(f"{100.0 * share:5.1f}" for share in parts) or "    -"
         share = row.latency_s / total if total else 0.0
-        print(f"{_short(row.name, 34):<34} {share:6.1%} |{split:<23}   {row.bottleneck}")
+        print(f"{shortened(row.name, 34):<34} {share:6.1%} |{split:<23}   {row.bottleneck}")
         print(textwrap.fill(row.why, 100, initial_indent="    ", subsequent_indent="    "))
     macs = sum(row.utilization * row.latency_s for row in rows)
     lost_s: dict[str, float] = {}
@@ -172,97 +164,3 @@ def reasons(record: Evaluation) -> None:
         "lanes: units of the array without a MAC while it works; passes: loading what stays in it,"
     )
     print("filling and draining it; all others: waiting")
-
-
-def terminal_width() -> int:
-    """Columns to print to: the terminal's, or many where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 200
-
-
-def layer_table(record: Evaluation) -> None:
-    """The layers of a record, one line each, or two where the terminal is narrow."""
-    width = terminal_width()
-    groups: dict[str, str] = {}
-    for row in record.layers:
-        if row.fused and row.fused not in groups:
-            groups[row.fused] = f"F{len(groups) + 1}"
-    print()
-    if width >= WIDE:
-        print_table([_wide(row, groups) for row in record.layers])
-    else:
-        _narrow(record.layers, groups, width)
-    if groups:
-        print(f"\n{len(groups)} fused groups: blocks pass from layer to layer in the buffer")
-
-
-def _wide(row: LayerRow, groups: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "layer": row.name,
-        "op": row.op,
-        "dims": _dims(row),
-        "MACs": si(float(row.macs), "").strip() if row.macs else "-",
-        "util": f"{row.utilization:.0%}" if row.macs else "-",
-        "latency": si(row.latency_s, "s"),
-        "energy": si(row.energy_j, "J"),
-        "energy by component": _shares(row),
-        "bottleneck": row.bottleneck,
-        "flow": row.dataflow or "-",
-        "spatial": _factors(row.spatial),
-        "tiles": _tiles(row),
-        "order": row.order or "-",
-        "fused": groups.get(row.fused, "-"),
-    }
-
-
-def _narrow(rows: Sequence[LayerRow], groups: Mapping[str, str], width: int) -> None:
-    """First the figures of a layer, then how it is mapped."""
-    for row in rows:
-        mark = f" [{groups[row.fused]}]" if row.fused else ""
-        figures = (
-            f"{si(row.latency_s, 's'):>9} {si(row.energy_j, 'J'):>9} "
-            f"{f'{row.utilization:.0%}' if row.macs else '-':>5} {row.bottleneck}"
-        )
-        room = max(12, width - len(figures) - 1)
-        print(f"{_short(row.name + mark, room):<{room}} {figures}")
-        parts = [row.op, _dims(row)]
-        if row.spatial:
-            parts.append(f"{row.dataflow} {_factors(row.spatial)}")
-        if row.tiles:
-            parts.append(f"tiles {_tiles(row)}")
-        if row.order:
-            parts.append(row.order)
-        parts.append(_shares(row))
-        line = "  "
-        for part in (part for part in parts if part and part != "-"):
-            if len(line) > 2 and len(line) + len(part) + 2 > width:
-                print(line.rstrip())
-                line = "  "
-            line += part + "; "
-        print(line.rstrip("; "))
-
-
-def _short(name: str, room: int) -> str:
-    return name if len(name) <= room else f"...{name[-(room - 3) :]}"
-
-
-def _dims(row: LayerRow) -> str:
-    return _factors({d: n for d, n in row.dims.items() if n > 1}) if row.dims else "-"
-
-
-def _factors(factors: Mapping[str, int]) -> str:
-    return " ".join(f"{d}{n}" for d, n in factors.items()) or "-"
-
-
-def _tiles(row: LayerRow) -> str:
-    """Tile sizes of the dims that are cut."""
-    cut = {d: n for d, n in row.tiles.items() if n < row.dims.get(d, n)}
-    return _factors(cut) if cut else "whole" if row.tiles else "-"
-
-
-def _shares(row: LayerRow) -> str:
-    """The components that take most of the energy."""
-    total = sum(row.energy_breakdown_j.values())
-    if total <= 0.0:
-        return "-"
-    parts = sorted(row.energy_breakdown_j.items(), key=lambda part: -part[1])
-    return " ".join(f"{name} {joules / total:.0%}" for name, joules in parts[:SHOWN])

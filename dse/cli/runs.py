@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dse
 from dse.api.options import Fidelity, UnknownOps, check_draws
 from dse.cli.app_tables import app_figures, print_binding, print_tasks
-from dse.cli.mapping import layer_table
+from dse.cli.layer_tables import layer_table
 from dse.cli.output import note_step, print_json, print_table
 from dse.cli.parse import bindings, settings
 from dse.cli.way_tables import print_ways

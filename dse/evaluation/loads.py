@@ -279,10 +279,25 @@ def _load(
             )
             for key, label, repeat in keys
         )
+    width = seat.width
+    if stream.pipeline is None and fidelity != "roofline":
+        parts, width = _together(parts)
     judged = [stream_quality(stream.quality, workloads[key]) for key, _, _ in keys]
     verdict = _worst([judge_quality(stream.id, stream.quality, found) for found in judged])
     rate = stream_rate_hz(app, stream)
-    return Load(stream, parts, rate, seat.width, verdict, view, seat.cores, seat.kind)
+    return Load(stream, parts, rate, width, verdict, view, seat.cores, seat.kind)
+
+
+def _together(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], int]:
+    """The parts of a job and how many cores it holds: all that the widest of them uses, to its
+    end."""
+    width = max(part.program.cores for part in parts if part.program is not None)
+    return tuple(
+        part
+        if part.program is None or part.program.cores == width
+        else replace(part, program=replace(part.program, cores=width))
+        for part in parts
+    ), width
 
 
 def _has_company(app: App, stream: Stream, seat: Seat) -> bool:

@@ -9,30 +9,26 @@ from dse.apps import App
 from dse.apps.tasks import Pipeline, policy_of, stream_task, task_name
 from dse.errors import InputError, UnmappableError
 from dse.evaluation.allotments import allotments
-from dse.evaluation.app_reasons import late, overload, too_hot
-from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
-from dse.evaluation.app_run import (
+from dse.evaluation.app_figures import (
     app_frame,
     common,
-    decided,
+    concluded,
     die_watts,
     expected,
     heated,
-    on_sample,
     played,
     poor,
 )
+from dse.evaluation.app_rows import chain_rows, isolated_chains, task_row
 from dse.evaluation.causes import Cause
 from dse.evaluation.company import covered
 from dse.evaluation.economics import HOURS_PER_YEAR
 from dse.evaluation.frame import unmappable
-from dse.evaluation.heat import heat_reasons, settled, with_junction
+from dse.evaluation.heat import settled
 from dse.evaluation.loads import utilization
-from dse.evaluation.memory import as_table, overfull, rooms
 from dse.evaluation.placement import Placed, Placer
 from dse.evaluation.platform_play import PlatformPlay, play
 from dse.evaluation.record import Evaluation, TaskRow
-from dse.evaluation.requirements import product_reasons
 from dse.evaluation.terms import Fidelity
 from dse.hardware.chip import Chip, Platform
 from dse.hardware.cost import carbon, unit_cost
@@ -123,23 +119,15 @@ def evaluate_on_platform(
     record = common(record, app, judged, rows, chains, device)
     record = _with_cloud(record, app, platform, flow)
     macs = sum(load.rate_hz * load.macs for load in local)
-    utilized = macs / device.peak_macs_per_s
-    held = rooms(app, local, device, timeline.jobs if timeline else ())
-    record = replace(record, utilization=utilized, offered_load=usage, memory=as_table(held))
-    record = with_junction(record, app, junction, timeline)
-    record, waiting = on_sample(record, app, whole)
-    reasons = [
+    record = replace(record, utilization=macs / device.peak_macs_per_s)
+    known = [
         *poor([place.verdict for place in placed]),
         *(Cause(p.forbidden, "placement", p.stream.id) for p in placed if p.forbidden),
-        *overfull(held),
-        *overload(usage, local),
-        *late(record, local, timeline),
-        *waiting,
-        *too_hot(timeline),
-        *heat_reasons(app, record, junction),
-        *product_reasons(app, record),
     ]
-    return decided(record, fidelity, reasons), timeline
+    record = concluded(
+        record, app, local, junction, usage, known, timeline, jobs=timeline, whole=whole
+    )
+    return record, timeline
 
 
 def _no_pipelines(app: App) -> None:

@@ -85,7 +85,8 @@ class Overheads:
     launches; ``crossing_s`` comes for each change between accelerator and host within an
     inference. ``prefetches``: the software lets the first weights of a layer come while the layer
     before it runs. ``operators``: of ONNX, those that it
-    runs on the accelerator; None: all that the accelerator can.
+    runs on the accelerator; None: all that the accelerator can. ``split``: those that it runs on
+    several cores at once; None: all.
     """
 
     launch_cycles: float
@@ -97,6 +98,7 @@ class Overheads:
     crossing_s: float = 0.0
     prefetches: bool = True
     operators: tuple[str, ...] | None = None
+    split: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

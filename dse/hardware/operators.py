@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dse.files import nearest
 from dse.registry import cached
@@ -20,17 +20,32 @@ from dse.schema import Strict, distinct
 
 
 class OperatorList(Strict):
-    """What one version of a vendor's software runs on the accelerator."""
+    """What one version of a vendor's software runs on the accelerator.
+
+    ``split``: what it runs on several cores at once, of a network that it is asked to split; null:
+    all of them. ``split_source`` says how that is known.
+    """
 
     about: str = Field(min_length=1)
     status: Literal["read", "recalled", "assumed"]
     source: str = Field(min_length=1)
     operators: tuple[str, ...] = Field(min_length=1)
+    split: tuple[str, ...] | None = None
+    split_source: str | None = None
 
-    @field_validator("operators")
+    @field_validator("operators", "split")
     @classmethod
-    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(distinct(value)))
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(sorted(distinct(value)))
+
+    @model_validator(mode="after")
+    def _split_is_known(self) -> OperatorList:
+        if (self.split is None) != (self.split_source is None):
+            raise ValueError("split and split_source go together; give both or none")
+        foreign = set(self.split or ()) - set(self.operators)
+        if foreign:
+            raise ValueError(f"split names {', '.join(sorted(foreign))}, which operators does not")
+        return self
 
 
 class _File(Strict):

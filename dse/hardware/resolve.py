@@ -34,7 +34,7 @@ from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
-from dse.hardware.starting import class_figures, identity, operators_of, starts
+from dse.hardware.starting import class_figures, identity, operators_of, split_of, starts
 from dse.hardware.static import static_power
 from dse.hardware.widths import Widths, width_numbers, widths_of
 from dse.schema import digest
@@ -186,6 +186,7 @@ def _resolve_equal(
             start.crossing_s,
             start.prefetches,
             operators_of(spec.overhead),
+            split_of(spec.overhead),
         ),
         host=Host(spec.host.core, host.ops_per_s, host.macs_per_s),
         prices=prices,

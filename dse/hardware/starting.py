@@ -126,11 +126,18 @@ def operators_of(spec: OverheadSpec) -> tuple[str, ...] | None:
     return None if spec.operators is None else operator_lists()[spec.operators].operators
 
 
+def split_of(spec: OverheadSpec) -> tuple[str, ...] | None:
+    """The operators that the chip's software splits over cores; None: all."""
+    return None if spec.operators is None else operator_lists()[spec.operators].split
+
+
 def class_figures(spec: OverheadSpec) -> dict[str, object]:
     """What class and list add to the identity of a chip that names them: what they say now."""
     out: dict[str, object] = {}
     if spec.operators is not None:
         out["operators"] = operators_of(spec)
+        if split_of(spec) is not None:
+            out["split"] = split_of(spec)
     if spec.runtime is None:
         return out
     of = runtime_classes()[spec.runtime]

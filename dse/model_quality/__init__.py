@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dse.model_quality.figure import Quality
 from dse.model_quality.metrics import METRICS, Metric
-from dse.model_quality.published import Quality, families, quality
+from dse.model_quality.published import families, quality
 from dse.model_quality.results import MeasuredOutput, MeasuredQuality, QualityReport, read_report
 
 if TYPE_CHECKING:

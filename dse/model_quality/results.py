@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from dse.errors import InputError
 from dse.files import regular
 from dse.migrations import migrate
+from dse.model_quality.figure import Quality
 from dse.model_quality.metrics import METRICS
-from dse.model_quality.published import Quality
 from dse.printing import Printed
 from dse.registry import cached
 from dse.schema import validate

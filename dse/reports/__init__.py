@@ -1,6 +1,7 @@
 """Rendering: tables, plots and the Pareto report of a study."""
 
-from dse.reports.compare import Contest, compare_studies, write_comparison
+from dse.reports.compare import Contest, compare_studies
+from dse.reports.compare_page import write_comparison
 from dse.reports.page import write_report
 from dse.reports.tables import Study, read_study, write_tables
 

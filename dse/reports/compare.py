@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError
-from dse.evaluation import METRICS
-from dse.evaluation.states import MEANING, State, count_states, told_states
+from dse.evaluation.states import State, count_states, told_states
 from dse.files import SCHEMA_VERSION
 from dse.reports.economics import ONE_TIME, PARTS, parts_at
 from dse.reports.tables import Study, cost_limit, cost_of, read_study, summary, volumes_of
@@ -307,39 +306,3 @@ def to_json(contests: Sequence[Contest]) -> dict[str, Any]:
             for contest in contests
         ],
     }
-
-
-def write_comparison(contests: Sequence[Contest], path: str | Path) -> None:
-    """An HTML page, complete in itself: cost by part and power of every study, and the verdicts.
-
-    Raises:
-        InputError: the file does not end in .html, or cannot be written.
-    """
-    from dse.reports.page import page_environment, plot_html
-    from dse.reports.plots import comparison_plot
-
-    target = Path(path)
-    if target.suffix != ".html":
-        raise InputError("not an .html file", file=path, field="--html", mend="name it so")
-    apps: list[dict[str, Any]] = []
-    for app in dict.fromkeys(contest.app for contest in contests):
-        own = [contest for contest in contests if contest.app == app]
-        plot = plot_html(comparison_plot(own, PARTS), first=not apps)
-        apps.append({"name": app, "contests": own, "plot": plot})
-    text = (
-        page_environment()
-        .get_template("compare.html.j2")
-        .render(
-            apps=apps,
-            parts=PARTS,
-            meaning=MEANING,
-            short=[m for m in METRICS.values() if m.short and m.name != "unit_cost_usd"],
-        )
-    )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"the page cannot be written ({error.strerror})", file=path, mend="give another file"
-        ) from None

@@ -33,7 +33,7 @@ from dse.reports.tables import (
     volumes_of,
     write_tables,
 )
-from dse.search import Experiment, Outcome
+from dse.search import Experiment, Outcome, grid_size
 from dse.search.failures import by_level, by_state, failure_counts
 from dse.version import model_version
 
@@ -154,6 +154,7 @@ def render(
         study=study,
         here=model_version(),
         experiment=study.experiment,
+        grid_size=grid_size(study.experiment),
         picks=chosen,
         replies=replies,
         sure=sure,

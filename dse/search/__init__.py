@@ -7,6 +7,7 @@ from dse.search.folder import StudyFolder
 from dse.search.front import front_of
 from dse.search.progress import Progress
 from dse.search.resolved import ResolvedExperiment, check_experiment, resolve_experiment
+from dse.search.space import grid_size
 from dse.search.study import StudyResult, check_numbers, design_row, explore, front_rows, sweep
 from dse.search.warm import starting_designs
 
@@ -25,6 +26,7 @@ __all__ = [
     "explore",
     "front_of",
     "front_rows",
+    "grid_size",
     "load_experiment",
     "resolve_experiment",
     "starting_designs",

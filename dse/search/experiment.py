@@ -29,9 +29,6 @@ from dse.ranges import (
 from dse.schema import Strict, validate
 from dse.search.parameters import LineNodes, Parameter
 
-#: Grids with conditions are counted one by one up to this size.
-COUNTED = 200_000
-
 
 class AppUse(Strict):
     """One app of a product line, and how much it weighs against the others."""
@@ -225,16 +222,6 @@ class Experiment(Strict):
         if len(set(names)) < len(names):
             raise ValueError("an objective is named twice; give each metric once")
         return objectives
-
-    @property
-    def size(self) -> int:
-        """Number of designs in the grid (with conditions and beyond :data:`COUNTED`: at most)."""
-        points = math.prod(len(parameter.values) for parameter in self.parameters.values())
-        if points <= COUNTED and any(parameter.when for parameter in self.parameters.values()):
-            from dse.search.space import Space
-
-            return sum(1 for _ in Space(self).designs())
-        return points
 
     @property
     def uses(self) -> tuple[AppUse, ...]:

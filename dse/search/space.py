@@ -8,6 +8,7 @@ so that points which differ only there are the same design.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from dse.search.experiment import Experiment
 from dse.search.parameters import Choices
 
 Floats = NDArray[np.float64]
+#: Grids with conditions are counted one by one up to this size.
+COUNTED = 200_000
 
 
 class Space:
@@ -123,3 +126,11 @@ class Space:
                     continue
                 seen.add(key)
             yield values
+
+
+def grid_size(experiment: Experiment) -> int:
+    """Number of designs in the grid (with conditions and beyond :data:`COUNTED`: at most)."""
+    points = math.prod(len(parameter.values) for parameter in experiment.parameters.values())
+    if points <= COUNTED and any(parameter.when for parameter in experiment.parameters.values()):
+        return sum(1 for _ in Space(experiment).designs())
+    return points

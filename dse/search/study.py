@@ -22,6 +22,7 @@ from dse.search.folder import StudyFolder
 from dse.search.front import Losses, front_of
 from dse.search.progress import Progress, SearchState
 from dse.search.resolved import ResolvedExperiment, resolve_experiment
+from dse.search.space import grid_size
 from dse.search.workers import Evaluator, Workers
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def explore(
     """
     check_numbers(trials, workers)
     experiment = what.experiment if isinstance(what, ResolvedExperiment) else what
-    wanted = min(experiment.trials if trials is None else trials, experiment.size)
+    wanted = min(experiment.trials if trials is None else trials, grid_size(experiment))
     if experiment.sampler == "grid":
         plan = _grid(experiment)
         pool = evaluator or Workers(what, workers)
@@ -191,7 +192,7 @@ def explore(
     plan = _Plan(proposer.ask, proposer.tell, most, prune=experiment.prune)
     pool = evaluator or Workers(what, workers)
     if evaluations is not None:
-        wanted, most = min(evaluations, experiment.size), most + 60 * evaluations
+        wanted, most = min(evaluations, grid_size(experiment)), most + 60 * evaluations
         plan = replace(plan, batches=most, mapped_only=True)
     place = _Place(out, storage, break_lock)
     return _run(experiment, place, wanted, pool, on_progress, plan, start)
@@ -223,7 +224,7 @@ def sweep(
     pool = Workers(replace(found, experiment=experiment), workers)
     plan = _grid(experiment)
     place = _Place(out, None, break_lock)
-    return _run(experiment, place, experiment.size, pool, on_progress, plan, ())
+    return _run(experiment, place, grid_size(experiment), pool, on_progress, plan, ())
 
 
 def _grid(experiment: Experiment) -> _Plan:
@@ -235,7 +236,7 @@ def _grid(experiment: Experiment) -> _Plan:
     def ask(_: object, __: object) -> list[tuple[Any, dict[str, Value]]]:
         return [(None, values) for values in next(batches, [])]
 
-    most = experiment.size // experiment.batch + 1
+    most = grid_size(experiment) // experiment.batch + 1
     return _Plan(ask, lambda _, __: None, most, prune=experiment.prune)
 
 
@@ -296,7 +297,7 @@ def _searched(
     plan: _Plan,
 ) -> StudyResult:
     started = time.perf_counter()
-    state, size = SearchState(experiment), experiment.size
+    state, size = SearchState(experiment), grid_size(experiment)
     effort = Effort()
     interrupted, exhausted, stopped = False, True, ""
     if on_progress is not None:

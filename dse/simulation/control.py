@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from simpy.events import Event
 
-from dse.simulation.governor import sufficient_point, sustained_point
+from dse.hardware.chip import Chip
+from dse.simulation.fabric import Clock, Fabric, PowerLog
+from dse.simulation.gating import Gates
+from dse.simulation.governor import Modes, sufficient_point, sustained_point
+from dse.simulation.plan import PowerTable
+from dse.simulation.running import Run
+from dse.simulation.scheduler import LiveJob
+from dse.simulation.task import Policy, Task
 from dse.simulation.thermal import Heat, Meter
-
-if TYPE_CHECKING:
-    from dse.simulation.engine import Engine
+from dse.simulation.work import Work
 
 #: Most updates of the temperature in one play.
 _MAX_TICKS = 20_000
+
+
+class Machine(Protocol):
+    """What the control needs of the engine that it halts, moves and starts again."""
+
+    chip: Chip
+    tasks: tuple[Task, ...]
+    policy: Policy
+    clock: Clock
+    fabric: Fabric
+    table: PowerTable
+    modes: Modes
+    gates: Gates
+    works: dict[str, Work]
+    logs: list[PowerLog]
+    runs: list[Run | None]
+
+    def live_jobs(self) -> list[LiveJob]:
+        """Jobs that run or wait now."""
+        ...
 
 
 class Control:
@@ -23,7 +48,7 @@ class Control:
     ``steady``: the point can never change. ``heat`` is the temperature, None if it is left out.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Machine) -> None:
         self._engine = engine
         self._modes = engine.modes
         thermal = engine.chip.thermal

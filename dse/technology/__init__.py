@@ -13,6 +13,7 @@ from dse.technology.floor import FloorFacts, HostCore
 from dse.technology.lines import Line
 from dse.technology.nodes import Nodes, node_size
 from dse.technology.shipped import load_technology, make_line, parse_node, technology_draws
+from dse.technology.table import node_table
 from dse.technology.technology import Technology
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_technology",
     "make_line",
     "node_size",
+    "node_table",
     "parse_node",
     "technology_checks",
     "technology_draws",

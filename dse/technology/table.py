@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dse.technology.cost import UnitCost
-
-if TYPE_CHECKING:
-    from dse.technology.technology import Technology
+from dse.technology.technology import Technology
 
 _MIB = float(1 << 20)
 

@@ -343,11 +343,3 @@ class Technology(Economics):
     def facts(self) -> list[FactRow]:
         """Every nominal fact with path, value, unit, source, status and uncertainty."""
         return list(self.fact_base.rows())
-
-    def node_table(
-        self, f_hz: float = 400e6, nodes: tuple[int, ...] | None = None
-    ) -> list[dict[str, float]]:
-        """One row per node for ``dse nodes``; see :func:`dse.technology.table.node_table`."""
-        from dse.technology.table import node_table
-
-        return node_table(self, f_hz, nodes)

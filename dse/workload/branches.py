@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx
 
@@ -13,9 +12,10 @@ from dse.workload.bodies import renamed
 from dse.workload.graph import Graph, Node
 from dse.workload.remedies import ends, to_bind
 
-if TYPE_CHECKING:
-    from dse.workload.control import Bodies
-
+#: MACs, vector operations and moved elements.
+Cost = tuple[int, int, int]
+#: The cost of a model that holds a branch alone, in nodes of these names.
+Costs = Callable[[onnx.ModelProto, Sequence[str]], Cost]
 #: Attributes of an If that hold its branches, for a condition that is true and for one that is not.
 BRANCHES = ("then_branch", "else_branch")
 #: What a branch costs, in the order in which costs are compared.
@@ -41,8 +41,14 @@ class Choice:
         return self.attribute.removesuffix("_branch")
 
 
-def choose(node: Node, model: onnx.ModelProto, graph: Graph, bodies: Bodies) -> Choice | None:
+def choose(
+    node: Node, model: onnx.ModelProto, graph: Graph, known: frozenset[str], costs_of: Costs
+) -> Choice | None:
     """The branch that runs, else the one that costs more; None as long as shapes are missing.
+
+    Args:
+        known: inputs and tensors whose value is bound.
+        costs_of: reads and lowers a branch alone.
 
     Raises:
         InputError: the condition is not known, and one of the branches cannot be read.
@@ -50,14 +56,14 @@ def choose(node: Node, model: onnx.ModelProto, graph: Graph, bodies: Bodies) -> 
     condition = node.inputs[0]
     value = graph.scalar(condition)
     if value is not None:
-        bound = [name for name in ends(condition, graph) if name in bodies.bound]
+        bound = [name for name in ends(condition, graph) if name in known]
         why = f"as {' and '.join(bound)} is bound" if bound else ""
         return Choice(BRANCHES[0 if value else 1], why)
     how = to_bind(condition, graph)
     costs = []
     for attribute in BRANCHES:
         try:
-            cost = _cost(node, node.attrs[attribute], model, graph, bodies)
+            cost = _cost(node, node.attrs[attribute], model, graph, costs_of)
         except InputError as error:
             mend = f"{error.mend}; or say which branch of {node.name!r} runs: {how}"
             raise InputError(error.message, file=error.file, field=error.field, mend=mend) from None
@@ -79,9 +85,9 @@ def choose(node: Node, model: onnx.ModelProto, graph: Graph, bodies: Bodies) -> 
     )
 
 
-def remarks(bodies: Bodies) -> list[str]:
+def remarks(choices: Mapping[str, Choice], taken: Sequence[str]) -> list[str]:
     """One line for each If whose branch was chosen or bound, one for all the others."""
-    branches = {name: bodies.branches[name] for name in bodies.taken}
+    branches = {name: choices[name] for name in taken}
     found = [
         f"If {name!r}: the {choice.branch} branch is counted, {choice.why}"
         for name, choice in branches.items()
@@ -117,16 +123,13 @@ def _captured(body: onnx.GraphProto) -> Iterator[str]:
 
 
 def _cost(
-    node: Node, branch: onnx.GraphProto, model: onnx.ModelProto, graph: Graph, bodies: Bodies
-) -> tuple[int, int, int] | None:
-    """MACs, vector operations and moved elements of a branch; None if shapes are missing.
+    node: Node, branch: onnx.GraphProto, model: onnx.ModelProto, graph: Graph, costs_of: Costs
+) -> Cost | None:
+    """What a branch costs; None if shapes are missing.
 
     The branch is read under the names that it has once taken out, so that what is decided in it
     (the branch of an inner If) is decided once.
     """
-    from dse.workload.lower import lower
-    from dse.workload.read import read_body
-
     alone = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     nodes, tensors, names = renamed(node.name, branch, ())
     for name in dict.fromkeys(_captured(branch)):
@@ -150,10 +153,4 @@ def _cost(
     for value_info in branch.output:
         alone.graph.output.add().CopyFrom(value_info)
         alone.graph.output[-1].name = names.get(value_info.name, value_info.name)
-    once = {made.name: 1 for made in nodes}
-    lowered = lower(read_body(alone, replace(bodies, repeats=once, taken=[], forbidden=[])), "host")
-    return (
-        sum(layer.macs for layer in lowered.layers),
-        sum(count for layer in lowered.layers for _, count in layer.vector_ops),
-        sum(layer.i_elements + layer.o_elements for layer in lowered.layers),
-    )
+    return costs_of(alone, [made.name for made in nodes])

@@ -16,15 +16,15 @@ parts put together again, ``Out`` a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx
 
 from dse.errors import InputError
 from dse.workload.assumed import Assumed
 from dse.workload.bodies import renamed
-from dse.workload.branches import Choice, choose
+from dse.workload.branches import Choice, Cost, choose
 from dse.workload.declared import Declared
 from dse.workload.graph import CONTROL, LOOP_DOMAIN, VALUE_ELEMENTS, Graph, Node
 from dse.workload.layer import Binding
@@ -94,10 +94,12 @@ class Bodies:
         defaults: names of dynamic axes that took their default, for errors.
         named: names that mean an axis, for errors.
         forbidden: remarks on element types that operators do not take.
+        costs_of: reads and lowers a branch by itself.
     """
 
     budget: Budget
     trips: Mapping[str, Binding]
+    costs_of: Callable[[onnx.ModelProto, Bodies], Cost]
     repeats: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     bound: frozenset[str] = frozenset()
@@ -203,9 +205,14 @@ class Bodies:
         shape = graph.shapes.get(node.inputs[len(node.inputs) - sequences])
         return shape[axis] if shape and shape[axis] >= 0 else None
 
+    def _alone(self, branch: onnx.ModelProto, names: Sequence[str]) -> Cost:
+        """What a branch by itself costs."""
+        once = dict.fromkeys(names, 1)
+        return self.costs_of(branch, replace(self, repeats=once, taken=[], forbidden=[]))
+
     def _branch(self, node: Node, model: onnx.ModelProto, graph: Graph) -> onnx.GraphProto | None:
         if node.name not in self.branches:
-            choice = choose(node, model, graph, self)
+            choice = choose(node, model, graph, self.bound, self._alone)
             if choice is None:
                 return None
             self.branches[node.name] = choice

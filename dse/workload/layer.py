@@ -237,8 +237,11 @@ class Workload:
 
     @functools.cached_property
     def language(self) -> bool:
-        """Whether it is a language model, run token by token or on a prompt: it has a KV cache."""
-        return any(t.role == "kv" for t in self.tensors.values())
+        """Whether it is a language model, run token by token or on a prompt: it adds to a KV cache.
+        What only reads one (an action step of a policy) is an inference like others: no token is
+        picked behind it."""
+        cache = {name for name, tensor in self.tensors.items() if tensor.role == "kv"}
+        return any(name in cache for layer in self.layers for name in layer.outputs)
 
     def layer(self, name: str) -> Layer:
         """The layer called ``name``; KeyError if there is none."""

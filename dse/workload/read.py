@@ -20,6 +20,7 @@ from dse.workload.binding import (
     check_positive,
     forget_shapes,
 )
+from dse.workload.branches import Cost
 from dse.workload.branches import remarks as branch_remarks
 from dse.workload.control import TRIPS, Bodies, body_fault
 from dse.workload.declared import Declared, check_inputs
@@ -30,6 +31,7 @@ from dse.workload.graph import CONTROL, DIALECT, Graph, Node
 from dse.workload.inputs import free_inputs
 from dse.workload.layer import Binding
 from dse.workload.limits import LIMITS, Budget, beyond, check_size
+from dse.workload.lower import lower
 from dse.workload.nodes import STANDARD, executed, nodes_of
 from dse.workload.remedies import remedy
 from dse.workload.sequences import Sequences
@@ -143,7 +145,7 @@ def _read(
     forget_data(model.graph, contents, KEPT_ELEMENTS)
     assumed = Assumed(file, bound.inner)
     known = bound.values | frozenset(bound.inner)
-    loops = Bodies(budget, trips, bound=known, assumed=assumed, declared=declared)
+    loops = Bodies(budget, trips, _cost, bound=known, assumed=assumed, declared=declared)
     loops.defaults, loops.named = bound.defaults, bound.names
     graph = read_body(model, loops)
     loops.check_trips()
@@ -151,7 +153,7 @@ def _read(
     remarks = (
         *freed,
         *bound.remarks,
-        *branch_remarks(loops),
+        *branch_remarks(loops.branches, loops.taken),
         *loops.forbidden,
         *declared.remarks(graph, frozenset(loops.repeats)),
         *most_lengths(graph, declared),
@@ -170,6 +172,16 @@ def read_body(model: onnx.ModelProto, loops: Bodies) -> Graph:
     _drop_weights(model)
     check_rest(model, loops.file)
     return _inferred(model, stored, loops)
+
+
+def _cost(branch: onnx.ModelProto, loops: Bodies) -> Cost:
+    """What a branch by itself costs."""
+    layers = lower(read_body(branch, loops), "host").layers
+    return (
+        sum(layer.macs for layer in layers),
+        sum(count for layer in layers for _, count in layer.vector_ops),
+        sum(layer.i_elements + layer.o_elements for layer in layers),
+    )
 
 
 def _keep_quantizers(model: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ traceback or more than its one line of error, or wrote on stdout something that 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -102,7 +103,6 @@ def tried(arguments: tuple[str, ...]) -> tuple[str, str]:
                 run_dse()
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
-        swallowed = Path("--json").exists()  # an option before it took it for its value
         os.chdir("/")
     said = err.getvalue()
     errors = [line for line in said.splitlines() if line.lower().startswith("error:")]
@@ -110,7 +110,7 @@ def tried(arguments: tuple[str, ...]) -> tuple[str, str]:
     if code not in (0, 1, 2) or "Traceback" in said:
         return "broken", told
     if code == 0:
-        well = swallowed or _is_json(arguments, out.getvalue())
+        well = _is_json(arguments, out.getvalue())
         return ("done", "") if well else ("no JSON", told)
     if code == 2 and not errors:
         return "no word", told
@@ -119,13 +119,29 @@ def tried(arguments: tuple[str, ...]) -> tuple[str, str]:
 
 def _is_json(arguments: tuple[str, ...], text: str) -> bool:
     """Whether stdout is one JSON object, where that was asked for."""
-    if "--json" not in arguments or "--help" in arguments or "-h" in arguments:
+    pairs = zip(("", *arguments), arguments, strict=False)
+    taken = _options_with_a_value()  # such an option before --json takes it for its value
+    asked = any(word == "--json" and before not in taken for before, word in pairs)
+    if not asked or "--help" in arguments or "-h" in arguments:
         return True
     try:
         json.loads(text)
     except ValueError:
         return False
     return True
+
+
+@functools.lru_cache(maxsize=1)
+def _options_with_a_value() -> frozenset[str]:
+    """Names of the options of all commands that take the word behind them."""
+    commands, out = [typer.main.get_command(app)], set[str]()
+    while commands:
+        command = commands.pop()
+        commands += getattr(command, "commands", {}).values()
+        for option in command.params:
+            if not getattr(option, "is_flag", True):
+                out.update(option.opts)
+    return frozenset(out)
 
 
 def _files(folder: Path) -> None:

@@ -130,11 +130,19 @@ def _value(holder: Any, rng: random.Random, others: list[Any]) -> None:
         holder[_key(holder, rng)] = copy.deepcopy(rng.choice(HOSTILE))
 
 
+def _times(value: float, factor: float) -> float:
+    """The product in the number's own kind; of an integer beyond all floats, itself."""
+    try:
+        return type(value)(value * factor)
+    except (OverflowError, ValueError):
+        return value
+
+
 def _scaled(holder: Any, rng: random.Random, others: list[Any]) -> None:
     for key in list(holder) if isinstance(holder, dict) else range(len(holder)):
         if isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
             factor = rng.choice((0, -1, 1e-9, 1e-3, 0.3, 3, 1e3, 1e9))
-            holder[key] = type(holder[key])(holder[key] * factor)
+            holder[key] = _times(holder[key], factor)
 
 
 def _left_out(holder: Any, rng: random.Random, others: list[Any]) -> None:

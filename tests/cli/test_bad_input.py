@@ -188,7 +188,6 @@ def test_faults_in_an_app(run: Run, tmp_path: Path, old: str, new: str, word: st
         ("rate_hz: 10", "rate_hz: 50000", "edge_vision", ("% busy", "late")),
         ("rate_hz: 10", "rate_hz: 900000", "edge_vision", ("% busy", "too many to be played")),
         ("model: resnet8, rate", "model: resnet50, rate", "mcu_mram_npu", ("bytes", "the l2 has")),
-        ("rate_hz: 10", "rate_hz: 10, jitter_s: 90", "edge_vision", ("a: none of its jobs",)),
     ],
 )
 def test_what_cannot_work_is_a_result(
@@ -202,6 +201,17 @@ def test_what_cannot_work_is_a_result(
     assert record["feasible"] is False
     told = " ".join(record["reasons"])
     assert all(word in told for word in words), told
+
+
+def test_what_does_not_come_in_time_is_not_decided(run: Run, tmp_path: Path) -> None:
+    """Not good, not bad: nothing of it was seen, and how long it would take is said."""
+    text = APP.replace("rate_hz: 10", "rate_hz: 10, jitter_s: 90", 1)
+    (tmp_path / "mine.yaml").write_text(text + "horizon_s: 0.3\n")
+    record = json.loads(run("simulate", "mine.yaml", "--chip", "edge_vision", "--json").out)
+    assert (record["feasible"], record["verdict"]) == (None, "not decided")
+    told = " ".join(record["reasons"])
+    assert "no job of it is released" in told
+    assert "horizon_s of" in told
 
 
 def test_more_jobs_than_a_play_may_hold(run: Run, tmp_path: Path) -> None:

@@ -246,10 +246,13 @@ def _channels(design: Design, workload: Workload) -> list[str]:
     wider = spec.with_values({"dram.channels": 2 * spec.dram.channels})
     narrow, wide = resolve(spec), resolve(wider)
     out = []
-    times = [
-        evaluate_model(workload, one, "analytic", Terms(objective="latency")).latency_s
-        for one in (narrow, wide)
-    ]
+    try:
+        times = [
+            evaluate_model(workload, one, "analytic", Terms(objective="latency")).latency_s
+            for one in (narrow, wide)
+        ]
+    except ImpossibleChipError:  # the wider one is beyond the reticle
+        return []
     slower = (times[1] or math.inf) / (times[0] or math.inf) - 1.0
     if not slower <= SETTLED:
         out.append(f"channels: {slower:+.4%} in time of the network with twice as many")

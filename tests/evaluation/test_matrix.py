@@ -1,12 +1,11 @@
 """Every shipped app has a chip that satisfies it and one that does not.
 
-Quick apps always; all of them with ``DSE_SLOW=1`` (some minutes), as ``experiments/app_matrix.py``.
+Quick apps always; all of them in the long tier (some minutes), as ``experiments/app_matrix.py``.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +41,9 @@ def test_every_app_has_its_line_with_shipped_chips() -> None:
         assert {line["satisfied"], line["fails"]} <= known
 
 
-@pytest.mark.parametrize("app", sorted(LINES) if os.environ.get("DSE_SLOW") else QUICK)
+@pytest.mark.parametrize(
+    "app", [*QUICK, *(pytest.param(n, marks=pytest.mark.long) for n in LINES if n not in QUICK)]
+)
 def test_one_chip_satisfies_it_and_one_does_not(app: str) -> None:
     line = MATRIX.check(app, LINES[app])
     assert line.faults == ()

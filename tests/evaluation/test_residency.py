@@ -21,7 +21,7 @@ def stream(name: str, model: str, rate: float, **more: Any) -> dict[str, Any]:
 def run(
     chip: Chip, *streams: dict[str, Any], fidelity: Any = "analytic", **more: Any
 ) -> Evaluation:
-    app = validate(App, {"name": "r", "streams": list(streams), **more})
+    app = validate(App, {"name": "r", "streams": list(streams), "horizon_s": 1.0, **more})
     return evaluate_app(app, stream_workloads(app, chip), chip, fidelity)[0]
 
 

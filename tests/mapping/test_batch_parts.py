@@ -43,17 +43,19 @@ def test_a_batch_that_a_layer_does_not_share_out_stays_whole() -> None:
     name=st.sampled_from(["resnet8", "dscnn_kws", "ad_autoencoder"]),
     size=st.sampled_from([8, 16]),
     room=st.sampled_from([32, 128]),
+    cores=st.sampled_from([1, 4]),
     objective=st.sampled_from(["edp", "latency", "energy"]),
 )
 def test_an_inference_of_a_larger_batch_costs_no_more(
-    name: str, size: int, room: int, objective: str
+    name: str, size: int, room: int, cores: int, objective: str
 ) -> None:
     chip = dse.load_chip(
-        "wearable_npu", array__rows=size, array__cols=size, buffer__bytes=room * 1024
+        "wearable_npu", array__rows=size, array__cols=size, buffer__bytes=room * 1024, cores=cores
     )
     found = []
     for batch in (1, 2, 4, 8, 16):
-        program = map_network(dse.load_model(name, batch=batch).at("w8a8"), chip, objective)
+        network = dse.load_model(name, batch=batch).at("w8a8")
+        program = map_network(network, chip, objective, cores=cores)
         time, energy = program_latency_s(program, chip), program_energy_j(program, chip)
         found.append((time / batch, energy / batch))
     for one, more in itertools.pairwise(found):
@@ -86,3 +88,12 @@ def test_a_batch_beyond_a_chip_without_dram_runs_in_parts() -> None:
     except UnmappableError:
         pytest.skip("the chip cannot run the network at all")
     assert program_latency_s(map_network(whole, chip), chip) <= 16 * program_latency_s(one, chip)
+
+
+def test_tokens_of_a_batch_read_their_weights_once_on_many_cores() -> None:
+    """Cut into parts they would read them for each: what one core takes at least is no bound
+    of 64."""
+    chip = dse.load_chip("datacenter_accel")
+    network = dse.load_model("qwen2_0.5b_decode@past=64", batch=32).at("w8a8")
+    program = map_network(network, chip, "edp", cores=chip.cores)
+    assert program.parts == 1

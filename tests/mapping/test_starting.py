@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import dse
 from dse.hardware.chip import Chip
 from dse.mapping.ir.schedule import (
     NO_BYTES,
@@ -90,7 +91,20 @@ def test_macs_that_fall_back_take_the_hosts_time() -> None:
 
 
 def with_cache(net: Workload) -> Workload:
-    return replace(net, tensors={**net.tensors, "past": Tensor("past", (1,), "kv")})
+    """The network as if it added to a cache of keys and values."""
+    last = replace(net.layers[-1], outputs=(*net.layers[-1].outputs, "present"))
+    tensors = {**net.tensors, "present": Tensor("present", (1,), "kv")}
+    return replace(net, layers=(*net.layers[:-1], last), tensors=tensors)
+
+
+def test_what_only_reads_a_cache_is_no_language_model() -> None:
+    """The action step of a policy looks at the keys of its prefill, and picks no token."""
+    found = {
+        name: dse.load_model(name).at("w8a8")
+        for name in ("smolvla_prefill", "smolvla_action_step", "qwen2_0.5b_decode")
+    }
+    assert [net.language for net in found.values()] == [True, False, True]
+    assert all(any(t.role == "kv" for t in net.tensors.values()) for net in found.values())
 
 
 def test_a_run_of_a_language_model_costs_a_token_at_least() -> None:

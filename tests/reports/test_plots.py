@@ -13,7 +13,7 @@ from dse.evaluation import Evaluation
 from dse.reports.nodes import PANELS, node_figure, plot_nodes
 from dse.reports.plots import stack_plot
 from dse.search import Outcome
-from dse.technology import load_technology
+from dse.technology import load_technology, node_table
 
 #: A front of the first release.
 STORED = Path(__file__).resolve().parents[1] / "compat" / "8677067" / "report" / "pareto.json"
@@ -42,7 +42,7 @@ def test_few_parts_are_all_shown() -> None:
 
 
 def test_the_nodes_in_the_units_of_their_titles() -> None:
-    rows = load_technology().node_table()
+    rows = node_table(load_technology())
     figure = node_figure(rows)
     titles = [note.text for note in figure.layout.annotations]
     assert titles == [title for title, _, _ in PANELS]
@@ -57,4 +57,4 @@ def test_the_nodes_in_the_units_of_their_titles() -> None:
 
 def test_only_html(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.html"):
-        plot_nodes(load_technology().node_table(), tmp_path / "nodes.png")
+        plot_nodes(node_table(load_technology()), tmp_path / "nodes.png")

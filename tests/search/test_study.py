@@ -17,6 +17,7 @@ from dse.search.candidate import Outcome
 from dse.search.experiment import Constraint
 from dse.search.folder import CONFIG, LOG
 from dse.search.parameters import Range
+from dse.search.space import grid_size
 
 SPACE = {
     "chip.node": {"ladder": ["28nm", "16nm", "7nm"]},
@@ -114,7 +115,7 @@ def test_another_experiment_in_the_folder_is_refused(tmp_path: Path) -> None:
 def test_the_sweep_is_the_grid_and_its_front_is_true(tmp_path: Path) -> None:
     chosen = experiment(parameters={k: SPACE[k] for k in ("chip.node", "chip.f_hz")})
     result = sweep(chosen, tmp_path, workers=1)
-    assert len(result.outcomes) == chosen.size == 15
+    assert len(result.outcomes) == grid_size(chosen) == 15
     assert front_of(result.outcomes, chosen) == result.front_indices
 
 

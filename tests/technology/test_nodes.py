@@ -13,7 +13,7 @@ import pytest
 
 from dse.errors import InputError
 from dse.hardware import load_chip
-from dse.technology import Technology, digest_of_today, load_technology
+from dse.technology import Technology, digest_of_today, load_technology, node_table
 from dse.technology.facts import DATA_FOLDER, FORMER_DIGESTS, load_facts
 
 SHIPPED = load_technology()
@@ -55,7 +55,7 @@ def test_a_file_adds_a_node(data: Path) -> None:
     assert chip.node_nm == 9
     assert chip.prices == like.prices
     assert chip.area_mm2 == like.area_mm2
-    assert [row["node_nm"] for row in technology.node_table()] == list(technology.nodes)
+    assert [row["node_nm"] for row in node_table(technology)] == list(technology.nodes)
     assert technology.lines["tsmc"].nodes == technology.nodes
     with pytest.raises(InputError, match="there is no 9 nm node"):
         load_chip("edge_vision", "9nm")
@@ -93,8 +93,8 @@ def test_a_file_less_is_a_node_less(data: Path) -> None:
 def test_nodes_that_were_there_keep_every_number(data: Path) -> None:
     add(data, 9, 7)
     for draw in (None, (3, 1)):
-        before = [repr(row) for row in load_technology(draw).node_table()]
-        after = [repr(row) for row in load_technology(draw, data).node_table()]
+        before = [repr(row) for row in node_table(load_technology(draw))]
+        after = [repr(row) for row in node_table(load_technology(draw, data))]
         assert set(before) < set(after)
 
 

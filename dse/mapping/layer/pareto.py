@@ -229,6 +229,8 @@ def _candidates(problem: Problem) -> list[Placement]:
     """The front over the candidates, and the optima of the three named objectives."""
     if problem.registers:
         units, registers = register_units(problem)
+        if not len(units):
+            return []
     else:
         units, registers = problem.spatial, None
     grid = tile_grid(tuple(int(n) for n in problem.level_lengths))

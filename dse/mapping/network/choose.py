@@ -35,6 +35,7 @@ from dse.mapping.layer.build import Amounts, Draft, numbers_of
 from dse.mapping.layer.mapper import draft_layer
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import tensors_of
+from dse.mapping.network.fallback import splits
 from dse.mapping.path.chain import Cost, Item, best_path, layer_item
 from dse.workload.layer import Layer, Workload
 
@@ -230,7 +231,8 @@ class Candidates:
                 chip,
                 objective,
                 homes=slot.homes,
-                cores=self.cores,
+                cores=self.cores if splits(layer, chip) else 1,
+                spread=self.cores,
                 room_bytes=slot.room,
                 l2_room_bytes=self.plan.l2_room_bytes if uneven else 0.0,
                 exposed=exposed,

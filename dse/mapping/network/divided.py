@@ -67,9 +67,14 @@ def on_fewer_cores(
 
 
 def in_batches(
-    workload: Workload, chip: Chip, objective: Objective, on: Callable[[Workload], Mapped]
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    cores: int,
+    on: Callable[[Workload], Mapped],
 ) -> Mapped:
-    """The best program of the batch, whole or part by part, each of which ``on`` maps.
+    """The best program of the batch, whole or part by part, each of which ``on`` maps onto at most
+    ``cores`` cores.
 
     Raises:
         UnmappableError: the chip can run no part of it; that of the whole batch.
@@ -81,7 +86,7 @@ def in_batches(
         if batch % size or parts > MOST_PARTS:
             continue
         part = in_parts(workload, parts)
-        if part is None or (best is not None and _hopeless(best, part, parts, chip)):
+        if part is None or (best is not None and _hopeless(best, part, parts, chip, cores)):
             continue
         try:
             made = on(part)
@@ -114,10 +119,10 @@ def _beats(found: Mapped, least: Roofline, objective: Objective) -> bool:
     return least.latency_s >= found.latency_s and value >= found.value
 
 
-def _hopeless(best: Mapped, part: Workload, parts: int, chip: Chip) -> bool:
+def _hopeless(best: Mapped, part: Workload, parts: int, chip: Chip, cores: int) -> bool:
     """Whether parts of this size take longer or more energy than the best, whatever their
     mapping."""
-    least = roofline(part, chip)
+    least = roofline(part, chip, cores)
     invoke = least_invoke_s(chip, language=part.language)
     latency = invoke + parts * (least.latency_s - invoke)
     energy = parts * least.dynamic_j + chip.mapping_static_w * latency

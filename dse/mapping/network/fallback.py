@@ -47,3 +47,9 @@ def _host_layer(layer: Layer, chip: Chip) -> Layer:
         row_wise=False,
         note=layer.note or "not among the operators of the chip's software",
     )
+
+
+def splits(layer: Layer, chip: Chip) -> bool:
+    """Whether the chip's software runs a layer, by the operator that it was made of, on several
+    cores at once."""
+    return chip.overheads.split is None or layer.op in chip.overheads.split

@@ -115,7 +115,7 @@ def map_network(
 
     if pins.pins or pins.sized:
         return mapped(workload).program
-    return in_batches(workload, chip, objective, mapped).program
+    return in_batches(workload, chip, objective, cores, mapped).program
 
 
 def _in_space(

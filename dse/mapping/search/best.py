@@ -119,6 +119,8 @@ def more_levels(
     table = np.concatenate(lists)
     if registers:
         units, tiles = register_units(problem)
+        if not len(units):  # the registers hold no tile at all
+            return None
         groups = unit_groups(units)
     else:
         units, tiles = problem.spatial, None
