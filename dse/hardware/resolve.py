@@ -411,11 +411,9 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
 
 
 def stated(spec: ChipSpec) -> dict[str, Any]:
-    """The values of a chip as plain data, by which two chips are the same.
-
-    Every width is the number that it comes to, whether it follows the array or is fixed. Fields
-    that came later are no part of it where not set; what a runtime class and operators say is.
-    """
+    """The values of a chip as plain data, by which two chips are the same: each width the number
+    that it comes to, whether it follows the array or is fixed. Fields that came later are no part
+    of it where not set; what a runtime class and operators say is."""
     later = {"execution"} if spec.execution == "layerwise" else set()
     data = spec.model_dump(mode="json", exclude={"widths"} | later)
     _enter_widths(data, spec)

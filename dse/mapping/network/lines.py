@@ -99,7 +99,7 @@ def held_bytes(rows: Sequence[Rows], behind: Sequence[float]) -> tuple[float, ..
     for layer, lag in zip(rows, behind, strict=True):
         total = 0.0
         for one in layer.operands:
-            span = lag - made.get(one.name, 0.0) if one.held else 1.0 / layer.rows
+            span = lag - made.get(one.name, 0.0) if one.held else 0.0
             total += one.bytes * (span + one.after if not one.copies else max(one.copies, span + 1))
         out.append(total)
         made |= dict.fromkeys(layer.results, lag)
