@@ -58,6 +58,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "silicon": measured.silicon,
     "blind": blind.blind,
     "differential": ratios.differential,
+    "streams": ratios.streams,
     "llm": ratios.llm,
     "energy": measured.energy,
     "eyeriss": eyeriss.eyeriss,

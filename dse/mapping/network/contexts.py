@@ -90,9 +90,7 @@ def best_contexts(ground: Ground, batch: int) -> tuple[Context, ...] | None:
         if not np.isfinite(cost[first]):
             continue
         found = balance(ground.tasks, ground.cores, ground.room, first)
-        for layers in range(1, count - first + 1):
-            if not np.isfinite(found.interval_s(layers)):
-                break
+        for layers in range(1, found.layers + 1):
             made = _context(ground, found, layers)
             total = cost[first] + call_s(ground, made, batch)
             if total < cost[first + layers]:

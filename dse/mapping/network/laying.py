@@ -131,7 +131,7 @@ def _contexts(
     if found is None:
         need = sum(task.bytes for task in ground.tasks)
         raise UnmappableError(
-            f"{frame.name} needs {need:.0f} bytes for weights and rows, in stages that fit; "
+            f"{frame.name} needs {need:.0f} bytes for weights and rows; "
             f"{ground.cores} cores of {ground.room:.0f} bytes do not hold them at once, and there "
             "is no memory outside to load them from in turn",
             field="cores",
@@ -142,13 +142,12 @@ def _contexts(
 
 def _check(frame: Workload, ground: Ground) -> None:
     """Every layer alone must fit the chip."""
-    most = max(number for number in SPLITS if number <= ground.cores)
     for layer, task, weight in zip(frame.layers, ground.tasks, ground.weights, strict=True):
-        if task.bytes > ground.room * most:
+        if task.bytes > ground.room * ground.cores:
             raise UnmappableError(
                 f"layer {layer.name}: weights of {weight:.0f} and rows of "
-                f"{task.bytes - weight:.0f} bytes take {task.bytes / most:.0f} on each of {most} "
-                f"cores, the room is {ground.room:.0f}",
+                f"{task.bytes - weight:.0f} bytes take {task.bytes / ground.cores:.0f} on each of "
+                f"{ground.cores} cores, the room is {ground.room:.0f}",
                 layer=layer.name,
                 field="buffer.bytes",
                 mend="enlarge the buffer, add cores, or use fewer weight bits",

@@ -25,7 +25,7 @@ from dse.workload.layer import Workload
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers ``first`` to ``last`` on ``cores`` cores: time of one frame and room of all of them.
+    """Layers ``first`` to ``last`` on ``cores`` cores: time of one frame, and what it holds, bytes.
 
     ``context`` counts the parts of the network that are on the chip in turn.
     """
@@ -40,6 +40,7 @@ class Stage:
 
     @property
     def bytes_per_core(self) -> float:
+        """What it holds by core; beyond a buffer it lies in those of other cores."""
         return (self.weight_bytes + self.line_bytes) / self.cores
 
 

@@ -9,6 +9,7 @@ are loaded before its first layer, and nothing hides them.
 
 Energy is that of the layers, each with all that it reads in the buffer of its core, and
 
+* of what does not fit the buffers of its own cores: the wires from others, as for all that is read,
 * of what a stage is given: the wires, once for each of its cores, and each further core's write,
 * of what comes from outside and goes there, and of weights that are loaded: as layers in turn.
 """
@@ -121,6 +122,7 @@ def _in_context(made: Layout, context: Context, chip: Chip) -> list[LayerSchedul
         bytes_ = _on_dram(part * moved) if moved and made.ground.rate else NO_BYTES
         counts = {name: amount * made.batch for name, amount in one.counts.items()}
         counts.pop("launch", None)
+        _add(counts, {"noc.bit": _afar(made, share) * counts.get("buffer.read_bit", 0.0)})
         if number == share.first:
             _add(counts, _handed(made, share))
         if number == context.first:
@@ -169,6 +171,12 @@ def _add(counts: dict[str, float], more: Mapping[str, float]) -> None:
     for name, amount in more.items():
         if amount:
             counts[name] = counts.get(name, 0.0) + amount
+
+
+def _afar(made: Layout, share: Share) -> float:
+    """Share of what a stage holds that lies in buffers of other cores."""
+    need = sum(task.bytes for task in made.ground.tasks[share.first : share.last + 1])
+    return max(0.0, 1.0 - share.cores * made.ground.room / need) if need else 0.0
 
 
 def _handed(made: Layout, share: Share) -> dict[str, float]:

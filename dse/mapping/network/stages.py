@@ -1,14 +1,16 @@
 """Stages of a pipeline in space: layers dealt out over cores so that the slowest takes least.
 
 A stage is a run of layers in execution order that share one core and take turns on it, or one layer
-split over several. Its time for a frame is the sum of its layers'; its weights and the rows that it
-holds must fit the buffers of its cores. Among all such stages on at most so many cores the shortest
-slowest stage is found exactly, by a dynamic program over cuts and cores:
+split over several. Its time for a frame is the sum of its layers'. Among all such stages on at most
+so many cores the shortest slowest stage is found exactly, by a dynamic program over cuts and cores:
 
-    best(k, j) = min( max(best(k - 1, i), time of layers i to j on a core)   over runs that fit,
-                      max(best(k - m, j - 1), time of layer j on m cores)    over m that fit )
+    best(k, j) = min( max(best(k - 1, i), time of layers i to j on a core)   over runs,
+                      max(best(k - m, j - 1), time of layer j on m cores)    over m )
 
 A time on m cores is the least on up to m: cores may be left idle. So more cores never are worse.
+Weights and rows of all stages must fit the buffers together: what a stage's own do not hold lies in
+those of others, and comes over the wires. So a run of layers fits, or it does not, however it is
+cut into stages.
 """
 
 from __future__ import annotations
@@ -54,17 +56,22 @@ class Task:
 class Balance:
     """Shortest slowest stages of the runs of layers that begin at ``first``.
 
-    ``seconds[k, j]``: of the ``j`` layers from there on at most ``k`` cores (infinite if they do
-    not fit); ``steps`` says how the last stage of each is made: (layers, cores).
+    ``seconds[k, j]``: of the ``j`` layers from there on at most ``k`` cores; ``steps`` says how the
+    last stage of each is made: (layers, cores).
     """
 
     first: int
     seconds: npt.NDArray[np.float64]
     steps: npt.NDArray[np.int64]
 
+    @property
+    def layers(self) -> int:
+        """How many layers from the first on fit the chip together."""
+        return self.seconds.shape[1] - 1
+
     def interval_s(self, count: int) -> float:
-        """Of so many layers on all cores, s."""
-        return float(self.seconds[-1, count])
+        """Of so many layers on all cores, s (infinite if they do not fit)."""
+        return float(self.seconds[-1, count]) if count <= self.layers else float("inf")
 
     def shares(self, count: int) -> tuple[Share, ...]:
         """The stages of so many layers."""
@@ -85,24 +92,35 @@ def balance(tasks: Sequence[Task], cores: int, room: float, first: int = 0) -> B
     """The best stages of every run of layers that begins at ``first``, on up to ``cores`` cores.
 
     Args:
-        room: bytes of one core's buffer.
+        room: bytes of one core's buffer; runs that do not fit all of them are left out.
     """
-    count = len(tasks) - first
+    count = _fitting(tasks, cores * room, first)
     best = np.full((cores + 1, count + 1), np.inf)
     steps = np.zeros((cores + 1, count + 1, 2), dtype=np.int64)
     best[:, 0] = 0.0
     for last in range(count):
         column, made = best[:, last + 1], steps[:, last + 1]
-        seconds = need = 0.0
-        for begin in range(last, -1, -1):
-            task = tasks[first + begin]
-            seconds += task.alone_s
-            need += task.bytes
-            if need > room:
-                break
+        whole = sum(task.alone_s for task in tasks[first : first + last + 1])
+        _take(column, made, np.full(cores, whole), (last + 1, 1))
+        seconds = 0.0
+        for begin in range(last, 0, -1):
+            seconds += tasks[first + begin].alone_s
             _take(column, made, np.maximum(best[:-1, begin], seconds), (last - begin + 1, 1))
-        _split(best, steps, last, tasks[first + last], room)
+            if seconds >= column[min(2, cores)]:
+                break  # beside another stage, longer runs are no faster on any number of cores
+        _split(best, steps, last, tasks[first + last])
     return Balance(first, best, steps)
+
+
+def _fitting(tasks: Sequence[Task], room: float, first: int) -> int:
+    """How many layers from there on fit so many bytes together."""
+    need, count = 0.0, 0
+    for task in tasks[first:]:
+        need += task.bytes
+        if need > room:
+            break
+        count += 1
+    return count
 
 
 def _split(
@@ -110,16 +128,14 @@ def _split(
     steps: npt.NDArray[np.int64],
     last: int,
     task: Task,
-    room: float,
 ) -> None:
     """The last of so many layers on several cores of its own."""
     column, made = best[:, last + 1], steps[:, last + 1]
     for number in SPLITS[1:]:
         if number >= len(best):
             break
-        if task.bytes <= room * number:
-            found = np.maximum(best[:-number, last], task.on(number))
-            _take(column, made, found, (1, number))
+        found = np.maximum(best[:-number, last], task.on(number))
+        _take(column, made, found, (1, number))
 
 
 def _take(
