@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from dse.apps import Stream
+from dse.apps import App, Stream
 from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.hardware.chip import Chip, CoreKind
@@ -83,6 +83,25 @@ def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Sea
             mend="lower pipeline, allow more cores, or take a chip with more",
         )
     return out
+
+
+def laid_in_space(app: App, chip: Chip) -> App:
+    """The app as a chip takes it that runs networks pipelined in space: a stream that is a pipeline
+    over so many cores has its layers side by side on these, and is one task.
+
+    Raises:
+        ImpossibleChipError: a pipeline over more cores than it may use.
+    """
+    if chip.execution != "pipelined" or all(one.pipeline is None for one in app.streams):
+        return app
+    streams = []
+    for stream in app.streams:
+        if stream.pipeline is not None:
+            cores = seats(stream, chip)[0].cores[: stream.pipeline]
+            values = {"pipeline": None, "cores": cores, "split": True}
+            stream = stream.model_copy(update=values)
+        streams.append(stream)
+    return app.model_copy(update={"streams": tuple(streams)})
 
 
 def preferred(

@@ -267,6 +267,16 @@ def languages() -> tuple[Language, ...]:
 
 
 @cached(1)
+def _streams() -> Streams:
+    return read_data("streams.yaml", Streams)
+
+
+def streams() -> tuple[Stream, ...]:
+    """Rates of calls that follow each other, at each batch."""
+    return _streams().rows
+
+
+@cached(1)
 def brackets() -> Brackets:
     return read_data("brackets.yaml", Brackets)
 

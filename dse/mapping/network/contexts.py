@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dse.mapping.network.lines import Rows, depth, lags
+from dse.mapping.network.lines import Rows, depth, held_bytes, lags
 from dse.mapping.network.stages import Balance, Share, Task, balance
 from dse.workload.layer import STORED, Workload
 
@@ -29,12 +29,13 @@ from dse.workload.layer import STORED, Workload
 class Context:
     """Layers that are on the chip together, pipelined.
 
-    ``stage_s`` of the slowest stage, ``interval_s`` from frame to frame (that, or what the link
-    takes for what goes in and out), ``depth`` of a frame in intervals, ``load_bytes`` of weights,
-    and what goes in and out by frame, bytes.
+    ``needs``: weights and rows that each layer holds, bytes; ``stage_s`` of the slowest stage,
+    ``interval_s`` from frame to frame (that, or what the link takes for what goes in and out);
+    ``depth`` of a frame in intervals; ``load_bytes`` of weights, and what goes in and out by frame.
     """
 
     shares: tuple[Share, ...]
+    needs: tuple[float, ...]
     stage_s: float
     interval_s: float
     depth: float
@@ -72,9 +73,16 @@ class Ground:
 
 def one_context(ground: Ground) -> Context | None:
     """The whole network on the chip at once; None if it does not fit."""
-    count = len(ground.tasks)
-    found = balance(ground.tasks, ground.cores, ground.room)
-    return _context(ground, found, count) if np.isfinite(found.interval_s(count)) else None
+    count, needs = len(ground.tasks), needs_of(ground, 0)
+    found = balance(ground.tasks, needs, ground.cores, ground.room)
+    return _context(ground, found, needs) if found.layers == count else None
+
+
+def needs_of(ground: Ground, first: int) -> tuple[float, ...]:
+    """Bytes that each layer holds, from the first one of a context on: weights and rows."""
+    rows = ground.rows[first:]
+    held = held_bytes(rows, lags(rows))
+    return tuple(w + h for w, h in zip(ground.weights[first:], held, strict=True))
 
 
 def best_contexts(ground: Ground, batch: int) -> tuple[Context, ...] | None:
@@ -89,9 +97,10 @@ def best_contexts(ground: Ground, batch: int) -> tuple[Context, ...] | None:
     for first in range(count):
         if not np.isfinite(cost[first]):
             continue
-        found = balance(ground.tasks, ground.cores, ground.room, first)
+        needs = needs_of(ground, first)
+        found = balance(ground.tasks, needs, ground.cores, ground.room, first)
         for layers in range(1, found.layers + 1):
-            made = _context(ground, found, layers)
+            made = _context(ground, found, needs[:layers])
             total = cost[first] + call_s(ground, made, batch)
             if total < cost[first + layers]:
                 cost[first + layers], before[first + layers] = total, made
@@ -146,8 +155,8 @@ def passing_bytes(workload: Workload) -> Callable[[int, int], tuple[float, float
     return passing
 
 
-def _context(ground: Ground, found: Balance, layers: int) -> Context:
-    first = found.first
+def _context(ground: Ground, found: Balance, needs: tuple[float, ...]) -> Context:
+    first, layers = found.first, len(needs)
     stop = first + layers
     taken, given = ground.passing(first, stop - 1)
     interval = slowest = found.interval_s(layers)
@@ -157,6 +166,7 @@ def _context(ground: Ground, found: Balance, layers: int) -> Context:
     rows = ground.rows[first:stop]
     return Context(
         shares=found.shares(layers),
+        needs=needs,
         stage_s=slowest,
         interval_s=interval,
         depth=depth(rows, lags(rows, busy)),

@@ -16,11 +16,12 @@ from dse.mapping.network.contexts import (
     Context,
     Ground,
     best_contexts,
+    needs_of,
     one_context,
     passing_bytes,
 )
 from dse.mapping.network.fallback import on_chip
-from dse.mapping.network.lines import held_bytes, lags, rows_of
+from dse.mapping.network.lines import rows_of
 from dse.mapping.network.stages import SPLITS, Task
 from dse.mapping.space.shape import layer_number
 from dse.workload.layer import Layer, Workload
@@ -40,7 +41,6 @@ class Layout:
         frame: the network of one frame of a batch.
         batch: frames of a call.
         maps: of each layer, its schedule on each number of cores that was tried.
-        held: bytes of activations that each layer holds.
         contexts: what is on the chip together, in turn.
         stays: whether the weights are loaded once for all calls, not at each.
     """
@@ -50,9 +50,14 @@ class Layout:
     cores: int
     ground: Ground
     maps: tuple[Maps, ...]
-    held: tuple[float, ...]
     contexts: tuple[Context, ...]
     stays: bool
+
+    @property
+    def held(self) -> tuple[float, ...]:
+        """Bytes of activations that each layer holds."""
+        needs = [need for context in self.contexts for need in context.needs]
+        return tuple(n - w for n, w in zip(needs, self.ground.weights, strict=True))
 
     def made(self, layer: int, cores: int) -> LayerSchedule:
         """The schedule of a layer on at most so many cores: the fastest."""
@@ -95,16 +100,11 @@ def lay_out(
         frame, batch = workload, 1
     frame = on_chip(frame, chip)
     cores = cores or chip.cores
-    rows = rows_of(frame)
-    held = held_bytes(rows, lags(rows))
     maps = _maps(frame, chip, objective, cores, legal)
     weights = tuple(_stored(layer) for layer in frame.layers)
     ground = Ground(
-        tasks=tuple(
-            _task(made, chip, weight + rows_held)
-            for made, weight, rows_held in zip(maps, weights, held, strict=True)
-        ),
-        rows=rows,
+        tasks=tuple(_task(made, chip) for made in maps),
+        rows=rows_of(frame),
         weights=weights,
         passing=passing_bytes(frame),
         cores=cores,
@@ -115,7 +115,7 @@ def lay_out(
     _check(frame, ground)
     stays = keeps is None or sum(weights) <= keeps
     contexts = _contexts(frame, chip, ground, batch, stays)
-    return Layout(frame, batch, cores, ground, maps, held, contexts, stays and len(contexts) == 1)
+    return Layout(frame, batch, cores, ground, maps, contexts, stays and len(contexts) == 1)
 
 
 def _contexts(
@@ -129,7 +129,7 @@ def _contexts(
     if whole is not None and (stays or found is None):
         return (whole,)
     if found is None:
-        need = sum(task.bytes for task in ground.tasks)
+        need = sum(needs_of(ground, 0))
         raise UnmappableError(
             f"{frame.name} needs {need:.0f} bytes for weights and rows; "
             f"{ground.cores} cores of {ground.room:.0f} bytes do not hold them at once, and there "
@@ -142,11 +142,11 @@ def _contexts(
 
 def _check(frame: Workload, ground: Ground) -> None:
     """Every layer alone must fit the chip."""
-    for layer, task, weight in zip(frame.layers, ground.tasks, ground.weights, strict=True):
-        if task.bytes > ground.room * ground.cores:
+    for number, (layer, weight) in enumerate(zip(frame.layers, ground.weights, strict=True)):
+        if (need := needs_of(ground, number)[0]) > ground.room * ground.cores:
             raise UnmappableError(
                 f"layer {layer.name}: weights of {weight:.0f} and rows of "
-                f"{task.bytes - weight:.0f} bytes take {task.bytes / ground.cores:.0f} on each of "
+                f"{need - weight:.0f} bytes take {need / ground.cores:.0f} on each of "
                 f"{ground.cores} cores, the room is {ground.room:.0f}",
                 layer=layer.name,
                 field="buffer.bytes",
@@ -192,6 +192,6 @@ def seconds_of(made: LayerSchedule, chip: Chip) -> float:
     return sum(phase.count * max(phase.cycles) for phase in made.phases) / chip.f_hz
 
 
-def _task(made: Maps, chip: Chip, need: float) -> Task:
+def _task(made: Maps, chip: Chip) -> Task:
     seconds = tuple((number, seconds_of(one, chip)) for number, one in sorted(made.items()))
-    return Task(seconds, need)
+    return Task(seconds)

@@ -122,7 +122,7 @@ def _in_context(made: Layout, context: Context, chip: Chip) -> list[LayerSchedul
         bytes_ = _on_dram(part * moved) if moved and made.ground.rate else NO_BYTES
         counts = {name: amount * made.batch for name, amount in one.counts.items()}
         counts.pop("launch", None)
-        _add(counts, {"noc.bit": _afar(made, share) * counts.get("buffer.read_bit", 0.0)})
+        _add(counts, {"noc.bit": _afar(made, context, share) * counts.get("buffer.read_bit", 0.0)})
         if number == share.first:
             _add(counts, _handed(made, share))
         if number == context.first:
@@ -173,9 +173,10 @@ def _add(counts: dict[str, float], more: Mapping[str, float]) -> None:
             counts[name] = counts.get(name, 0.0) + amount
 
 
-def _afar(made: Layout, share: Share) -> float:
+def _afar(made: Layout, context: Context, share: Share) -> float:
     """Share of what a stage holds that lies in buffers of other cores."""
-    need = sum(task.bytes for task in made.ground.tasks[share.first : share.last + 1])
+    first = context.first
+    need = sum(context.needs[share.first - first : share.last - first + 1])
     return max(0.0, 1.0 - share.cores * made.ground.room / need) if need else 0.0
 
 

@@ -36,11 +36,10 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """A layer as the partition sees it: s on each number of cores it may be split over, ascending,
-    and the bytes that it needs of their buffers together."""
+    """A layer as the partition sees it: s on each number of cores it may be split over,
+    ascending."""
 
     seconds: tuple[tuple[int, float], ...]
-    bytes: float
 
     @property
     def alone_s(self) -> float:
@@ -88,13 +87,16 @@ class Balance:
         return tuple(reversed(out))
 
 
-def balance(tasks: Sequence[Task], cores: int, room: float, first: int = 0) -> Balance:
+def balance(
+    tasks: Sequence[Task], needs: Sequence[float], cores: int, room: float, first: int = 0
+) -> Balance:
     """The best stages of every run of layers that begins at ``first``, on up to ``cores`` cores.
 
     Args:
+        needs: bytes of weights and rows of the layers from ``first`` on.
         room: bytes of one core's buffer; runs that do not fit all of them are left out.
     """
-    count = _fitting(tasks, cores * room, first)
+    count = _fitting(needs, cores * room)
     best = np.full((cores + 1, count + 1), np.inf)
     steps = np.zeros((cores + 1, count + 1, 2), dtype=np.int64)
     best[:, 0] = 0.0
@@ -112,11 +114,11 @@ def balance(tasks: Sequence[Task], cores: int, room: float, first: int = 0) -> B
     return Balance(first, best, steps)
 
 
-def _fitting(tasks: Sequence[Task], room: float, first: int) -> int:
-    """How many layers from there on fit so many bytes together."""
+def _fitting(needs: Sequence[float], room: float) -> int:
+    """How many layers from the first on fit so many bytes together."""
     need, count = 0.0, 0
-    for task in tasks[first:]:
-        need += task.bytes
+    for one in needs:
+        need += one
         if need > room:
             break
         count += 1
