@@ -187,6 +187,8 @@ class Chip(Printed):
     ``array``, ``buffer``, ``vector``, ``f_hz`` and ``prices`` are then those of the first kind,
     ``static`` and ``area`` of the whole chip, and networks are mapped onto the view of a kind.
 
+    ``execution``: whether networks run layer by layer, or pipelined in space over all cores.
+
     Fields that are ``APART`` change no mapping, but as ``mapping_static_w`` sums them up.
     """
 
@@ -218,6 +220,7 @@ class Chip(Printed):
     notes: tuple[str, ...] = field(default=(), metadata=APART)
     legality: Legality = field(default_factory=Legality)
     placement: Placement = field(default_factory=Placement)
+    execution: Literal["layerwise", "pipelined"] = "layerwise"
     dvfs: Dvfs | None = field(default=None, metadata=APART)
     thermal: Thermal | None = field(default=None, metadata=APART)
     network: CoreNetwork | None = field(default=None, metadata=APART)

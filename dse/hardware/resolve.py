@@ -202,6 +202,7 @@ def _resolve_equal(
         notes=notes,
         legality=_legality(spec),
         placement=spec.placement.placement(),
+        execution=spec.execution,
         thermal=thermal(spec, tech, point, statics),
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
@@ -381,13 +382,11 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
 
 
 def stated(spec: ChipSpec) -> dict[str, Any]:
-    """The values of a chip as plain data, by which two chips are the same.
-
-    Every width is the number that it comes to, so that chips of equal widths are equal in it,
-    whether these follow the array or are fixed. Fields that came later are no part of it where they
-    are not set; what a runtime class and a list of operators say is.
-    """
-    data = spec.model_dump(mode="json", exclude={"widths"})
+    """The values of a chip as plain data, by which two chips are the same: each width the number
+    that it comes to, whether it follows the array or is fixed. Fields that came later are no part
+    of it where not set; what a runtime class and operators say is."""
+    later = {"execution"} if spec.execution == "layerwise" else set()
+    data = spec.model_dump(mode="json", exclude={"widths"} | later)
     _enter_widths(data, spec)
     data["overhead"] = identity(spec.overhead)
     if not spec.array.matmul_formats:

@@ -16,8 +16,8 @@ are first used, so that importing the package stays light:
 * ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
-  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs;
-  ``restarted``: the same with another draw's costs of starting
+  ``program_latency_s``, ``program_interval_s``, ``layer_latencies_s``, ``price``,
+  ``link_rates``: what it costs; ``restarted``: the same with another draw's costs of starting
 * ``LayerRow``: a row of the layer table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         layer_latencies_s,
         link_rates,
         price,
+        program_interval_s,
         program_latency_s,
         unroll,
     )
@@ -138,6 +139,7 @@ _HOME = {
     "plan_memory": "memory.plan",
     "price": "ir.schedule",
     "program_energy_j": "network.program",
+    "program_interval_s": "ir.schedule",
     "program_latency_s": "ir.schedule",
     "restarted": "ir.starting",
     "roofline": "network.bounds",
@@ -197,6 +199,7 @@ __all__ = [
     "plan_memory",
     "price",
     "program_energy_j",
+    "program_interval_s",
     "program_latency_s",
     "restarted",
     "roofline",

@@ -196,7 +196,7 @@ def _figure(item: Bracket, case: Case, level: str) -> float | None:
     if item.quantity == "latency s":
         return record.latency_s
     if item.quantity == "throughput 1/s":
-        return 1.0 / record.latency_s
+        return record.throughput_per_s
     joules = record.by_scope[item.scope]["energy_j"]
     if joules is None:
         return None

@@ -61,6 +61,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "shipped": measured.shipped,
     "blind": blind.blind,
     "differential": ratios.differential,
+    "streams": ratios.streams,
     "llm": ratios.llm,
     "energy": measured.energy,
     "eyeriss": eyeriss.eyeriss,

@@ -182,6 +182,9 @@ class Program:
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
     ``room_bytes`` is the buffer of one core that the memory plan left to each layer's tiles,
     ``l2_room_bytes`` the L2 to those of any.
+    ``contexts``: 0 for layers in turn; else the network runs pipelined in space, in so many parts
+    that are on the chip in turn, and its results are out ``drain_cycles`` after its cores are free
+    for the next call (:mod:`dse.mapping.network.spatial`).
     """
 
     name: str
@@ -198,6 +201,8 @@ class Program:
     outside_weight_bytes: float = 0.0
     room_bytes: tuple[float, ...] = ()
     l2_room_bytes: float = 0.0
+    contexts: int = 0
+    drain_cycles: float = 0.0
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:
@@ -292,6 +297,11 @@ def _steps(index: int, phases: Sequence[Phase], following: Bytes) -> list[Segmen
 
 def program_latency_s(program: Program, chip: Chip) -> float:
     """Analytic latency of one inference alone on the chip, s."""
+    return program_interval_s(program, chip) + program.drain_cycles / chip.f_hz
+
+
+def program_interval_s(program: Program, chip: Chip) -> float:
+    """For how long an inference holds its cores, so how soon the next one may follow, s."""
     rates = link_rates(chip)
     body = sum(seg.count * seg.step_s(chip.f_hz, rates) for seg in program.segments)
     return program.invoke_s + body

@@ -12,7 +12,7 @@ Weights lie above the highest activation; tiles use what is free while their lay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
@@ -73,6 +73,7 @@ def plan_memory(
     *,
     shared: bool = False,
     keep_bytes: float = 0.0,
+    handed: frozenset[str] = frozenset(),
 ) -> MemoryPlan:
     """Where everything lives.
 
@@ -83,6 +84,9 @@ def plan_memory(
         shared: whether other networks run on the chip too. Then no weights stay in the L2 or buffer
             from one inference to the next (the others need the room) unless there is no DRAM.
         keep_bytes: room there that is this network's own all the same.
+        handed: inputs and outputs that other parts of a pipeline make and read: they may stay on a
+            chip with DRAM too, in a place of their own all the time (the part before writes the
+            next one meanwhile).
 
     Raises:
         UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
@@ -105,7 +109,12 @@ def plan_memory(
         inner = {name: life for name, life in lives.items() if name not in ends}
         kept = _keep_all(workload, inner, capacity, live, store)
     elif spill:
-        kept = _keep(tensors.inner, capacity, live)
+        passed = [
+            replace(lives[name], first=0, last=len(live) - 1)
+            for name in sorted(handed)
+            if name in lives
+        ]
+        kept = _keep([*passed, *tensors.inner], capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak, top = max(live, default=0.0), float(kept.top_bytes)

@@ -107,6 +107,11 @@ def of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
 def _compute_s(workload: Workload, chip: Chip, cores: int) -> float:
     """All layers at peak, s: in turn, but array and vector side by side within fusable layers."""
     times = of_layers(workload, lambda layer: layer_s(layer, chip, cores))
+    if chip.execution == "pipelined":  # all units side by side, and the host beside them
+        pairs = list(zip(workload.layers, times, strict=True))
+        hosted = sum(array for layer, (array, _) in pairs if layer.kind == "host")
+        array = sum(array for layer, (array, _) in pairs if layer.kind != "host")
+        return max(hosted / cores, array, sum(vector for _, (_, vector) in pairs))
     joint = fusable(workload) if cores == 1 and chip.buffer.fuses else frozenset()
     apart = sum(max(pair) for number, pair in enumerate(times) if number not in joint)
     both = [times[number] for number in sorted(joint)]
@@ -122,6 +127,8 @@ class Roofline:
             by side where layers may run fused.
         link_s: external bytes over DRAM bandwidth.
         latency_s: the larger of the two, and the time to invoke.
+        interval_s: from one inference to the next: the same, but where a pipeline in space takes
+            the next one while the last is under way.
         dram_bytes: external bytes, read and written.
         dynamic_j: MACs and vector operations at their prices, external bytes at those of DRAM.
         energy_j: with the static power of one working core over ``latency_s``.
@@ -130,6 +137,7 @@ class Roofline:
     compute_s: float
     link_s: float
     latency_s: float
+    interval_s: float
     dram_bytes: float
     dynamic_j: float
     energy_j: float
@@ -142,6 +150,8 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
         UnmappableError: no unit runs a layer's formats or functions.
     """
     workload = on_chip(workload, chip)
+    if chip.execution == "pipelined" and cores <= 1:
+        cores = chip.cores
     compute = _compute_s(workload, chip, cores)
     read, written = external_bytes(workload, chip, cores)
     rate = link_rates(chip)[0]
@@ -157,6 +167,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
         compute_s=compute,
         link_s=transfer,
         latency_s=latency,
+        interval_s=max(compute, transfer) if chip.execution == "pipelined" else latency,
         dram_bytes=read + written,
         dynamic_j=dynamic,
         energy_j=dynamic + chip.mapping_static_w * latency,
