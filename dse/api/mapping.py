@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dse.api.options import Objective, check_counts
 from dse.errors import InputError, UnmappableError
 from dse.files import SCHEMA_VERSION, nearest
-from dse.mapping import LayerRow
+from dse.mapping import Certificate, LayerRow
 from dse.printing import Printed, si
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ class MappedLayer(Printed, LayerRow):
     """The best mapping of one layer alone on one core.
 
     ``energy_j`` is the dynamic energy (scope ``die_dram``); ``latency_s`` includes launch, fill and
-    drain. ``schedule`` holds phases and action counts.
+    drain. ``schedule`` holds phases and action counts, ``certificate`` what is proven of it (None
+    for layers without loops to map, and for schedules that were given).
     """
 
     schedule: LayerSchedule
+    certificate: Certificate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready mapping with ``schema_version``."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        proven = None if self.certificate is None else self.certificate.to_dict()
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), "certificate": proven}
 
     def table(self) -> list[dict[str, Any]]:
         """One row per phase of the schedule."""
@@ -55,6 +58,7 @@ class MappedLayer(Printed, LayerRow):
             "tiles": self.tiles,
             "order": self.order or "-",
             "homes": self.homes,
+            "proven": str(self.certificate or "-"),
         }
 
 
@@ -65,7 +69,9 @@ class NetworkMapping(Printed):
     ``evaluation`` is its record at the analytic level, ``program`` the schedules of its layers and
     how they follow each other, ``chip`` the chip as the kind of core sees it that ``evaluation``
     names, ``objective`` what was minimised, ``workload_notes`` what was taken for granted when the
-    network was read.
+    network was read. ``certificate`` says how far from the best of all plans, groups and mappings
+    the network can be, ``layer_certificates`` the same of each compute layer that runs alone, its
+    operands where they are (see ``docs/mapping.md``, Certificates).
     """
 
     evaluation: Evaluation
@@ -73,6 +79,8 @@ class NetworkMapping(Printed):
     chip: Chip
     objective: Objective
     workload_notes: tuple[str, ...] = ()
+    certificate: Certificate | None = None
+    layer_certificates: Mapping[str, Certificate] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerSchedule:
         """The schedule of one layer.
@@ -113,9 +121,17 @@ class NetworkMapping(Printed):
         return layer_rows(self.program, self.chip)[self._place(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation's mapping, with ``objective`` and ``legality``."""
-        legality = self.program.legality
-        return {**self.evaluation.to_dict(), "objective": self.objective, "legality": legality}
+        """The evaluation's mapping, with ``objective``, ``legality`` and the certificates."""
+        proven = None if self.certificate is None else self.certificate.to_dict()
+        return {
+            **self.evaluation.to_dict(),
+            "objective": self.objective,
+            "legality": self.program.legality,
+            "certificate": proven,
+            "layer_certificates": {
+                name: one.to_dict() for name, one in self.layer_certificates.items()
+            },
+        }
 
     def table(self) -> list[dict[str, Any]]:
         """One row per layer, then the rows ``static`` and ``idle``; they add up to the totals."""
@@ -126,10 +142,30 @@ class NetworkMapping(Printed):
         return f"{found.subject} mapped onto {found.chip} at {found.node} for {self.objective}"
 
     def _figures(self) -> Mapping[str, Any]:
-        return {"mapping": self.program.legality, **self.evaluation._figures()}
+        figures = {"mapping": self.program.legality, "proven": self.proven}
+        return {**figures, **self.evaluation._figures()}
+
+    @property
+    def proven(self) -> str:
+        """In a line, how far from the best possible the network is, and its layers."""
+        if self.certificate is None:
+            return "-"
+        return f"{self.certificate}{_of_layers(self.layer_certificates)}"
 
     def _rows(self) -> Sequence[Mapping[str, Any]]:
         return self.evaluation._rows()
+
+
+def _of_layers(certificates: Mapping[str, Certificate]) -> str:
+    """How many layers are proven optimal where their operands are, and the worst of the others."""
+    if not certificates:
+        return ""
+    worst = max(certificates, key=lambda name: certificates[name].within)
+    optimal = sum(one.optimal for one in certificates.values())
+    text = f"; of {len(certificates)} layers alone {optimal} optimal"
+    if not certificates[worst].optimal:
+        text += f", the others {certificates[worst]} ({worst})"
+    return text
 
 
 def map_layer(
@@ -143,7 +179,9 @@ def map_layer(
 ) -> MappedLayer:
     """The best mapping of one layer alone on ``chip``.
 
-    Activations are in DRAM (without DRAM in L2 or the buffer), weights in NVM if they fit there.
+    Activations are in DRAM (without DRAM in L2 or the buffer), weights in NVM if they fit there. It
+    comes with a proof of how far from the best of its whole map space it can be; where every whole
+    number as a tile size gives a better mapping than the mapper's lists, that one is taken.
 
     Args:
         layer: of a model: ``model.at("w8a8").layers``.
@@ -158,26 +196,34 @@ def map_layer(
         InputError: unknown objective or kind, or ``legal`` on a chip without a profile.
     """
     from dse.evaluation.core_choice import preferred, usable
+    from dse.mapping import certified_layer
     from dse.mapping import map_layer as best
 
     check_counts(cores=cores)
 
     def on(view: Chip) -> tuple[MappedLayer, float, float]:
-        made = alone(best(layer, view, objective, cores=cores, legal=legal), view)
+        if layer.kind == "compute":
+            found, proven = certified_layer(layer, view, objective, cores=cores, legal=legal)
+            schedule = found.schedule.renamed(layer.name, layer.op)
+            made = alone(schedule, view, proven)
+        else:
+            made = alone(best(layer, view, objective, cores=cores, legal=legal), view)
         return made, made.latency_s, made.energy_j + view.mapping_static_w * made.latency_s
 
     options = [(one.name, partial(on, one.chip)) for one in usable(chip, kind, cores)]
     return preferred(options, objective)[1]
 
 
-def alone(schedule: LayerSchedule, chip: Chip) -> MappedLayer:
+def alone(
+    schedule: LayerSchedule, chip: Chip, certificate: Certificate | None = None
+) -> MappedLayer:
     """A schedule as the only layer of a network."""
     from dse.mapping import Program, layer_rows, unroll
 
     segments = unroll((schedule,), prefetch=chip.prefetches)
     program = Program(schedule.layer, (schedule,), segments, schedule.cores, 0.0)
     (row,) = layer_rows(program, chip)
-    return MappedLayer(**vars(row), schedule=schedule)
+    return MappedLayer(**vars(row), schedule=schedule, certificate=certificate)
 
 
 def map_network(
@@ -214,7 +260,7 @@ def map_network(
     from dse.api.subjects import site_of, workload_of
     from dse.evaluation import Terms, evaluate_model
     from dse.evaluation.core_choice import mapped_model
-    from dse.mapping import Pins, load_pins
+    from dse.mapping import Pins, certify_layers, certify_program, load_pins
 
     check_counts(cores=cores)
     site = site_of(chip, settings)
@@ -228,8 +274,9 @@ def map_network(
         )
     try:
         on, program = mapped_model(
-            workload, site, objective, kind=kind, cores=cores, fuse=fuse, pins=held, legal=legal
-        )
+            workload, site, objective, kind=kind, cores=cores, fuse=fuse, pins=held, legal=legal,
+            finer=True,
+        )  # fmt: skip
     except UnmappableError as error:
         if held is None or not _about_a_pin(error, held, workload):
             raise
@@ -238,7 +285,10 @@ def map_network(
         ) from None
     terms = Terms(objective=objective, cores=cores, kind=on.name or None, legal=legal)
     record = evaluate_model(workload, site, "analytic", terms, program=program)
-    return NetworkMapping(record, program, on.chip, objective, tuple(workload.notes))
+    proven = certify_program(program, workload, on.chip, objective, cores=cores)
+    layers = certify_layers(program, workload, on.chip, objective)
+    notes = tuple(workload.notes)
+    return NetworkMapping(record, program, on.chip, objective, notes, proven, layers)
 
 
 def _about_a_pin(error: UnmappableError, pins: Pins, workload: Workload) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,19 +54,26 @@ class Validation(Printed):
         }
 
 
-def validate(section: str | None = None, *, html: str | None = None) -> Validation:
+def validate(
+    section: str | None = None,
+    *,
+    html: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Validation:
     """Compare with published figures: energy, speed, area, whole chips, other tools.
 
     Args:
         section: one only, such as ``silicon``.
         html: a file for the tables as a page.
+        on_progress: told after each row of the section ``silicon``, which takes minutes, how many
+            are done and wanted.
 
     Raises:
         InputError: there is no such section, or the file cannot be written.
     """
     from dse.validation import run_sections, write_page
 
-    sections = tuple(run_sections(section))
+    sections = tuple(run_sections(section, on_progress))
     if html is not None:
         write_page(sections, html)
     return Validation(sections)

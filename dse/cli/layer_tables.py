@@ -24,8 +24,12 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 200
 
 
-def layer_table(record: Evaluation) -> None:
-    """The layers of a record, one line each, or two where the terminal is narrow."""
+def layer_table(record: Evaluation, proven: Mapping[str, str] | None = None) -> None:
+    """The layers of a record, one line each, or two where the terminal is narrow.
+
+    Args:
+        proven: what certificates say, by layer.
+    """
     width = terminal_width()
     groups: dict[str, str] = {}
     for row in record.layers:
@@ -33,9 +37,12 @@ def layer_table(record: Evaluation) -> None:
             groups[row.fused] = f"F{len(groups) + 1}"
     print()
     if width >= WIDE:
-        print_table([_wide(row, groups) for row in record.layers])
+        rows = [_wide(row, groups) for row in record.layers]
+        if proven:
+            rows = [{**row, "proven": proven.get(row["layer"], "-")} for row in rows]
+        print_table(rows)
     else:
-        _narrow(record.layers, groups, width)
+        _narrow(record.layers, groups, width, proven or {})
     if groups:
         print(f"\n{len(groups)} fused groups: blocks pass from layer to layer in the buffer")
 
@@ -59,7 +66,9 @@ def _wide(row: LayerRow, groups: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _narrow(rows: Sequence[LayerRow], groups: Mapping[str, str], width: int) -> None:
+def _narrow(
+    rows: Sequence[LayerRow], groups: Mapping[str, str], width: int, proven: Mapping[str, str]
+) -> None:
     """First the figures of a layer, then how it is mapped."""
     for row in rows:
         mark = f" [{groups[row.fused]}]" if row.fused else ""
@@ -76,6 +85,7 @@ def _narrow(rows: Sequence[LayerRow], groups: Mapping[str, str], width: int) -> 
             parts.append(f"tiles {_tiles(row)}")
         if row.order:
             parts.append(row.order)
+        parts.append(proven.get(row.name, "-"))
         parts.append(_shares(row))
         line = "  "
         for part in (part for part in parts if part and part != "-"):

@@ -65,10 +65,12 @@ def map_model(
         return
     headline(record)
     print(f"  mapping: {_legality(made.program.legality, made.chip)}")
+    print(f"  proven: {made.proven}")
     if why:
         reasons(record)
     else:
-        layer_table(record)
+        proven = {name: str(one) for name, one in made.layer_certificates.items()}
+        layer_table(record, proven)
 
 
 def map_otherwise(

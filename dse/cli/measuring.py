@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dse
-from dse.cli.output import print_json, print_table
+from dse.cli.output import note_step, print_json, print_table
 
 if TYPE_CHECKING:
     from dse import PublishedQuality, QualityReport
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 def validate(section: str | None, html: str | None, as_json: bool) -> None:
     """Every section with its summary, targets and notes."""
-    found = dse.validate(section, html=html)
+    found = dse.validate(section, html=html, on_progress=partial(note_step, "silicon: row"))
     if as_json:
         print_json(found.to_dict())
         return
     for part in found.sections:
-        print_table([row.to_dict() for row in part.rows], title=part.name)
+        _rows(part)
         summary = (
             f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
             for key, value in part.summary.items()
@@ -29,11 +30,30 @@ def validate(section: str | None, html: str | None, as_json: bool) -> None:
             shown = "-" if target.value is None else f"{target.value:.3g}"
             verdict = "met" if target.met else "missed"
             print(f"  target {verdict}: {target.name} {shown} (at most {target.limit:.3g})")
+        for title, rows in part.tables.items():
+            print_table(rows, title=f"{part.name}: {title}")
         for line in part.notes:
             print(f"  {line}")
         print()
     if html is not None:
         print(f"written: {html}")
+
+
+def _rows(part: Any) -> None:
+    """The rows of a section; where they have a part and a scope, a table for each of these."""
+    rows = [row.to_dict() for row in part.rows]
+    if not part.rows or not part.rows[0].details:
+        print_table(rows, title=part.name)
+        return
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        cores = f", {row['cores']} cores" if row["cores"] > 1 else ""
+        title = f"{part.name}, {row['family']}: {row['part']}{cores} (grade {row['grade']}), "
+        groups.setdefault(f"{title}{row['software']}; {row['scope']}", []).append(row)
+    for title, some in groups.items():
+        nulls = [name for name in some[0] if name.endswith(" s")]
+        columns = ["network", "precision", "batch", "published", "ours", "ratio", "low", "high"]
+        print_table(some, [*columns, *nulls, "note"], title=title)
 
 
 def quality(options: Mapping[str, Any], as_json: bool) -> None:

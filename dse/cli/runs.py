@@ -209,5 +209,9 @@ def headline(record: Evaluation) -> None:
             for scope, values in record.by_scope.items()
         )
     )
+    if record.kind == "model":
+        for name, room in record.memory.items():
+            parts = ", ".join(f"{what} {si(size, 'B')}" for what, size in room["parts"].items())
+            print(f"  in {name}: {parts}, of {si(room['capacity_bytes'], 'B')}")
     for note in record.notes:
         print(f"  note: {note}")

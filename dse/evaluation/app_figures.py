@@ -107,7 +107,10 @@ def expected(
         energy_j=scope_j["module"],
         average_power_w=scope_j["module"] / app.observed_s,
         throughput_per_s=sum(load.rate_hz for load in loads) * served,
-        dram_bytes=sum(load.rate_hz * load.bytes_over("dram") for load in loads) * frames,
+        dram_bytes=sum(
+            load.rate_hz * load.bytes_over(name) for load in loads for name in chip.outside
+        )
+        * frames,
         by_scope=scope_table(chip, scope_j, {}, app.observed_s),
         energy_breakdown_j=_module_breakdown(parts, scope_j),
         resource_utilization=dict(usage),
@@ -159,7 +162,7 @@ def played(base: Evaluation, timeline: Timeline, chip: Chip) -> Evaluation:
         average_power_w=mean.scope_energy_j["module"] / horizon,
         peak_power_w=timeline.peak_power_w["module"],
         throughput_per_s=sum(mean.completed.values()) / horizon,
-        dram_bytes=mean.link_bytes.get("dram", 0.0),
+        dram_bytes=sum(mean.link_bytes.get(name, 0.0) for name in chip.outside),
         by_scope=scope_table(chip, mean.scope_energy_j, timeline.peak_power_w, horizon),
         energy_breakdown_j=_module_breakdown(mean.energy_j, mean.scope_energy_j),
         kind_energy_j=mean.kind_energy_j,

@@ -28,7 +28,7 @@ def _greediest(resource: str, loads: Sequence[Load]) -> tuple[str | None, str | 
     group, _, kind = resource.partition(".")
     taken = {
         load.stream.id: load.rate_hz
-        * (load.latency_s * load.cores if group == "cores" else load.bytes_over(resource))
+        * (load.busy_s * load.cores if group == "cores" else load.bytes_over(resource))
         for load in loads
         if not kind or load.kind == kind
     }

@@ -23,6 +23,7 @@ from dse.evaluation.app_figures import (
 from dse.evaluation.app_rows import chain_rows, isolated_chains, task_rows
 from dse.evaluation.causes import Cause
 from dse.evaluation.company import covered
+from dse.evaluation.core_choice import laid_in_space
 from dse.evaluation.frame import unmappable
 from dse.evaluation.heat import MOST_CLOCKS, other_clock, settled
 from dse.evaluation.loads import Load, stream_load, stream_rate_hz, utilization
@@ -86,6 +87,7 @@ def evaluate_app(
         chip = _only_chip(chip)
     if isinstance(mapped_on, Platform):
         mapped_on = mapped_on.chip
+    app = laid_in_space(app, chip)
     base = app_frame(app, workloads, chip, fidelity)
     mapped = mapped_on or chip
     room = {} if fidelity == "roofline" else allotments(app, workloads, mapped)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from dse.apps import Stream
+from dse.apps import App, Stream
 from dse.errors import ImpossibleChipError, UnmappableError
 from dse.evaluation.energy import dynamic_by_scope_j, static_by_scope_w
 from dse.hardware.chip import Chip, CoreKind
@@ -72,7 +72,8 @@ def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Sea
     for kind, nominal in zip(core_kinds(chip), core_kinds(mapped_on or chip), strict=True):
         cores = tuple(core for core in allowed if core in kind.cores)
         if len(cores) >= (stream.pipeline or 1):
-            width = len(cores) if stream.together else 1
+            wide = stream.together or kind.chip.execution == "pipelined"
+            width = len(cores) if wide else 1
             out.append(Seat(kind.name, cores, width, kind.chip, nominal.chip, chip))
     if not out:
         raise ImpossibleChipError(
@@ -82,6 +83,25 @@ def seats(stream: Stream, chip: Chip, mapped_on: Chip | None = None) -> list[Sea
             mend="lower pipeline, allow more cores, or take a chip with more",
         )
     return out
+
+
+def laid_in_space(app: App, chip: Chip) -> App:
+    """The app as a chip takes it that runs networks pipelined in space: a stream that is a pipeline
+    over so many cores has its layers side by side on these, and is one task.
+
+    Raises:
+        ImpossibleChipError: a pipeline over more cores than it may use.
+    """
+    if chip.execution != "pipelined" or all(one.pipeline is None for one in app.streams):
+        return app
+    streams = []
+    for stream in app.streams:
+        if stream.pipeline is not None:
+            cores = seats(stream, chip)[0].cores[: stream.pipeline]
+            values = {"pipeline": None, "cores": cores, "split": True}
+            stream = stream.model_copy(update=values)
+        streams.append(stream)
+    return app.model_copy(update={"streams": tuple(streams)})
 
 
 def preferred(
@@ -164,10 +184,11 @@ def mapped_model(
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
+    finer: bool = False,
 ) -> tuple[CoreKind, Program]:
     """A model alone on the kind of core it names, or on the one that the rule takes.
 
-    ``fuse``, ``pins`` and ``legal`` are those of ``map_network``.
+    ``fuse``, ``pins``, ``legal`` and ``finer`` are those of ``map_network``.
 
     Raises:
         ImpossibleChipError: no such kind.
@@ -178,10 +199,11 @@ def mapped_model(
     def build(on: CoreKind) -> tuple[Program, float, float]:
         view = on.chip
         made = map_network(
-            workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal
+            workload, view, objective, cores=cores, fuse=fuse, pins=pins, legal=legal, finer=finer
         )
         latency_s = program_latency_s(made, view)
-        static_w = static_by_scope_w(whole, {on.name: float(cores)})["die_dram"]
+        busy = made.cores if made.contexts else cores
+        static_w = static_by_scope_w(whole, {on.name: float(busy)})["die_dram"]
         energy_j = dynamic_by_scope_j(made, view)["die_dram"] + static_w * latency_s
         return made, latency_s, energy_j
 

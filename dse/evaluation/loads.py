@@ -22,6 +22,7 @@ from dse.mapping import (
     Program,
     chip_number,
     map_network,
+    program_interval_s,
     program_latency_s,
     restarted,
     roofline,
@@ -45,8 +46,8 @@ _rooflines = Remembered("evaluation.loads.rooflines", BOUNDS)
 class Part:
     """One network of a stream, run ``repeat`` times in a row per job.
 
-    Times, bytes and joules are of one run. ``program`` is None at the roofline, where they are
-    bounds.
+    Times, bytes and joules are of one run; ``interval_s`` is for how long it holds its cores.
+    ``program`` is None at the roofline, where they are bounds.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Part:
     latency_s: float
     link_bytes: Mapping[str, float]
     dynamic_j: Mapping[str, float]
+    interval_s: float
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ class Load:
     def latency_s(self) -> float:
         """One job alone on the chip, s."""
         return sum(part.repeat * part.latency_s for part in self.parts)
+
+    @property
+    def busy_s(self) -> float:
+        """For how long one job holds its cores, s: less than its latency where the next one may
+        follow while its last results come out."""
+        if len(self.parts) > 1 or self.parts[0].repeat > 1:
+            return self.latency_s  # each run waits for the one before
+        return self.parts[0].interval_s
 
     @property
     def macs(self) -> float:
@@ -222,6 +232,7 @@ def _bounds(
         replace(
             same[0],
             latency_s=min(part.latency_s for part in same),
+            interval_s=min(part.interval_s for part in same),
             link_bytes={
                 name: min(part.link_bytes[name] for part in same) for name in same[0].link_bytes
             },
@@ -348,7 +359,7 @@ def make_part(
         bound = _rooflines.of(key, partial(roofline, workload, chip, cores), (workload, chip))
         moved = {"dram": bound.dram_bytes}
         joules = dict.fromkeys(("npu", "die", "die_dram"), bound.dynamic_j)
-        return Part(label, workload, None, repeat, bound.latency_s, moved, joules)
+        return Part(label, workload, None, repeat, bound.latency_s, moved, joules, bound.interval_s)
     program = _program(workload, mapped_on, objective, cores, shared, room)
     return _timed(label, workload, program, repeat, chip)
 
@@ -377,7 +388,8 @@ def _timed(label: str, workload: Workload, program: Program, repeat: int, chip: 
     program = restarted(program, chip)
     latency = program_latency_s(program, chip)
     moved, joules = link_totals(program), dynamic_by_scope_j(program, chip)
-    return Part(label, workload, program, repeat, latency, moved, joules)
+    held = program_interval_s(program, chip)
+    return Part(label, workload, program, repeat, latency, moved, joules, held)
 
 
 def repriced(load: Load, chip: Chip) -> Load:
@@ -418,7 +430,7 @@ def utilization(loads: Sequence[Load], chip: Chip) -> dict[str, float]:
     """
 
     def busy(some: Iterable[Load]) -> float:
-        return sum(load.rate_hz * load.latency_s * load.cores for load in some)
+        return sum(load.rate_hz * load.busy_s * load.cores for load in some)
 
     out = {"cores": busy(loads) / chip.cores}
     for kind in chip.kinds:

@@ -301,12 +301,14 @@ def _at_once(loads: Sequence[Load], memory: str, cores: int) -> list[Item]:
     for load in loads:
         kept = [part.program.activation_bytes.get(memory, 0.0)
                 for part in load.parts if part.program]  # fmt: skip
-        wants += [(max(kept, default=0.0), load)] * load.stream.instances
+        apart = load.stream.pipeline is not None  # its parts work on several jobs at once
+        most = sum(kept) if apart else max(kept, default=0.0)
+        wants += [(most, load)] * load.stream.instances
     wants.sort(key=lambda pair: -pair[0])
     items: dict[str, Item] = {}
     left = cores
     for amount, load in wants:
-        left -= load.cores
+        left -= load.stream.pipeline or load.cores
         if amount <= 0.0 or left < 0:
             break
         stream = load.stream.id

@@ -20,6 +20,7 @@ from dse.evaluation.energy import (
 )
 from dse.evaluation.finite import with_finite_verdict
 from dse.evaluation.frame import frame, scope_table, unmappable
+from dse.evaluation.placed import placed
 from dse.evaluation.record import Evaluation, LayerRow
 from dse.evaluation.terms import Fidelity, Terms, check_fidelity
 from dse.hardware.chip import LINKS, Chip, CoreKind
@@ -29,6 +30,7 @@ from dse.mapping import (
     energy_breakdown_j,
     layer_latencies_s,
     layer_rows,
+    program_interval_s,
     program_latency_s,
     roofline,
 )
@@ -139,7 +141,8 @@ def _detail(found: Quality | None) -> tuple[dict[str, Any], ...]:
 
 
 def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
-    """Sums over the schedule; peak over 1 ms from the power of each layer held for its time.
+    """Sums over the schedule; peak over 1 ms from the power of each layer held for its time, and
+    from that at rest while the last results of a pipeline in space come out.
 
     The converter's losses are those of each layer's own load, as in a play: an efficiency that
     bends makes the loss at the mean load another one (5 % of a chip whose layers differ much).
@@ -148,8 +151,12 @@ def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
     latency = program_latency_s(program, chip)
     layer_s = layer_latencies_s(program, chip)
     dynamic = dynamic_by_scope_j(program, chip)
-    static = static_by_scope_w(whole, working)
-    scope_j = {scope: dynamic[scope] + static[scope] * latency for scope in dynamic}
+    static, rest = static_by_scope_w(whole, working), static_by_scope_w(whole, {})
+    drain = latency - program_interval_s(program, chip)
+    scope_j = {
+        scope: dynamic[scope] + static[scope] * (latency - drain) + rest[scope] * drain
+        for scope in dynamic
+    }
     edges, watts, carried = [0.0], [], 0.0
     for schedule, seconds in zip(program.schedules, layer_s, strict=True):
         joules = sum(energy_breakdown_j(schedule, chip).values())
@@ -158,15 +165,29 @@ def _analytic(program: Program, whole: Chip, kind: CoreKind) -> _Run:
             watts.append((joules + carried) / seconds + static["die_dram"])
             joules = carried = 0.0
         carried += joules  # of a layer without time: its neighbour's
+    if drain:
+        edges.append(edges[-1] + drain)
+        watts.append(rest["die_dram"])
     scope_j["module"] = _module_j(chip, edges, watts, carried, static["die_dram"], latency)
     peak = window_peak(np.array(edges), np.array(watts), 1e-3)
     return _Run(
         latency,
         layer_s,
         scope_j,
-        {k: w * latency for k, w in static_by_component_w(whole, working).items()},
+        _static_j(whole, working, latency - drain, drain),
         {"die_dram": peak, "module": chip.pmic.input_w(peak)},
     )
+
+
+def _static_j(
+    whole: Chip, working: Mapping[str, float], busy_s: float, drain_s: float
+) -> dict[str, float]:
+    """Static energy by component: with cores at work, and while the last results come out, J."""
+    rest = static_by_component_w(whole, {}) if drain_s else {}
+    return {
+        name: watts * busy_s + rest.get(name, 0.0) * drain_s
+        for name, watts in static_by_component_w(whole, working).items()
+    }
 
 
 def _module_j(
@@ -220,6 +241,7 @@ def _filled(base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Te
     power = run.module_j / run.latency_s
     usage = resource_use(program, chip)
     ideal = sum(schedule.ideal_cycles for schedule in program.schedules)
+    interval = run.latency_s - program.drain_cycles / chip.f_hz
     return replace(
         base,
         feasible=True,
@@ -227,9 +249,10 @@ def _filled(base: Evaluation, program: Program, chip: Chip, run: _Run, terms: Te
         energy_j=run.module_j,
         average_power_w=power,
         peak_power_w=run.peak_w["module"],
-        throughput_per_s=1.0 / run.latency_s,
-        utilization=ideal / (run.latency_s * chip.f_hz),
-        dram_bytes=link_totals(program)["dram"],
+        throughput_per_s=1.0 / interval,
+        utilization=ideal / (interval * chip.f_hz),
+        dram_bytes=sum(link_totals(program)[name] for name in chip.outside),
+        memory=placed(program, chip),
         carbon_kg=lifetime_carbon_kg(
             chip, power, lifetime_years=terms.lifetime_years, duty=terms.duty, grid=terms.grid
         ),
@@ -252,7 +275,8 @@ def module_rows(
     """Rows that add up to the module energy and the latency, and the energy by component.
 
     Every row carries its share of the conversion losses: the ratio of module to ``die_dram`` energy
-    is applied to all. The time of the driver call is in the row ``idle``; the static energy of the
+    is applied to all. The time of the driver call, and that of the last results of a pipeline in
+    space after its cores are free, is in the row ``idle``; the static energy of the
     whole inference in the row ``static``.
     """
     table = layer_rows(program, chip)
@@ -278,7 +302,7 @@ def module_rows(
     statics = {name: joules * factor for name, joules in sorted(static_j.items())}
     breakdown |= {f"static.{name}": joules for name, joules in statics.items()}
     rows.append(_extra("static", sum(statics.values()), 0.0, statics))
-    rows.append(_extra("idle", 0.0, program.invoke_s, {}))
+    rows.append(_extra("idle", 0.0, program.invoke_s + program.drain_cycles / chip.f_hz, {}))
     return tuple(rows), breakdown
 
 
@@ -325,8 +349,8 @@ def _bounded(base: Evaluation, workload: Workload, chip: Chip, terms: Terms) -> 
         energy_j=energy,
         average_power_w=energy / latency,
         by_scope=scope_table(chip, {"die_dram": energy, "module": energy}, {}, latency),
-        throughput_per_s=1.0 / latency,
-        utilization=workload.macs / (chip.peak_macs_per_s * latency),
+        throughput_per_s=1.0 / bound.interval_s,
+        utilization=workload.macs / (chip.peak_macs_per_s * bound.interval_s),
         dram_bytes=bound.dram_bytes,
         resource_utilization=use,
         bottleneck=max(use, key=lambda name: use[name]),

@@ -131,8 +131,9 @@ class Evaluation(Printed):
     ``junction_peak_c`` of a simulated app is the highest that bursts reach, None where nothing says
     how heat leaves.
 
-    ``memory``: of an app, what it keeps in each memory of the chip: ``capacity_bytes``,
-    ``need_bytes``, and its ``parts``.
+    ``memory``: what lies in each memory of the chip: ``capacity_bytes``, ``need_bytes``, and its
+    ``parts``; of an app all that it keeps, of a model its weights and the most of its activations
+    at once.
     ``core_kind``: of a model alone on a chip with several kinds of cores, the one it runs on (then
     ``f_hz`` and ``voltage_v`` are that kind's); the rows of an app name their own.
     ``kind_energy_j``: of a simulated app, what the cores of each kind used, before conversion.
@@ -319,7 +320,7 @@ class Evaluation(Printed):
 
 
 #: Fields, beside metrics, that only an app has.
-APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "memory", "decided_at_s")
+APP_FIELDS = ("tasks", "chains", "offered_load", "platform", "decided_at_s")
 
 
 @cached(1)

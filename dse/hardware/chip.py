@@ -27,6 +27,7 @@ from dse.hardware.core import (
 )
 from dse.hardware.modes import Arbitration, CoreNetwork, Governor, SleepState, Thermal
 from dse.hardware.offload import CloudTerms, NetLink
+from dse.hardware.placing import Placement
 from dse.printing import Printed, si
 from dse.registry import APART, key_of
 from dse.schema import digest
@@ -44,6 +45,7 @@ __all__ = [
     "Legality",
     "Link",
     "Overheads",
+    "Placement",
     "Platform",
     "Pmic",
     "Registers",
@@ -60,7 +62,7 @@ SCOPES = ("npu", "die", "die_dram", "module")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What brings bytes to the buffer: the DRAM system, the shared L2, or on-chip NVM.
+    """What brings bytes to the buffer: the DRAM system, the shared L2, or the NVM of weights.
 
     ``bytes_per_s`` is the effective bandwidth for the chip's transfers (peak x efficiency at its
     burst, less the share reserved for camera, CPU and display); ``peak_bytes_per_s`` bounds it.
@@ -167,7 +169,7 @@ class Chip(Printed):
     ``register.w.read_bit``  ``.write_bit``, and the same of ``i`` and ``o``: registers of a PE
     ``buffer.read_bit``      ``.write_bit``: scratchpad, wires to the array included
     ``l2.read_bit``          ``.write_bit``
-    ``nvm.read_bit``         weights in on-chip non-volatile memory
+    ``nvm.read_bit``         weights in non-volatile memory; an external one with its PHY
     ``dram.read_bit``        ``.write_bit``: DRAM device; ``phy.bit``: host PHY and controller
     ``noc.bit``              buffer fill and drain wires, per bit
     ``vector.<function>``    one result of the vector unit at 8 bit; ``.wide`` above 8 bit
@@ -184,6 +186,8 @@ class Chip(Printed):
     ``kinds`` is empty if all cores are equal. Else it says which cores are of which kind;
     ``array``, ``buffer``, ``vector``, ``f_hz`` and ``prices`` are then those of the first kind,
     ``static`` and ``area`` of the whole chip, and networks are mapped onto the view of a kind.
+
+    ``execution``: whether networks run layer by layer, or pipelined in space over all cores.
 
     Fields that are ``APART`` change no mapping, but as ``mapping_static_w`` sums them up.
     """
@@ -215,6 +219,8 @@ class Chip(Printed):
     technology: Any = field(repr=False, hash=False, compare=False, metadata=APART)
     notes: tuple[str, ...] = field(default=(), metadata=APART)
     legality: Legality = field(default_factory=Legality)
+    placement: Placement = field(default_factory=Placement)
+    execution: Literal["layerwise", "pipelined"] = "layerwise"
     dvfs: Dvfs | None = field(default=None, metadata=APART)
     thermal: Thermal | None = field(default=None, metadata=APART)
     network: CoreNetwork | None = field(default=None, metadata=APART)
@@ -246,6 +252,12 @@ class Chip(Printed):
             }
             for name, link in self.links.items()
         ]
+
+    @functools.cached_property
+    def outside(self) -> tuple[str, ...]:
+        """The links that leave the die: the DRAM, and a flash for weights beside it."""
+        flash = self.action_scope.get("nvm.read_bit") == "die_dram"
+        return ("dram", "nvm") if flash else ("dram",)
 
     @functools.cached_property
     def area_mm2(self) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from dse.errors import InputError
 from dse.hardware.chip import Chip
 from dse.hardware.dies import chip_dies
+from dse.hardware.external import externals
 from dse.hardware.floorplan import nvm_node
 from dse.hardware.spec import ChipSpec
 from dse.technology import Technology
@@ -133,15 +134,14 @@ def unit_cost(chip: Chip, volume: float, technology: Technology | None = None) -
 
 
 def dram_usd(tech: Technology, spec: ChipSpec) -> float:
-    """Price of the external memory, USD."""
-    if not spec.dram.channels:
-        return 0.0
-    return tech.dram(spec.dram.kind).usd_per_gib * spec.dram.capacity_bytes / _GIB
+    """Price of the external memories, USD."""
+    prices = [tech.dram(one.kind).usd_per_gib * one.capacity_bytes for one in externals(spec)]
+    return sum(usd / _GIB for usd in prices) or 0.0
 
 
 def companion_mm2(tech: Technology, node: int, spec: ChipSpec) -> tuple[int, float] | None:
     """Node and area of the second die that holds non-volatile memory; None if on the die."""
-    if not spec.nvm.bytes:
+    if not spec.nvm.bytes or spec.nvm.channels:
         return None
     home = nvm_node(tech, node, spec.nvm.kind)
     if home == node:
@@ -198,8 +198,6 @@ def carbon(
         die += tech.die_carbon_kg(*second, fab_grid)
     die += tech.package_carbon_kg()
     die /= tech.assembly_yield(spec.die.package, len(own) + bool(second))
-    dram = 0.0
-    if spec.dram.channels:
-        per_gib = tech.dram(spec.dram.kind).carbon_kg_per_gib
-        dram = per_gib * spec.dram.capacity_bytes / _GIB
+    outside = externals(spec)
+    dram = sum(tech.dram(one.kind).carbon_kg_per_gib * one.capacity_bytes / _GIB for one in outside)
     return Carbon(die, dram, energy_j / _J_PER_KWH * tech.grid_kg_per_kwh(grid))

@@ -8,6 +8,7 @@ from dse.errors import InputError
 from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.dies import check_joined, link_parts, surrounded
+from dse.hardware.external import externals
 from dse.hardware.formats import is_float
 from dse.hardware.sections import ArraySpec
 from dse.hardware.spec import ChipSpec
@@ -135,6 +136,10 @@ def nvm_node(tech: Technology, node: int, kind: str) -> int:
         InputError: unknown kind of memory, or none at this node or a coarser one.
     """
     coarser = sorted(n for n in tech.nodes if n >= node)
+    fault = InputError(
+        f"nothing is known of {kind!r} at {node} nm",
+        mend=f"take a node of at most {max(tech.nodes)} nm, or nvm.bytes: 0",
+    )
     for candidate in coarser:
         try:
             tech.nvm_area_mm2(candidate, kind, 1.0)
@@ -151,12 +156,12 @@ def chip_area(tech: Technology, node: int, spec: ChipSpec, floor: FloorFacts) ->
     parts = [npu_area(tech, node, spec)]
     host = floor.host(spec.host.core).area_mm2 * spec.host.count
     parts.append(AreaNode("host", host))
-    if spec.dram.channels:
-        dram = tech.dram(spec.dram.kind)
-        channels = spec.dram.channels
-        parts.append(AreaNode("dram_phy", dram.phy_area_mm2(node) * channels))
-        parts.append(AreaNode("dram_controller", dram.controller_area_mm2(node) * channels))
-    if spec.nvm.bytes and nvm_node(tech, node, spec.nvm.kind) == node:
+    if outside := [(tech.dram(one.kind), one.channels) for one in externals(spec)]:
+        phys = sum(kind.phy_area_mm2(node) * channels for kind, channels in outside)
+        controllers = sum(kind.controller_area_mm2(node) * channels for kind, channels in outside)
+        parts.append(AreaNode("dram_phy", phys))
+        parts.append(AreaNode("dram_controller", controllers))
+    if spec.nvm.bytes and not spec.nvm.channels and nvm_node(tech, node, spec.nvm.kind) == node:
         parts.append(AreaNode("nvm", tech.nvm_area_mm2(node, spec.nvm.kind, spec.nvm.bytes)))
     parts.append(AreaNode("pll", floor.pll_area_mm2 * die.pll_count))
     parts.append(AreaNode("always_on", floor.always_on_area_mm2))

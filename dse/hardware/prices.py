@@ -202,6 +202,8 @@ def _register_prices(
 def _nvm_price(tech: Technology, point: OperatingPoint[float], spec: ChipSpec) -> float:
     if not spec.nvm.bytes:
         return 0.0
+    if spec.nvm.channels:
+        return tech.dram(spec.nvm.kind).read_j_per_bit
     home = nvm_node(tech, point.node_nm, spec.nvm.kind)
     if home == point.node_nm:
         return tech.nvm_energy_j_per_bit(point, spec.nvm.kind)
@@ -215,6 +217,7 @@ def _split(pair: str) -> tuple[str, str]:
     return weights, activations
 
 
-def scopes(actions: Mapping[str, float]) -> dict[str, str]:
-    """The scope of each action."""
-    return {action: GROUP_SCOPE[action.partition(".")[0]] for action in actions}
+def scopes(actions: Mapping[str, float], *, flash: bool = False) -> dict[str, str]:
+    """The scope of each action; ``flash``: weights lie in a memory outside the die."""
+    own = GROUP_SCOPE | {"nvm": "die_dram"} if flash else GROUP_SCOPE
+    return {action: own[action.partition(".")[0]] for action in actions}

@@ -17,7 +17,6 @@ from dse.hardware.chip import (
     Compression,
     Host,
     Legality,
-    Link,
     Overheads,
     Pmic,
     Registers,
@@ -26,10 +25,12 @@ from dse.hardware.chip import (
     VectorUnit,
 )
 from dse.hardware.dynamics import core_network, lower_points, thermal
-from dse.hardware.floorplan import chip_area, nvm_node
+from dse.hardware.floorplan import chip_area
 from dse.hardware.formats import served_pairs
 from dse.hardware.library import apply_values, load_spec
+from dse.hardware.links import check_nvm, links
 from dse.hardware.mixed import mixed
+from dse.hardware.placing import PlacementSpec
 from dse.hardware.prices import GROUP_SCOPE, HostClock, action_prices, scopes
 from dse.hardware.reach import within_reach
 from dse.hardware.sections import ArraySpec
@@ -42,8 +43,6 @@ from dse.technology import FloorFacts, OperatingPoint, Technology, load_technolo
 
 #: Load of the converter, as shares of its rating, at which its curve is kept.
 _PMIC_SHARES = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.2)
-#: External memories that can only be read in operation.
-_READ_ONLY = ("nor",)
 
 
 def load_chip(
@@ -176,7 +175,7 @@ def _resolve_equal(
             spec.vector.fused,
             spec.vector.native_bits,
         ),
-        links=_links(spec, tech, point.f_hz),
+        links=links(spec, tech, point.f_hz),
         overheads=Overheads(
             start.launch_cycles,
             spec.dma.descriptor_cycles,
@@ -191,7 +190,7 @@ def _resolve_equal(
         ),
         host=Host(spec.host.core, host.ops_per_s, host.macs_per_s),
         prices=prices,
-        action_scope=scopes(prices),
+        action_scope=scopes(prices, flash=spec.nvm.channels > 0),
         static=statics(point, spec),
         pmic=_pmic(floor, spec.power.pmic_rated_w),
         area=area,
@@ -202,6 +201,8 @@ def _resolve_equal(
         technology=tech,
         notes=notes,
         legality=_legality(spec),
+        placement=spec.placement.placement(),
+        execution=spec.execution,
         thermal=thermal(spec, tech, point, statics),
         network=core_network(spec, tech, point.f_hz, prices),
         arbitration=spec.dram.arbitration,
@@ -245,7 +246,7 @@ def check_names(spec: ChipSpec, tech: Technology) -> None:
     if spec.dram.channels:
         checks.append(("dram.kind", lambda: tech.dram_at(spec.node_nm, spec.dram.kind)))
     if spec.nvm.bytes:
-        checks.append(("nvm.kind", lambda: nvm_node(tech, spec.node_nm, spec.nvm.kind)))
+        checks.append(("nvm.kind", lambda: check_nvm(spec, tech)))
     for field, check in checks:
         try:
             check()
@@ -340,32 +341,6 @@ def host_clock(spec: ChipSpec, tech: Technology, floor: FloorFacts) -> HostClock
     return HostClock(core, clock, spec.host.count)
 
 
-def _links(spec: ChipSpec, tech: Technology, f_hz: float) -> dict[str, Link]:
-    dram_peak = dram_rate = 0.0
-    if spec.dram.channels:
-        kind = tech.dram(spec.dram.kind)
-        channel = spec.dram.bytes_per_s_per_channel or kind.peak_bytes_per_s_per_channel
-        dram_peak = channel * spec.dram.channels
-        dram_rate = dram_peak * (spec.dram.efficiency or kind.efficiency(spec.dram.burst_bytes))
-        dram_rate *= 1.0 - spec.dram.reserved_fraction
-    l2 = spec.l2.bytes_per_cycle * f_hz if spec.l2.bytes else 0.0
-    nvm = spec.nvm.bytes_per_cycle * f_hz if spec.nvm.bytes else 0.0
-    writable = spec.dram.kind not in _READ_ONLY
-    return {
-        "dram": Link(
-            "dram",
-            dram_rate,
-            dram_peak,
-            float(spec.dram.capacity_bytes),
-            writable,
-            spec.dram.weights == "streamed",
-            spec.dram.activations,
-        ),
-        "l2": Link("l2", l2, l2, float(spec.l2.bytes)),
-        "nvm": Link("nvm", nvm, nvm, float(spec.nvm.bytes), writable=False),
-    }
-
-
 def _pmic(floor: FloorFacts, rated_w: float) -> Pmic:
     loads = tuple(share * rated_w for share in _PMIC_SHARES)
     return Pmic(loads, tuple(floor.pmic_efficiency(load, rated_w) for load in loads))
@@ -407,19 +382,21 @@ def measured_ratios(spec: ChipSpec, tech: Technology) -> dict[str, float]:
 
 
 def stated(spec: ChipSpec) -> dict[str, Any]:
-    """The values of a chip as plain data, by which two chips are the same.
-
-    Every width is the number that it comes to, so that chips of equal widths are equal in it,
-    whether these follow the array or are fixed. Fields that came later are no part of it where they
-    are not set; what a runtime class and a list of operators say is.
-    """
-    data = spec.model_dump(mode="json", exclude={"widths"})
+    """The values of a chip as plain data, by which two chips are the same: each width the number
+    that it comes to, whether it follows the array or is fixed. Fields that came later are no part
+    of it where not set; what a runtime class and operators say is."""
+    later = {"execution"} if spec.execution == "layerwise" else set()
+    data = spec.model_dump(mode="json", exclude={"widths"} | later)
     _enter_widths(data, spec)
     data["overhead"] = identity(spec.overhead)
     if not spec.array.matmul_formats:
         del data["array"]["matmul_formats"]
     if spec.dram.system_bytes is None:
         del data["dram"]["system_bytes"]
+    if not spec.nvm.channels:
+        del data["nvm"]["channels"], data["nvm"]["burst_bytes"]
+    if spec.placement == PlacementSpec():
+        del data["placement"]
     for name, kind in data["kinds"].items():
         del kind["widths"]
         _enter_widths(kind, spec.of_kind(name))

@@ -88,8 +88,15 @@ def runtime_classes() -> Mapping[str, RuntimeClass]:
     return _File.model_validate(json.loads(text)).classes
 
 
-def check_runtime(name: str, without: Collection[str]) -> None:
+def check_runtime(
+    name: str, without: Collection[str], stated: Collection[str] = frozenset()
+) -> None:
     """Refuse a class that does not exist, or one of which nothing is left.
+
+    Args:
+        name: the class.
+        without: chips that are left out.
+        stated: costs that the chip's file states itself, so that the class is not asked.
 
     Raises:
         ValueError: which it is, and what to write instead.
@@ -109,7 +116,7 @@ def check_runtime(name: str, without: Collection[str]) -> None:
                 f"name some of: {', '.join(sorted(chips)) or '(none)'}"
             )
     for cost in COSTS:
-        if getattr(of, cost).value(without) is None:
+        if cost not in stated and getattr(of, cost).value(without) is None:
             raise ValueError(
                 f"runtime_without: nothing is left of the cost {cost} of class {name}; "
                 "name fewer chips"

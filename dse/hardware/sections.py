@@ -221,18 +221,32 @@ class L2Spec(Strict):
 
 
 class NvmSpec(Strict):
-    """On-chip non-volatile memory for weights; ``kind: none`` for none."""
+    """Non-volatile memory for weights; ``kind: none`` for none.
+
+    On the die (or on a second one in the package) it has a port of ``bytes_per_cycle``. With
+    ``channels`` it is an external memory of that kind beside the ``dram`` (a flash on an interface
+    of its own), as fast as its kind and ``burst_bytes`` say.
+    """
 
     kind: str = "none"
     bytes: FlashBytes = 0
     bytes_per_cycle: PortOrNone = 0.0
+    channels: SomeChannels = 0
+    burst_bytes: BurstBytes = 256
 
     @model_validator(mode="after")
     def _port(self) -> NvmSpec:
         if (self.kind == "none") != (self.bytes == 0):
             raise ValueError("kind and bytes disagree; give both, or kind none and bytes 0")
-        if self.bytes and not self.bytes_per_cycle:
-            raise ValueError("an NVM needs a port; give bytes_per_cycle above 0")
+        if self.bytes and not self.bytes_per_cycle and not self.channels:
+            raise ValueError(
+                "an NVM needs a port; give bytes_per_cycle above 0, or channels if it is external"
+            )
+        if self.channels and (not self.bytes or self.bytes_per_cycle):
+            raise ValueError(
+                "channels are of an external memory; give its kind and bytes and leave out "
+                "bytes_per_cycle"
+            )
         return self
 
 

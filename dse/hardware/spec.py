@@ -18,6 +18,7 @@ from dse.files import nearest
 from dse.hardware.formats import pair_key, serving_pair
 from dse.hardware.kind_spec import KIND_SECTIONS, REPLACED_WHOLE, RESERVED, KindSpec, kind_data
 from dse.hardware.options import LegalitySpec
+from dse.hardware.placing import PlacementSpec
 from dse.hardware.power_spec import PowerSpec
 from dse.hardware.sections import (
     ArraySpec,
@@ -44,13 +45,18 @@ from dse.technology import node_size
 KindName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
+#: How a chip's compiler runs a network.
+Execution = Literal["layerwise", "pipelined"]
+
+
 class ChipSpec(Strict):
     """All parameters of a chip at one node. Immutable: :meth:`with_values` gives another one.
 
     ``f_hz`` and ``voltage_v``: give the frequency (the voltage follows), or the voltage (the
     frequency follows), or both for a part run below its reach. ``speed_factor``: datapath speed
     against an ordinary NPU pipeline (1; deeper pipelines are faster). ``guard_band``: share of
-    the voltage kept for droop and ageing; null is the technology's default. ``kinds``: further
+    the voltage kept for droop and ageing; null is the technology's default. ``execution``: layers
+    in turn, or pipelined in space, each on cores of its own. ``kinds``: further
     cores of other kinds beside ``cores`` of the kind called ``kind``; cores are numbered in the
     order of the file.
     """
@@ -71,6 +77,7 @@ class ChipSpec(Strict):
     speed_factor: Speed = 1.0
     sram_assist: bool = False
     cores: CoreCount = 1
+    execution: Execution = "layerwise"
     kind: KindName = "main"
     kinds: dict[KindName, KindSpec] = Field(default_factory=dict)
     native_precision: str = "int8"
@@ -90,6 +97,7 @@ class ChipSpec(Strict):
     cost: CostSpec
     measured: MeasuredSpec | None = None
     legality: LegalitySpec = LegalitySpec()
+    placement: PlacementSpec = PlacementSpec()
     sources: dict[str, Source] = Field(default_factory=dict)
     ranges: dict[str, Range] = Field(default_factory=dict)
     _origin: str | None = PrivateAttr(default=None)

@@ -13,6 +13,13 @@ from dse.ranges import Gates, PartCycles, StartSeconds
 from dse.schema import Strict
 from dse.technology import Technology
 
+#: Where a chip file states a cost itself.
+FIELD_OF_COST = {
+    "call": "invoke_s",
+    "layer": "launch_cycles",
+    "token": "token_s",
+    "crossing": "crossing_s",
+}
 #: Fields that a chip without a class leaves out; then they are no part of its identity.
 CLASS_FIELDS = ("runtime", "runtime_without", "token_s", "crossing_s", "operators")
 
@@ -57,7 +64,7 @@ class OverheadSpec(Strict):
         if self.operators is not None:
             check_operators(self.operators)
         if self.runtime is not None:
-            check_runtime(self.runtime, self.runtime_without)
+            check_runtime(self.runtime, self.runtime_without, self.stated)
         elif self.runtime_without:
             raise ValueError("runtime_without: there is no runtime; name it, or leave this out")
         elif self.launch_cycles is None or self.invoke_s is None:
@@ -67,6 +74,13 @@ class OverheadSpec(Strict):
                 f"({', '.join(runtime_classes())})"
             )
         return self
+
+    @property
+    def stated(self) -> frozenset[str]:
+        """Costs of a class that the file states in its place."""
+        return frozenset(
+            cost for cost, field in FIELD_OF_COST.items() if getattr(self, field) is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

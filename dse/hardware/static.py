@@ -9,6 +9,7 @@ from dse.hardware.area import AreaNode
 from dse.hardware.blocks import number
 from dse.hardware.chip import StaticPower
 from dse.hardware.dies import further_dies
+from dse.hardware.external import externals
 from dse.hardware.floorplan import other_leaking_mm2
 from dse.hardware.modes import SleepState
 from dse.hardware.prices import HostClock
@@ -150,8 +151,8 @@ def _die_static(
     given = spec.power.always_on_w
     on = floor.always_on_w + floor.analog_power_w if given is None else given
     parts.append(_steady("always_on", on))
-    if spec.dram.channels:
-        phy = tech.dram(spec.dram.kind).phy_idle_w_per_channel * spec.dram.channels
+    if outside := externals(spec):
+        phy = sum(tech.dram(one.kind).phy_idle_w_per_channel * one.channels for one in outside)
         wake = number("dram_wake_s")
         low = phy if spec.dram.reserved_fraction else phy * number("phy_gated_share")
         parts.append(StaticPower("phy_idle", "die", phy, phy, low, False, wake, phy * wake))
@@ -187,11 +188,11 @@ def _dram_static(tech: Technology, spec: ChipSpec) -> list[StaticPower]:
     A memory that others use too (``reserved_fraction`` above 0: cameras, CPU, display) is never
     put to self-refresh, and its PHY stays up.
     """
-    if not spec.dram.channels:
+    outside = [(tech.dram(one.kind), one) for one in externals(spec)]
+    if not outside:
         return []
-    dram = tech.dram(spec.dram.kind)
-    active = dram.background_w_per_channel * spec.dram.channels
-    refresh = dram.self_refresh_w_per_gib * spec.dram.capacity_bytes / _GIB
+    active = sum(kind.background_w_per_channel * one.channels for kind, one in outside)
+    refresh = sum(kind.self_refresh_w_per_gib * one.capacity_bytes / _GIB for kind, one in outside)
     idle = max(active * number("dram_idle_share"), refresh)
     wake = number("dram_wake_s")
     low = idle if spec.dram.reserved_fraction else min(refresh, idle)

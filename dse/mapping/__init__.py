@@ -10,12 +10,14 @@ are first used, so that importing the package stays light:
 * ``evaluate_mapping``, ``given_mapping``: one given mapping, nothing searched
 * ``Homes``, ``default_homes``, ``plan_memory``: where operands live
 * ``roofline``, ``roofline_latency_s``, ``roofline_energy_j``, ``external_bytes``
+* ``Certificate``: how far from the best possible a mapping is, proven; ``certified_layer``,
+  ``certify_layers``, ``certify_program``; ``network_bound``, ``NetworkBound``
 * ``load_pins``, ``Pins``: mappings fixed by hand, or of Timeloop or ZigZag
 * ``map_pipeline``, ``PipelinePlan``: layers pipelined in space
 * ``map_batch``, ``BatchResult``: many chips at once
 * ``LayerSchedule``, ``Phase``, ``Segment``, ``Program``, ``unroll``: what a mapping is;
-  ``program_latency_s``, ``layer_latencies_s``, ``price``, ``link_rates``: what it costs;
-  ``restarted``: the same with another draw's costs of starting
+  ``program_latency_s``, ``program_interval_s``, ``layer_latencies_s``, ``price``,
+  ``link_rates``: what it costs; ``restarted``: the same with another draw's costs of starting
 * ``LayerRow``: a row of the layer table
 * ``chip_number``: one number for all chips that mapping cannot tell apart
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from dse.mapping.given.pinned import load_pins
     from dse.mapping.given.pins import Pins
     from dse.mapping.given.placed_by_hand import GivenMapping, evaluate_mapping, given_mapping
+    from dse.mapping.ir.certificate import Certificate
     from dse.mapping.ir.homes import Homes, default_homes
     from dse.mapping.ir.layer_row import LayerRow
     from dse.mapping.ir.schedule import (
@@ -52,10 +55,12 @@ if TYPE_CHECKING:
         layer_latencies_s,
         link_rates,
         price,
+        program_interval_s,
         program_latency_s,
         unroll,
     )
     from dse.mapping.ir.starting import restarted
+    from dse.mapping.layer.certificate import certified_layer
     from dse.mapping.layer.disk import use_disk_cache
     from dse.mapping.layer.mapper import cache_statistics, clear_cache, map_layer
     from dse.mapping.layer.pareto import pareto_layer
@@ -67,6 +72,12 @@ if TYPE_CHECKING:
         roofline,
         roofline_energy_j,
         roofline_latency_s,
+    )
+    from dse.mapping.network.certificate import (
+        NetworkBound,
+        certify_layers,
+        certify_program,
+        network_bound,
     )
     from dse.mapping.network.pipeline import PipelinePlan, map_pipeline
     from dse.mapping.network.program import (
@@ -84,12 +95,14 @@ _HOME = {
     "BOTTLENECKS": "ir.schedule",
     "BatchResult": "chips.batch",
     "Bytes": "ir.schedule",
+    "Certificate": "ir.certificate",
     "ENGINES": "ir.schedule",
     "GivenMapping": "given.placed_by_hand",
     "Homes": "ir.homes",
     "LayerRow": "ir.layer_row",
     "LayerSchedule": "ir.schedule",
     "NO_BYTES": "ir.schedule",
+    "NetworkBound": "network.certificate",
     "Objective": "cost.objectives",
     "Phase": "ir.schedule",
     "Pins": "given.pins",
@@ -99,6 +112,9 @@ _HOME = {
     "Segment": "ir.schedule",
     "add_bytes": "ir.schedule",
     "cache_statistics": "layer.mapper",
+    "certified_layer": "layer.certificate",
+    "certify_layers": "network.certificate",
+    "certify_program": "network.certificate",
     "chip_number": "space.shape",
     "clear_cache": "layer.mapper",
     "default_homes": "ir.homes",
@@ -117,11 +133,13 @@ _HOME = {
     "map_layer": "layer.mapper",
     "map_network": "network.program",
     "map_pipeline": "network.pipeline",
+    "network_bound": "network.certificate",
     "objective_value": "cost.objectives",
     "pareto_layer": "layer.pareto",
     "plan_memory": "memory.plan",
     "price": "ir.schedule",
     "program_energy_j": "network.program",
+    "program_interval_s": "ir.schedule",
     "program_latency_s": "ir.schedule",
     "restarted": "ir.starting",
     "roofline": "network.bounds",
@@ -139,10 +157,12 @@ __all__ = [
     "NO_BYTES",
     "BatchResult",
     "Bytes",
+    "Certificate",
     "GivenMapping",
     "Homes",
     "LayerRow",
     "LayerSchedule",
+    "NetworkBound",
     "Objective",
     "Phase",
     "Pins",
@@ -152,6 +172,9 @@ __all__ = [
     "Segment",
     "add_bytes",
     "cache_statistics",
+    "certified_layer",
+    "certify_layers",
+    "certify_program",
     "chip_number",
     "clear_cache",
     "default_homes",
@@ -170,11 +193,13 @@ __all__ = [
     "map_layer",
     "map_network",
     "map_pipeline",
+    "network_bound",
     "objective_value",
     "pareto_layer",
     "plan_memory",
     "price",
     "program_energy_j",
+    "program_interval_s",
     "program_latency_s",
     "restarted",
     "roofline",

@@ -144,11 +144,7 @@ class Engine:
         self._next_s[source] = math.inf
 
     def _release(
-        self,
-        order: int,
-        task: Task,
-        cause: LiveJob | None = None,
-        root_s: float | None = None,
+        self, order: int, task: Task, cause: LiveJob | None = None, root_s: float | None = None
     ) -> None:
         index = self._released[task.name]
         self._released[task.name] = index + 1
@@ -173,9 +169,7 @@ class Engine:
         """Decide once everything else of this instant has happened."""
         if not self._deciding:
             self._deciding = True
-            event = self.clock.at(self.clock.now, DECIDE)
-            assert event.callbacks is not None
-            event.callbacks.append(self._decide)
+            self.clock.call(self.clock.now, self._decide, DECIDE)
 
     def _decide(self, _event: Event) -> None:
         """Place waiting jobs, most urgent first; a group that must wait keeps its free cores."""
@@ -352,10 +346,8 @@ class Engine:
         self._note(run, played, self.clock.now)
 
     def _advance(self, run: Run) -> Event:
-        """Play alone to the end of the layer (or job) in closed form; the event of that end.
-
-        Adds up as :meth:`_run` does segment by segment, so that both agree to the last bit.
-        """
+        """Play alone to the end of the layer (or job) in closed form, added up as :meth:`_run`
+        does segment by segment, to the last bit; the event of that end."""
         job, log, core = run.job, run.flow.log, run.cores[0]
         segs, horizon = run.plan.segs, self.cut_s
         time, position = self.clock.now, job.position
@@ -410,14 +402,21 @@ class Engine:
         if not finished:
             self._enqueue(job)
             return
-        job.finish_s = now
         for core in run.cores:
             self._held[core] = None
+        if drain_s := job.work.drain_at_s(self.modes.now):
+            self.clock.call(now + drain_s, lambda _event: self._complete(job))
+        else:
+            self._complete(job)
+        if self._waiting or not self.control.steady:
+            self._decide_soon()
+
+    def _complete(self, job: LiveJob) -> None:
+        """The results of a job are out."""
+        now = job.finish_s = self.clock.now
         for order, task, dice in self._followers.get(job.task.name, ()):
             if dice.hits(job.index) and now < self.cut_s:
                 self._release(order, task, job)
-        if self._waiting or not self.control.steady:
-            self._decide_soon()
 
     def _note(self, run: Run, seg: Seg, end_s: float) -> None:
         """Record what ran since the last note, one interval per core of the run."""

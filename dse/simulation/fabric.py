@@ -11,6 +11,7 @@ on links it does not use leaves no trace, not even in the last bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from heapq import heappush
 
 import simpy
@@ -35,6 +36,14 @@ class Clock(simpy.Environment):
         event._value = None
         heappush(self._queue, (time_s, priority, next(self._eid), event))
         return event
+
+    def call(
+        self, time_s: float, what: Callable[[Event], None], priority: EventPriority = NORMAL
+    ) -> None:
+        """Call ``what`` at ``time_s``."""
+        event = self.at(time_s, priority)
+        assert event.callbacks is not None
+        event.callbacks.append(what)
 
 
 class PowerLog:

@@ -58,7 +58,7 @@ def reasons(
     """Everything that certainly cannot work, and what was left waiting."""
     out: list[Reason] = []
     for task in tasks:
-        alone = works[task.name].service_s
+        alone = works[task.name].alone_s
         if task.deadline_s is not None and alone > task.deadline_s * (1.0 + _SLACK):
             text = (
                 f"{task.name}: takes {alone:.3g} s alone on {chip.name}, its deadline is "

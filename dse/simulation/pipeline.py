@@ -18,6 +18,7 @@ from dse.hardware.chip import Chip
 from dse.hardware.kinds import one_kind, view_of
 from dse.mapping import Objective, Program, layer_latencies_s, map_network, program_latency_s
 from dse.simulation.checks import DEADLINE_SLACK, rates_hz
+from dse.simulation.handing import through_l2
 from dse.simulation.noc import Network
 from dse.simulation.task import Job, Release, Task, Timeline, Triggered
 from dse.workload.layer import Workload
@@ -127,8 +128,9 @@ def pipeline_parts(
 ) -> tuple[tuple[Workload, Program], ...]:
     """Consecutive runs of layers, as equal in time as whole layers allow, each with its program.
 
-    Only the first one is invoked by the host. If the weights that the parts keep in the L2 do not
-    fit it together, no part keeps any there; nor if others need the room (``shared``).
+    Only the first one is invoked by the host. What they hand each other and their weights stay in
+    the L2 as far as it has room for all parts at once (:mod:`dse.simulation.handing`); weights do
+    not if others need the room (``shared``).
 
     Raises:
         InputError: more parts than layers, or a chip with several kinds of cores.
@@ -139,12 +141,23 @@ def pipeline_parts(
     first, *others = layer_latencies_s(whole, chip)
     cuts = balanced_cuts([whole.invoke_s + first, *others], parts)
     pieces = [part_of(workload, a, b) for a, b in pairwise(cuts)]
+    handing = through_l2(pieces, chip, alone=not shared)
+    if handing is not None:
+        kept = [
+            map_network(piece, chip, objective, shared=True, keep_bytes=keep, handed=handing.names)
+            for piece, keep in zip(pieces, handing.keep_bytes, strict=True)
+        ]
+        return tuple(zip(pieces, _called_once(kept), strict=True))
     programs = [map_network(piece, chip, objective, shared=shared) for piece in pieces]
     room = chip.links["l2"].capacity_bytes if "l2" in chip.links else 0.0
     if sum(program.resident_bytes.get("l2", 0.0) for program in programs) > room:
         programs = [map_network(piece, chip, objective, shared=True) for piece in pieces]
-    programs[1:] = [replace(program, invoke_s=0.0) for program in programs[1:]]
-    return tuple(zip(pieces, programs, strict=True))
+    return tuple(zip(pieces, _called_once(programs), strict=True))
+
+
+def _called_once(programs: Sequence[Program]) -> list[Program]:
+    """The programs of the parts, of which the host calls the first."""
+    return [programs[0], *(replace(program, invoke_s=0.0) for program in programs[1:])]
 
 
 def bytes_between(pieces: Sequence[Workload]) -> tuple[float, ...]:

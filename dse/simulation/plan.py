@@ -178,6 +178,7 @@ class Plan:
         prefix: put before the names of layers.
         receive: (path, s until the first byte, J per byte, bytes) of activations that come from
             another core first (:meth:`dse.simulation.noc.Network.hop_path`).
+        drains: whether the cores wait until the results of a pipeline in space are out.
     """
 
     def __init__(
@@ -189,6 +190,8 @@ class Plan:
         site: Site | None = None,
         prefix: str = "",
         receive: Transfer | None = None,
+        *,
+        drains: bool = False,
     ) -> None:
         self.name = name
         self.prefix = prefix
@@ -199,6 +202,12 @@ class Plan:
         self._rates = link_rates(chip)
         self._leaders, self._lasts = _groups(program)
         self.segs = self._compile()
+        if drains and program.drain_cycles:
+            drain_s = program.drain_cycles / chip.f_hz
+            last = len(program.schedules) - 1
+            self.segs.append(
+                Seg(last, "drain", 1, drain_s, NO_BYTES, 0.0, self._rates, "compute", site)
+            )
         if not self.segs:
             raise InputError(
                 f"program {program.name!r} takes no time",

@@ -64,7 +64,7 @@ def simulate_alone(
     chip = replace(chip, thermal=None, dvfs=None)
     cores = core_kinds(chip)[0].cores if kind is None else kind_named(chip, kind).cores
     task = Task(program.name, program, Trace((0.0,)), cores=cores[: program.cores])
-    horizon_s = Work(task, (chip,), PowerTable(chip)).service_s
+    horizon_s = Work(task, (chip,), PowerTable(chip)).alone_s
     if chip.network is not None:  # which may slow it down
         horizon_s = _finish_s(chip, task, horizon_s)
     policy = Policy(scheduler="fifo", preemption="none", horizon_s=horizon_s)

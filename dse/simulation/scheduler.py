@@ -69,7 +69,7 @@ class LiveJob:
         if task.late == "drop":
             self.last_start_s = self.deadline_s
         elif task.late == "skip":
-            self.last_start_s = self.deadline_s - work.service_s + 1e-9 * (task.deadline_s or 0.0)
+            self.last_start_s = self.deadline_s - work.alone_s + 1e-9 * (task.deadline_s or 0.0)
         self.start_s: float | None = None
         self.finish_s: float | None = None
         self.first_stage_s: float | None = None

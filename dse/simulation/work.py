@@ -27,6 +27,7 @@ class Work:
     ) -> None:
         several = len(task.parts) > 1 or task.parts[0].repeat > 1
         self._name = task.name
+        self._several = several
         self._receive = task.receive
         self._chips = tuple(view_of(chip, task.cores[0]) for chip in chips)
         self._table = table
@@ -52,6 +53,10 @@ class Work:
         first = self.cores if self.width > 1 else self.cores[:1]
         self.plans = [self._plan(number, self.top, first) for number in range(len(programs))]
         self.service_s = self.service_at_s(self.top)
+        # A run of a request waits for the one before; what it waits for is in its plan.
+        self._drain_cycles = 0.0 if several else self._programs[0].drain_cycles
+        #: Time of a whole job alone until its results are out, at the chip's own point.
+        self.alone_s = self.service_s + self.drain_at_s(self.top)
 
     def plan(self, part: int, point: int, cores: tuple[int, ...]) -> Plan:
         """The plan of a part at an operating point on given cores."""
@@ -63,6 +68,10 @@ class Work:
         return sum(
             self._plan(number, point, first).service_s * repeat for number, repeat in self.parts
         )
+
+    def drain_at_s(self, point: int) -> float:
+        """From when a job leaves its cores until its results are out, at an operating point."""
+        return self._drain_cycles / self._chips[point].f_hz if self._drain_cycles else 0.0
 
     def remaining_s(self, part: int, rounds: int, position: int, done: float, point: int) -> float:
         """Time of the rest of a job alone at an operating point."""
@@ -109,5 +118,6 @@ class Work:
                 site,
                 self._prefixes[number],
                 receive if number == self.parts[0][0] else None,
+                drains=self._several,
             )
         return found

@@ -12,7 +12,7 @@ from dse.validation.record import Row, Section, median_error
 def blind() -> Section:
     """Latency now, with what was said before the figure was read in the note.
 
-    The null models are fitted on the rows of the section ``silicon``, chips that were known before.
+    The null models are fitted on the rows of the section ``shipped``, chips that were known before.
     """
     rows: list[Row] = []
     said: list[float] = []

@@ -23,7 +23,8 @@ from dse.hardware.library import load_spec
 from dse.hardware.starting import class_figures
 from dse.hardware.widths import width_numbers
 from dse.schema import Strict
-from dse.validation import eyeriss, foretold, peer_data, published
+from dse.validation import eyeriss, foretold, peer_data, public, published
+from dse.validation.chip_files import chip_file
 from dse.validation.published import read_data
 
 #: Blocks that say nothing of time, energy or area.
@@ -73,12 +74,13 @@ def validated_chips() -> tuple[str, ...]:
     for bracket in published.brackets().rows:
         names |= {case.chip for case in bracket.cases}
     names |= {row.case.chip for row in published.brackets().energies}
+    names |= set(public.table_chips())
     return tuple(sorted(names | {eyeriss.published().chip, peer_data.vela().chip}))
 
 
 def block_digests(chip: str) -> dict[str, str]:
     """Digest of each block of a chip's parameters that is not at its default."""
-    spec = load_spec(chip)
+    spec = load_spec(chip_file(chip))
     data = spec.model_dump(mode="json", exclude_defaults=True)
     data.pop("widths", None)
     for path, width in width_numbers(spec).items():

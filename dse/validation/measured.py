@@ -1,4 +1,4 @@
-"""Sections of measured chips: ``silicon``, ``area``, ``energy`` and ``bracket``."""
+"""Sections of measured chips: ``shipped``, ``area``, ``energy`` and ``bracket``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from dse.validation.record import Kind, Row, Section, Target, bracket, median_er
 HALF_OF_NULL = ("rk3588", "rk3566", "tda4vm", "am68a", "stm32n6")
 
 
-def silicon() -> Section:
-    """Latency of networks on real chips, beside null models."""
+def shipped() -> Section:
+    """Latency of networks on chips as they ship, fits on their own rows included and marked."""
     rows: list[Row] = []
     kept: list[tuple[Measured, float]] = []
     samples: list[Sample] = []
@@ -45,7 +45,7 @@ def silicon() -> Section:
         for name, error in sorted(nulls.items(), key=lambda entry: entry[1])
     ]
     targets = list(_family_targets(kept, samples, notes))
-    return Section("silicon", tuple(rows), nulls, tuple(targets), tuple(notes))
+    return Section("shipped", tuple(rows), nulls, tuple(targets), tuple(notes))
 
 
 def sample_of(case: Case, family: str, latency_s: float) -> Sample:
@@ -53,7 +53,7 @@ def sample_of(case: Case, family: str, latency_s: float) -> Sample:
     chip = chip_of(case)
     work = workload_of(case, chip)
     peak = chip.peak_macs_per_s / chip.cores
-    home = next(link for name in ("dram", "nvm", "l2") if (link := chip.links[name]).bytes_per_s)
+    home = next(link for name in ("nvm", "dram", "l2") if (link := chip.links[name]).bytes_per_s)
     return Sample(
         family,
         float(work.macs),
@@ -196,7 +196,7 @@ def _figure(item: Bracket, case: Case, level: str) -> float | None:
     if item.quantity == "latency s":
         return record.latency_s
     if item.quantity == "throughput 1/s":
-        return 1.0 / record.latency_s
+        return record.throughput_per_s
     joules = record.by_scope[item.scope]["energy_j"]
     if joules is None:
         return None

@@ -53,11 +53,30 @@ def _section(section: Section) -> Iterator[str]:
         yield f"<p>null models: {_pairs(section.null_errors)}</p>"
     for note in section.notes:
         yield f"<p>{html.escape(note)}</p>"
-    columns = ("item", "quantity", "published", "ours", "ratio", "role", "kind", "note")
+    for title, lines in section.tables.items():
+        yield f"<h3>{html.escape(title)}</h3>"
+        yield from _table(lines)
+    columns = ["item", "quantity", "published", "ours", "ratio", "role", "kind", "note"]
+    if section.rows:
+        columns[-1:-1] = section.rows[0].details
     yield "<table><tr>" + "".join(f"<th>{name}</th>" for name in columns) + "</tr>"
     for row in section.rows:
         cells = row.to_dict()
-        yield f"<tr class='{row.role}'>" + "".join(_cell(cells[name]) for name in columns) + "</tr>"
+        yield (
+            f"<tr class='{row.role}'>"
+            + "".join(_cell(cells.get(name)) for name in columns)
+            + "</tr>"
+        )
+    yield "</table>"
+
+
+def _table(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not lines:
+        return
+    columns = list(lines[0])
+    yield "<table><tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in columns) + "</tr>"
+    for line in lines:
+        yield "<tr>" + "".join(_cell(line.get(name)) for name in columns) + "</tr>"
     yield "</table>"
 
 

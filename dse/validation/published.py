@@ -88,9 +88,13 @@ class Silicon(Strict):
 
 
 class Ratio(Strict):
-    """Latency of one case over that of another; fitted if the row of either case is."""
+    """Latency of one case over that of another; fitted if the row of either case is.
+
+    ``of: interval``: from call to call instead, where the published figures are rates of a stream.
+    """
 
     item: str
+    of: Literal["latency", "interval"] = "latency"
     role: Marked = "judged"
     over: Case
     under: Case
@@ -178,6 +182,28 @@ class Bracket(Strict):
     note: str = ""
 
 
+class Stream(Strict):
+    """Frames a second of a network whose calls follow each other, at each batch."""
+
+    chip: str
+    model: str
+    rates: dict[int, Positive]
+    kind: Kind
+    source: str
+    note: str = ""
+
+    def case(self, batch: int) -> Case:
+        """The network at a batch, as the chip's compiler works for throughput."""
+        joint = "," if "@" in self.model else "@"
+        model = self.model if batch == 1 else f"{self.model}{joint}batch={batch}"
+        return Case(chip=self.chip, model=model)
+
+
+class Streams(Strict):
+    schema_version: Literal[1]
+    rows: tuple[Stream, ...]
+
+
 class Brackets(Strict):
     schema_version: Literal[1]
     energies: tuple[EnergyRow, ...]
@@ -238,6 +264,16 @@ def blinds() -> tuple[Blind, ...]:
 @cached(1)
 def languages() -> tuple[Language, ...]:
     return read_data("llm.yaml", Languages).rows
+
+
+@cached(1)
+def _streams() -> Streams:
+    return read_data("streams.yaml", Streams)
+
+
+def streams() -> tuple[Stream, ...]:
+    """Rates of calls that follow each other, at each batch."""
+    return _streams().rows
 
 
 @cached(1)

@@ -16,7 +16,7 @@ def differential() -> Section:
         why = missing(item.over) or missing(item.under)
         ours = None
         if not why:
-            over, under = predict(item.over).latency_s, predict(item.under).latency_s
+            over, under = (_seconds(case, item.of) for case in (item.over, item.under))
             ours = over / under if over and under else None
         note = "; ".join(text for text in (item.note, why) if text)
         rows.append(Row(item.item, "ratio", item.published, ours, item.role, item.kind, note))
@@ -28,6 +28,30 @@ def differential() -> Section:
     unchanged = median_error([1.0 / row.published for row in rows if row.role == "judged"])
     nulls = {} if unchanged is None else {"nothing changes": unchanged}
     return Section("differential", tuple(rows), nulls, targets)
+
+
+def _seconds(case: Case, of: str) -> float | None:
+    record = predict(case)
+    if of == "latency" or not record.throughput_per_s:
+        return record.latency_s
+    return 1.0 / record.throughput_per_s
+
+
+def streams() -> Section:
+    """Frames a second of chips that pipeline networks in space, nothing fitted on them."""
+    rows: list[Row] = []
+    for item in published.streams():
+        for batch, rate in item.rates.items():
+            case = item.case(batch)
+            why = missing(case)
+            record = None if why else predict(case)
+            calls = record.throughput_per_s if record else None
+            ours = calls * batch if calls else None
+            told = "; ".join(record.reasons) if record and not record.feasible else ""
+            note = "; ".join(text for text in (item.note, why, told) if text)
+            name = f"{item.model} on {item.chip}, batch {batch}"
+            rows.append(Row(name, "throughput 1/s", rate, ours, "judged", item.kind, note))
+    return Section("streams", tuple(rows))
 
 
 def llm() -> Section:

@@ -31,6 +31,7 @@ class Row:
     note: str = ""
     low: float | None = None
     high: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
@@ -42,7 +43,7 @@ class Row:
         shown |= {"ratio": self.ratio, "role": self.role, "kind": self.kind}
         if self.role == "bracket":
             shown |= {"low": self.low, "high": self.high}
-        return {**shown, "note": self.note}
+        return {**shown, **self.details, "note": self.note}
 
 
 def bracket(
@@ -86,7 +87,7 @@ class Section:
     """A named group of rows with the summary of its judged ones.
 
     ``null_errors`` are median absolute errors of null models on the same rows, by name; empty
-    where a null model makes no sense.
+    where a null model makes no sense. ``tables`` are further tables by title, each a list of rows.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Section:
     null_errors: Mapping[str, float] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     notes: tuple[str, ...] = ()
+    tables: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     @property
     def judged(self) -> tuple[Row, ...]:
@@ -130,6 +132,7 @@ class Section:
             "null_models": dict(self.null_errors),
             "targets": [target.to_dict() for target in self.targets],
             "notes": list(self.notes),
+            "tables": {name: [dict(row) for row in rows] for name, rows in self.tables.items()},
         }
 
 

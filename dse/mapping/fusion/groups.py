@@ -114,6 +114,12 @@ def _find_fusable(workload: Workload) -> frozenset[int]:
     return frozenset(found)
 
 
+def in_groups(workload: Workload) -> frozenset[int]:
+    """Numbers of the layers that may run in any group."""
+    found = _spans_of(workload, (Homes(),) * len(workload.layers))
+    return frozenset(n for span in found for n in range(span.first, span.last + 1))
+
+
 def _spans_of(workload: Workload, homes: tuple[Homes, ...]) -> tuple[Span, ...]:
     """:func:`spans`, remembered: a search maps the same networks on many chips."""
     parts = _parts(workload)

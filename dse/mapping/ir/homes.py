@@ -78,10 +78,13 @@ def spills(chip: Chip) -> bool:
 def default_homes(layer: Layer, chip: Chip) -> Homes:
     """Homes of a layer mapped on its own.
 
-    Activations live in DRAM, without one that can be written in L2, else in the buffer; weights in
-    NVM if the chip has it and they fit, else in external memory, else beside the activations.
+    Activations live in DRAM, without one that can be written (or where the compiler puts them on
+    the chip first) in L2, else in the buffer; weights in NVM if the chip has it and they fit, else
+    in external memory, else beside the activations.
     """
-    outer: Home = "dram" if spills(chip) else "l2" if has_link(chip, "l2") else "buffer"
+    inside = has_link(chip, "l2") and chip.placement.activations == "pools"
+    leaves = spills(chip) and not inside
+    outer: Home = "dram" if leaves else "l2" if has_link(chip, "l2") else "buffer"
     weights: Home = "dram" if has_link(chip, "dram") else outer
     if (
         not layer.w_is_activation

@@ -177,8 +177,14 @@ class Program:
     may run in ``parts``, one after the other: the segments pass over the schedules so many times;
     these have the steps of one part, and the MACs and counts of all.
     ``resident_bytes`` are weights that stay on the chip between inferences, ``activation_bytes``
-    the most that an inference holds at once of what it makes (no KV cache), both by memory.
+    the most that an inference holds at once of what it makes (no KV cache), both by memory;
+    ``outside_weight_bytes`` are the weights that stay outside the chip.
     ``language``: a run of a language model, see :mod:`dse.mapping.ir.starting`.
+    ``room_bytes`` is the buffer of one core that the memory plan left to each layer's tiles,
+    ``l2_room_bytes`` the L2 to those of any.
+    ``contexts``: 0 for layers in turn; else the network runs pipelined in space, in so many parts
+    that are on the chip in turn, and its results are out ``drain_cycles`` after its cores are free
+    for the next call (:mod:`dse.mapping.network.spatial`).
     """
 
     name: str
@@ -192,6 +198,11 @@ class Program:
     parts: int = 1
     activation_bytes: Mapping[str, float] = field(default_factory=dict)
     language: bool = False
+    outside_weight_bytes: float = 0.0
+    room_bytes: tuple[float, ...] = ()
+    l2_room_bytes: float = 0.0
+    contexts: int = 0
+    drain_cycles: float = 0.0
 
 
 def link_rates(chip: Chip) -> tuple[float, ...]:
@@ -286,6 +297,11 @@ def _steps(index: int, phases: Sequence[Phase], following: Bytes) -> list[Segmen
 
 def program_latency_s(program: Program, chip: Chip) -> float:
     """Analytic latency of one inference alone on the chip, s."""
+    return program_interval_s(program, chip) + program.drain_cycles / chip.f_hz
+
+
+def program_interval_s(program: Program, chip: Chip) -> float:
+    """For how long an inference holds its cores, so how soon the next one may follow, s."""
     rates = link_rates(chip)
     body = sum(seg.count * seg.step_s(chip.f_hz, rates) for seg in program.segments)
     return program.invoke_s + body

@@ -51,7 +51,9 @@ def restarted(program: Program, chip: Chip) -> Program:
 
     Part of a pipeline that the host does not call is not called here either.
     """
-    schedules = tuple(_launched(made, chip) for made in program.schedules)
+    schedules = program.schedules  # (a context's starts are in its first layer)
+    if not program.contexts:
+        schedules = tuple(_launched(made, chip) for made in schedules)
     layers = len(schedules) * program.parts
     call = invoke_s(chip, layers, language=program.language) if program.invoke_s > 0.0 else 0.0
     same = all(a is b for a, b in zip(schedules, program.schedules, strict=True))

@@ -160,6 +160,30 @@ def draft_layer(
     spread: int | None = None,
 ) -> Draft | LayerSchedule:
     """What :func:`map_layer` gives, its schedule not made yet, for a layer of this shape."""
+    asked = question(
+        layer, chip, objective, homes=homes, cores=cores, room_bytes=room_bytes,
+        l2_room_bytes=l2_room_bytes, exposed=exposed, time_price_w=time_price_w, legal=legal,
+        uneven=uneven, spread=spread,
+    )  # fmt: skip
+    return draft_of(layer, chip, asked)
+
+
+def question(
+    layer: Layer,
+    chip: Chip,
+    objective: Objective,
+    *,
+    homes: Homes | None,
+    cores: int,
+    room_bytes: float | None,
+    l2_room_bytes: float | None,
+    exposed: float,
+    time_price_w: float,
+    legal: bool,
+    uneven: bool,
+    spread: int | None = None,
+) -> Asked:
+    """The question that arguments of :func:`map_layer` mean, its defaults filled in."""
     objective = plain(objective)
     one_kind(chip)
     if legal:
@@ -177,7 +201,12 @@ def draft_layer(
     fresh = layer.w_is_activation and layer.kind == "compute"
     weights = (1.0 if fresh else float(exposed), float(time_price_w))
     l2_room = max(float(l2_room_bytes), 0.0)
-    asked = _Asked(homes, objective, cores, spread or cores, room, l2_room, weights, legal, uneven)
+    return Asked(homes, objective, cores, spread or cores, room, l2_room, weights, legal, uneven)
+
+
+def draft_of(layer: Layer, chip: Chip, asked: Asked) -> Draft | LayerSchedule:
+    """The answer to a question about a layer of this shape, remembered or searched."""
+    homes, cores, room, weights = asked.homes, asked.cores, asked.room, asked.weights
     # The number of a chip stands for its view, which takes long to hash.
     key = (layer_number(layer), chip_number(chip), asked)
     found = _cache.get(key)
@@ -188,14 +217,14 @@ def draft_layer(
         if found is not None:
             return _cache.put(key, found)
         if layer.kind == "compute":
-            found = _fitted(layer, chip, asked)
+            found = fitted(layer, chip, asked)
             if disk:
                 disk.put(whole, schedule_of(found))
         else:
             watts = math.inf
             if weights[0] < 1.0:
                 watts = 0.0
-            elif objective == "energy":
+            elif asked.objective == "energy":
                 watts = chip.mapping_static_w + weights[1]
             found = map_streaming(layer, chip, homes, cores, room, watts)
         _cache.put(key, found)
@@ -224,7 +253,7 @@ def default_l2_room(layer: Layer, chip: Chip, homes: Homes) -> float:
     return chip.links["l2"].capacity_bytes - resident_bytes(layer, homes, "l2")
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """What a layer is mapped for on a chip; ``weights`` are ``exposed`` and ``time_price_w``."""
 
     homes: Homes
@@ -239,10 +268,10 @@ class _Asked(NamedTuple):
 
 
 #: Where the room is in it.
-ROOM = _Asked._fields.index("room")
+ROOM = Asked._fields.index("room")
 
 
-def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> Draft:
+def fitted(layer: Layer, chip: Chip, asked: Asked) -> Draft:
     """The best mapping; it is that of more room, if one is known and it fits.
 
     Less room only takes mappings away, and the best is still there. Searched are layers with a pass
@@ -259,17 +288,15 @@ def _fitted(layer: Layer, chip: Chip, asked: _Asked) -> Draft:
     return made
 
 
-def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Placement]:
+def _map_compute(layer: Layer, chip: Chip, asked: Asked) -> tuple[Problem, Placement]:
     """The best mapping of a compute layer, in all ways that it may run."""
     assert layer.nest is not None
     homes, room, weights = asked.homes, asked.room, asked.weights
     number = objective_code(asked.objective)
     best: tuple[tuple[float, float], Problem, Found] | None = None
     failed: Problem | None = None
-    limits = (asked.legal,) if asked.legal or not chip.legality.limits_tiles else (False, True)
-    direct = (False, True) if winograd_fits(layer.nest, chip.array) else (False,)
-    ways = [(legal, winograd) for legal in limits for winograd in direct]
-    for sizes, used in _splits(layer.nest.sizes, asked.cores):
+    ways = ways_of(layer, chip, legal=asked.legal)
+    for sizes, used in splits(layer.nest.sizes, asked.cores):
         for legal, winograd in ways:
             problem = pack(
                 layer, chip, homes, room, sizes, used, *weights,
@@ -301,7 +328,15 @@ def _map_compute(layer: Layer, chip: Chip, asked: _Asked) -> tuple[Problem, Plac
     return problem, best[2].placement
 
 
-def _splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
+def ways_of(layer: Layer, chip: Chip, *, legal: bool) -> list[tuple[bool, bool]]:
+    """The ways in which a compute layer may run: ``legal`` tile sizes or not, Winograd or not."""
+    assert layer.nest is not None
+    limits = (legal,) if legal or not chip.legality.limits_tiles else (False, True)
+    direct = (False, True) if winograd_fits(layer.nest, chip.array) else (False,)
+    return [(limit, winograd) for limit in limits for winograd in direct]
+
+
+def splits(sizes: Factors, cores: int) -> Iterator[tuple[Factors, int]]:
     """Parts of one core and how many cores work: unsplit, and cut along each possible dim."""
     yield sizes, 1
     for dim in SPLITS if cores > 1 else ():

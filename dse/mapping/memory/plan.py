@@ -12,12 +12,12 @@ Weights lie above the highest activation; tiles use what is free while their lay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dse.errors import UnmappableError
 from dse.hardware.chip import Chip
 from dse.mapping.ir.homes import Home, Homes, has_link, spills
-from dse.mapping.memory.addresses import Allocation, Arena, Interval, allocate
+from dse.mapping.memory.addresses import Allocation, Arena, Interval, allocate, peak_bytes
 from dse.mapping.memory.tensors import Lifetime, Reads, Stored, Tensors, tensors_of
 from dse.workload.layer import Workload
 
@@ -43,6 +43,7 @@ class MemoryPlan:
         top_bytes: room in the store that activations take, gaps between them included.
         l2_room_bytes: what is left of L2 for tiles of any layer.
         outside_bytes: most bytes of activations outside the chip at once, a KV cache left out.
+        outside_weight_bytes: weights that stay outside the chip.
     """
 
     homes: tuple[Homes, ...]
@@ -56,6 +57,7 @@ class MemoryPlan:
     top_bytes: float
     l2_room_bytes: float = 0.0
     outside_bytes: float = 0.0
+    outside_weight_bytes: float = 0.0
 
     @property
     def fragmentation(self) -> float:
@@ -71,6 +73,7 @@ def plan_memory(
     *,
     shared: bool = False,
     keep_bytes: float = 0.0,
+    handed: frozenset[str] = frozenset(),
 ) -> MemoryPlan:
     """Where everything lives.
 
@@ -81,6 +84,9 @@ def plan_memory(
         shared: whether other networks run on the chip too. Then no weights stay in the L2 or buffer
             from one inference to the next (the others need the room) unless there is no DRAM.
         keep_bytes: room there that is this network's own all the same.
+        handed: inputs and outputs that other parts of a pipeline make and read: they may stay on a
+            chip with DRAM too, in a place of their own all the time (the part before writes the
+            next one meanwhile).
 
     Raises:
         UnmappableError: a chip without DRAM (or with flash only) on which activations or weights
@@ -94,12 +100,21 @@ def plan_memory(
     tensors = tensors_of(workload)
     lives = tensors.lives
     live = [0.0] * len(workload.layers)
-    if inside:
+    pooled = spill and not inside and chip.placement.activations == "pools"
+    if pooled:
+        made = {n: life for n, life in lives.items() if workload.tensors[n].role != "kv"}
+        kept = _keep_in_pools(made, chip.placement.pools, capacity, live)
+    elif inside:
         ends = {*workload.inputs, *workload.outputs}
         inner = {name: life for name, life in lives.items() if name not in ends}
         kept = _keep_all(workload, inner, capacity, live, store)
     elif spill:
-        kept = _keep(tensors.inner, capacity, live)
+        passed = [
+            replace(lives[name], first=0, last=len(live) - 1)
+            for name in sorted(handed)
+            if name in lives
+        ]
+        kept = _keep([*passed, *tensors.inner], capacity, live)
     else:
         kept = _keep_all(workload, lives, capacity, live, store)
     peak, top = max(live, default=0.0), float(kept.top_bytes)
@@ -114,13 +129,14 @@ def plan_memory(
     else:
         rooms = [(buffer_bytes - now - in_store) / cores for now in live]
     homes = tuple(
-        _homes(layer.w_is_activation, reads, places, weights, store, spill)
+        _homes(layer.w_is_activation, reads, places, weights, store, spill, pooled)
         for layer, reads in zip(workload.layers, tensors.reads, strict=True)
     )
     outside = _check_dram(workload, chip, tensors, places, weights) if dram else 0.0
     stays = tuple(sorted(name for name, home in weights.items() if home != "dram"))
     names = tuple(sorted(kept.offsets))
-    l2_room = max(0.0, capacity - top - in_store) if store == "l2" and spill else 0.0
+    passes = store == "l2" and spill and not pooled
+    l2_room = max(0.0, capacity - top - in_store) if passes else 0.0
     return MemoryPlan(
         homes,
         tuple(rooms),
@@ -133,6 +149,7 @@ def plan_memory(
         top,
         l2_room,
         outside,
+        sum(one.need for one in tensors.stored if weights[one.name] == "dram"),
     )
 
 
@@ -143,12 +160,16 @@ def _homes(
     weights: Mapping[str, Home],
     store: Home,
     spill: bool,
+    pooled: bool,
 ) -> Homes:
-    """Homes of a layer; ``fresh``: its second operand is an activation."""
+    """Homes of a layer; ``fresh``: its second operand is an activation; ``pooled``: what it reads
+    beside lies where its inputs do, unless it is a tensor of its own."""
     outside: Home = "dram" if spill else store
     source, made, side = (
         _common(names, places, outside) for names in (reads.main, reads.made, reads.side)
     )
+    if pooled and not reads.side:
+        side = source
     if reads.tables:
         source = weights[reads.tables[0]]
     second = (places if fresh else weights).get(reads.second, outside)
@@ -201,6 +222,34 @@ def _keep(inner: Sequence[Lifetime], capacity: float, live: list[float]) -> Allo
             for n in range(life.first, life.last + 1):
                 live[n] += life.bytes
     return arena.allocation()
+
+
+def _keep_in_pools(
+    lives: Mapping[str, Lifetime], pools: Sequence[float], capacity: float, live: list[float]
+) -> Allocation:
+    """Tensors in the first pool with a place for their whole life, the biggest first; ``live``
+    gains the bytes of those that found one.
+
+    Addresses are those of the store, in which the pools follow each other.
+    """
+    arenas, base = [], 0
+    for size in pools or (capacity,):
+        cut = max(0.0, min(size, capacity - base))
+        arenas.append((base, Arena(cut)))
+        base += int(cut)
+    offsets: dict[str, int] = {}
+    placed: list[Interval] = []
+    for life in sorted(lives.values(), key=lambda one: (-one.bytes, one.first, one.name)):
+        tensor = Interval(life.name, life.bytes, life.first, life.last)
+        for start, arena in arenas:
+            if arena.place(tensor):
+                offsets[life.name] = start + arena.offsets[life.name]
+                placed.append(tensor)
+                for n in range(life.first, life.last + 1):
+                    live[n] += life.bytes
+                break
+    ends = [start + arena.allocation().top_bytes for start, arena in arenas if arena.offsets]
+    return Allocation(offsets, max(ends, default=0), peak_bytes(placed))
 
 
 def _keep_all(

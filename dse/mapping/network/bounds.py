@@ -28,7 +28,7 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
 
     Read are the network's inputs (what its layers touch of them) and the weights beyond all
     on-chip room (buffers, L2, NVM); written are its outputs. Beside a memory that cannot be written
-    inputs and outputs stay on the chip.
+    inputs and outputs stay on the chip, and under the policy ``pools`` they may.
     """
     if not has_link(chip, "dram"):
         return 0.0, 0.0
@@ -36,6 +36,14 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
     for name in ("l2", "nvm"):
         if has_link(chip, name):
             room += chip.links[name].capacity_bytes
+    read, written, weights = edge_bytes(workload, chip)
+    beyond = max(0.0, weights - room)
+    return read + beyond, written
+
+
+def edge_bytes(workload: Workload, chip: Chip) -> tuple[float, float, float]:
+    """Bytes of the network's inputs that its layers touch, of its outputs, and of its weights as
+    the chip may store them; inputs and outputs are 0 beside a memory that cannot be written."""
     weights: dict[str, float] = {}
     inputs: dict[str, float] = {}
     outputs = 0.0
@@ -50,10 +58,9 @@ def external_bytes(workload: Workload, chip: Chip, cores: int = 1) -> tuple[floa
             inputs[main[0]] = min(need, inputs.get(main[0], need))
         if layer.outputs and layer.outputs[0] in workload.outputs:
             outputs += layer.o_bytes
-    beyond = max(0.0, sum(weights.values()) - room)
-    if not spills(chip):
-        return beyond, 0.0
-    return sum(inputs.values()) + beyond, outputs
+    if not spills(chip) or chip.placement.activations == "pools":
+        return 0.0, 0.0, sum(weights.values())
+    return sum(inputs.values()), outputs, sum(weights.values())
 
 
 def _stored_bytes(layer: Layer, chip: Chip) -> float:
@@ -67,7 +74,7 @@ def _input_bytes(layer: Layer) -> float:
     return least_input_elements(layer) * bits_of(layer.i_format) / 8
 
 
-def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
+def layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
     """Time of a layer on array and vector unit, each at its peak, s; host layers as array time."""
     if layer.kind == "host":
         operations = sum(n for _, n in layer.vector_ops)
@@ -87,7 +94,7 @@ def _layer_s(layer: Layer, chip: Chip, cores: int) -> tuple[float, float]:
     return array / chip.f_hz, vector / chip.f_hz
 
 
-def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
+def of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
     """The value of each layer, worked out once for those of one shape."""
     known: dict[int, T] = {}
     numbers = tensors_of(workload).shapes
@@ -99,7 +106,12 @@ def _of_layers(workload: Workload, value: Callable[[Layer], T]) -> list[T]:
 
 def _compute_s(workload: Workload, chip: Chip, cores: int) -> float:
     """All layers at peak, s: in turn, but array and vector side by side within fusable layers."""
-    times = _of_layers(workload, lambda layer: _layer_s(layer, chip, cores))
+    times = of_layers(workload, lambda layer: layer_s(layer, chip, cores))
+    if chip.execution == "pipelined":  # all units side by side, and the host beside them
+        pairs = list(zip(workload.layers, times, strict=True))
+        hosted = sum(array for layer, (array, _) in pairs if layer.kind == "host")
+        array = sum(array for layer, (array, _) in pairs if layer.kind != "host")
+        return max(hosted / cores, array, sum(vector for _, (_, vector) in pairs))
     joint = fusable(workload) if cores == 1 and chip.buffer.fuses else frozenset()
     apart = sum(max(pair) for number, pair in enumerate(times) if number not in joint)
     both = [times[number] for number in sorted(joint)]
@@ -115,6 +127,8 @@ class Roofline:
             by side where layers may run fused.
         link_s: external bytes over DRAM bandwidth.
         latency_s: the larger of the two, and the time to invoke.
+        interval_s: from one inference to the next: the same, but where a pipeline in space takes
+            the next one while the last is under way.
         dram_bytes: external bytes, read and written.
         dynamic_j: MACs and vector operations at their prices, external bytes at those of DRAM.
         energy_j: with the static power of one working core over ``latency_s``.
@@ -123,6 +137,7 @@ class Roofline:
     compute_s: float
     link_s: float
     latency_s: float
+    interval_s: float
     dram_bytes: float
     dynamic_j: float
     energy_j: float
@@ -135,6 +150,8 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
         UnmappableError: no unit runs a layer's formats or functions.
     """
     workload = on_chip(workload, chip)
+    if chip.execution == "pipelined" and cores <= 1:
+        cores = chip.cores
     compute = _compute_s(workload, chip, cores)
     read, written = external_bytes(workload, chip, cores)
     rate = link_rates(chip)[0]
@@ -142,7 +159,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
     changes = sum(crossings([layer.kind == "host" for layer in workload.layers]))
     start = least_invoke_s(chip, language=workload.language) + changes * chip.overheads.crossing_s
     latency = start + max(compute, transfer)
-    dynamic = sum(_of_layers(workload, lambda layer: _layer_j(layer, chip)))
+    dynamic = sum(of_layers(workload, lambda layer: layer_j(layer, chip)))
     if read + written > 0.0:
         dynamic += read * byte_price(chip, "dram", write=False)
         dynamic += written * byte_price(chip, "dram", write=True)
@@ -150,6 +167,7 @@ def roofline(workload: Workload, chip: Chip, cores: int = 1) -> Roofline:
         compute_s=compute,
         link_s=transfer,
         latency_s=latency,
+        interval_s=max(compute, transfer) if chip.execution == "pipelined" else latency,
         dram_bytes=read + written,
         dynamic_j=dynamic,
         energy_j=dynamic + chip.mapping_static_w * latency,
@@ -166,7 +184,7 @@ def roofline_energy_j(workload: Workload, chip: Chip, cores: int = 1) -> float:
     return roofline(workload, chip, cores).energy_j
 
 
-def _layer_j(layer: Layer, chip: Chip) -> float:
+def layer_j(layer: Layer, chip: Chip) -> float:
     """Energy of a layer's operations alone, J."""
     if layer.kind == "host":
         return price_of(chip, "host.op") * sum(n for _, n in layer.vector_ops)

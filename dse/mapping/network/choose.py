@@ -32,7 +32,8 @@ from dse.mapping.ir.homes import Homes, bytes_by_operand, stored_bytes
 from dse.mapping.ir.schedule import LayerSchedule, link_rates
 from dse.mapping.ir.starting import crossings, invoke_s
 from dse.mapping.layer.build import Amounts, Draft, numbers_of
-from dse.mapping.layer.mapper import draft_layer
+from dse.mapping.layer.certificate import certify_layer
+from dse.mapping.layer.mapper import draft_layer, question
 from dse.mapping.memory.plan import MemoryPlan
 from dse.mapping.memory.tensors import tensors_of
 from dse.mapping.network.fallback import splits
@@ -146,6 +147,27 @@ class Candidates:
             best = min(best, self.choose(), key=self._score)
         return self._fused(best, watts) if self.fuse else best
 
+    def finer(self, best: Choice) -> Choice:
+        """Last round: the layers that run alone, with every whole number as a tile size."""
+        kind, watts = self.objective, self._time_price_w(best)
+        if watts:
+            kind, watts = "energy", _near(watts)
+        number = 0
+        for chosen in best.items:
+            slot = self._of_layer[number]
+            if chosen.layers == 1 and slot.layer.kind == "compute" and slot.pin is None:
+                asked = question(
+                    slot.layer, self.chip, kind, homes=slot.homes,
+                    cores=self.cores if splits(slot.layer, self.chip) else 1, spread=self.cores,
+                    room_bytes=slot.room, l2_room_bytes=self.plan.l2_room_bytes, exposed=1.0,
+                    time_price_w=watts, legal=False, uneven=True,
+                )  # fmt: skip
+                if asked not in slot.asked:
+                    slot.asked.add(asked)
+                    self._add(slot, certify_layer(slot.layer, self.chip, asked).draft)
+            number += chosen.layers
+        return min(best, self.choose(), key=self._score)
+
     def promises(self, first: Choice, least: tuple[float, float, float]) -> bool:
         """Whether fusing as well as can be hoped for would get below the score ``least``."""
         if not self.fuse:
@@ -240,6 +262,10 @@ class Candidates:
                 legal=self.legal,
                 uneven=uneven,
             )
+        self._add(slot, found)
+
+    def _add(self, slot: _Slot, found: Draft | LayerSchedule) -> None:
+        """A mapping of a slot among its candidates, if it is new."""
         if isinstance(found, Draft):
             if found.key in slot.drafts:
                 return
@@ -247,7 +273,7 @@ class Candidates:
         made = numbers_of(found)
         if all(known.phases != made.phases for known in slot.numbers):
             slot.numbers.append(made)
-            slot.items.append(layer_item(found, chip))
+            slot.items.append(layer_item(found, self.chip))
 
     def _hiding(self, choice: Choice) -> list[int]:
         """Layers before which the links have time for more first weights than they ask for."""

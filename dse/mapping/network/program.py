@@ -28,6 +28,7 @@ from dse.mapping.memory.plan import INSIDE_SHARES, SHARES, MemoryPlan, plan_memo
 from dse.mapping.network.choose import Candidates, Choice
 from dse.mapping.network.divided import Mapped, in_batches, on_fewer_cores
 from dse.mapping.network.fallback import on_chip
+from dse.mapping.network.spatial import map_in_space
 from dse.mapping.network.why import lanes_busy, losses, time_by_cause, why
 from dse.mapping.space.legal import check_profile
 from dse.workload.layer import Workload
@@ -37,10 +38,12 @@ CLOSE = 0.01
 
 
 class Company(NamedTuple):
-    """Whether other networks run on the chip too, and the room for weights that is this one's."""
+    """Whether other networks run on the chip too, the room for weights that is this one's, and the
+    tensors that parts of a pipeline hand each other."""
 
     shared: bool
     keep_bytes: float
+    handed: frozenset[str]
 
 
 def map_network(
@@ -51,9 +54,11 @@ def map_network(
     cores: int = 1,
     shared: bool = False,
     keep_bytes: float = 0.0,
+    handed: frozenset[str] = frozenset(),
     fuse: bool = True,
     pins: Pins | None = None,
     legal: bool = False,
+    finer: bool = False,
 ) -> Program:
     """One inference of a network under the best memory plan, its layers mapped for the whole.
 
@@ -61,11 +66,13 @@ def map_network(
     those close to the best, and the one that leaves the buffer to fused groups, are refined (see
     :mod:`dse.mapping.network.choose`) and the best by ``objective`` is kept. ``shared`` says that
     other networks run on the chip too, and ``keep_bytes`` how much of the L2 or buffer is for the
-    weights of this one all the same, see :func:`plan_memory`; ``fuse`` lets groups of layers run
+    weights of this one all the same, ``handed`` what parts of a pipeline hand each other, see
+    :func:`plan_memory`; ``fuse`` lets groups of layers run
     fused, if the chip's buffer allows it; ``pins`` are mappings fixed by hand. ``legal`` keeps
     every layer and group to what the chip's compiler can express (``chip.legality``). Otherwise,
     where the chip has such a profile, the legal program is made too and taken if it is better: it
-    never beats the ideal one.
+    never beats the ideal one. ``finer``: every layer is searched again among all whole numbers as
+    tile sizes (see :mod:`dse.mapping.layer.certificate`), and taken so where that is better.
 
     Raises:
         UnmappableError: a layer that no unit runs, or tensors that do not fit the chip.
@@ -77,12 +84,16 @@ def map_network(
             f"network {workload.name} has no layers", mend="give a network that computes something"
         )
     one_kind(chip)
-    workload = on_chip(workload, chip)
     objective = plain(objective)
     if legal:
         check_profile(chip)
     pins = pins or NO_PINS
-    company = Company(shared, keep_bytes)
+    if chip.execution == "pipelined":
+        return _in_space(
+            workload, chip, objective, cores, keep_bytes if shared else None, pins, legal
+        )
+    workload = on_chip(workload, chip)
+    company = Company(shared, keep_bytes, handed)
     if pins.pins or pins.sized:
         pins.check(workload.layers)
         if cores > 1:
@@ -92,11 +103,11 @@ def map_network(
 
     def mapped(one: Workload) -> Mapped:
         def on(used: int) -> Mapped:
-            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal)
+            ideal = _mapped(one, chip, objective, used, company, fuse, pins, legal, finer)
             if legal or not chip.legality.stated:
                 return ideal
             try:
-                other = _mapped(one, chip, objective, used, company, fuse, pins, True)
+                other = _mapped(one, chip, objective, used, company, fuse, pins, True, False)
             except UnmappableError:
                 return ideal
             better = other[:3] < ideal[:3]
@@ -107,6 +118,27 @@ def map_network(
     if pins.pins or pins.sized:
         return mapped(workload).program
     return in_batches(workload, chip, objective, cores, mapped).program
+
+
+def _in_space(
+    workload: Workload,
+    chip: Chip,
+    objective: Objective,
+    cores: int,
+    keeps: float | None,
+    pins: Pins,
+    legal: bool,
+) -> Program:
+    """A network on a chip whose compiler lays layers out side by side: over all of its cores,
+    unless it may use some (more than one) of them."""
+    if pins.pins or pins.sized:
+        raise InputError(
+            "pinned mappings are of layers in turn, this chip runs them side by side",
+            field="execution",
+            mend="leave the pins out, or set chip.execution=layerwise",
+        )
+    used = cores if cores > 1 else chip.cores
+    return map_in_space(workload, chip, objective, cores=used, keeps=keeps, legal=legal)
 
 
 def _as_ideal(program: Program) -> Program:
@@ -124,6 +156,7 @@ def _mapped(
     fuse: bool,
     pins: Pins,
     legal: bool,
+    finer: bool,
 ) -> Mapped:
     """The program of :func:`map_network` within one space, and its score."""
     tried: list[tuple[tuple[float, float, float], int, Candidates, Choice]] = []
@@ -132,9 +165,7 @@ def _mapped(
     fused = fuse and chip.buffer.fuses and chip.buffer.parts is None and cores == 1
     for share in _shares(chip):
         try:
-            plan = plan_memory(
-                workload, chip, share, cores, shared=company.shared, keep_bytes=company.keep_bytes
-            )
+            plan = plan_memory(workload, chip, share, cores, **company._asdict())
             if plan in seen:
                 continue
             seen.append(plan)
@@ -159,6 +190,9 @@ def _mapped(
             best = (score, candidates, found)
     assert best is not None
     score, candidates, choice = best
+    if finer and not legal:
+        choice = candidates.finer(choice)
+        score = choice.score(objective)
     return Mapped(*score, _program(candidates, choice))
 
 
@@ -201,6 +235,9 @@ def _program(candidates: Candidates, choice: Choice) -> Program:
         legality=legality,
         activation_bytes={plan.store: plan.top_bytes, "dram": plan.outside_bytes},
         language=workload.language,
+        outside_weight_bytes=plan.outside_weight_bytes,
+        room_bytes=plan.room_bytes,
+        l2_room_bytes=plan.l2_room_bytes,
     )
 
 

@@ -90,7 +90,13 @@ def filter_tiles(rows: int, columns: int) -> tuple[tuple[int, int], ...]:
 
 @cached(16384)
 def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
-    """Maximal unrollings of one axis: no dim can take its next useful factor without overflow."""
+    """The maximal unrollings of one axis with the fewest steps."""
+    return axis_mixes(sizes, axis)[:MIX_LIMIT]
+
+
+def axis_mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
+    """Maximal unrollings of one axis, those of fewest steps first: no dim can take its next useful
+    factor without overflow."""
     dims = [d for d in dict.fromkeys(axis.dims) if sizes[DIMS.index(d)] > 1]
     choices = [tuple(sorted(ceil_quotients(sizes[DIMS.index(d)]))) for d in dims]
     found: list[Factors] = []
@@ -114,7 +120,7 @@ def _mixes(sizes: Factors, axis: Axis) -> tuple[Factors, ...]:
 
     walk(0, axis.size, [])
     found.sort(key=lambda f: (_steps(sizes, f), [-v for v in f]))
-    return tuple(found[:MIX_LIMIT])
+    return tuple(found)
 
 
 def _steps(sizes: Factors, factors: Factors) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from dse.errors import UnmappableError
-from dse.hardware.chip import Array, Axis, Chip
+from dse.hardware.chip import Axis, Chip
 from dse.mapping.cost import costs as k
 from dse.mapping.cost.flows import flow_codes
 from dse.mapping.cost.streaming import Counts, vector_counts, vector_cycles
@@ -126,13 +126,16 @@ def layer_shape(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winogr
     return _shapes.of(key, lambda: _make(layer, chip, sizes, legal=legal, winograd=winograd))
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """The unit that a layer runs on: the array, or lanes of the vector unit.
 
     Attributes:
         pair: formats of its MACs; rate: MACs per unit and cycle, slots for zeros left out.
         axes, align, flows: how it can be unrolled, padded and run.
         saved: what zeros and transforms save.
+        diagonal: whether groups may lie along the diagonal of the first two axes.
+        window: of a matrix engine, whose rows take one input each; see
+            :func:`dse.mapping.space.choices.spatial_choices`.
     """
 
     pair: str
@@ -142,14 +145,21 @@ class _Unit(NamedTuple):
     align: Factors
     flows: tuple[str, ...]
     saved: Savings
+    diagonal: bool = False
+    window: Factors | None = None
 
 
-def _unit(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> _Unit:
+def unit_of(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> Unit:
+    """The unit of a chip that a compute layer runs on.
+
+    Raises:
+        UnmappableError: none runs its formats.
+    """
     assert layer.nest is not None
     nest, array = layer.nest, chip.array
     if nest.depthwise and array.depthwise == "vector":
         rate = 1.0 / chip.vector.slowdown(max(bits_of(layer.w_format), bits_of(layer.i_format)))
-        return _Unit("", rate, True, (_lanes(chip),), (1,) * len(DIMS), ("os",), Savings())
+        return Unit("", rate, True, (_lanes(chip),), (1,) * len(DIMS), ("os",), Savings())
     try:
         pair, rate = rate_of(array.rates, layer.w_format, layer.i_format)
     except UnmappableError as error:
@@ -171,11 +181,13 @@ def _unit(layer: Layer, chip: Chip, *, legal: bool, winograd: bool) -> _Unit:
     else:
         rate *= array.strided_rate if min(nest.stride_y, nest.stride_x) > 1 else 1.0
         rate *= array.depthwise_rate if nest.depthwise else 1.0
-    return _Unit(pair, rate, False, axes, alignment(array, nest), flows, saved)
+    diagonal = array.depthwise == "diagonal"
+    window = reduced(nest.numbers[8:]) if array.row_inputs == "one" else None
+    return Unit(pair, rate, False, axes, alignment(array, nest), flows, saved, diagonal, window)
 
 
 def _fixed_counts(
-    layer: Layer, unit: _Unit, macs: float, outputs: float, *, winograd: bool
+    layer: Layer, unit: Unit, macs: float, outputs: float, *, winograd: bool
 ) -> Counts:
     """Actions that no tiling changes, of a part with ``macs`` and ``outputs``; no vector work."""
     counts: Counts = {"launch": 1.0}
@@ -195,7 +207,7 @@ def _fixed_counts(
 def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bool) -> Shape:
     assert layer.nest is not None
     nest, array = layer.nest, chip.array
-    unit = _unit(layer, chip, legal=legal, winograd=winograd)
+    unit = unit_of(layer, chip, legal=legal, winograd=winograd)
     on_vector, saved, align = unit.on_vector, unit.saved, unit.align
     legality = chip.legality if legal else None
     bits_w, bits_i, bits_o = (bits_of(f) for f in (layer.w_format, layer.i_format, layer.o_format))
@@ -235,9 +247,7 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
             k.C_VECTOR: vector_cycles(chip, fused, bits_o),
         },
     )
-    diagonal = not on_vector and array.depthwise == "diagonal"
-    window = reduced(nest.numbers[8:]) if _matrix_engine(unit, array) else None
-    choices = spatial_choices(sizes, unit.axes, align, diagonal, window)
+    choices = spatial_choices(sizes, unit.axes, align, unit.diagonal, unit.window)
     touched = macs / sizes[2] * (WINOGRAD_SUMS if winograd else 1.0)
     tiles, lengths = tile_lists(sizes, choices[0], legality, align)
     levels = tile_lists(sizes, choices[0], legality, align, LEVEL_LIMITS)
@@ -269,10 +279,6 @@ def _make(layer: Layer, chip: Chip, sizes: Factors, *, legal: bool, winograd: bo
         level_tiles=levels[0],
         level_lengths=levels[1],
     )
-
-
-def _matrix_engine(unit: _Unit, array: Array) -> bool:
-    return array.row_inputs == "one" and not unit.on_vector
 
 
 def enter(c: FloatArray, values: dict[int, float]) -> None:
