@@ -49,7 +49,7 @@ def test_three_fidelities_keep_their_relations(net: Workload, chip: Chip) -> Non
             assert said.peak_power_w == pytest.approx(played.peak_power_w, rel=0.02)
         assert sum(row.latency_s for row in played.layers) == pytest.approx(played.latency_s)
         assert sum(row.energy_j for row in played.layers) == pytest.approx(played.energy_j)
-        assert 0.0 < played.utilization <= 1.0
+        assert 0.0 < (played.utilization or 0.0) <= 1.0
 
 
 def test_a_stream_runs_at_the_pace_of_the_slowest_stage(net: Workload, chip: Chip) -> None:
