@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,24 @@ def _sections(ids: Sequence[str], totals: Mapping[str, int]) -> str:
     return ", ".join(f"{n} of {totals[name]} {name}" for name, n in _by_section(ids).items())
 
 
+def _short(label: str) -> str:
+    """A cause of many parts by its first ones, each once."""
+    parts = list(dict.fromkeys(label.split(", ")))
+    more = f" and {len(parts) - EXAMPLES} more" if len(parts) > EXAMPLES else ""
+    return ", ".join(parts[:EXAMPLES]) + more
+
+
+def _groups(fields: Iterable[str]) -> str:
+    """Fields, or of many the parts of a record that they are in, with their number."""
+    names = list(fields)
+    if len(names) <= ROWS:
+        return ", ".join(names)
+    counts = Counter(name.partition(".")[0] for name in names)
+    told = [f"{name} ({count})" if count > 1 else name for name, count in counts.most_common(ROWS)]
+    more = f" and {len(counts) - ROWS} more" if len(counts) > ROWS else ""
+    return ", ".join(told) + more
+
+
 def section(
     found: Differences, grouped: Sequence[Cause], records: Mapping[str, Mapping[str, Any]]
 ) -> str:
@@ -101,17 +120,16 @@ def section(
             f"`{metric}` x {least:.3g} to {most:.3g} (median {middle:.3g}, {count} values)"
             for metric, count, least, middle, most in told
         )
-        lines.append(
-            f"- {cause.label}: {_sections(cause.ids, totals)}{'. ' + moved if moved else ''}."
-        )
+        where = _sections(cause.ids, totals)
+        lines.append(f"- {_short(cause.label)}: {where}{'. ' + moved if moved else ''}.")
     if found.gone:
         lines.append(
             f"- Gone: {len(found.gone)} records, such as {', '.join(found.gone[:EXAMPLES])}."
         )
     if found.fields_gone:
-        lines.append(f"- Fields gone: {', '.join(found.fields_gone)}.")
+        lines.append(f"- Fields gone: {_groups(found.fields_gone)}.")
     if found.added or found.fields_added:
-        fields = f"; fields: {', '.join(found.fields_added)}" if found.fields_added else ""
+        fields = f"; fields: {_groups(found.fields_added)}" if found.fields_added else ""
         lines.append(f"- Added: {len(found.added)} records{fields}.")
     return "\n".join(lines)
 

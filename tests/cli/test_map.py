@@ -31,6 +31,19 @@ def test_legal_and_ideal_are_named(run: Run) -> None:
     assert "says nothing of what its compiler can express" in refused.err
 
 
+def test_what_is_proven_is_said(run: Run) -> None:
+    text = run("map", "resnet8", "--chip", "rk3588_npu").out
+    line = next(line for line in text.splitlines() if line.startswith("  proven: "))
+    assert "within" in line or "optimal" in line
+    assert "layers alone" in line
+    data = run("map", "resnet8", "--chip", "rk3588_npu", "--json").json
+    whole, layers = data["certificate"], data["layer_certificates"]
+    assert whole["objective"] == "edp"
+    assert 0.0 < whole["bound"] <= whole["value"]
+    assert set(layers) == {row["name"] for row in data["layers"] if row["macs"]}
+    assert all(0.0 < one["bound"] <= one["value"] for one in layers.values())
+
+
 def test_why_says_where_the_time_of_every_layer_goes(run: Run) -> None:
     lines = run("map", "mobilenetv2", "--chip", "edge_vision", *WIDE, "--why").out.splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("layer"))

@@ -260,6 +260,14 @@ def test_more_cores_and_batches_keep_the_bound() -> None:
         assert certify_layers(program, workload, chip, "edp")
 
 
+def test_a_network_in_space_is_held_against_the_roofline() -> None:
+    workload, chip = dse.load_model("resnet8").at("w8a8"), dse.load_chip("hailo8")
+    program = map_network(workload, chip, "edp")
+    proven = certify_program(program, workload, chip, "edp")
+    assert 0.0 < proven.bound <= proven.value
+    assert certify_layers(program, workload, chip, "edp") == {}
+
+
 def test_what_a_certificate_says() -> None:
     assert Certificate("edp", 2.0, 2.0).optimal
     assert str(Certificate("edp", 2.0, 2.0)) == "optimal"

@@ -18,7 +18,7 @@ from dse.mapping.chips import batch_costs
 from dse.mapping.cost import outer_tiles
 from dse.mapping.layer import pareto
 from dse.mapping.path import shortest
-from dse.mapping.search import evaluated, kernel, levels
+from dse.mapping.search import evaluated, kernel, levels, proof_kernel
 from dse.mapping.tools import stamp
 from dse.mapping.tools.compiling import COMPILED, compiled
 from dse.mapping.tools.stamp import parts_of, stamped, version_of
@@ -32,6 +32,7 @@ KERNELS: dict[str, Callable[[int], Any]] = {
     "evaluate_tiles": evaluated._function,
     "shortest": shortest._function,
     "front_of": pareto._front_function,
+    "prove_boxes": proof_kernel._proof_function,
     "evaluate": batch_costs._evaluation,
 }
 

@@ -106,6 +106,8 @@ def certify_layers(
     network's price of time, or that of them which the objective counts) with the least of any
     mapping in its place whose first weights were all loaded before.
     """
+    if not program.room_bytes:  # laid out in space: no plan gave the layers room in turn
+        return {}
     workload = on_chip(workload, chip)
     if program.parts > 1:
         workload = in_parts(workload, program.parts) or workload
@@ -145,6 +147,11 @@ def network_bound(workload: Workload, chip: Chip, cores: int = 1) -> NetworkBoun
     Raises:
         UnmappableError: no unit runs a layer's formats or functions.
     """
+    rough = roofline(workload, chip, cores)
+    if chip.execution == "pipelined":  # no layer waits for the one before: the roofline alone holds
+        return NetworkBound(
+            rough.latency_s, rough.energy_j, rough.compute_s, rough.link_s, rough.dram_bytes
+        )
     workload = on_chip(workload, chip)
     fuses = chip.buffer.fuses and chip.buffer.parts is None
     grouped = in_groups(workload) if fuses else frozenset()
@@ -164,7 +171,6 @@ def network_bound(workload: Workload, chip: Chip, cores: int = 1) -> NetworkBoun
     rate = link_rates(chip)[0]
     link = outside.bytes / rate if rate > 0.0 else 0.0
     start = begun + changes * chip.overheads.crossing_s
-    rough = roofline(workload, chip, cores)
     latency = max(rough.latency_s, start + compute, call + link) * _HAIR
     dynamic = sum(one.joules for one in least) + outside.joules
     dynamic = max(rough.dynamic_j, dynamic) * _HAIR
