@@ -188,7 +188,7 @@ def _least(layer: Layer, chip: Chip, *, grouped: bool) -> Least:
     times = []
     for homes in ways[:1] if grouped else ways:
         for problem in _problems(layer, chip, homes):
-            units, fewest = banded_unit(problem) if grouped else every_unit(problem)
+            units, fewest = banded_unit(problem) if grouped else every_unit(problem)[:2]
             busy = float(fewest / problem.c[k.C_RATE] / chip.f_hz)
             if not grouped:
                 busy = least_of(problem, "latency", units, fewest) - float(problem.c[k.C_LAT0])
@@ -196,7 +196,7 @@ def _least(layer: Layer, chip: Chip, *, grouped: bool) -> Least:
     energies = []
     for homes in _cheapest(ways, chip):
         for problem in _problems(layer, chip, homes):
-            units, fewest = banded_unit(problem) if grouped else every_unit(problem)
+            units, fewest = banded_unit(problem) if grouped else every_unit(problem)[:2]
             # (A pass after the layer may be cut into fewer chunks, and take fewer descriptors.)
             jobs = problem.fixed_counts.get("descriptor", 0.0)
             spare = jobs * price_of(chip, "descriptor") if jobs else 0.0

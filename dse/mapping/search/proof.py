@@ -65,7 +65,7 @@ def prove(
     code = objective_code(objective)
     may = can_tile(problem) if outer_room > 0.0 else 0
     masks = tuple(mask for mask in range(1, 8) if mask & may == mask)
-    units, fewest = every_unit(problem)
+    units, fewest, exist = every_unit(problem)
     cs, up = constants_by_mask(problem, masks), _compulsory(problem, masks)
     holds = (1 << HOLDS) - 1 if uneven else 1
     score = np.array((*start, 0.0, 0.0))
@@ -74,7 +74,7 @@ def prove(
         if not part:
             continue
         at = _boxes(problem, code, cs, part, up, holds, effort, slack, units, fewest, score)
-        if at[P_UNIT] >= 0:
+        if at[P_UNIT] >= 0 and exist:  # else it is better than any that can be built
             found = Found(_placement(problem, units, at), (float(score[0]), float(score[1])))
         bound, boxes = min(bound, float(score[2])), boxes + int(score[3])
     return Proof(bound, found, boxes)

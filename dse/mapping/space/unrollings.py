@@ -68,15 +68,17 @@ def widest_unrolling(
     return tuple(out)
 
 
-def every_unit(problem: Problem) -> tuple[FloatArray, float]:
-    """All unrollings of a problem with all cuts of its filter, as rows (fields ``costs.S_*``), and
-    the array steps that none gets below."""
+def every_unit(problem: Problem) -> tuple[FloatArray, float, bool]:
+    """All unrollings of a problem with all cuts of its filter, as rows (fields ``costs.S_*``), the
+    array steps that none gets below, and whether all of them exist: where they are too many, or a
+    matrix engine's, one that none exceeds stands for them."""
     unit = unit_of(
         problem.layer, problem.chip, legal=problem.legal, winograd=problem.saved.winograd
     )
     sizes, where = problem.sizes, (unit.axes, unit.align, unit.diagonal)
     listed = None if unit.window is not None else every_unrolling(sizes, *where)
-    listed = listed or (widest_unrolling(sizes, *where),)  # of a matrix engine: what none exceeds
+    exist = listed is not None
+    listed = listed or (widest_unrolling(sizes, *where),)
     volumes = tuple(float(v) for v in problem.spatial[0][k.S_W : k.S_O + 1])
     rows = [
         spatial_row(factors, taps, sizes, unit.align, volumes)
@@ -85,7 +87,7 @@ def every_unit(problem: Problem) -> tuple[FloatArray, float]:
     ]
     units = math.prod(axis.size for axis in unit.axes)
     fewest = math.prod(padded(sizes, unit.align)) / units
-    return np.array(rows, np.float64), fewest * (1.0 - 1e-12)
+    return np.array(rows, np.float64), fewest * (1.0 - 1e-12), exist
 
 
 def every_filter_tile(rows: int, columns: int) -> list[tuple[int, int]]:
